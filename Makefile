@@ -1,0 +1,50 @@
+# What a person types: make demo, make test. What else there is: build, bench, fuzz, lint, consul, nginx, clean.
+
+CONSUL_VERSION := 1.22.3
+CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
+CONSUL         ?= $(CONSUL_BUILT)
+STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME       ?= 60s
+
+export CONSUL
+
+.PHONY: build demo test bench fuzz lint consul nginx clean
+
+build:
+	go build -trimpath -o bin/render ./cmd/render
+
+demo: build
+	examples/nginx/demo.sh
+
+test: consul nginx
+	go test -race ./...
+
+bench: consul
+	go test -run '^$$' -bench . -benchmem ./watch ./template ./render
+	go build -trimpath -o bin/render ./cmd/render
+	go run ./cmd/bench -render bin/render
+
+fuzz:
+	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./template
+	go test -run '^$$' -fuzz FuzzFixture -fuzztime $(FUZZTIME) ./watch
+	go test -run '^$$' -fuzz FuzzTemplateSpec -fuzztime $(FUZZTIME) ./cmd/render
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+# The real Consul for tests, built once from its Go module; its go.mod is apart from ours.
+consul: $(CONSUL)
+
+$(CONSUL_BUILT): testdata/consul/go.mod
+	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
+
+# The real nginx for tests. RUNLEVEL=1 keeps Debian from starting it as a service.
+nginx:
+	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { \
+		command -v apt-get >/dev/null || { echo 'nginx is missing, and there is no apt-get to install it with'; exit 1; }; \
+		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nginx-light; }
+
+clean:
+	rm -rf bin .cache .demo
