@@ -1,0 +1,182 @@
+package watch
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// The types below are what templates see: plain values whose names templates and toJSON rely on.
+
+// HealthService is one instance of a service, with its checks.
+type HealthService struct {
+	Node                   string
+	NodeID                 string
+	NodeAddress            string
+	NodeTaggedAddresses    map[string]string
+	NodeMeta               map[string]string
+	ServiceMeta            map[string]string
+	Address                string // the instance's own address or, where it has none, its node's
+	ServiceTaggedAddresses map[string]ServiceAddress
+	ID                     string
+	Name                   string
+	Tags                   ServiceTags
+	Checks                 []*HealthCheck
+	Status                 string // the worst of Checks; "" where a check has a status that Consul does not know
+	Port                   int
+	Weights                ServiceWeights
+}
+
+// ServiceAddress is one of the addresses under which an instance can be reached.
+type ServiceAddress struct {
+	Address string
+	Port    int
+}
+
+// ServiceWeights says how much traffic an instance wants, by its status.
+type ServiceWeights struct {
+	Passing int
+	Warning int
+}
+
+// ServiceTags is a sorted list of tags.
+type ServiceTags []string
+
+// Contains reports whether tag is one of the tags.
+func (t ServiceTags) Contains(tag string) bool { return slices.Contains(t, tag) }
+
+// HealthCheck is one check of an instance or of its node. Its Output is as old as the last change of anything else:
+// a change of output alone is no change (R3).
+type HealthCheck = api.HealthCheck
+
+// KeyPair is one key below a prefix.
+type KeyPair struct {
+	Path        string // the whole key
+	Key         string // the key without the prefix that was asked for, and without slashes at its beginning
+	Value       string
+	CreateIndex uint64
+	ModifyIndex uint64
+	LockIndex   uint64
+	Flags       uint64
+	Session     string
+}
+
+// Node is one node of the catalog.
+type Node struct {
+	ID              string
+	Node            string
+	Address         string
+	Datacenter      string
+	TaggedAddresses map[string]string
+	Meta            map[string]string
+}
+
+// CatalogNode is a node with the services that run on it. Node is nil where the catalog has no such node.
+type CatalogNode struct {
+	Node     *Node
+	Services []*CatalogNodeService
+}
+
+// CatalogNodeService is one service of a node.
+type CatalogNodeService struct {
+	ID                string
+	Service           string
+	Tags              ServiceTags
+	Meta              map[string]string
+	Port              int
+	Address           string // as registered: may be empty
+	EnableTagOverride bool
+}
+
+// CatalogSnippet is the name of a service and all tags that its instances have.
+type CatalogSnippet struct {
+	Name string
+	Tags ServiceTags
+}
+
+// equal reports whether two answers mean the same to a template's reader (R3): check output and indexes do not count.
+func equal(a, b any) bool {
+	switch a := a.(type) {
+	case []*HealthService:
+		b, ok := b.([]*HealthService)
+		return ok && slices.EqualFunc(a, b, equalInstances)
+	case []*KeyPair:
+		b, ok := b.([]*KeyPair)
+		return ok && slices.EqualFunc(a, b, equalPairs)
+	case string:
+		return a == b
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func equalInstances(a, b *HealthService) bool {
+	return a.Node == b.Node && a.NodeID == b.NodeID && a.NodeAddress == b.NodeAddress &&
+		a.Address == b.Address && a.ID == b.ID && a.Name == b.Name &&
+		a.Status == b.Status && a.Port == b.Port && a.Weights == b.Weights &&
+		maps.Equal(a.NodeTaggedAddresses, b.NodeTaggedAddresses) &&
+		maps.Equal(a.NodeMeta, b.NodeMeta) &&
+		maps.Equal(a.ServiceMeta, b.ServiceMeta) &&
+		maps.Equal(a.ServiceTaggedAddresses, b.ServiceTaggedAddresses) &&
+		slices.Equal(a.Tags, b.Tags) &&
+		slices.EqualFunc(a.Checks, b.Checks, equalChecks)
+}
+
+func equalChecks(a, b *HealthCheck) bool {
+	x, y := *a, *b
+	x.Output, x.CreateIndex, x.ModifyIndex = "", 0, 0
+	y.Output, y.CreateIndex, y.ModifyIndex = "", 0, 0
+	return reflect.DeepEqual(&x, &y)
+}
+
+func equalPairs(a, b *KeyPair) bool {
+	x, y := *a, *b
+	x.CreateIndex, x.ModifyIndex, x.LockIndex = 0, 0, 0
+	y.CreateIndex, y.ModifyIndex, y.LockIndex = 0, 0, 0
+	return x == y
+}
+
+// newKeyPair returns the pair of a key that was found below prefix, without its indexes.
+func newKeyPair(prefix, path, value string) *KeyPair {
+	return &KeyPair{
+		Path:  path,
+		Key:   strings.TrimLeft(strings.TrimPrefix(path, prefix), "/"),
+		Value: value,
+	}
+}
+
+func sortedTags(tags []string) ServiceTags {
+	return ServiceTags(slices.Sorted(slices.Values(tags)))
+}
+
+// keepStatus keeps the instances that a service query asks for by their status.
+func keepStatus(list []*HealthService, statuses []string) []*HealthService {
+	if len(statuses) == 0 {
+		statuses = []string{StatusPassing}
+	}
+	if slices.Contains(statuses, StatusAny) {
+		return list
+	}
+	return slices.DeleteFunc(list, func(s *HealthService) bool { return !slices.Contains(statuses, s.Status) })
+}
+
+func sortInstances(list []*HealthService) {
+	slices.SortStableFunc(list, func(a, b *HealthService) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+func sortNodes(list []*Node) {
+	slices.SortStableFunc(list, func(a, b *Node) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Address, b.Address))
+	})
+}
+
+func sortNodeServices(list []*CatalogNodeService) {
+	slices.SortStableFunc(list, func(a, b *CatalogNodeService) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.ID, b.ID))
+	})
+}

@@ -1,0 +1,174 @@
+// Package consultest starts real Consul agents for tests and benchmarks.
+package consultest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// Version is the Consul that `make consul` builds.
+const Version = "1.22.3"
+
+// Binary returns the consul program: $CONSUL, or what `make consul` has built.
+func Binary() (string, error) {
+	if path := os.Getenv("CONSUL"); path != "" {
+		return path, nil
+	}
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(here), "..", "..", ".cache", "consul-"+Version)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("no consul to test with: run `make consul` once, or set $CONSUL: %w", err)
+	}
+	return path, nil
+}
+
+// An Agent is a running Consul server in development mode, on loopback, with ports of its own.
+type Agent struct {
+	Addr   string // host:port of the HTTP API
+	Client *api.Client
+
+	binary string
+	args   []string
+	cmd    *exec.Cmd
+	out    *bytes.Buffer
+}
+
+// Start starts an agent and returns when it has a leader. Config is more of the agent's configuration, as JSON, or
+// empty. The caller stops the agent.
+func Start(ctx context.Context, config string) (*Agent, error) {
+	binary, err := Binary()
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), binary: binary}
+	a.args = []string{
+		"agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=test", "-log-level=warn",
+		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-serf-lan-port=%d", ports[1]),
+		fmt.Sprintf("-server-port=%d", ports[2]), fmt.Sprintf("-serf-wan-port=%d", ports[3]),
+		"-grpc-port=-1", "-grpc-tls-port=-1", "-dns-port=-1",
+		"-hcl=disable_update_check = true",
+		"-hcl=disable_remote_exec = true",
+	}
+	if config != "" {
+		a.args = append(a.args, "-hcl="+config)
+	}
+	c := api.DefaultConfig()
+	c.Address = a.Addr
+	c.Transport.MaxIdleConnsPerHost = 16
+	if a.Client, err = api.NewClient(c); err != nil {
+		return nil, err
+	}
+	return a, a.Restart(ctx)
+}
+
+// Restart starts the agent again, on the same ports and with no data. It must have been stopped.
+func (a *Agent) Restart(ctx context.Context) error {
+	a.out = new(bytes.Buffer)
+	a.cmd = exec.Command(a.binary, a.args...)
+	a.cmd.Stdout, a.cmd.Stderr = a.out, a.out
+	a.cmd.SysProcAttr = dieWithParent()
+	if err := a.cmd.Start(); err != nil {
+		return fmt.Errorf("start consul: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for !a.ready() {
+		select {
+		case <-ctx.Done():
+			a.Stop()
+			return fmt.Errorf("consul did not become ready: %w; it said: %s", ctx.Err(), a.out)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// ready reports whether there is a leader and the agent has registered itself.
+func (a *Agent) ready() bool {
+	nodes, _, err := a.Client.Catalog().Nodes(nil)
+	if err != nil || len(nodes) == 0 {
+		return false
+	}
+	services, _, err := a.Client.Catalog().Services(nil)
+	return err == nil && len(services) > 0
+}
+
+// PID returns the process ID of the agent.
+func (a *Agent) PID() int { return a.cmd.Process.Pid }
+
+// Stop kills the agent and waits for its end.
+func (a *Agent) Stop() {
+	_ = a.cmd.Process.Kill()
+	_ = a.cmd.Wait()
+}
+
+// Register puts an instance of a service into the catalog, on a node of its own with the instance's address, with one
+// check of the given status.
+func (a *Agent) Register(service, id, address string, port int, status string, tags ...string) error {
+	_, err := a.Client.Catalog().Register(&api.CatalogRegistration{
+		Node:    "node-" + id,
+		Address: address,
+		Service: &api.AgentService{ID: id, Service: service, Address: address, Port: port, Tags: tags},
+		Check: &api.AgentCheck{
+			Node: "node-" + id, CheckID: "service:" + id, Name: "check of " + service, Status: status,
+			ServiceID: id, ServiceName: service,
+		},
+	}, nil)
+	return err
+}
+
+// Deregister takes an instance that Register has put there, and its node, out of the catalog.
+func (a *Agent) Deregister(id string) error {
+	_, err := a.Client.Catalog().Deregister(&api.CatalogDeregistration{Node: "node-" + id}, nil)
+	return err
+}
+
+// Put writes a key.
+func (a *Agent) Put(key, value string) error {
+	_, err := a.Client.KV().Put(&api.KVPair{Key: key, Value: []byte(value)}, nil)
+	return err
+}
+
+// Delete removes a key.
+func (a *Agent) Delete(key string) error {
+	_, err := a.Client.KV().Delete(key, nil)
+	return err
+}
+
+// freePorts returns ports that were free a moment ago, for TCP.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	var open []net.Listener
+	defer func() {
+		for _, l := range open {
+			_ = l.Close()
+		}
+	}()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, l)
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			return nil, errors.New("not a TCP address")
+		}
+		ports = append(ports, addr.Port)
+	}
+	return ports, nil
+}

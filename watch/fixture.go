@@ -1,0 +1,358 @@
+package watch
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/consul/api"
+	"go.yaml.in/yaml/v3"
+)
+
+// Fixture is a Source that answers from a YAML file as Consul would answer if it held what the file says: the same
+// filters, order and prefixes. The file is watched. Its format is described in the README of this package.
+type Fixture struct {
+	files *Files
+	path  string
+
+	mu     sync.Mutex // guards what follows
+	index  uint64     // of the file's contents that data and err come from
+	data   *fixtureData
+	parsed error
+}
+
+// NewFixture returns a source that answers from the file at path. An error means that the file cannot be read or has
+// a fault now; a fault that comes later is an error of every Fetch until it is mended.
+func NewFixture(files *Files, path string) (*Fixture, error) {
+	f := &Fixture{files: files, path: path}
+	if _, _, err := f.load(context.Background(), 0); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Fetch implements Source.
+func (f *Fixture) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+	data, index, err := f.load(ctx, after)
+	if err != nil {
+		return nil, 0, err
+	}
+	value, err := data.answer(q)
+	return value, index, err
+}
+
+func (f *Fixture) load(ctx context.Context, after uint64) (*fixtureData, uint64, error) {
+	text, found, index, err := f.files.fetch(ctx, f.path, after)
+	if err != nil {
+		return nil, 0, fmt.Errorf("fixture: %w", err)
+	}
+	if !found {
+		return nil, 0, fmt.Errorf("fixture %s: no such file", f.path)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if index != f.index {
+		f.data, f.parsed = parseFixture([]byte(text))
+		f.index = index
+	}
+	if f.parsed != nil {
+		return nil, 0, fmt.Errorf("fixture %s: %w", f.path, f.parsed)
+	}
+	return f.data, index, nil
+}
+
+// The file as it is written.
+type (
+	fixtureFile struct {
+		Datacenter  string                     `yaml:"datacenter"`
+		Datacenters map[string]fixtureContents `yaml:"datacenters"`
+		Contents    fixtureContents            `yaml:",inline"`
+	}
+	fixtureContents struct {
+		Nodes    map[string]fixtureNode       `yaml:"nodes"`
+		Services map[string][]fixtureInstance `yaml:"services"`
+		Keys     map[string]string            `yaml:"keys"`
+	}
+	fixtureNode struct {
+		ID              string            `yaml:"id"`
+		Address         string            `yaml:"address"`
+		TaggedAddresses map[string]string `yaml:"tagged_addresses"`
+		Meta            map[string]string `yaml:"meta"`
+	}
+	fixtureInstance struct {
+		ID              string                    `yaml:"id"`
+		Node            string                    `yaml:"node"`
+		Address         string                    `yaml:"address"`
+		TaggedAddresses map[string]ServiceAddress `yaml:"tagged_addresses"`
+		Port            int                       `yaml:"port"`
+		Tags            []string                  `yaml:"tags"`
+		Meta            map[string]string         `yaml:"meta"`
+		Status          string                    `yaml:"status"`
+		Weights         *ServiceWeights           `yaml:"weights"`
+	}
+)
+
+// fixtureData is what the file says, in the form of answers. It is not changed after parseFixture.
+type fixtureData struct {
+	datacenter string // where queries without a datacenter go
+	contents   map[string]*fixtureCatalog
+}
+
+type fixtureCatalog struct {
+	agent    string // the node that answers for "the agent's own node"
+	nodes    map[string]*Node
+	onNode   map[string][]*CatalogNodeService // sorted
+	services map[string][]*HealthService      // sorted; all statuses
+	keys     []*KeyPair                       // sorted by Path
+}
+
+const (
+	fixtureDatacenter = "dc1"
+	fixtureAgent      = "localhost"
+	fixtureAddress    = "127.0.0.1"
+)
+
+func parseFixture(text []byte) (*fixtureData, error) {
+	var file fixtureFile
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	if err := dec.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		return nil, plainYAMLError(err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("has more than one YAML document; one is read")
+	}
+	data := &fixtureData{
+		datacenter: cmp.Or(file.Datacenter, fixtureDatacenter),
+		contents:   make(map[string]*fixtureCatalog),
+	}
+	if _, twice := file.Datacenters[data.datacenter]; twice {
+		return nil, fmt.Errorf("datacenters.%s: this is the datacenter that the file itself describes; move its contents to the top", data.datacenter)
+	}
+	all := maps.Clone(file.Datacenters)
+	if all == nil {
+		all = make(map[string]fixtureContents)
+	}
+	all[data.datacenter] = file.Contents
+	for dc, contents := range all {
+		catalog, err := newFixtureCatalog(dc, contents)
+		if err != nil {
+			return nil, err
+		}
+		data.contents[dc] = catalog
+	}
+	return data, nil
+}
+
+var goTypeInYAMLError = regexp.MustCompile(` not found in type watch\.\w+`)
+
+// plainYAMLError says what is wrong without the names of our types.
+func plainYAMLError(err error) error {
+	faults, ok := errors.AsType[*yaml.TypeError](err)
+	if !ok {
+		return err
+	}
+	text := strings.Join(faults.Errors, "; ")
+	return errors.New(goTypeInYAMLError.ReplaceAllString(text, " is not known here"))
+}
+
+func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, error) {
+	c := &fixtureCatalog{
+		nodes:    make(map[string]*Node),
+		onNode:   make(map[string][]*CatalogNodeService),
+		services: make(map[string][]*HealthService),
+	}
+	for name, n := range contents.Nodes {
+		address := cmp.Or(n.Address, fixtureAddress)
+		c.nodes[name] = &Node{
+			ID: n.ID, Node: name, Address: address, Datacenter: dc,
+			TaggedAddresses: orEmpty(n.TaggedAddresses), Meta: orEmpty(n.Meta),
+		}
+	}
+	if len(c.nodes) == 0 {
+		c.nodes[fixtureAgent] = &Node{
+			Node: fixtureAgent, Address: fixtureAddress, Datacenter: dc,
+			TaggedAddresses: map[string]string{}, Meta: map[string]string{},
+		}
+	}
+	c.agent = slices.Min(slices.Collect(maps.Keys(c.nodes)))
+	for name, instances := range contents.Services {
+		for i, in := range instances {
+			s, err := c.newInstance(name, i, in)
+			if err != nil {
+				return nil, fmt.Errorf("services.%s, instance %d: %w", name, i+1, err)
+			}
+			c.services[name] = append(c.services[name], s)
+			c.onNode[s.Node] = append(c.onNode[s.Node], &CatalogNodeService{
+				ID: s.ID, Service: name, Tags: s.Tags, Meta: s.ServiceMeta, Port: s.Port, Address: in.Address,
+			})
+		}
+		sortInstances(c.services[name])
+	}
+	for _, services := range c.onNode {
+		sortNodeServices(services)
+	}
+	if err := c.checkIDs(); err != nil {
+		return nil, err
+	}
+	for path, value := range contents.Keys {
+		if path == "" || path[0] == '/' {
+			return nil, fmt.Errorf("keys: %q: a key has at least one character and does not begin with a slash", path)
+		}
+		c.keys = append(c.keys, &KeyPair{Path: path, Value: value})
+	}
+	slices.SortFunc(c.keys, func(a, b *KeyPair) int { return cmp.Compare(a.Path, b.Path) })
+	return c, nil
+}
+
+func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*HealthService, error) {
+	node := c.nodes[cmp.Or(in.Node, c.agent)]
+	if node == nil {
+		return nil, fmt.Errorf("node %q is not among the nodes", in.Node)
+	}
+	if in.Port < 0 || in.Port > 65535 {
+		return nil, fmt.Errorf("port %d is not between 0 and 65535", in.Port)
+	}
+	s := &HealthService{
+		Node:                   node.Node,
+		NodeID:                 node.ID,
+		NodeAddress:            node.Address,
+		NodeTaggedAddresses:    node.TaggedAddresses,
+		NodeMeta:               node.Meta,
+		ServiceMeta:            orEmpty(in.Meta),
+		Address:                cmp.Or(in.Address, node.Address),
+		ServiceTaggedAddresses: in.TaggedAddresses,
+		ID:                     cmp.Or(in.ID, fmt.Sprintf("%s-%d", name, i+1)),
+		Name:                   name,
+		Tags:                   sortedTags(in.Tags),
+		Port:                   in.Port,
+		Weights:                ServiceWeights{Passing: 1, Warning: 1},
+	}
+	if in.Weights != nil {
+		s.Weights = *in.Weights
+	}
+	check := &HealthCheck{
+		Node: s.Node, CheckID: "service:" + s.ID, Name: "Service '" + name + "' check",
+		Status: cmp.Or(in.Status, StatusPassing), ServiceID: s.ID, ServiceName: name, ServiceTags: s.Tags,
+	}
+	switch check.Status {
+	case StatusPassing, StatusWarning, StatusCritical:
+	case StatusMaintenance:
+		check.CheckID, check.Name, check.Status = api.ServiceMaintPrefix+s.ID, "Service Maintenance Mode", StatusCritical
+	default:
+		return nil, fmt.Errorf("status %q is not one of passing, warning, critical, maintenance", in.Status)
+	}
+	s.Checks = api.HealthChecks{check}
+	s.Status = api.HealthChecks(s.Checks).AggregatedStatus()
+	return s, nil
+}
+
+// checkIDs finds instances that Consul would take for one.
+func (c *fixtureCatalog) checkIDs() error {
+	taken := make(map[[2]string]string)
+	for _, name := range slices.Sorted(maps.Keys(c.services)) {
+		for _, s := range c.services[name] {
+			key := [2]string{s.Node, s.ID}
+			if other, ok := taken[key]; ok {
+				return fmt.Errorf("services.%s: the id %q is taken on node %q by an instance of %s", name, s.ID, s.Node, other)
+			}
+			taken[key] = name
+		}
+	}
+	return nil
+}
+
+func orEmpty[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}
+
+func (d *fixtureData) answer(q Query) (any, error) {
+	opts := q.Options()
+	if q.Kind == KindDatacenters {
+		return slices.Sorted(maps.Keys(d.contents)), nil
+	}
+	dc := cmp.Or(opts.Get(OptDatacenter), d.datacenter)
+	c := d.contents[dc]
+	if c == nil {
+		return nil, fmt.Errorf("no path to datacenter %q: the fixture has %s", dc, strings.Join(slices.Sorted(maps.Keys(d.contents)), ", "))
+	}
+	switch q.Kind {
+	case KindService:
+		return c.service(q.Name, opts[OptTag], opts[OptStatus]), nil
+	case KindServices:
+		return c.list(), nil
+	case KindNode:
+		if node := c.node(cmp.Or(q.Name, c.agent)); node != nil {
+			return node, nil
+		}
+		return nil, nil
+	case KindNodes:
+		nodes := slices.Collect(maps.Values(c.nodes))
+		sortNodes(nodes)
+		return nodes, nil
+	case KindKV:
+		i, found := slices.BinarySearchFunc(c.keys, q.Name, func(k *KeyPair, path string) int { return cmp.Compare(k.Path, path) })
+		if !found {
+			return nil, nil
+		}
+		return c.keys[i].Value, nil
+	case KindPrefix:
+		pairs := []*KeyPair{}
+		for _, k := range c.keys {
+			if strings.HasPrefix(k.Path, q.Name) {
+				pairs = append(pairs, newKeyPair(q.Name, k.Path, k.Value))
+			}
+		}
+		return pairs, nil
+	}
+	return nil, errUnknownKind(q)
+}
+
+func (c *fixtureCatalog) service(name string, tags, statuses []string) []*HealthService {
+	list := []*HealthService{}
+	for _, s := range c.services[name] {
+		if !slices.ContainsFunc(tags, func(tag string) bool { return !s.hasTag(tag) }) {
+			list = append(list, s)
+		}
+	}
+	return keepStatus(list, statuses)
+}
+
+// hasTag compares as Consul does, without regard to case.
+func (s *HealthService) hasTag(tag string) bool {
+	return slices.ContainsFunc(s.Tags, func(t string) bool { return strings.EqualFold(t, tag) })
+}
+
+func (c *fixtureCatalog) list() []*CatalogSnippet {
+	list := []*CatalogSnippet{}
+	for _, name := range slices.Sorted(maps.Keys(c.services)) {
+		if len(c.services[name]) == 0 {
+			continue
+		}
+		var tags []string
+		for _, s := range c.services[name] {
+			tags = append(tags, s.Tags...)
+		}
+		list = append(list, &CatalogSnippet{Name: name, Tags: slices.Compact(sortedTags(tags))})
+	}
+	return list
+}
+
+func (c *fixtureCatalog) node(name string) *CatalogNode {
+	node := c.nodes[name]
+	if node == nil {
+		return nil
+	}
+	return &CatalogNode{Node: node, Services: append([]*CatalogNodeService{}, c.onNode[name]...)}
+}

@@ -1,0 +1,71 @@
+package watch
+
+import "net/url"
+
+// The kinds of queries, with the type of a query's value. A nil value means that there is none.
+const (
+	KindService     = "service"     // instances of the service Name: []*HealthService
+	KindServices    = "services"    // all service names with their tags: []*CatalogSnippet
+	KindNode        = "node"        // the node Name and its services, "" for the agent's own: *CatalogNode
+	KindNodes       = "nodes"       // all nodes: []*Node
+	KindDatacenters = "datacenters" // all datacenters: []string
+	KindKV          = "kv"          // the value of the key Name: string
+	KindPrefix      = "prefix"      // all keys that begin with Name: []*KeyPair
+	KindFile        = "file"        // the contents of the file Name: string
+)
+
+// The options of a query. Those of Consul's HTTP API have the names that they have there.
+const (
+	OptDatacenter    = "dc"
+	OptNear          = "near"
+	OptNamespace     = "ns"
+	OptPartition     = "partition"
+	OptPeer          = "peer"
+	OptSamenessGroup = "sameness-group"
+	OptTag           = "tag"
+	OptStatus        = "status"    // which instances of a service: one value for each status, none for passing alone
+	OptReachable     = "reachable" // "true": only the datacenters that answer
+)
+
+// The statuses of a service instance, and the filter that lets every instance through.
+const (
+	StatusPassing     = "passing"
+	StatusWarning     = "warning"
+	StatusCritical    = "critical"
+	StatusMaintenance = "maintenance"
+	StatusAny         = "any"
+)
+
+// A Query names one piece of data. Equal queries are the same query.
+type Query struct {
+	Kind string
+	Name string
+	Opts string // canonical: sorted, without defaults, as NewQuery writes it
+}
+
+// NewQuery returns the query of a kind for a name. The caller leaves out options that have their default and sorts
+// the values of an option that has several.
+func NewQuery(kind, name string, opts url.Values) Query {
+	return Query{Kind: kind, Name: name, Opts: opts.Encode()}
+}
+
+// Options returns the query's options. They can be read by several goroutines, but not changed.
+func (q Query) Options() url.Values {
+	opts, err := url.ParseQuery(q.Opts)
+	if err != nil {
+		panic("watch: a query with options that NewQuery did not write: " + q.Opts)
+	}
+	return opts
+}
+
+// String returns the query as logs and errors show it: "service web", "kv app/port (dc=dc2)".
+func (q Query) String() string {
+	s := q.Kind
+	if q.Name != "" {
+		s += " " + q.Name
+	}
+	if q.Opts != "" {
+		s += " (" + q.Opts + ")"
+	}
+	return s
+}

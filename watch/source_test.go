@@ -1,0 +1,169 @@
+package watch_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"render/watch"
+	"render/watch/consultest"
+	"render/watch/sourcetest"
+)
+
+// agent is the one Consul of this package's tests, started when the first test asks for it.
+var agent struct {
+	start sync.Once
+	*consultest.Agent
+	err error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if agent.Agent != nil {
+		agent.Stop()
+	}
+	os.Exit(code)
+}
+
+func consulAgent(t *testing.T) *consultest.Agent {
+	t.Helper()
+	agent.start.Do(func() { agent.Agent, agent.err = consultest.Start(context.Background(), "") })
+	if agent.err != nil {
+		t.Fatal(agent.err)
+	}
+	return agent.Agent
+}
+
+func newConsul(t *testing.T) *watch.Consul {
+	t.Helper()
+	src, err := watch.NewConsul(watch.ConsulConfig{Address: consulAgent(t).Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(src.Close)
+	return src
+}
+
+func newFiles(t *testing.T) *watch.Files {
+	t.Helper()
+	files, err := watch.NewFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(files.Close)
+	return files
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var subjects atomic.Int64
+
+func TestContractConsul(t *testing.T) {
+	src := newConsul(t)
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+		key := fmt.Sprintf("contract/%d", subjects.Add(1))
+		return sourcetest.Subject{
+			Source: src,
+			Query:  watch.NewQuery(watch.KindKV, key, nil),
+			Set:    func(value string) { check(t, agent.Put(key, value)) },
+			Remove: func() { check(t, agent.Delete(key)) },
+		}
+	})
+}
+
+func TestContractFixture(t *testing.T) {
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+		path := filepath.Join(t.TempDir(), "fixture.yaml")
+		write := func(text string) { check(t, os.WriteFile(path, []byte(text), 0o644)) }
+		write("keys: {}\n")
+		src, err := watch.NewFixture(newFiles(t), path)
+		check(t, err)
+		return sourcetest.Subject{
+			Source: src,
+			Query:  watch.NewQuery(watch.KindKV, "app/port", nil),
+			Set:    func(value string) { write("keys: {app/port: " + value + "}\n") },
+			Remove: func() { write("keys: {}\n") },
+		}
+	})
+}
+
+func TestContractFiles(t *testing.T) {
+	writers := map[string]func(t *testing.T, path, value string){
+		"written in place": func(t *testing.T, path, value string) {
+			check(t, os.WriteFile(path, []byte(value), 0o644))
+		},
+		"replaced": func(t *testing.T, path, value string) { // as editors do
+			check(t, os.WriteFile(path+"~", []byte(value), 0o644))
+			check(t, os.Rename(path+"~", path))
+		},
+		"linked folder": func(t *testing.T, path, value string) { // as a ConfigMap is mounted
+			dir := filepath.Dir(path)
+			data := filepath.Join(dir, fmt.Sprintf("..%d", subjects.Add(1)))
+			check(t, os.Mkdir(data, 0o755))
+			check(t, os.WriteFile(filepath.Join(data, filepath.Base(path)), []byte(value), 0o644))
+			check(t, os.Symlink(filepath.Base(data), filepath.Join(dir, "..new")))
+			check(t, os.Rename(filepath.Join(dir, "..new"), filepath.Join(dir, "..data")))
+			if _, err := os.Lstat(path); err != nil {
+				check(t, os.Symlink(filepath.Join("..data", filepath.Base(path)), path))
+			}
+		},
+	}
+	for name, write := range writers {
+		t.Run(name, func(t *testing.T) {
+			sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+				path := filepath.Join(t.TempDir(), "file")
+				return sourcetest.Subject{
+					Source: newFiles(t),
+					Query:  watch.NewQuery(watch.KindFile, path, nil),
+					Set:    func(value string) { write(t, path, value) },
+					Remove: func() { check(t, os.Remove(path)) },
+				}
+			})
+		})
+	}
+}
+
+func TestContractByKind(t *testing.T) {
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+		path := filepath.Join(t.TempDir(), "file")
+		return sourcetest.Subject{
+			Source: watch.ByKind{watch.KindFile: newFiles(t)},
+			Query:  watch.NewQuery(watch.KindFile, path, nil),
+			Set:    func(value string) { check(t, os.WriteFile(path, []byte(value), 0o644)) },
+			Remove: func() { check(t, os.Remove(path)) },
+		}
+	})
+}
+
+// A file whose folder does not exist yet is absent, and noticed when it comes.
+func TestFileInMissingFolder(t *testing.T) {
+	files := newFiles(t)
+	dir := filepath.Join(t.TempDir(), "later")
+	q := watch.NewQuery(watch.KindFile, filepath.Join(dir, "file"), nil)
+	value, index, err := files.Fetch(t.Context(), q, 0)
+	if value != nil || err != nil {
+		t.Fatalf("got %v, %v", value, err)
+	}
+	check(t, os.Mkdir(dir, 0o755))
+	check(t, os.WriteFile(q.Name, []byte("text"), 0o644))
+	if value, _, err = files.Fetch(t.Context(), q, index); value != "text" || err != nil {
+		t.Fatalf("got %v, %v", value, err)
+	}
+}
+
+func TestFileThatIsNone(t *testing.T) {
+	_, _, err := newFiles(t).Fetch(t.Context(), watch.NewQuery(watch.KindFile, t.TempDir(), nil), 0)
+	if err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+		t.Fatalf("got %v", err)
+	}
+}
