@@ -1,0 +1,159 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/template"
+	"text/template/parse"
+)
+
+// An Error is a fault in a template's text, or one that came up when it was executed. Its text is one line that begins
+// with name:line:column, and never has a value of a key.
+type Error struct {
+	Name   string // of the template
+	Line   int    // from 1; 0 where it is not known
+	Column int    // in bytes, from 1; 0 where it is not known
+	Source string // the line itself
+	Msg    string
+	Err    error // what a function returned, or nil
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Line == 0:
+		return e.Name + ": " + e.Msg
+	case e.Column == 0:
+		return fmt.Sprintf("%s:%d: %s", e.Name, e.Line, e.Msg)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.Name, e.Line, e.Column, e.Msg)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Excerpt returns the line with the fault and, where the column is known, a second line with a caret below it.
+func (e *Error) Excerpt() string {
+	if e.Line == 0 {
+		return ""
+	}
+	if e.Column == 0 || e.Column > len(e.Source)+1 {
+		return e.Source
+	}
+	indent := strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return r
+		}
+		return ' '
+	}, e.Source[:e.Column-1])
+	return e.Source + "\n" + indent + "^"
+}
+
+// errorAt returns the Error for a place in the text.
+func (t *Template) errorAt(pos parse.Pos, msg string, err error) *Error {
+	line, column := t.position(pos)
+	return &Error{Name: t.name, Line: line, Column: column, Source: t.line(line), Msg: msg, Err: err}
+}
+
+func (t *Template) position(pos parse.Pos) (line, column int) {
+	before := t.text[:min(int(pos), len(t.text))]
+	return 1 + strings.Count(before, "\n"), len(before) - strings.LastIndex(before, "\n")
+}
+
+func (t *Template) place(pos parse.Pos) string {
+	line, column := t.position(pos)
+	return fmt.Sprintf("%s:%d:%d", t.name, line, column)
+}
+
+func (t *Template) line(n int) string {
+	lines := strings.SplitN(t.text, "\n", n+1)
+	if n < 1 || n > len(lines) {
+		return ""
+	}
+	return strings.TrimSuffix(lines[n-1], "\r")
+}
+
+var (
+	// text/template gives the place of a fault only as text: "template: NAME:LINE[:COLUMN]: MESSAGE", where for an
+	// execution the message begins with the template and the expression.
+	placeInText      = regexp.MustCompile(`(?s)^(\d+)(?::(\d+))?: (.*)$`)
+	expressionInText = regexp.MustCompile(`(?s)^executing ".*?" at <.*?>: (.*)$`)
+	siteInText       = regexp.MustCompile(siteMark + `\d+`)
+)
+
+func siteName(function string, i int) string { return function + siteMark + strconv.Itoa(i) }
+
+func (t *Template) parseError(err error) *Error {
+	e := &Error{Name: t.name, Msg: err.Error()}
+	rest, ok := strings.CutPrefix(e.Msg, "template: "+t.name+":")
+	m := placeInText.FindStringSubmatch(rest)
+	if !ok || m == nil {
+		return e
+	}
+	e.Line, _ = strconv.Atoi(m[1])
+	if m[2] != "" { // text/template counts columns from 0
+		e.Column, _ = strconv.Atoi(m[2])
+		e.Column++
+	}
+	e.Source = t.line(e.Line)
+	e.Msg = siteInText.ReplaceAllString(m[3], "")
+	return e
+}
+
+func (t *Template) execError(err error) *Error {
+	e := t.parseError(err)
+	if m := expressionInText.FindStringSubmatch(e.Msg); m != nil {
+		e.Msg = m[1]
+	}
+	if failed, ok := errors.AsType[*funcError](err); ok {
+		e.Msg, e.Err = failed.Error(), failed.err
+	} else if failed, ok := errors.AsType[template.ExecError](err); ok {
+		e.Err = errors.Unwrap(failed.Err)
+	}
+	return e
+}
+
+// A funcError is the failure of one of our functions. It must not repeat an argument that can be the value of a key.
+type funcError struct {
+	name string
+	err  error
+}
+
+func (e *funcError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *funcError) Unwrap() error { return e.err }
+
+// suggestion returns ", did you mean NAME?" where a name is close to a misspelt one.
+func suggestion(name string, known []string) string {
+	best, least := "", 1+len(name)/3
+	for _, k := range known {
+		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least || d == least && best == "" {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
+}
+
+// distance is the number of letters to insert, delete or change to make a from b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

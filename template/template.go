@@ -1,0 +1,264 @@
+// Package template turns text and answers into text and questions.
+//
+// A [Template] is parsed once and executed often. Its functions ask for data by [watch.Query]; what they asked, and
+// what was missing, is part of the [Result]. So the queries of a template need not be declared: executing it finds them
+// (R1), one level of nesting with each pass. A template knows no engine: whoever executes it brings the answers.
+//
+// The language is Go's text/template with the functions of consul-template. Rules such as R2 are listed in the
+// documentation of package render.
+package template
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+	"text/template/parse"
+
+	"render/watch"
+)
+
+// A Lookup gives the answer to a query, as far as it is known. A nil value that was answered means: there is none.
+type Lookup func(watch.Query) (value any, answered bool)
+
+// Options are what a template needs beside its text. The zero value is of use.
+type Options struct {
+	// Env looks up an environment variable for the function env and its kin. The default is os.LookupEnv.
+	Env func(name string) (value string, ok bool)
+}
+
+// A Template is a parsed text. It can be executed again and again, by one goroutine at a time.
+type Template struct {
+	name  string
+	text  string
+	root  *template.Template
+	sites []site // the places where the text asks queries
+	pass  pass   // the present execution, or the last
+}
+
+// A Result is what one execution gave.
+type Result struct {
+	Output  []byte        // nil unless the pass is finished (R4)
+	Used    []watch.Query // all that was asked, each once, in the order of asking
+	Pending []watch.Query // of these, what has no answer yet
+	Absent  []watch.Query // of these, what was needed and does not exist
+	Err     error         // an *Error; nil while anything is pending or absent: the fault may come from that
+}
+
+// Finished reports whether the execution gave output (R4).
+func (r Result) Finished() bool { return len(r.Pending) == 0 && len(r.Absent) == 0 && r.Err == nil }
+
+// pass is the state of one execution, which the functions share.
+type pass struct {
+	text   string
+	lookup Lookup
+	env    func(string) (string, bool)
+	asked  map[watch.Query]*asked
+	result Result
+	out    bytes.Buffer
+}
+
+type asked struct {
+	site   int
+	absent bool // it is in Result.Absent already
+}
+
+// Parse parses a text. The name is what errors call it, usually its file. An error is an *Error and tells the place.
+func Parse(name, text string, o Options) (*Template, error) {
+	t := &Template{name: name, text: text}
+	t.pass.text, t.pass.env = text, o.Env
+	if t.pass.env == nil {
+		t.pass.env = os.LookupEnv
+	}
+	tree := parse.New(name)
+	tree.Mode = parse.SkipFuncCheck // bind looks at the functions, and says more about what it does not know
+	trees := make(map[string]*parse.Tree)
+	if _, err := tree.Parse(text, "", "", trees); err != nil {
+		return nil, t.parseError(err)
+	}
+	b := binder{t: t, funcs: make(template.FuncMap)}
+	for _, name := range slices.Sorted(maps.Keys(trees)) {
+		if err := b.bind(trees[name].Root); err != nil {
+			return nil, err
+		}
+	}
+	t.root = template.New(name).Funcs(b.funcs)
+	for name, tree := range trees {
+		if _, err := t.root.AddParseTree(name, tree); err != nil {
+			return nil, t.parseError(err)
+		}
+	}
+	return t, nil
+}
+
+// Name returns the name that was given to Parse.
+func (t *Template) Name() string { return t.name }
+
+// Execute runs the template once with the answers there are.
+func (t *Template) Execute(lookup Lookup) Result {
+	p := &t.pass
+	p.lookup = lookup
+	p.asked = make(map[watch.Query]*asked, len(p.asked))
+	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
+	p.out.Reset()
+	err := t.root.Execute(&p.out, nil)
+	if len(p.result.Pending) == 0 && len(p.result.Absent) == 0 {
+		if err != nil {
+			p.result.Err = t.execError(err)
+		} else {
+			p.result.Output = bytes.Clone(p.out.Bytes())
+			if p.result.Output == nil {
+				p.result.Output = []byte{}
+			}
+		}
+	}
+	return p.result
+}
+
+// Where returns the place in the text, as name:line:column, where the last execution first asked a query.
+func (t *Template) Where(q watch.Query) string {
+	a, ok := t.pass.asked[q]
+	if !ok {
+		return t.name
+	}
+	return t.place(t.sites[a.site].pos)
+}
+
+// ask looks a query up for the function at a site and records it (R1).
+func (p *pass) ask(site int, q watch.Query) (value any, answered bool) {
+	value, answered = p.lookup(q)
+	if p.asked[q] == nil {
+		p.asked[q] = &asked{site: site}
+		p.result.Used = append(p.result.Used, q)
+		if !answered {
+			p.result.Pending = append(p.result.Pending, q)
+		}
+	}
+	return value, answered
+}
+
+// need records that an answer says "there is none" where the template cannot do without.
+func (p *pass) need(site int, q watch.Query) {
+	if a := p.asked[q]; !a.absent {
+		a.absent, a.site = true, site
+		p.result.Absent = append(p.result.Absent, q)
+	}
+}
+
+// quote returns an argument for an error: as it is where the text has it, else only its length, because then it comes
+// from an answer and can be a secret.
+func (p *pass) quote(arg string) string {
+	if strings.Contains(p.text, arg) {
+		return strconv.Quote(arg)
+	}
+	return fmt.Sprintf("an argument of %d bytes that is not in the template's text", len(arg))
+}
+
+// A site is a call in the text of a function that asks a query.
+type site struct {
+	name string
+	pos  parse.Pos
+}
+
+// binder gives a template the functions that its text calls.
+//
+// A function that asks a query has to know where it stands in the text, so that a query can be traced to its line.
+// So each such call gets a function of its own: the name in the parsed tree becomes "key" + siteMark + number. The mark
+// is a letter, as a function's name needs, but one that no name has.
+type binder struct {
+	t     *Template
+	funcs template.FuncMap
+}
+
+const siteMark = "\u01c3"
+
+func (b *binder) bind(n parse.Node) error {
+	switch n := n.(type) {
+	case *parse.ListNode:
+		if n == nil {
+			return nil
+		}
+		return b.bindAll(n.Nodes)
+	case *parse.ActionNode:
+		return b.bind(n.Pipe)
+	case *parse.PipeNode:
+		if n == nil {
+			return nil
+		}
+		for _, c := range n.Cmds {
+			if err := b.bindAll(c.Args); err != nil {
+				return err
+			}
+		}
+	case *parse.IfNode:
+		return b.bindBranch(&n.BranchNode)
+	case *parse.RangeNode:
+		return b.bindBranch(&n.BranchNode)
+	case *parse.WithNode:
+		return b.bindBranch(&n.BranchNode)
+	case *parse.TemplateNode:
+		return b.bind(n.Pipe)
+	case *parse.ChainNode:
+		return b.bind(n.Node)
+	case *parse.IdentifierNode:
+		return b.bindCall(n)
+	}
+	return nil
+}
+
+func (b *binder) bindAll(nodes []parse.Node) error {
+	for _, n := range nodes {
+		if err := b.bind(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *binder) bindBranch(n *parse.BranchNode) error {
+	if err := b.bind(n.Pipe); err != nil {
+		return err
+	}
+	if err := b.bind(n.List); err != nil {
+		return err
+	}
+	return b.bind(n.ElseList)
+}
+
+func (b *binder) bindCall(n *parse.IdentifierNode) error {
+	if f, ok := queryFuncs[n.Ident]; ok {
+		i := len(b.t.sites)
+		b.t.sites = append(b.t.sites, site{name: n.Ident, pos: n.Pos})
+		n.Ident = siteName(n.Ident, i)
+		b.funcs[n.Ident] = f(asker{pass: &b.t.pass, site: i})
+		return nil
+	}
+	if f, ok := textFuncs[n.Ident]; ok {
+		b.funcs[n.Ident] = f
+		return nil
+	}
+	if f, ok := envFuncs[n.Ident]; ok {
+		b.funcs[n.Ident] = f(b.t.pass.env)
+		return nil
+	}
+	if slices.Contains(goFuncs, n.Ident) {
+		return nil
+	}
+	return b.t.errorAt(n.Pos, "there is no function "+n.Ident+suggestion(n.Ident, functionNames()), nil)
+}
+
+// goFuncs are the functions that text/template has by itself.
+var goFuncs = strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery")
+
+func functionNames() []string {
+	names := slices.Clone(goFuncs)
+	names = slices.AppendSeq(names, maps.Keys(queryFuncs))
+	names = slices.AppendSeq(names, maps.Keys(textFuncs))
+	names = slices.AppendSeq(names, maps.Keys(envFuncs))
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,212 @@
+package template
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// textFuncs are the functions that need nothing but their arguments. To add one, add a line here.
+var textFuncs = map[string]any{
+	"base64Decode":    base64Decode,
+	"base64Encode":    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+	"contains":        func(needle, list any) (bool, error) { return in(list, needle) },
+	"in":              in,
+	"join":            func(sep string, list []string) string { return strings.Join(list, sep) },
+	"parseBool":       orZero("parseBool", strconv.ParseBool),
+	"parseFloat":      orZero("parseFloat", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
+	"parseInt":        orZero("parseInt", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }),
+	"parseJSON":       parseJSON,
+	"parseUint":       orZero("parseUint", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }),
+	"regexMatch":      regexMatch,
+	"regexReplaceAll": regexReplaceAll,
+	"replaceAll":      func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
+	"split":           split,
+	"toJSON":          func(v any) (string, error) { return toJSON("toJSON", v, "") },
+	"toJSONPretty":    func(v any) (string, error) { return toJSON("toJSONPretty", v, "  ") },
+	"toLower":         strings.ToLower,
+	"toTitle":         toTitle,
+	"toUpper":         strings.ToUpper,
+	"trim":            func(cutset, s string) string { return strings.Trim(s, cutset) },
+	"trimPrefix":      func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
+	"trimSpace":       strings.TrimSpace,
+	"trimSuffix":      func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
+}
+
+// envFuncs are the functions that read the environment.
+var envFuncs = map[string]func(lookup func(string) (string, bool)) any{
+	"env": func(lookup func(string) (string, bool)) any {
+		return func(name string) string { value, _ := lookup(name); return value }
+	},
+	"envOrDefault": func(lookup func(string) (string, bool)) any {
+		return func(name, byDefault string) string {
+			if value, ok := lookup(name); ok {
+				return value
+			}
+			return byDefault
+		}
+	},
+	"mustEnv": func(lookup func(string) (string, bool)) any {
+		return func(name string) (string, error) {
+			value, _ := lookup(name)
+			if value == "" {
+				return "", &funcError{"mustEnv", fmt.Errorf("required environment variable %s is empty", name)}
+			}
+			return value, nil
+		}
+	},
+}
+
+func base64Decode(s string) (string, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return "", &funcError{"base64Decode", err}
+	}
+	return string(b), nil
+}
+
+func split(sep, s string) []string {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return []string{}
+	}
+	return strings.Split(s, sep)
+}
+
+// toTitle makes the first letter of each word a title letter and leaves the rest as it is.
+func toTitle(s string) string {
+	inWord := false
+	return strings.Map(func(r rune) rune {
+		begins := !inWord
+		inWord = unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '\''
+		if begins && inWord {
+			return unicode.ToTitle(r)
+		}
+		return r
+	}, s)
+}
+
+// in reports whether a list has an element, or a string a part. Numbers are compared with numbers of their kind only.
+func in(list, needle any) (bool, error) {
+	v, n := reflect.ValueOf(list), reflect.ValueOf(needle)
+	switch v.Kind() {
+	case reflect.String:
+		return n.Kind() == reflect.String && strings.Contains(v.String(), n.String()), nil
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if sameElement(v.Index(i), n) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func sameElement(e, needle reflect.Value) bool {
+	if e.Kind() == reflect.Interface {
+		e = e.Elem()
+	}
+	switch {
+	case !e.IsValid() || !needle.IsValid():
+		return false
+	case e.CanInt() && needle.CanInt():
+		return e.Int() == needle.Int()
+	case e.CanUint() && needle.CanUint():
+		return e.Uint() == needle.Uint()
+	case e.CanFloat() && needle.CanFloat():
+		return e.Float() == needle.Float()
+	case e.Kind() == reflect.String && needle.Kind() == reflect.String:
+		return e.Type() == needle.Type() && e.String() == needle.String()
+	}
+	return false
+}
+
+// orZero makes a parser give zero for an empty text, and errors that do not repeat the text: it may be a secret.
+func orZero[T any](name string, parse func(string) (T, error)) func(string) (T, error) {
+	return func(s string) (T, error) {
+		var zero T
+		if s == "" {
+			return zero, nil
+		}
+		v, err := parse(s)
+		if failed, ok := errors.AsType[*strconv.NumError](err); ok {
+			err = failed.Err
+		}
+		return v, inFunc(name, err)
+	}
+}
+
+// number is a JSON number. It prints in full where a float64 would print 1e+07, and otherwise is a float64.
+type number float64
+
+func (n number) String() string { return strconv.FormatFloat(float64(n), 'f', -1, 64) }
+
+func parseJSON(s string) (any, error) {
+	if s == "" {
+		return map[string]any{}, nil
+	}
+	var v any
+	if err := json.Unmarshal([]byte(s), &v); err != nil {
+		return nil, &funcError{"parseJSON", err}
+	}
+	return withNumbers(v), nil
+}
+
+func withNumbers(v any) any {
+	switch v := v.(type) {
+	case float64:
+		return number(v)
+	case []any:
+		for i := range v {
+			v[i] = withNumbers(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = withNumbers(v[k])
+		}
+	}
+	return v
+}
+
+func toJSON(name string, v any, indent string) (string, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return "", &funcError{name, err}
+	}
+	return strings.TrimSuffix(out.String(), "\n"), nil
+}
+
+func regexMatch(pattern, s string) (bool, error) {
+	re, err := compile("regexMatch", pattern)
+	if err != nil {
+		return false, err
+	}
+	return re.MatchString(s), nil
+}
+
+func regexReplaceAll(pattern, replacement, s string) (string, error) {
+	re, err := compile("regexReplaceAll", pattern)
+	if err != nil {
+		return "", err
+	}
+	return re.ReplaceAllString(s, replacement), nil
+}
+
+// compile compiles a pattern. Its errors do not repeat the pattern.
+func compile(function, pattern string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile(pattern)
+	if fault, ok := errors.AsType[*syntax.Error](err); ok {
+		err = fmt.Errorf("the regular expression has a fault: %s", fault.Code)
+	}
+	return re, inFunc(function, err)
+}
