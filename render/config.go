@@ -1,0 +1,137 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The defaults of an action that is made of a command.
+const (
+	DefaultTimeout = 30 * time.Second
+	DefaultSpacing = time.Second
+)
+
+// Config is what an Engine is to do. Validate says what is wrong with one.
+type Config struct {
+	Targets []Target
+	Actions []Action // what targets refer to by name
+	Wait    Wait     // of the actions that are made of a target's command, and of targets without one
+
+	// Once makes Run render everything once and return: all files or, while one target cannot finish, none.
+	Once bool
+	// Dry, where it is set, gets what would be written, and nothing is written or run.
+	Dry io.Writer
+	// Env is added to the environment of commands and templates, as NAME=value.
+	Env []string
+	// Log gets what happens. The default drops it.
+	Log *slog.Logger
+}
+
+// A Target is one template and the one file that it makes.
+type Target struct {
+	Source      string  // path of the template
+	Destination string  // path of the file; may be empty with Config.Dry
+	Action      string  // name of the action that its changes lead to, or empty
+	Command     Command // in place of Action: an action made of this command
+}
+
+// An Action is what happens when files of its targets have changed.
+type Action struct {
+	Name    string
+	Command Command
+	Timeout time.Duration // of the command; 0 means DefaultTimeout
+	Spacing time.Duration // least time from one commit to the next (R7)
+	Wait    Wait
+	Atomic  bool // all targets or none
+}
+
+// Wait lets changes collect before they are committed (R7). The zero value does not wait.
+type Wait struct {
+	Min time.Duration // quiet that ends the collecting
+	Max time.Duration // the longest that a change is kept back
+}
+
+// A Command is a program to run: a line for sh, or a program and its arguments. The zero value runs nothing.
+type Command struct {
+	Shell string
+	Args  []string
+}
+
+// IsZero reports whether there is nothing to run.
+func (c Command) IsZero() bool { return c.Shell == "" && len(c.Args) == 0 }
+
+// String returns the command as logs show it.
+func (c Command) String() string {
+	if c.Shell != "" {
+		return c.Shell
+	}
+	return strings.Join(c.Args, " ")
+}
+
+func (c Command) equal(d Command) bool { return c.Shell == d.Shell && slices.Equal(c.Args, d.Args) }
+
+// Validate returns all that is wrong with the configuration, or nil.
+func (c Config) Validate() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	actions := make(map[string]bool)
+	for _, a := range c.Actions {
+		if a.Name == "" {
+			fail("an action has no name")
+		}
+		if actions[a.Name] {
+			fail("action %s: there are two of this name", a.Name)
+		}
+		actions[a.Name] = true
+		if a.Timeout < 0 || a.Spacing < 0 {
+			fail("action %s: timeout and spacing cannot be negative", a.Name)
+		}
+		if err := a.Wait.validate(); err != nil {
+			fail("action %s: %w", a.Name, err)
+		}
+	}
+	if err := c.Wait.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	makers := make(map[string]string)
+	for _, t := range c.Targets {
+		if t.Source == "" {
+			fail("a template has no source")
+		}
+		switch {
+		case t.Action != "" && !actions[t.Action]:
+			fail("template %s: there is no action %s", t.Source, t.Action)
+		case t.Action != "" && !t.Command.IsZero():
+			fail("template %s: has both the action %s and a command; give one", t.Source, t.Action)
+		}
+		if t.Destination == "" {
+			if c.Dry == nil {
+				fail("template %s: missing destination; give SOURCE:DESTINATION", t.Source)
+			}
+			continue
+		}
+		path, err := filepath.Abs(t.Destination)
+		if err != nil {
+			fail("template %s: destination %s: %w", t.Source, t.Destination, err)
+			continue
+		}
+		if other, taken := makers[path]; taken {
+			fail("templates %s and %s have the same destination %s", other, t.Source, t.Destination)
+		}
+		makers[path] = t.Source
+	}
+	return errors.Join(errs...)
+}
+
+func (w Wait) validate() error {
+	if w.Min < 0 || w.Max < w.Min {
+		return fmt.Errorf("wait: the maximum %s is less than the minimum %s", w.Max, w.Min)
+	}
+	return nil
+}

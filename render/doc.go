@@ -1,0 +1,43 @@
+// Package render keeps files true to what package watch knows: the program without a command line.
+//
+// A query names one piece of data. A target is one template and the one file that it makes. An action is what happens
+// when files change, for one target or many. The dependency graph has these three levels and nothing else; a change at
+// its left touches only what hangs on it at its right.
+//
+// An [Engine] has one loop, which owns all its state. Watchers, commits and callers of [Engine.Status] reach it by
+// channels, so there is nothing to lock.
+//
+// # The rules
+//
+// The whole meaning of the program. Comments in the code refer to them by number, and each has a test of its name.
+//
+//   - R1 Ask. Executing a template records every query that it asks. The same query, from however many targets, has one
+//     watcher.
+//   - R2 Three answers. A query is pending, has a value, or is absent: answered, and there is none. While it is pending
+//     functions return zero values and go on, so that one pass finds all queries of a level. The function key needs a
+//     value; keyOrDefault and keyExists accept absence.
+//   - R3 Cut off. An answer equal to the last one changes nothing. An error changes nothing but the status: the last good
+//     answer stays. Check output and indexes are not part of the comparison.
+//   - R4 Finished. A pass is finished if nothing was pending, nothing needed was absent, and nothing failed. Only finished
+//     passes give output. An error in a pass with pending queries is not an error.
+//   - R5 When to run. A target runs again when (a) the last of the queries that were pending in its last pass has been
+//     answered, or (b) a query for which it had an answer gets a different one.
+//   - R6 Forget late. A finished pass replaces a target's set of queries; an unfinished or failed one only adds to it. A
+//     query that nobody uses is not watched any longer.
+//   - R7 Pace. An action that was quiet commits at once, with all that has arrived. After that its commits are at least its
+//     spacing apart, and the last change is always committed. With a wait, changes collect until nothing has changed for
+//     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action.
+//   - R8 Commit. Stage all changed files, swap all, run the command. A failure before all files are in place leaves, or
+//     puts back, every old one.
+//   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
+//   - R12 It does not die. In the daemon no failure ends the engine. Each is scoped to the query, target or action that it
+//     belongs to, is retried with a capped, jittered back-off, and shows in log and status.
+//   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
+//     or was interrupted is done again until it succeeds, also by the next start.
+//   - R14 Blocked is loud. A target that cannot finish is reported after five seconds and then every minute: what it waits
+//     for, and where in which template.
+//
+// Targets that name the same action share it; targets without one but with an equal command share an action made of that
+// command; a target without a command is alone. An action commits when no member is pending. Members that are blocked
+// (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none.
+package render

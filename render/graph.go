@@ -1,0 +1,172 @@
+package render
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"render/template"
+	"render/watch"
+)
+
+// graph knows which target uses which query, and which target wants a pass. It has no goroutines, no clock and no I/O.
+type graph struct {
+	nodes map[watch.Query]*node
+}
+
+type node struct {
+	state watch.State
+	users map[*target]bool
+}
+
+// usage says what a query was to a target's last pass.
+type usage uint8
+
+const (
+	kept     usage = iota // not asked; kept from an earlier pass (R6)
+	pending               // asked, and without an answer then
+	answered              // asked and answered
+)
+
+const maxCauses = 20 // kept for a target, however long it is not applied
+
+// dependency is the graph's part of a target.
+type dependency struct {
+	uses    map[watch.Query]usage
+	waiting int      // how many of the pending ones still have no answer
+	wants   bool     // to run again (R5)
+	causes  []string // what has changed since the target was last applied, for people
+}
+
+func newGraph() *graph { return &graph{nodes: make(map[watch.Query]*node)} }
+
+// lookup is the template.Lookup of all targets.
+func (g *graph) lookup(q watch.Query) (value any, found bool) {
+	n := g.nodes[q]
+	if n == nil || n.state.Rev == 0 {
+		return nil, false
+	}
+	return n.state.Value, true
+}
+
+// take puts new states into the graph and returns the targets that want a pass because of them (R5).
+func (g *graph) take(states map[watch.Query]watch.State) []*target {
+	var want []*target
+	for q, state := range states {
+		n := g.nodes[q]
+		if n == nil {
+			continue // forgotten meanwhile
+		}
+		old := n.state
+		n.state = state
+		if state.Rev == old.Rev {
+			continue // only the error is another
+		}
+		for t := range n.users {
+			if t.answer(q, old, state) && !t.wants {
+				t.wants = true
+				want = append(want, t)
+			}
+		}
+	}
+	return want
+}
+
+// answer notes a new answer and reports whether the target wants a pass because of it. Answers that come while others
+// of the last pass are still pending are not a reason: the pass that follows the last of them will see them all.
+func (d *dependency) answer(q watch.Query, old, state watch.State) bool {
+	switch d.uses[q] {
+	case pending:
+		if old.Rev == 0 {
+			d.waiting--
+			return d.waiting == 0
+		}
+	case answered:
+		if len(d.causes) < maxCauses {
+			d.causes = append(d.causes, describeChange(q, old.Value, state.Value))
+		}
+		return true
+	case kept:
+	}
+	return false
+}
+
+// finish takes the result of a target's pass and returns the queries to watch from now on, and those that nobody uses
+// any longer (R6).
+func (g *graph) finish(t *target, r template.Result) (watched, forgotten []watch.Query) {
+	t.wants = false
+	old := t.uses
+	t.uses = make(map[watch.Query]usage, len(r.Used))
+	if !r.Finished() {
+		for q := range old {
+			t.uses[q] = kept
+		}
+	}
+	for _, q := range r.Used {
+		t.uses[q] = answered
+		n := g.nodes[q]
+		if n == nil {
+			n = &node{users: make(map[*target]bool, 1)}
+			g.nodes[q] = n
+			watched = append(watched, q)
+		}
+		n.users[t] = true
+	}
+	for _, q := range r.Pending {
+		t.uses[q] = pending
+	}
+	t.waiting = len(r.Pending)
+	for q := range old {
+		if _, still := t.uses[q]; still {
+			continue
+		}
+		n := g.nodes[q]
+		delete(n.users, t)
+		if len(n.users) == 0 {
+			delete(g.nodes, q)
+			forgotten = append(forgotten, q)
+		}
+	}
+	return watched, forgotten
+}
+
+// nouns are what the elements of list answers are called.
+var nouns = map[string]string{
+	watch.KindService:     "instances",
+	watch.KindServices:    "services",
+	watch.KindNodes:       "nodes",
+	watch.KindDatacenters: "datacenters",
+	watch.KindPrefix:      "keys",
+}
+
+// describeChange says how an answer has changed: "service web: 3 → 4 instances". It never has a value.
+func describeChange(q watch.Query, old, value any) string {
+	noun, isList := nouns[q.Kind]
+	switch {
+	case isList && length(old) != length(value):
+		return fmt.Sprintf("%s: %d → %d %s", q, length(old), length(value), noun)
+	case isList:
+		return fmt.Sprintf("%s: changed, %d %s", q, length(value), noun)
+	case old == nil:
+		return q.String() + ": appeared"
+	case value == nil:
+		return q.String() + ": disappeared"
+	}
+	return q.String() + ": changed"
+}
+
+func length(list any) int {
+	v := reflect.ValueOf(list)
+	if v.Kind() != reflect.Slice {
+		return 0
+	}
+	return v.Len()
+}
+
+// summary joins the first few of many.
+func summary(all []string, most int, sep string) string {
+	if len(all) <= most {
+		return strings.Join(all, sep)
+	}
+	return fmt.Sprintf("%s%sand %d more", strings.Join(all[:most], sep), sep, len(all)-most)
+}

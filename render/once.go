@@ -1,0 +1,81 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// finishOnce ends a run with Config.Once: with an error as soon as a template has failed, and when all targets are
+// finished by applying all of them.
+func (e *Engine) finishOnce() (done bool, err error) {
+	complete := true
+	for _, t := range e.targets {
+		if t.result.Err != nil {
+			return true, e.incomplete(func(t *target) bool { return t.result.Err != nil })
+		}
+		complete = complete && t.finished()
+	}
+	if !complete {
+		return false, nil
+	}
+	if e.cfg.Dry != nil {
+		for _, t := range e.targets {
+			e.print(t)
+		}
+		return true, nil
+	}
+	return true, e.applyAll()
+}
+
+// applyAll commits all actions together: all files or none, then the commands in order.
+func (e *Engine) applyAll() error {
+	var all []*commitDone
+	for _, a := range e.actions {
+		if targets := a.changedTargets(); len(targets) > 0 {
+			all = append(all, e.newCommit(a, targets))
+		}
+	}
+	var errs []error
+	for _, c := range all {
+		c.stage()
+		for _, err := range c.failed {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		errs = swapAll(all)
+	}
+	if len(errs) > 0 {
+		for _, c := range all {
+			c.discard()
+		}
+		return fmt.Errorf("%w:\n%w", errLeftOut, errors.Join(errs...))
+	}
+	for _, c := range all {
+		began := time.Now()
+		err := c.run()
+		c.took = time.Since(began)
+		e.committed(c)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("command %q: %w", c.command, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func swapAll(all []*commitDone) (errs []error) {
+	for i, c := range all {
+		err := c.swap()
+		if err == nil {
+			continue
+		}
+		errs = append(errs, err)
+		for _, before := range all[:i] {
+			_ = before.abandon(nil)
+			errs = append(errs, before.err)
+		}
+		break
+	}
+	return errs
+}

@@ -1,0 +1,57 @@
+package render
+
+import "time"
+
+// pace says when an action may commit (R7). The zero value has no spacing and no wait.
+type pace struct {
+	spacing time.Duration
+	wait    Wait
+
+	committed bool      // once at least
+	last      time.Time // when the last commit began
+	first     time.Time // the first change since then; zero if there is none
+	latest    time.Time // the last change since then
+}
+
+// changed notes that something has changed.
+func (p *pace) changed(now time.Time) {
+	if p.first.IsZero() {
+		p.first = now
+	}
+	p.latest = now
+}
+
+// due returns when the changes may be committed, and false where there are none.
+func (p *pace) due() (at time.Time, changed bool) {
+	if p.first.IsZero() {
+		return time.Time{}, false
+	}
+	at = p.first
+	if !p.committed {
+		return at, true
+	}
+	if p.wait.Min > 0 {
+		at = earlier(p.latest.Add(p.wait.Min), p.first.Add(p.wait.Max))
+	}
+	if spaced := p.last.Add(p.spacing); at.Before(spaced) {
+		at = spaced
+	}
+	return at, true
+}
+
+// settle notes that the changes turned out to need no commit.
+func (p *pace) settle() { p.first, p.latest = time.Time{}, time.Time{} }
+
+// commit notes that a commit of all changes begins.
+func (p *pace) commit(now time.Time) {
+	p.settle()
+	p.committed, p.last = true, now
+}
+
+// earlier returns the earlier of two times, where the zero time stands for never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,156 @@
+package render
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"render/watch"
+)
+
+const (
+	mostReported = 10 // targets in one report
+	mostNamed    = 3  // files, causes, missing queries in one line
+)
+
+// report logs the targets that cannot finish, and the queries that fail, when it is time to, and returns when the next
+// report is due (R14).
+func (e *Engine) report(now time.Time) (next time.Time) {
+	if !e.failing.report.IsZero() && !now.Before(e.failing.report) {
+		e.failing.report = now.Add(reportEvery)
+		e.log.Warn("queries still fail; their last good answers stay in use", "failing", len(e.failing.errs),
+			"of", len(e.graph.nodes), "for", now.Sub(e.failing.since).Round(time.Second), "one", e.failing.example())
+	}
+	if !e.reportAt.IsZero() && !now.Before(e.reportAt) {
+		e.reportAt = e.reportBlocked(now)
+	}
+	return earlier(e.reportAt, e.failing.report)
+}
+
+func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
+	reported := 0
+	for _, t := range e.targets {
+		if t.blocked.IsZero() {
+			continue
+		}
+		at := t.blocked.Add(reportAfter)
+		if !t.reported.IsZero() {
+			at = t.reported.Add(reportEvery)
+		}
+		if !now.Before(at) {
+			if reported++; reported <= mostReported {
+				e.reportTarget(t)
+			}
+			t.reported = now
+			at = now.Add(reportEvery)
+		}
+		next = earlier(next, at)
+	}
+	if reported > mostReported {
+		e.log.Warn("more templates wait", "templates", reported-mostReported)
+	}
+	return next
+}
+
+func (e *Engine) reportTarget(t *target) {
+	if t.result.Err != nil {
+		e.log.Warn("template still fails; its file stays as it is", "err", t.result.Err)
+		return
+	}
+	var missing []string
+	for _, m := range e.missing(t) {
+		missing = append(missing, m.String())
+	}
+	e.log.Warn("waiting", "template", t.cfg.Source, "for", summary(missing, mostNamed, "; "),
+		"missing", len(missing), "of", len(t.uses))
+}
+
+// failing keeps count of the watched queries whose last attempt failed.
+type failing struct {
+	errs   map[watch.Query]error
+	since  time.Time // of the first of them
+	report time.Time // when to tell again; zero if there are none
+}
+
+func (f *failing) example() string {
+	for q, err := range f.errs {
+		return fmt.Sprintf("%s: %v", q, err)
+	}
+	return ""
+}
+
+// noteFailures tells when queries begin to fail, and when none fails any more (R12).
+func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time) {
+	f := &e.failing
+	for q, st := range states {
+		switch {
+		case e.graph.nodes[q] == nil:
+		case st.Err == nil:
+			e.forgetFailure(q)
+		default:
+			f.errs[q] = st.Err
+		}
+	}
+	if len(f.errs) > 0 && f.report.IsZero() {
+		f.since, f.report = now, now.Add(reportEvery)
+		e.log.Warn("a query failed; it is tried again, and what is rendered stays", "err", f.example())
+	}
+}
+
+func (e *Engine) forgetFailure(q watch.Query) {
+	f := &e.failing
+	if _, failed := f.errs[q]; !failed {
+		return
+	}
+	delete(f.errs, q)
+	if len(f.errs) == 0 {
+		e.log.Info("no query fails any more", "after", time.Since(f.since).Round(time.Millisecond))
+		f.report = time.Time{}
+	}
+}
+
+// logCommit tells what a commit did, why, and how its command ended.
+func (e *Engine) logCommit(done *commitDone) {
+	a := done.action
+	for _, w := range done.warnings {
+		e.log.Warn(w)
+	}
+	attrs := []slog.Attr{}
+	if changed := done.changed(); len(changed) > 0 {
+		attrs = append(attrs, slog.String("files", summary(changed, mostNamed, ", ")), slog.String("because", done.because()))
+	}
+	if done.ran {
+		attrs = append(attrs, slog.String("command", done.command.String()), slog.Duration("took", done.took.Round(time.Millisecond)))
+		if done.output != "" {
+			attrs = append(attrs, slog.String("output", done.output))
+		}
+	}
+	switch {
+	case a.err != nil:
+		msg := "commit failed"
+		if done.ran && done.err != nil {
+			msg = "command failed"
+		}
+		attrs = append(attrs, slog.Any("err", a.err))
+		if !e.cfg.Once {
+			msg += "; it is tried again"
+			attrs = append(attrs, slog.Duration("in", time.Until(a.retry).Round(time.Millisecond)))
+		}
+		e.log.LogAttrs(context.Background(), slog.LevelError, msg, attrs...)
+	case len(done.changed()) > 0:
+		e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
+	case done.ran:
+		e.log.LogAttrs(context.Background(), slog.LevelInfo, "command succeeded", attrs...)
+	default:
+		e.log.Debug("up to date", "action", a.name)
+	}
+}
+
+// because names the changes that led to a commit.
+func (done *commitDone) because() string {
+	if len(done.causes) == 0 {
+		return "first render"
+	}
+	return summary(done.causes, mostNamed, "; ")
+}

@@ -1,0 +1,191 @@
+package render
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status is a snapshot of an engine.
+type Status struct {
+	Targets []TargetStatus // in the order of the configuration
+	Actions []ActionStatus
+	Queries []QueryStatus // sorted by their text
+}
+
+// A State tells how far a target is.
+type State string
+
+// The states of a target.
+const (
+	Pending  State = "pending"  // waits for answers
+	Absent   State = "absent"   // needs what does not exist
+	Failed   State = "failed"   // its template has failed, or its file cannot be written, or its action failed
+	Rendered State = "rendered" // has output that is not applied yet
+	Applied  State = "applied"  // its file is as it should be, and its action has succeeded (R13)
+)
+
+// TargetStatus tells about one target.
+type TargetStatus struct {
+	Source      string
+	Destination string
+	State       State
+	Since       time.Time // when it began to wait; zero unless it is pending, absent or failed in its template
+	Passes      int       // executions of its template
+	Missing     []Missing // what it waits for
+	Err         error     // why it failed
+}
+
+// Missing is a query without which a target cannot finish.
+type Missing struct {
+	Query string
+	Where string // name:line:column of the place that asks
+	Err   error  // why there is no answer; nil where it was asked and has not answered, or does not exist
+	None  bool   // it was answered: there is none
+}
+
+func (m Missing) String() string {
+	switch {
+	case m.None:
+		return fmt.Sprintf("%s (%s) does not exist", m.Query, m.Where)
+	case m.Err != nil:
+		return fmt.Sprintf("%s (%s) cannot be asked: %v", m.Query, m.Where, m.Err)
+	}
+	return fmt.Sprintf("%s (%s) has not answered yet", m.Query, m.Where)
+}
+
+// ActionStatus tells about one action.
+type ActionStatus struct {
+	Name     string // or its command, or its one target's destination
+	Commits  int
+	Runs     int // of the command
+	Busy     bool
+	Failures int       // since the last success
+	Retry    time.Time // when it is tried again; zero unless it has failed
+	Err      error     // of the last commit
+}
+
+// QueryStatus tells about one watched query.
+type QueryStatus struct {
+	Query string
+	Rev   uint64
+	Index uint64
+	Err   error
+	Since time.Time
+}
+
+var errNotRunning = errors.New("the engine does not run")
+
+// Status returns a snapshot. It fails when ctx is done or the engine does not run any longer; before Run it waits.
+func (e *Engine) Status(ctx context.Context) (Status, error) {
+	answer := make(chan Status, 1)
+	select {
+	case e.questions <- answer:
+		return <-answer, nil
+	case <-e.ended:
+		return Status{}, errNotRunning
+	case <-ctx.Done():
+		return Status{}, ctx.Err()
+	}
+}
+
+func (e *Engine) status() Status {
+	var s Status
+	for _, t := range e.targets {
+		s.Targets = append(s.Targets, e.targetStatus(t))
+	}
+	for _, a := range e.actions {
+		s.Actions = append(s.Actions, ActionStatus{
+			Name: a.name, Commits: a.commits, Runs: a.runs, Busy: a.busy,
+			Failures: a.failures, Retry: a.retry, Err: a.err,
+		})
+	}
+	for q, n := range e.graph.nodes {
+		s.Queries = append(s.Queries, QueryStatus{
+			Query: q.String(), Rev: n.state.Rev, Index: n.state.Index, Err: n.state.Err, Since: n.state.Since,
+		})
+	}
+	slices.SortFunc(s.Queries, func(a, b QueryStatus) int { return cmp.Compare(a.Query, b.Query) })
+	return s
+}
+
+func (e *Engine) targetStatus(t *target) TargetStatus {
+	s := TargetStatus{
+		Source: t.cfg.Source, Destination: t.cfg.Destination,
+		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Err: t.result.Err,
+	}
+	switch {
+	case t.result.Err != nil:
+		s.State = Failed
+	case len(t.result.Absent) > 0:
+		s.State = Absent
+	case !t.finished():
+		s.State = Pending
+	case !t.changed():
+		s.State = Applied
+	default:
+		s.State = Rendered
+		if s.Err = cmp.Or(t.err, t.action.err); s.Err != nil {
+			s.State = Failed
+		}
+	}
+	return s
+}
+
+// missing returns what keeps a target's last pass from being finished.
+func (e *Engine) missing(t *target) []Missing {
+	var all []Missing
+	for _, q := range t.result.Absent {
+		all = append(all, Missing{Query: q.String(), Where: t.template.Where(q), None: true})
+	}
+	for _, q := range t.result.Pending {
+		if n := e.graph.nodes[q]; n != nil && n.state.Rev == 0 {
+			all = append(all, Missing{Query: q.String(), Where: t.template.Where(q), Err: n.state.Err})
+		}
+	}
+	return all
+}
+
+// An IncompleteError says why Run with Config.Once could not render: nothing was written.
+type IncompleteError struct {
+	Targets []TargetStatus // those that could not finish
+}
+
+func (e *IncompleteError) Error() string {
+	var b strings.Builder
+	b.WriteString("not everything could be rendered, so nothing was written")
+	for _, t := range e.Targets {
+		if t.Err != nil {
+			fmt.Fprintf(&b, "\n  %v", t.Err)
+		}
+		for _, m := range t.Missing {
+			fmt.Fprintf(&b, "\n  %s: %s", t.Source, m)
+		}
+	}
+	return b.String()
+}
+
+// Unwrap returns the faults of the templates.
+func (e *IncompleteError) Unwrap() []error {
+	var errs []error
+	for _, t := range e.Targets {
+		if t.Err != nil {
+			errs = append(errs, t.Err)
+		}
+	}
+	return errs
+}
+
+func (e *Engine) incomplete(which func(*target) bool) error {
+	var targets []TargetStatus
+	for _, t := range e.targets {
+		if which(t) {
+			targets = append(targets, e.targetStatus(t))
+		}
+	}
+	return &IncompleteError{Targets: targets}
+}
