@@ -1,0 +1,437 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A scripted source gives its steps, one a call, and after the last waits until ctx is done. It notes what was asked.
+type scripted struct {
+	mu    sync.Mutex
+	steps []step
+	asked []call
+	began time.Time
+}
+
+type step struct {
+	takes time.Duration
+	value any
+	index uint64
+	err   error
+	hangs bool // until ctx is done
+}
+
+type call struct {
+	after uint64
+	at    time.Duration // since the source was first asked
+}
+
+func (s *scripted) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, error) {
+	s.mu.Lock()
+	if len(s.asked) == 0 {
+		s.began = time.Now()
+	}
+	s.asked = append(s.asked, call{after, time.Since(s.began)})
+	next := step{hangs: true}
+	if len(s.steps) > 0 {
+		next, s.steps = s.steps[0], s.steps[1:]
+	}
+	s.mu.Unlock()
+	if next.hangs {
+		<-ctx.Done()
+		return nil, 0, ctx.Err()
+	}
+	if !sleep(ctx, next.takes) {
+		return nil, 0, ctx.Err()
+	}
+	return next.value, next.index, next.err
+}
+
+func (s *scripted) afters() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []uint64
+	for _, c := range s.asked {
+		all = append(all, c.after)
+	}
+	return all
+}
+
+func (s *scripted) times() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []time.Duration
+	for _, c := range s.asked {
+		all = append(all, c.at)
+	}
+	return all
+}
+
+var web = NewQuery(KindService, "web", nil)
+
+// watchFor watches the query web on a source for a (fake) time and returns the states that were there to take, one for
+// each time that something was ready.
+func watchFor(t *testing.T, src Source, d time.Duration) []State {
+	t.Helper()
+	set := NewSet(src)
+	defer set.Close()
+	set.Watch(web)
+	var states []State
+	for end := time.After(d); ; {
+		select {
+		case <-set.Ready():
+			for _, st := range set.Take() {
+				states = append(states, st)
+			}
+		case <-end:
+			return states
+		}
+	}
+}
+
+func TestIndexRules(t *testing.T) {
+	const wait = 30 * time.Second // what a poll takes that brought no news
+	tests := []struct {
+		name  string
+		steps []step
+		asked []uint64 // the indexes that the source was asked to wait on
+		want  []any    // the values that came
+	}{
+		{"the first read is plain", []step{{value: "a", index: 7}}, []uint64{0, 7}, []any{"a"}},
+		{"an index that grows", []step{{value: "a", index: 7}, {value: "b", index: 9}}, []uint64{0, 7, 9}, []any{"a", "b"}},
+		{"0 is treated as 1", []step{{value: "a"}, {value: "b"}}, []uint64{0, 1, 1}, []any{"a", "b"}},
+		{
+			"one that goes backwards is asked again from 0, and its answer dropped",
+			[]step{{value: "a", index: 7}, {value: "dropped", index: 3}, {value: "b", index: 4}},
+			[]uint64{0, 7, 0, 4}, []any{"a", "b"},
+		},
+		{
+			"back to 0",
+			[]step{{value: "a", index: 7}, {value: "dropped", index: 0}, {value: "b", index: 1}},
+			[]uint64{0, 7, 0, 1}, []any{"a", "b"},
+		},
+		{
+			"the same index after a wait",
+			[]step{{value: "a", index: 7}, {takes: wait, value: "a", index: 7}},
+			[]uint64{0, 7, 7}, []any{"a"},
+		},
+		{
+			"another answer under the same index counts",
+			[]step{{value: "a", index: 7}, {takes: wait, value: "b", index: 7}},
+			[]uint64{0, 7, 7}, []any{"a", "b"},
+		},
+		{
+			"64 bits",
+			[]step{{value: "a", index: 1 << 63}, {value: "b", index: 1<<64 - 1}},
+			[]uint64{0, 1 << 63, 1<<64 - 1}, []any{"a", "b"},
+		},
+		{
+			"a plain read follows a failure",
+			[]step{{value: "a", index: 7}, {err: errors.New("gone")}, {value: "b", index: 8}},
+			[]uint64{0, 7, 0, 8}, []any{"a", "a", "b"}, // the second "a" comes with the error
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scripted{steps: slices.Clone(test.steps)}
+				for i := range src.steps { // so that the reader sees each answer
+					src.steps[i].takes = max(src.steps[i].takes, time.Second)
+				}
+				var values []any
+				for _, st := range watchFor(t, src, pollDeadline) {
+					values = append(values, st.Value)
+				}
+				if got := src.afters(); !slices.Equal(got[:len(test.asked)], test.asked) {
+					t.Errorf("asked after %v, want %v", got, test.asked)
+				}
+				if !slices.Equal(values[:min(len(values), len(test.want))], test.want) {
+					t.Errorf("got %v, want %v", values, test.want)
+				}
+			})
+		})
+	}
+}
+
+// R3: an answer equal to the last changes nothing; an error changes nothing but the status.
+func TestR3CutOff(t *testing.T) {
+	instance := func(output string, index uint64) []*HealthService {
+		return []*HealthService{{ID: "web-1", Checks: []*HealthCheck{{CheckID: "c", Status: "passing", Output: output, ModifyIndex: index}}}}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		gone := errors.New("gone")
+		src := &scripted{steps: []step{
+			{value: instance("a", 1), index: 1},
+			{takes: time.Minute, value: instance("b", 2), index: 2}, // only what a check has printed
+			{takes: time.Minute, err: gone},
+			{value: instance("c", 3), index: 3},
+			{takes: time.Minute, value: []*HealthService{}, index: 4},
+		}}
+		states := watchFor(t, src, 4*time.Minute)
+		if len(states) != 4 {
+			t.Fatalf("got %d states, want the answer, the error, its end, and the second answer: %v", len(states), states)
+		}
+		for i, want := range []struct {
+			rev uint64
+			err error
+		}{{1, nil}, {1, gone}, {1, nil}, {2, nil}} {
+			if states[i].Rev != want.rev || !errors.Is(states[i].Err, want.err) {
+				t.Errorf("state %d: got %+v, want revision %d and error %v", i, states[i], want.rev, want.err)
+			}
+		}
+		if got := states[1].Value.([]*HealthService); len(got) != 1 {
+			t.Errorf("the error took the last good answer away: %v", got)
+		}
+	})
+}
+
+func TestEqual(t *testing.T) {
+	service := func(change func(*HealthService)) []*HealthService {
+		s := &HealthService{
+			Node: "n", NodeMeta: map[string]string{"a": "b"}, Address: "10.0.0.1", ID: "web-1", Name: "web",
+			Tags: ServiceTags{"x"}, Checks: []*HealthCheck{{CheckID: "c", Status: "passing"}}, Status: "passing", Port: 80,
+		}
+		change(s)
+		return []*HealthService{s}
+	}
+	same := func(*HealthService) {}
+	pair := func(change func(*KeyPair)) []*KeyPair {
+		k := &KeyPair{Path: "a/b", Key: "b", Value: "v"}
+		change(k)
+		return []*KeyPair{k}
+	}
+	tests := []struct {
+		name string
+		a, b any
+		want bool
+	}{
+		{"nothing", nil, nil, true},
+		{"texts", "a", "a", true},
+		{"other texts", "a", "b", false},
+		{"a text and nothing", "", nil, false},
+		{"instances", service(same), service(same), true},
+		{"check output", service(same), service(func(s *HealthService) { s.Checks[0].Output = "x" }), true},
+		{"check indexes", service(same), service(func(s *HealthService) { s.Checks[0].ModifyIndex = 9 }), true},
+		{"check status", service(same), service(func(s *HealthService) { s.Checks[0].Status = "warning" }), false},
+		{"check notes", service(same), service(func(s *HealthService) { s.Checks[0].Notes = "x" }), false},
+		{"a check more", service(same), service(func(s *HealthService) { s.Checks = append(s.Checks, s.Checks[0]) }), false},
+		{"node", service(same), service(func(s *HealthService) { s.Node = "m" }), false},
+		{"node id", service(same), service(func(s *HealthService) { s.NodeID = "m" }), false},
+		{"node address", service(same), service(func(s *HealthService) { s.NodeAddress = "m" }), false},
+		{"node meta", service(same), service(func(s *HealthService) { s.NodeMeta["a"] = "c" }), false},
+		{"node addresses", service(same), service(func(s *HealthService) { s.NodeTaggedAddresses = map[string]string{"a": "b"} }), false},
+		{"meta", service(same), service(func(s *HealthService) { s.ServiceMeta = map[string]string{"a": "b"} }), false},
+		{"address", service(same), service(func(s *HealthService) { s.Address = "m" }), false},
+		{"addresses", service(same), service(func(s *HealthService) { s.ServiceTaggedAddresses = map[string]ServiceAddress{"a": {}} }), false},
+		{"id", service(same), service(func(s *HealthService) { s.ID = "m" }), false},
+		{"name", service(same), service(func(s *HealthService) { s.Name = "m" }), false},
+		{"tags", service(same), service(func(s *HealthService) { s.Tags = ServiceTags{"y"} }), false},
+		{"status", service(same), service(func(s *HealthService) { s.Status = "warning" }), false},
+		{"port", service(same), service(func(s *HealthService) { s.Port = 81 }), false},
+		{"weights", service(same), service(func(s *HealthService) { s.Weights.Passing = 2 }), false},
+		{"an instance less", service(same), []*HealthService{}, false},
+		{"keys", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.ModifyIndex, k.CreateIndex, k.LockIndex = 1, 2, 3 }), true},
+		{"a key's value", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.Value = "w" }), false},
+		{"a key's flags", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.Flags = 1 }), false},
+		{"a key's session", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.Session = "s" }), false},
+		{"other types", pair(func(*KeyPair) {}), service(same), false},
+		{"names", []string{"a"}, []string{"a"}, true},
+		{"other names", []string{"a"}, []string{"b"}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := equal(test.a, test.b); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+			if got := equal(test.b, test.a); got != test.want {
+				t.Errorf("the other way round: got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// A source that fails is asked less and less often, but never less often than lets its return be noticed in seconds.
+func TestBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{}
+		for range 1000 {
+			src.steps = append(src.steps, step{err: errors.New("gone")})
+		}
+		watchFor(t, src, 2*time.Minute)
+		times := src.times()
+		if n := len(times); n < 24 || n > 60 {
+			t.Errorf("asked %d times in two minutes", n)
+		}
+		for i := 1; i < len(times); i++ {
+			if gap := times[i] - times[i-1]; gap > retryMax {
+				t.Errorf("gap %d is %s, more than %s", i, gap, retryMax)
+			}
+		}
+	})
+}
+
+func TestBackoffIsJittered(t *testing.T) {
+	seen := make(map[time.Duration]bool)
+	for range 100 {
+		d := Backoff(3, time.Second, time.Minute)
+		if d < 4*time.Second || d > 8*time.Second {
+			t.Fatalf("got %s, want between 4s and 8s", d)
+		}
+		seen[d] = true
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d different pauses of 100", len(seen))
+	}
+	if d := Backoff(1000, time.Second, time.Minute); d > time.Minute || d < 30*time.Second {
+		t.Errorf("got %s after 1000 failures", d)
+	}
+}
+
+// A source that never answers is given up by a deadline and asked again.
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{steps: []step{{hangs: true}, {value: "a", index: 5}, {hangs: true}}}
+		states := watchFor(t, src, 3*time.Minute)
+		if len(states) < 3 {
+			t.Fatalf("got %v", states)
+		}
+		for _, i := range []int{0, 2} {
+			if !errors.Is(states[i].Err, errSilent) {
+				t.Errorf("state %d: got %v, want %v", i, states[i].Err, errSilent)
+			}
+		}
+		if states[1].Value != "a" || states[2].Value != "a" {
+			t.Errorf("the answer was lost: %v", states)
+		}
+		times := src.times()
+		if wait := times[1] - times[0]; wait < plainDeadline || wait > plainDeadline+retryMax {
+			t.Errorf("a plain read was given up after %s", wait)
+		}
+		if wait := times[3] - times[2]; wait < pollDeadline || wait > pollDeadline+retryMax {
+			t.Errorf("a poll was given up after %s", wait)
+		}
+	})
+}
+
+// Wake-ups that bring nothing new are taken ever less often; a change ends that.
+func TestIdleWakeUps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{}
+		for i := range 1000 {
+			src.steps = append(src.steps, step{value: "a", index: uint64(i + 1)})
+		}
+		watchFor(t, src, time.Minute)
+		if n := len(src.afters()); n < 8 || n > 14 {
+			t.Errorf("took %d wake-ups in a minute", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{}
+		for i := range 50 {
+			src.steps = append(src.steps, step{value: fmt.Sprint(i), index: uint64(i + 1)})
+		}
+		watchFor(t, src, time.Second)
+		if times := src.times(); len(times) < 50 || times[49] > 0 {
+			t.Errorf("real changes were slowed down: %v", times)
+		}
+	})
+}
+
+// The mailbox holds states: a reader who comes late finds the newest, and an error does not hide the answer before it.
+func TestMailbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{steps: []step{
+			{value: "a", index: 1}, {value: "b", index: 2}, {value: "c", index: 3}, {err: errors.New("gone")},
+		}}
+		set := NewSet(src)
+		defer set.Close()
+		set.Watch(web)
+		set.Watch(web)
+		synctest.Wait()
+		<-set.Ready()
+		states := set.Take()
+		if st := states[web]; len(states) != 1 || st.Value != "c" || st.Rev != 3 || st.Err == nil {
+			t.Errorf("got %+v", states)
+		}
+		select {
+		case <-set.Ready():
+			t.Error("ready although everything is taken")
+		default:
+		}
+		if again := set.Take(); len(again) != 0 {
+			t.Errorf("taken twice: %v", again)
+		}
+	})
+}
+
+func TestForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{steps: []step{{value: "a", index: 1}, {takes: time.Second, value: "b", index: 2}}}
+		set := NewSet(src)
+		defer set.Close()
+		set.Watch(web)
+		synctest.Wait()
+		set.Forget(web)
+		set.Forget(web)
+		time.Sleep(time.Minute)
+		if states := set.Take(); len(states) != 0 {
+			t.Errorf("states of a forgotten query: %v", states)
+		}
+		src.mu.Lock()
+		src.steps = []step{{value: "c", index: 3}}
+		src.mu.Unlock()
+		set.Watch(web)
+		synctest.Wait()
+		if st := set.Take()[web]; st.Value != "c" || st.Rev != 1 {
+			t.Errorf("watched again: got %+v", st)
+		}
+	})
+}
+
+// Close waits for all goroutines (synctest fails if one is left), and a closed set watches nothing.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{}
+		set := NewSet(src)
+		for i := range 100 {
+			set.Watch(NewQuery(KindKV, fmt.Sprint(i), nil))
+		}
+		synctest.Wait()
+		set.Close()
+		set.Close()
+		set.Watch(web)
+		if n := len(src.afters()); n != 100 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+func TestQueryString(t *testing.T) {
+	tests := []struct {
+		query Query
+		want  string
+	}{
+		{NewQuery(KindService, "web", nil), "service web"},
+		{NewQuery(KindNodes, "", nil), "nodes"},
+		{NewQuery(KindKV, "app/port", map[string][]string{OptDatacenter: {"dc2"}}), "kv app/port (dc=dc2)"},
+	}
+	for _, test := range tests {
+		if got := test.query.String(); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestByKindWithoutSource(t *testing.T) {
+	_, _, err := ByKind{KindFile: &scripted{}}.Fetch(t.Context(), web, 0)
+	if err == nil || !strings.Contains(err.Error(), `the kind "service"`) {
+		t.Errorf("got %v", err)
+	}
+}
