@@ -21,7 +21,8 @@
 //   - R4 Finished. A pass is finished if nothing was pending, nothing needed was absent, and nothing failed. Only finished
 //     passes give output. An error in a pass with pending queries is not an error.
 //   - R5 When to run. A target runs again when (a) the last of the queries that were pending in its last pass has been
-//     answered, or (b) a query for which it had an answer gets a different one.
+//     answered, or (b) a query for which it had an answer gets a different one, or (c) it is reported as blocked and one of
+//     the pending queries has been answered: the others may have been asked only for want of that answer.
 //   - R6 Forget late. A finished pass replaces a target's set of queries; an unfinished or failed one only adds to it. A
 //     query that nobody uses is not watched any longer.
 //   - R7 Pace. An action that was quiet commits at once, with all that has arrived. After that its commits are at least its

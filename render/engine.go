@@ -202,13 +202,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		wake := e.advanceAll(now)
+		wake := e.report(now)
+		wake = earlier(wake, e.advanceAll(now))
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return err
 			}
 		}
-		wake = earlier(wake, e.report(now))
 		timer.Stop()
 		var alarm <-chan time.Time
 		if !wake.IsZero() {
@@ -225,7 +225,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-alarm: // an action is due, or a report
 		case <-ctx.Done():
 			if e.cfg.Once {
-				return e.incomplete(func(t *target) bool { return !t.finished() })
+				return e.givenUp()
 			}
 			return nil
 		}

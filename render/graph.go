@@ -34,6 +34,7 @@ const maxCauses = 20 // kept for a target, however long it is not applied
 type dependency struct {
 	uses    map[watch.Query]usage
 	waiting int      // how many of the pending ones still have no answer
+	news    bool     // one of the pending ones has an answer now
 	wants   bool     // to run again (R5)
 	causes  []string // what has changed since the target was last applied, for people
 }
@@ -49,7 +50,8 @@ func (g *graph) lookup(q watch.Query) (value any, found bool) {
 	return n.state.Value, true
 }
 
-// take puts new states into the graph and returns the targets that want a pass because of them (R5).
+// take puts new states into the graph and returns the targets that want a pass because of them (R5), also those that
+// wanted one already.
 func (g *graph) take(states map[watch.Query]watch.State) []*target {
 	var want []*target
 	for q, state := range states {
@@ -63,7 +65,7 @@ func (g *graph) take(states map[watch.Query]watch.State) []*target {
 			continue // only the error is another
 		}
 		for t := range n.users {
-			if t.answer(q, old, state) && !t.wants {
+			if t.answer(q, old, state) {
 				t.wants = true
 				want = append(want, t)
 			}
@@ -79,6 +81,7 @@ func (d *dependency) answer(q watch.Query, old, state watch.State) bool {
 	case pending:
 		if old.Rev == 0 {
 			d.waiting--
+			d.news = true
 			return d.waiting == 0
 		}
 	case answered:
@@ -94,7 +97,7 @@ func (d *dependency) answer(q watch.Query, old, state watch.State) bool {
 // finish takes the result of a target's pass and returns the queries to watch from now on, and those that nobody uses
 // any longer (R6).
 func (g *graph) finish(t *target, r template.Result) (watched, forgotten []watch.Query) {
-	t.wants = false
+	t.wants, t.news = false, false
 	old := t.uses
 	t.uses = make(map[watch.Query]usage, len(r.Used))
 	if !r.Finished() {

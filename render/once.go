@@ -28,6 +28,18 @@ func (e *Engine) finishOnce() (done bool, err error) {
 	return true, e.applyAll()
 }
 
+// givenUp returns what is missing when a run with Config.Once ends early. A last pass of each template that waits tells
+// what it would make of the answers that came since its last one.
+func (e *Engine) givenUp() error {
+	unfinished := func(t *target) bool { return !t.finished() }
+	for _, t := range e.targets {
+		if unfinished(t) {
+			e.execute(t)
+		}
+	}
+	return e.incomplete(unfinished)
+}
+
 // applyAll commits all actions together: all files or none, then the commands in order.
 func (e *Engine) applyAll() error {
 	var all []*commitDone

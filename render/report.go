@@ -39,10 +39,16 @@ func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
 			at = t.reported.Add(reportEvery)
 		}
 		if !now.Before(at) {
+			t.reported = now
+			if t.news {
+				e.execute(t) // R5 (c)
+			}
+			if t.finished() {
+				continue
+			}
 			if reported++; reported <= mostReported {
 				e.reportTarget(t)
 			}
-			t.reported = now
 			at = now.Add(reportEvery)
 		}
 		next = earlier(next, at)

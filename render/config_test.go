@@ -1,0 +1,88 @@
+package render
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValidate(t *testing.T) {
+	target := Target{Source: "in", Destination: "out"}
+	tests := []struct {
+		name string
+		cfg  Config
+		want []string // parts of the error; none for a good configuration
+	}{
+		{"nothing", Config{}, nil},
+		{"a target", Config{Targets: []Target{target}}, nil},
+		{"no source", Config{Targets: []Target{{Destination: "out"}}}, []string{"has no source"}},
+		{"no destination", Config{Targets: []Target{{Source: "in"}}}, []string{"template in: missing destination"}},
+		{"no destination, dry", Config{Targets: []Target{{Source: "in"}, {Source: "in"}}, Dry: io.Discard}, nil},
+		{
+			"one destination twice", Config{Targets: []Target{target, {Source: "in2", Destination: "./x/../out"}}},
+			[]string{"templates in and in2 have the same destination"},
+		},
+		{"an action", Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a"}}, Actions: []Action{{Name: "a"}}}, nil},
+		{
+			"an unknown action", Config{Targets: []Target{{Source: "in", Destination: "out", Action: "b"}}, Actions: []Action{{Name: "a"}}},
+			[]string{"template in: there is no action b"},
+		},
+		{
+			"an action and a command",
+			Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a", Command: Command{Shell: "x"}}}, Actions: []Action{{Name: "a"}}},
+			[]string{"both the action a and a command"},
+		},
+		{"an action without a name", Config{Actions: []Action{{}}}, []string{"no name"}},
+		{"two actions of a name", Config{Actions: []Action{{Name: "a"}, {Name: "a"}}}, []string{"action a: there are two"}},
+		{"negative", Config{Actions: []Action{{Name: "a", Spacing: -1}}}, []string{"action a: timeout and spacing"}},
+		{"wait", Config{Wait: Wait{Min: time.Second, Max: time.Second}}, nil},
+		{"wait the wrong way round", Config{Wait: Wait{Min: 2 * time.Second, Max: time.Second}}, []string{"maximum 1s is less than the minimum 2s"}},
+		{"an action's wait", Config{Actions: []Action{{Name: "a", Wait: Wait{Min: -1}}}}, []string{"action a: wait"}},
+		{"all that is wrong", Config{Targets: []Target{{Source: "in"}}, Actions: []Action{{}}}, []string{"missing destination", "no name"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := test.cfg.Validate()
+			if (err == nil) != (len(test.want) == 0) {
+				t.Fatalf("got %v", err)
+			}
+			for _, part := range test.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("got %v, want %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestNewReportsAllTemplates(t *testing.T) {
+	r := newRig(t)
+	_, err := New(r.world, Config{Targets: []Target{
+		r.target("good", "x"),
+		{Source: r.path("missing.ctmpl"), Destination: r.path("b")},
+		r.target("syntax", "\n{{if}}"),
+		r.target("unknown", "{{keyy \"a\"}}"),
+	}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range []string{
+		"read template: open " + r.path("missing.ctmpl") + ": no such file",
+		"syntax.ctmpl:2: missing value for if",
+		"unknown.ctmpl:1:3: there is no function keyy; did you mean key?",
+	} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("got %v, want %q", err, part)
+		}
+	}
+}
+
+func TestCommandString(t *testing.T) {
+	if !(Command{}).IsZero() || (Command{Args: []string{"a"}}).IsZero() || (Command{Shell: "a"}).IsZero() {
+		t.Error("IsZero is wrong")
+	}
+	if got := (Command{Args: []string{"nginx", "-s", "reload"}}).String(); got != "nginx -s reload" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,232 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Who commits with whom: an action's members go together, and only they.
+func TestActionsOfTargets(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var cfg Config
+		cfg.Actions = []Action{{Name: "named", Command: r.appends("named runs")}}
+		add := func(n int, change func(*Target)) {
+			for range n {
+				target := r.target(fmt.Sprint(len(cfg.Targets)), `{{key "k"}}`)
+				change(&target)
+				cfg.Targets = append(cfg.Targets, target)
+			}
+		}
+		add(3, func(t *Target) { t.Action = "named" })
+		add(20, func(t *Target) { t.Command = r.appends("shared runs") })
+		add(1, func(t *Target) { t.Command = Command{Args: []string{"true"}} })
+		add(2, func(*Target) {})
+		r.world.set(kv("k"), "v")
+		r.start(cfg)
+		var actions []string
+		for _, a := range r.status().Actions {
+			actions = append(actions, a.Name)
+		}
+		want := []string{"named", r.appends("shared runs").Shell, "true", r.path("24"), r.path("25")}
+		if fmt.Sprint(actions) != fmt.Sprint(want) {
+			t.Errorf("got the actions %q, want %q", actions, want)
+		}
+		for _, file := range []string{"named runs", "shared runs"} {
+			if n := r.lines(file); n != 1 {
+				t.Errorf("%s: %d, want one for all members", file, n)
+			}
+		}
+		elapse(time.Minute)
+		r.set(kv("k"), "w")
+		for _, file := range []string{"named runs", "shared runs"} {
+			if n := r.lines(file); n != 2 {
+				t.Errorf("%s: %d after a change of all, want 2", file, n)
+			}
+		}
+	})
+}
+
+// An action waits for members that are pending, and goes on without those that are blocked, unless it is atomic.
+func TestBlockedMembers(t *testing.T) {
+	for _, atomic := range []bool{false, true} {
+		t.Run(fmt.Sprintf("atomic %v", atomic), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				cfg := Config{Actions: []Action{{Name: "web", Command: r.appends("runs"), Atomic: atomic}}}
+				for name, text := range map[string]string{"a": `{{key "a"}}`, "b": `{{key "b"}}`, "c": `{{parseInt (key "c")}}`} {
+					target := r.target(name, text)
+					target.Action = "web"
+					cfg.Targets = append(cfg.Targets, target)
+				}
+				r.start(cfg)
+				r.set(kv("a"), "1")
+				r.set(kv("c"), "not a number")
+				r.wantFile("a", "no file") // b is pending
+				r.set(kv("b"), nil)
+				if atomic {
+					r.wantFile("a", "no file")
+				} else {
+					r.wantFile("a", "1")
+				}
+				r.set(kv("b"), "2")
+				r.set(kv("c"), "3")
+				elapse(time.Second)
+				r.wantFile("a", "1")
+				r.wantFile("b", "2")
+				r.wantFile("c", "3")
+				if atomic && r.lines("runs") != 1 {
+					t.Errorf("%d runs", r.lines("runs"))
+				}
+			})
+		})
+	}
+}
+
+// A file that cannot be written does not hold the others of its action; when it can be, it is, without a change of data.
+func TestUnwritableMember(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a, b := r.target("a", `{{key "k"}}`), r.target("b", `{{key "k"}}`)
+		a.Command, b.Command = r.appends("runs"), r.appends("runs")
+		if err := os.Mkdir(b.Destination, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.start(Config{Targets: []Target{a, b}})
+		r.set(kv("k"), "1")
+		r.wantFile("a", "1")
+		if n := r.lines("runs"); n != 1 {
+			t.Errorf("%d runs", n)
+		}
+		r.wantLog("b: is a directory")
+		if err := os.Remove(b.Destination); err != nil {
+			t.Fatal(err)
+		}
+		elapse(10 * time.Second)
+		r.wantFile("b", "1")
+		elapse(time.Hour)
+		if n := r.lines("runs"); n != 2 {
+			t.Errorf("%d runs", n)
+		}
+	})
+}
+
+// What render writes, why, and how the command ended is one line.
+func TestLogLine(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		target := r.target("a", `{{range service "web"}}{{.Address}} {{end}}{{key "secret"}}`)
+		target.Command = Command{Shell: "echo reloaded"}
+		r.world.set(kv("secret"), "canary")
+		r.world.set(service("web"), instances("web", "a", "b", "c"))
+		r.start(Config{Targets: []Target{target}})
+		r.wantLog(`"msg":"rendered","files":"` + target.Destination + `","because":"first render","command":"echo reloaded"`)
+		elapse(time.Minute)
+		r.set(service("web"), instances("web", "a", "b", "c", "d"))
+		r.wantLog(`"because":"service web: 3 → 4 instances"`)
+		r.wantLog(`"output":"reloaded\n"`)
+		elapse(time.Minute)
+		r.set(service("web"), instances("web", "a", "b", "c", "e"))
+		r.wantLog(`"because":"service web: changed, 4 instances"`)
+		elapse(time.Minute)
+		r.set(kv("secret"), "canary2")
+		r.wantLog(`"because":"kv secret: changed"`)
+		if strings.Contains(r.log.String(), "canary") {
+			t.Errorf("a value is in the log:\n%s", r.log)
+		}
+	})
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("FROM_OUTSIDE", "outside")
+	bubble(t, func(t *testing.T, r *rig) {
+		target := r.target("a", `{{env "CONSUL_HTTP_ADDR"}} {{env "FROM_OUTSIDE"}}`)
+		target.Command = Command{Shell: "echo $CONSUL_HTTP_ADDR $FROM_OUTSIDE > '" + r.path("seen") + "'"}
+		r.start(Config{Targets: []Target{target}, Env: []string{"CONSUL_HTTP_ADDR=first", "CONSUL_HTTP_ADDR=consul:8500"}})
+		r.wantFile("a", "consul:8500 outside")
+		r.wantFile("seen", "consul:8500 outside\n")
+	})
+}
+
+func TestStatusAfterTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start(Config{})
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.engine.Status(context.Background()); !errors.Is(err, errNotRunning) {
+			t.Errorf("got %v", err)
+		}
+		engine, err := New(r.world, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := engine.Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("before Run: got %v", err)
+		}
+	})
+}
+
+// A command that runs when the engine is stopped is let end.
+func TestStopLetsCommandsEnd(t *testing.T) {
+	r := newRig(t)
+	target := r.target("a", "x")
+	target.Command = Command{Shell: fmt.Sprintf("echo > '%s'; while [ ! -e '%s' ]; do sleep 0.01; done; echo > '%s'", r.path("begun"), r.path("go"), r.path("ended"))}
+	r.start(Config{Targets: []Target{target}})
+	r.await("the command", func() bool { return r.read("begun") != "no file" })
+	time.AfterFunc(50*time.Millisecond, func() { r.write("go", "") })
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	r.wantFile("ended", "\n")
+	if left := r.read(".render-a.owed"); left != "no file" {
+		t.Error("the mark is still there")
+	}
+}
+
+// 1,000 starts and stops leave no goroutine and no file descriptor behind.
+func TestStartStop(t *testing.T) {
+	r := newRig(t)
+	target := r.target("a", `{{key "k"}}{{range service "web"}}{{.Address}}{{end}}{{key "never"}}`)
+	with := r.target("b", `{{key "k"}}`)
+	with.Command = Command{Args: []string{"true"}}
+	r.world.set(kv("k"), "v")
+	cycle := func(i int) {
+		r.world.set(kv("k"), fmt.Sprint(i))
+		engine, err := New(r.world, Config{Targets: []Target{target, with}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- engine.Run(ctx) }()
+		if i%10 == 0 { // now and then with all that a commit does
+			r.await("the file", func() bool { return r.read("b") == fmt.Sprint(i) })
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle(0)
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	for i := range 1000 {
+		cycle(i)
+	}
+	r.await("the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if n := openDescriptors(t); n > descriptors {
+		t.Errorf("%d descriptors, %d before", n, descriptors)
+	}
+}
+
+func openDescriptors(t *testing.T) int {
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}

@@ -1,0 +1,78 @@
+package render
+
+import (
+	"testing"
+	"time"
+)
+
+// TestR7Pace plays changes and commits on a clock that starts at 0 and looks at when the next commit is due.
+func TestR7Pace(t *testing.T) {
+	const never = -1
+	type event struct {
+		at     time.Duration
+		commit bool // else a change
+	}
+	change := func(at time.Duration) event { return event{at: at} }
+	commit := func(at time.Duration) event { return event{at: at, commit: true} }
+	const s = time.Second
+	tests := []struct {
+		name    string
+		spacing time.Duration
+		wait    Wait
+		events  []event
+		due     time.Duration
+	}{
+		{"nothing has changed", s, Wait{}, nil, never},
+		{"the first commit is at once", s, Wait{Min: 5 * s, Max: 9 * s}, []event{change(3 * s)}, 3 * s},
+		{"all is committed", s, Wait{}, []event{change(3 * s), commit(3 * s)}, never},
+		{"quiet for long", s, Wait{}, []event{change(0), commit(0), change(60 * s)}, 60 * s},
+		{"spaced", 5 * s, Wait{}, []event{change(0), commit(0), change(2 * s)}, 5 * s},
+		{"spaced, changed while committing", 5 * s, Wait{}, []event{change(0), commit(0), change(0)}, 5 * s},
+		{"without spacing", 0, Wait{}, []event{change(0), commit(0), change(2 * s)}, 2 * s},
+		{"later changes do not put it off", 5 * s, Wait{}, []event{change(0), commit(0), change(2 * s), change(4 * s)}, 5 * s},
+		{"wait for quiet", 0, Wait{Min: 2 * s, Max: 9 * s}, []event{change(0), commit(0), change(20 * s)}, 22 * s},
+		{"a change extends it", 0, Wait{Min: 2 * s, Max: 9 * s}, []event{change(0), commit(0), change(20 * s), change(21 * s)}, 23 * s},
+		{
+			"but not past the maximum", 0, Wait{Min: 2 * s, Max: 3 * s},
+			[]event{change(0), commit(0), change(20 * s), change(21 * s), change(22 * s)}, 23 * s,
+		},
+		{"both: the later counts", 30 * s, Wait{Min: 2 * s, Max: 9 * s}, []event{change(0), commit(0), change(20 * s)}, 30 * s},
+	}
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := pace{spacing: test.spacing, wait: test.wait}
+			for _, e := range test.events {
+				if e.commit {
+					p.commit(start.Add(e.at))
+				} else {
+					p.changed(start.Add(e.at))
+				}
+			}
+			at, changed := p.due()
+			switch {
+			case changed != (test.due != never):
+				t.Errorf("changed is %v", changed)
+			case changed && at.Sub(start) != test.due:
+				t.Errorf("due at %s, want %s", at.Sub(start), test.due)
+			}
+			p.settle()
+			if _, changed := p.due(); changed {
+				t.Error("due although settled")
+			}
+		})
+	}
+}
+
+func TestEarlier(t *testing.T) {
+	var never time.Time
+	one := time.Unix(1, 0)
+	two := time.Unix(2, 0)
+	for _, test := range []struct{ a, b, want time.Time }{
+		{never, never, never}, {one, never, one}, {never, one, one}, {one, two, one}, {two, one, one},
+	} {
+		if got := earlier(test.a, test.b); !got.Equal(test.want) {
+			t.Errorf("earlier(%v, %v) = %v, want %v", test.a, test.b, got, test.want)
+		}
+	}
+}
