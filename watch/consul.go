@@ -46,7 +46,7 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 	c.TokenFile = cmp.Or(cfg.TokenFile, c.TokenFile)
 	c.Transport.MaxIdleConns = 0
 	c.Transport.MaxIdleConnsPerHost = idleConnections
-	address := c.Address
+	address := withoutPassword(c.Address)
 	client, err := api.NewClient(c)
 	if err != nil {
 		return nil, fmt.Errorf("set up the connection to consul at %s: %w", address, err)
@@ -274,6 +274,14 @@ func checkAbsence(meta *api.QueryMeta) error {
 		return errors.New("answered 404 without Consul's index header; is this the address of Consul, and its path prefix right?")
 	}
 	return nil
+}
+
+// withoutPassword returns an address as logs and errors may show it.
+func withoutPassword(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return address
 }
 
 // withoutURL takes the request's URL out of a failed request's error: it repeats what the query says already.

@@ -1,0 +1,52 @@
+// Package examples tests that each example gives what it shows: every folder has a fixture catalog.yaml, and templates
+// X.ctmpl whose output is in X.conf.
+package examples
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"render/render"
+	"render/watch"
+)
+
+func TestExamples(t *testing.T) {
+	templates, err := filepath.Glob("*/*.ctmpl")
+	if err != nil || len(templates) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	files, err := watch.NewFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	for _, source := range templates {
+		t.Run(source, func(t *testing.T) {
+			want, err := os.ReadFile(strings.TrimSuffix(source, ".ctmpl") + ".conf")
+			if err != nil {
+				t.Fatal(err)
+			}
+			fixture, err := watch.NewFixture(files, filepath.Join(filepath.Dir(source), "catalog.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			engine, err := render.New(fixture, render.Config{
+				Once:    true,
+				Targets: []render.Target{{Source: source, Destination: out}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := engine.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("got %q, %v; want %q", got, err, want)
+			}
+		})
+	}
+}
