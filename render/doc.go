@@ -40,5 +40,6 @@
 //
 // Targets that name the same action share it; targets without one but with an equal command share an action made of that
 // command; a target without a command is alone. An action commits when no member is pending. Members that are blocked
-// (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none.
+// (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none. A pending member whose
+// queries fail counts as blocked once it has held the others for ten seconds.
 package render

@@ -22,6 +22,8 @@ const (
 	retryBase = time.Second // pause after an action's first failure; doubled by each further one
 	retryMax  = time.Minute
 
+	failingHold = 10 * time.Second // how long a member whose queries fail holds the others of its action
+
 	reportAfter = 5 * time.Second // a target that cannot finish is reported after this (R14)
 	reportEvery = time.Minute     // and then again and again
 
@@ -66,6 +68,7 @@ type target struct {
 	err      error             // why the file could not be written
 	blocked  time.Time         // since when it cannot finish; zero if it could
 	reported time.Time
+	leftOut  bool // it has held the others of its action long enough
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
@@ -266,10 +269,14 @@ func (e *Engine) sweep() {
 func (e *Engine) take(states map[watch.Query]watch.State) {
 	now := time.Now()
 	e.noteFailures(states, now)
-	for _, t := range e.graph.take(states) {
+	want, failed := e.graph.take(states)
+	for _, t := range want {
 		if t.finished() {
 			t.action.pace.changed(now)
 		}
+		e.active[t.action] = true
+	}
+	for _, t := range failed {
 		e.active[t.action] = true
 	}
 }
@@ -353,8 +360,8 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 			e.execute(t)
 		}
 	}
-	if a.mustWait() {
-		return time.Time{}
+	if until, wait := e.mustWait(a, now); wait {
+		return until
 	}
 	targets := a.changedTargets()
 	if len(targets) == 0 && !a.owed {
@@ -366,11 +373,31 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	return time.Time{}
 }
 
-// mustWait reports whether a member keeps the action from committing.
-func (a *action) mustWait() bool {
-	return slices.ContainsFunc(a.targets, func(t *target) bool {
-		return len(t.result.Pending) > 0 || a.cfg.Atomic && !t.finished()
-	})
+// mustWait reports whether a member keeps the action from committing, and until when; zero means until an answer comes.
+//
+// A pending member whose queries fail may be about to get its answers, from a Consul that is just coming back, or may
+// never get them, from a datacenter that is gone. So it holds the others for failingHold, but once only: from then on it
+// counts as blocked, until it finishes.
+func (e *Engine) mustWait(a *action, now time.Time) (until time.Time, wait bool) {
+	for _, t := range a.targets {
+		switch {
+		case t.finished():
+			t.leftOut = false
+		case a.cfg.Atomic:
+			return time.Time{}, true
+		case len(t.result.Pending) == 0 || t.leftOut:
+		case !e.graph.failing(t):
+			return time.Time{}, true
+		default:
+			hold := a.pace.first.Add(failingHold)
+			if now.Before(hold) {
+				until, wait = hold, true
+			} else {
+				t.leftOut = true
+			}
+		}
+	}
+	return until, wait
 }
 
 func (a *action) changedTargets() []*target {

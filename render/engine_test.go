@@ -87,6 +87,60 @@ func TestBlockedMembers(t *testing.T) {
 	}
 }
 
+// A datacenter that is gone does not hold the others of an action: for a while at first, as Consul may be coming back.
+func TestFailingMember(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		a, b := r.target("a", `{{key "k"}}`), r.target("b", `{{key "k"}}{{key "dead"}}`)
+		a.Command, b.Command = r.appends("runs"), r.appends("runs")
+		r.start(Config{Targets: []Target{a, b}})
+		r.set(kv("k"), "1")
+		elapse(time.Second)
+		r.wantFile("a", "no file") // b has no error yet
+		r.fail(kv("dead"), errGone)
+		r.wantFile("a", "no file")
+		elapse(failingHold)
+		r.wantFile("a", "1")
+		elapse(time.Minute)
+		r.set(kv("k"), "2")
+		r.wantFile("a", "2") // at once from now on
+		r.wantFile("b", "no file")
+		elapse(time.Minute)
+		r.set(kv("dead"), "x")
+		elapse(10 * time.Second)
+		r.wantFile("b", "2x")
+		elapse(time.Minute)
+		r.set(kv("k"), "3")
+		r.wantFile("a", "3")
+		r.wantFile("b", "3x")
+		if n := r.lines("runs"); n != 4 {
+			t.Errorf("%d runs, want 4", n)
+		}
+	})
+}
+
+// When Consul comes back, an action's members go together, although their queries are answered one after the other.
+func TestMembersGoTogetherAfterAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var cfg Config
+		for i := range 20 {
+			target := r.target(fmt.Sprint(i), fmt.Sprintf(`{{key "%d"}}`, i))
+			target.Command = r.appends("runs")
+			cfg.Targets = append(cfg.Targets, target)
+			r.world.fail(kv(fmt.Sprint(i)), errGone)
+		}
+		r.start(cfg)
+		elapse(time.Hour)
+		for i := range 20 {
+			r.world.set(kv(fmt.Sprint(i)), "v") // each watcher sees it when its back-off ends
+		}
+		elapse(time.Minute)
+		r.wantFile("19", "v")
+		if n := r.lines("runs"); n != 1 {
+			t.Errorf("%d runs, want 1", n)
+		}
+	})
+}
+
 // A file that cannot be written does not hold the others of its action; when it can be, it is, without a change of data.
 func TestUnwritableMember(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

@@ -2,7 +2,9 @@ package render
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"render/template"
@@ -50,10 +52,9 @@ func (g *graph) lookup(q watch.Query) (value any, found bool) {
 	return n.state.Value, true
 }
 
-// take puts new states into the graph and returns the targets that want a pass because of them (R5), also those that
-// wanted one already.
-func (g *graph) take(states map[watch.Query]watch.State) []*target {
-	var want []*target
+// take puts new states into the graph. It returns the targets that want a pass because of them (R5), also those that
+// wanted one already, and the targets that wait for a query which now fails.
+func (g *graph) take(states map[watch.Query]watch.State) (want, failed []*target) {
 	for q, state := range states {
 		n := g.nodes[q]
 		if n == nil {
@@ -61,8 +62,11 @@ func (g *graph) take(states map[watch.Query]watch.State) []*target {
 		}
 		old := n.state
 		n.state = state
-		if state.Rev == old.Rev {
-			continue // only the error is another
+		if state.Rev == old.Rev { // only the error is another
+			if state.Rev == 0 && old.Err == nil {
+				failed = slices.AppendSeq(failed, maps.Keys(n.users))
+			}
+			continue
 		}
 		for t := range n.users {
 			if t.answer(q, old, state) {
@@ -71,7 +75,15 @@ func (g *graph) take(states map[watch.Query]watch.State) []*target {
 			}
 		}
 	}
-	return want
+	return want, failed
+}
+
+// failing reports whether a query that the target's last pass had no answer for cannot be asked.
+func (g *graph) failing(t *target) bool {
+	return slices.ContainsFunc(t.result.Pending, func(q watch.Query) bool {
+		n := g.nodes[q]
+		return n != nil && n.state.Rev == 0 && n.state.Err != nil
+	})
 }
 
 // answer notes a new answer and reports whether the target wants a pass because of it. Answers that come while others
