@@ -416,7 +416,9 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 	a.retry = time.Time{}
 	if e.cfg.Dry != nil {
 		for _, t := range targets {
-			e.print(t)
+			if err := e.print(t); err != nil {
+				e.log.Error("cannot print", "err", err)
+			}
 		}
 		return
 	}
@@ -497,10 +499,10 @@ func (t *target) apply(sum [sha256.Size]byte) {
 }
 
 // print writes what would be written, for Config.Dry.
-func (e *Engine) print(t *target) {
-	_, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, t.result.Output)
-	if err != nil {
-		e.log.Error("cannot print", "destination", t.cfg.Destination, "err", err)
+func (e *Engine) print(t *target) error {
+	if _, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, t.result.Output); err != nil {
+		return fmt.Errorf("print %s: %w", t.cfg.Destination, err)
 	}
 	t.apply(t.sum)
+	return nil
 }

@@ -20,10 +20,11 @@ func (e *Engine) finishOnce() (done bool, err error) {
 		return false, nil
 	}
 	if e.cfg.Dry != nil {
+		var errs []error
 		for _, t := range e.targets {
-			e.print(t)
+			errs = append(errs, e.print(t))
 		}
-		return true, nil
+		return true, errors.Join(errs...)
 	}
 	return true, e.applyAll()
 }

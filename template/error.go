@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"text/template"
 	"text/template/parse"
 )
 
@@ -18,7 +17,7 @@ type Error struct {
 	Column int    // in bytes, from 1; 0 where it is not known
 	Source string // the line itself
 	Msg    string
-	Err    error // what a function returned, or nil
+	Err    error // what one of our functions returned, or nil
 }
 
 func (e *Error) Error() string {
@@ -75,41 +74,42 @@ func (t *Template) line(n int) string {
 }
 
 var (
-	// text/template gives the place of a fault only as text: "template: NAME:LINE[:COLUMN]: MESSAGE", where for an
-	// execution the message begins with the template and the expression.
-	placeInText      = regexp.MustCompile(`(?s)^(\d+)(?::(\d+))?: (.*)$`)
-	expressionInText = regexp.MustCompile(`(?s)^executing ".*?" at <.*?>: (.*)$`)
-	siteInText       = regexp.MustCompile(siteMark + `\d+`)
+	// text/template gives the place of a fault only as text: "template: NAME:LINE[:COLUMN]: MESSAGE", where NAME is empty
+	// (see Parse). For an execution the message begins with the template and the expression.
+	placeInText = regexp.MustCompile(`(?s)^template: :(\d+)(?::(\d+))?: ` +
+		`(?:template: |executing ".*?" at <.*?>: )?(.*)$`)
+	startInText = regexp.MustCompile(` started at :(\d+)`)
+	siteInText  = regexp.MustCompile(siteMark + `\d+`)
+
+	// valueInText matches the messages of text/template that repeat a value.
+	valueInText = regexp.MustCompile(`(?s)^(.*?(?:can't iterate over|can't use|index out of range:|invalid slice index:|non-comparable types?)) ` +
+		`(.*?)( (?:to )?iterate over more than one variable)?$`)
 )
 
 func siteName(function string, i int) string { return function + siteMark + strconv.Itoa(i) }
 
 func (t *Template) parseError(err error) *Error {
 	e := &Error{Name: t.name, Msg: err.Error()}
-	rest, ok := strings.CutPrefix(e.Msg, "template: "+t.name+":")
-	m := placeInText.FindStringSubmatch(rest)
-	if !ok || m == nil {
-		return e
+	if m := placeInText.FindStringSubmatch(e.Msg); m != nil {
+		e.Line, _ = strconv.Atoi(m[1])
+		if m[2] != "" { // text/template counts columns from 0
+			e.Column, _ = strconv.Atoi(m[2])
+			e.Column++
+		}
+		e.Source = t.line(e.Line)
+		e.Msg = m[3]
 	}
-	e.Line, _ = strconv.Atoi(m[1])
-	if m[2] != "" { // text/template counts columns from 0
-		e.Column, _ = strconv.Atoi(m[2])
-		e.Column++
-	}
-	e.Source = t.line(e.Line)
-	e.Msg = siteInText.ReplaceAllString(m[3], "")
+	e.Msg = startInText.ReplaceAllString(e.Msg, " started at line $1")
+	e.Msg = siteInText.ReplaceAllString(e.Msg, "")
 	return e
 }
 
 func (t *Template) execError(err error) *Error {
 	e := t.parseError(err)
-	if m := expressionInText.FindStringSubmatch(e.Msg); m != nil {
-		e.Msg = m[1]
-	}
 	if failed, ok := errors.AsType[*funcError](err); ok {
 		e.Msg, e.Err = failed.Error(), failed.err
-	} else if failed, ok := errors.AsType[template.ExecError](err); ok {
-		e.Err = errors.Unwrap(failed.Err)
+	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !strings.Contains(t.text, m[2]) {
+		e.Msg = m[1] + " a value that is not in the template's text" + m[3]
 	}
 	return e
 }
@@ -123,7 +123,7 @@ type funcError struct {
 func (e *funcError) Error() string { return e.name + ": " + e.err.Error() }
 func (e *funcError) Unwrap() error { return e.err }
 
-// suggestion returns ", did you mean NAME?" where a name is close to a misspelt one.
+// suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
 func suggestion(name string, known []string) string {
 	best, least := "", 1+len(name)/3
 	for _, k := range known {

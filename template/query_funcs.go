@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -213,7 +214,7 @@ func (a asker) options(p map[string]string, honoured ...string) (url.Values, err
 	if err != nil {
 		return nil, fmt.Errorf("invalid query %s", a.pass.quote(p["query"]))
 	}
-	for key := range given {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(queryKeys, key) {
 			return nil, fmt.Errorf("invalid query parameter key %s in query %s: supported keys: %s",
 				a.pass.quote(key), a.pass.quote(p["query"]), strings.Join(queryKeys, ","))
@@ -302,5 +303,9 @@ func (a asker) keyQuery(kind, arg string) (watch.Query, error) {
 	if err != nil {
 		return watch.Query{}, err
 	}
-	return watch.NewQuery(kind, strings.TrimLeft(p["name"], "/"), opts), nil
+	name := strings.TrimLeft(p["name"], "/")
+	if name == "" && kind == watch.KindKV {
+		return watch.Query{}, fmt.Errorf("invalid format: %s", a.pass.quote(arg))
+	}
+	return watch.NewQuery(kind, name, opts), nil
 }

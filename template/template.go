@@ -74,7 +74,7 @@ func Parse(name, text string, o Options) (*Template, error) {
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
-	tree := parse.New(name)
+	tree := parse.New("")           // with a name, text/template would take that for a part of its formats
 	tree.Mode = parse.SkipFuncCheck // bind looks at the functions, and says more about what it does not know
 	trees := make(map[string]*parse.Tree)
 	if _, err := tree.Parse(text, "", "", trees); err != nil {
@@ -86,7 +86,7 @@ func Parse(name, text string, o Options) (*Template, error) {
 			return nil, err
 		}
 	}
-	t.root = template.New(name).Funcs(b.funcs)
+	t.root = template.New("").Option("missingkey=zero").Funcs(b.funcs)
 	for name, tree := range trees {
 		if _, err := t.root.AddParseTree(name, tree); err != nil {
 			return nil, t.parseError(err)
@@ -242,7 +242,7 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 		return nil
 	}
 	if f, ok := envFuncs[n.Ident]; ok {
-		b.funcs[n.Ident] = f(b.t.pass.env)
+		b.funcs[n.Ident] = f(&b.t.pass)
 		return nil
 	}
 	if slices.Contains(goFuncs, n.Ident) {

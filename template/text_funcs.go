@@ -11,7 +11,9 @@ import (
 	"regexp/syntax"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 )
 
 // textFuncs are the functions that need nothing but their arguments. To add one, add a line here.
@@ -42,23 +44,23 @@ var textFuncs = map[string]any{
 }
 
 // envFuncs are the functions that read the environment.
-var envFuncs = map[string]func(lookup func(string) (string, bool)) any{
-	"env": func(lookup func(string) (string, bool)) any {
-		return func(name string) string { value, _ := lookup(name); return value }
+var envFuncs = map[string]func(*pass) any{
+	"env": func(p *pass) any {
+		return func(name string) string { value, _ := p.env(name); return value }
 	},
-	"envOrDefault": func(lookup func(string) (string, bool)) any {
+	"envOrDefault": func(p *pass) any {
 		return func(name, byDefault string) string {
-			if value, ok := lookup(name); ok {
+			if value, ok := p.env(name); ok {
 				return value
 			}
 			return byDefault
 		}
 	},
-	"mustEnv": func(lookup func(string) (string, bool)) any {
+	"mustEnv": func(p *pass) any {
 		return func(name string) (string, error) {
-			value, _ := lookup(name)
+			value, _ := p.env(name)
 			if value == "" {
-				return "", &funcError{"mustEnv", fmt.Errorf("required environment variable %s is empty", name)}
+				return "", &funcError{"mustEnv", fmt.Errorf("required environment variable %s is empty", p.quote(name))}
 			}
 			return value, nil
 		}
@@ -81,18 +83,8 @@ func split(sep, s string) []string {
 	return strings.Split(s, sep)
 }
 
-// toTitle makes the first letter of each word a title letter and leaves the rest as it is.
-func toTitle(s string) string {
-	inWord := false
-	return strings.Map(func(r rune) rune {
-		begins := !inWord
-		inWord = unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '\''
-		if begins && inWord {
-			return unicode.ToTitle(r)
-		}
-		return r
-	}, s)
-}
+// toTitle makes the first letter of each word a title letter, by Unicode's rules, and leaves the rest as it is.
+func toTitle(s string) string { return cases.Title(language.Und, cases.NoLower).String(s) }
 
 // in reports whether a list has an element, or a string a part. Numbers are compared with numbers of their kind only.
 func in(list, needle any) (bool, error) {
@@ -155,6 +147,9 @@ func parseJSON(s string) (any, error) {
 	}
 	var v any
 	if err := json.Unmarshal([]byte(s), &v); err != nil {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its text repeats the number
+			err = errors.New("a number is out of range")
+		}
 		return nil, &funcError{"parseJSON", err}
 	}
 	return withNumbers(v), nil

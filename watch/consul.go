@@ -21,7 +21,7 @@ const (
 
 // ConsulConfig says where Consul is. What is empty is taken from the environment as Consul's own tools do
 // (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_SSL, CONSUL_CACERT …), with
-// 127.0.0.1:8500 as the default address.
+// localhost:8500 as the default address.
 type ConsulConfig struct {
 	Address   string // host:port, http://host:port, https://host:port or unix:///path
 	Token     string

@@ -148,8 +148,11 @@ func newKeyPair(prefix, path, value string) *KeyPair {
 	}
 }
 
+// sortedTags returns a sorted copy, which is not nil.
 func sortedTags(tags []string) ServiceTags {
-	return ServiceTags(slices.Sorted(slices.Values(tags)))
+	sorted := append(ServiceTags{}, tags...)
+	slices.Sort(sorted)
+	return sorted
 }
 
 // keepStatus keeps the instances that a service query asks for by their status.

@@ -142,8 +142,11 @@ func parseFixture(text []byte) (*fixtureData, error) {
 		all = make(map[string]fixtureContents)
 	}
 	all[data.datacenter] = file.Contents
-	for dc, contents := range all {
-		catalog, err := newFixtureCatalog(dc, contents)
+	for _, dc := range slices.Sorted(maps.Keys(all)) {
+		catalog, err := newFixtureCatalog(dc, all[dc])
+		if err != nil && dc != data.datacenter {
+			err = fmt.Errorf("datacenters.%s: %w", dc, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -152,16 +155,40 @@ func parseFixture(text []byte) (*fixtureData, error) {
 	return data, nil
 }
 
-var goTypeInYAMLError = regexp.MustCompile(` not found in type watch\.\w+`)
+var (
+	unknownInYAMLError = regexp.MustCompile(` not found in type watch\.\w+`)
+	typesInYAMLError   = regexp.MustCompile("(?s)cannot unmarshal (\\S+)(?: (`.*?`))? into ([^;]+)")
+)
 
 // plainYAMLError says what is wrong without the names of our types.
 func plainYAMLError(err error) error {
-	faults, ok := errors.AsType[*yaml.TypeError](err)
-	if !ok {
-		return err
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if faults, ok := errors.AsType[*yaml.TypeError](err); ok {
+		text = strings.Join(faults.Errors, "; ")
 	}
-	text := strings.Join(faults.Errors, "; ")
-	return errors.New(goTypeInYAMLError.ReplaceAllString(text, " is not known here"))
+	text = unknownInYAMLError.ReplaceAllString(text, " is not known here")
+	return errors.New(typesInYAMLError.ReplaceAllStringFunc(text, func(fault string) string {
+		m := typesInYAMLError.FindStringSubmatch(fault)
+		is, wanted := m[2], "a map"
+		if is == "" || is == "``" { // what it is says its tag
+			is = m[1]
+		}
+		switch m[1] {
+		case "!!seq":
+			is = "a list"
+		case "!!map":
+			is = "a map"
+		}
+		switch {
+		case m[3] == "string":
+			wanted = "a text"
+		case m[3] == "int":
+			wanted = "a number"
+		case strings.HasPrefix(m[3], "[]"):
+			wanted = "a list"
+		}
+		return is + " is not " + wanted
+	}))
 }
 
 func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, error) {
@@ -174,18 +201,15 @@ func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, er
 		address := cmp.Or(n.Address, fixtureAddress)
 		c.nodes[name] = &Node{
 			ID: n.ID, Node: name, Address: address, Datacenter: dc,
-			TaggedAddresses: orEmpty(n.TaggedAddresses), Meta: orEmpty(n.Meta),
+			TaggedAddresses: n.TaggedAddresses, Meta: n.Meta,
 		}
 	}
 	if len(c.nodes) == 0 {
-		c.nodes[fixtureAgent] = &Node{
-			Node: fixtureAgent, Address: fixtureAddress, Datacenter: dc,
-			TaggedAddresses: map[string]string{}, Meta: map[string]string{},
-		}
+		c.nodes[fixtureAgent] = &Node{Node: fixtureAgent, Address: fixtureAddress, Datacenter: dc}
 	}
 	c.agent = slices.Min(slices.Collect(maps.Keys(c.nodes)))
-	for name, instances := range contents.Services {
-		for i, in := range instances {
+	for _, name := range slices.Sorted(maps.Keys(contents.Services)) {
+		for i, in := range contents.Services[name] {
 			s, err := c.newInstance(name, i, in)
 			if err != nil {
 				return nil, fmt.Errorf("services.%s, instance %d: %w", name, i+1, err)
@@ -203,13 +227,12 @@ func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, er
 	if err := c.checkIDs(); err != nil {
 		return nil, err
 	}
-	for path, value := range contents.Keys {
+	for _, path := range slices.Sorted(maps.Keys(contents.Keys)) {
 		if path == "" || path[0] == '/' {
 			return nil, fmt.Errorf("keys: %q: a key has at least one character and does not begin with a slash", path)
 		}
-		c.keys = append(c.keys, &KeyPair{Path: path, Value: value})
+		c.keys = append(c.keys, &KeyPair{Path: path, Value: contents.Keys[path]})
 	}
-	slices.SortFunc(c.keys, func(a, b *KeyPair) int { return cmp.Compare(a.Path, b.Path) })
 	return c, nil
 }
 
@@ -227,7 +250,7 @@ func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*H
 		NodeAddress:            node.Address,
 		NodeTaggedAddresses:    node.TaggedAddresses,
 		NodeMeta:               node.Meta,
-		ServiceMeta:            orEmpty(in.Meta),
+		ServiceMeta:            in.Meta,
 		Address:                cmp.Or(in.Address, node.Address),
 		ServiceTaggedAddresses: in.TaggedAddresses,
 		ID:                     cmp.Or(in.ID, fmt.Sprintf("%s-%d", name, i+1)),
@@ -241,7 +264,7 @@ func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*H
 	}
 	check := &HealthCheck{
 		Node: s.Node, CheckID: "service:" + s.ID, Name: "Service '" + name + "' check",
-		Status: cmp.Or(in.Status, StatusPassing), ServiceID: s.ID, ServiceName: name, ServiceTags: s.Tags,
+		Status: cmp.Or(in.Status, StatusPassing), ServiceID: s.ID, ServiceName: name, ServiceTags: append([]string{}, in.Tags...),
 	}
 	switch check.Status {
 	case StatusPassing, StatusWarning, StatusCritical:
@@ -255,12 +278,12 @@ func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*H
 	return s, nil
 }
 
-// checkIDs finds instances that Consul would take for one.
+// checkIDs finds instances that Consul would take for one. It does not regard the case of an ID.
 func (c *fixtureCatalog) checkIDs() error {
 	taken := make(map[[2]string]string)
 	for _, name := range slices.Sorted(maps.Keys(c.services)) {
 		for _, s := range c.services[name] {
-			key := [2]string{s.Node, s.ID}
+			key := [2]string{s.Node, strings.ToLower(s.ID)}
 			if other, ok := taken[key]; ok {
 				return fmt.Errorf("services.%s: the id %q is taken on node %q by an instance of %s", name, s.ID, s.Node, other)
 			}
@@ -268,13 +291,6 @@ func (c *fixtureCatalog) checkIDs() error {
 		}
 	}
 	return nil
-}
-
-func orEmpty[V any](m map[string]V) map[string]V {
-	if m == nil {
-		return map[string]V{}
-	}
-	return m
 }
 
 func (d *fixtureData) answer(q Query) (any, error) {
@@ -321,7 +337,7 @@ func (d *fixtureData) answer(q Query) (any, error) {
 
 func (c *fixtureCatalog) service(name string, tags, statuses []string) []*HealthService {
 	list := []*HealthService{}
-	for _, s := range c.services[name] {
+	for _, s := range named(c.services, name) {
 		if !slices.ContainsFunc(tags, func(tag string) bool { return !s.hasTag(tag) }) {
 			list = append(list, s)
 		}
@@ -350,9 +366,22 @@ func (c *fixtureCatalog) list() []*CatalogSnippet {
 }
 
 func (c *fixtureCatalog) node(name string) *CatalogNode {
-	node := c.nodes[name]
+	node := named(c.nodes, name)
 	if node == nil {
 		return nil
 	}
-	return &CatalogNode{Node: node, Services: append([]*CatalogNodeService{}, c.onNode[name]...)}
+	return &CatalogNode{Node: node, Services: append([]*CatalogNodeService{}, c.onNode[node.Node]...)}
+}
+
+// named returns the entry of a name. Like Consul it does not regard case.
+func named[V any](m map[string]V, name string) (v V) {
+	if v, ok := m[name]; ok {
+		return v
+	}
+	for _, other := range slices.Sorted(maps.Keys(m)) {
+		if strings.EqualFold(other, name) {
+			return m[other]
+		}
+	}
+	return v
 }

@@ -8,11 +8,15 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consultest"
 )
 
 // 1,000 times all there is, from opening to closing with polls under way: no goroutine and no descriptor stays.
 func TestOpenCloseLeavesNothing(t *testing.T) {
-	address := consulAgent(t).Addr
+	// An agent of its own: it counts the polls that were given up until they end, and would refuse the other tests.
+	agent, err := consultest.Start(t.Context(), "limits { http_max_conns_per_client = 10000 }")
+	check(t, err)
+	t.Cleanup(agent.Stop)
 	check(t, agent.Put("leak", "v"))
 	path := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(path, []byte("v"), 0o644))
@@ -24,7 +28,7 @@ func TestOpenCloseLeavesNothing(t *testing.T) {
 	cycle := func(answers int) {
 		files, err := watch.NewFiles()
 		check(t, err)
-		consul, err := watch.NewConsul(watch.ConsulConfig{Address: address})
+		consul, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
 		check(t, err)
 		set := watch.NewSet(watch.ByKind{watch.KindFile: files, "": consul})
 		for _, q := range queries {

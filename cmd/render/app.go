@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"slices"
 	"strings"
@@ -67,7 +68,7 @@ func flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name:    "consul-addr",
-			Usage:   "`ADDRESS` of Consul: host:port, http://, https:// or unix:// (default: 127.0.0.1:8500)",
+			Usage:   "`ADDRESS` of Consul: host:port, http://, https:// or unix:// (default: localhost:8500)",
 			EnvVars: []string{"CONSUL_HTTP_ADDR"},
 		},
 		&cli.StringFlag{
@@ -139,6 +140,9 @@ func start(c *cli.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
+	// What libraries print, as net/http does of connections that end oddly, is of use to developers only.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	cfg, err := newConfig(c, stdout)
 	if err != nil {
 		return usageError{err}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"render/render"
+)
+
+func TestParseTemplateSpec(t *testing.T) {
+	shell := func(line string) render.Command { return render.Command{Shell: line} }
+	tests := []struct {
+		spec string
+		want render.Target
+		err  string // part of it; empty for success
+	}{
+		{spec: "in:out", want: render.Target{Source: "in", Destination: "out"}},
+		{spec: "in:out:", want: render.Target{Source: "in", Destination: "out"}},
+		{spec: "in", want: render.Target{Source: "in"}},
+		{spec: "a:out/aa", want: render.Target{Source: "a", Destination: "out/aa"}},
+		{spec: "in:out:true", want: render.Target{Source: "in", Destination: "out", Command: render.Command{Args: []string{"true"}}}},
+		{spec: "in:out:nginx -s reload", want: render.Target{Source: "in", Destination: "out", Command: shell("nginx -s reload")}},
+		{spec: "in:out:echo a::b c:d:", want: render.Target{Source: "in", Destination: "out", Command: shell("echo a::b c:d:")}},
+		{spec: "in:out:$CMD", want: render.Target{Source: "in", Destination: "out", Command: shell("$CMD")}},
+		{spec: "in : out", want: render.Target{Source: "in ", Destination: " out"}},
+		{spec: "in::cmd x", want: render.Target{Source: "in", Command: shell("cmd x")}},
+		{spec: "", err: "cannot be empty"},
+		{spec: " ", err: "cannot be empty"},
+		{spec: "::", err: "cannot be empty"},
+		{spec: ":x:y", err: `":x:y": has no source`},
+	}
+	for _, test := range tests {
+		t.Run(test.spec, func(t *testing.T) {
+			got, err := parseTemplateSpec(test.spec)
+			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Fatalf("got %v, want %q", err, test.err)
+			}
+			if err == nil && (got.Source != test.want.Source || got.Destination != test.want.Destination || got.Command.String() != test.want.Command.String() || got.Command.Shell != test.want.Command.Shell) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestParseWait(t *testing.T) {
+	const s = time.Second
+	tests := []struct {
+		text string
+		want render.Wait
+		fail bool
+	}{
+		{"2s", render.Wait{Min: 2 * s, Max: 8 * s}, false},
+		{"2s:10s", render.Wait{Min: 2 * s, Max: 10 * s}, false},
+		{"0", render.Wait{}, false},
+		{"5", render.Wait{}, true},
+		{"5s:", render.Wait{}, true},
+		{"5s:1", render.Wait{}, true},
+		{"soon", render.Wait{}, true},
+	}
+	for _, test := range tests {
+		got, err := parseWait(test.text)
+		if (err != nil) != test.fail || err == nil && got != test.want {
+			t.Errorf("%q: got %v, %v", test.text, got, err)
+		}
+	}
+}
+
+// Whatever is given, a target has a source, and nothing of the text is lost or added.
+func FuzzTemplateSpec(f *testing.F) {
+	for _, seed := range []string{"in:out:cmd a:b", "a", ":", "a::", "ä:\x00:\n", "a:b:c:"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		target, err := parseTemplateSpec(spec)
+		if err != nil {
+			return
+		}
+		if target.Source == "" {
+			t.Fatal("no source")
+		}
+		back := strings.Join([]string{target.Source, target.Destination, target.Command.String()}, ":")
+		if strings.TrimRight(back, ": \t\n\v\f\r\u0085\u00a0") != strings.TrimRight(spec, ": \t\n\v\f\r\u0085\u00a0") && !strings.HasPrefix(spec, back) {
+			t.Fatalf("%q became %q", spec, back)
+		}
+	})
+}

@@ -1,0 +1,315 @@
+package template_test
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+
+	"render/template"
+	"render/watch"
+)
+
+// TestArguments has every form of argument and the query that it asks, or the error.
+func TestArguments(t *testing.T) {
+	none := watch.Query{}
+	for _, c := range []struct {
+		call  string
+		query watch.Query // none where nothing is asked
+		err   string      // after "t:1:3: "
+	}{
+		// [TAG.]NAME[?QUERY][@DC][~NEAR][|FILTERS]
+		{call: `service "web"`, query: query("service", "web", "")},
+		{call: `service "0-W_b-"`, query: query("service", "0-W_b-", "")},
+		{call: `service "v1.web"`, query: query("service", "web", "tag=v1")},
+		{call: `service "my.svc"`, query: query("service", "svc", "tag=my")},
+		{call: `service "a.b..c.web"`, query: query("service", "web", "tag=a.b..c")},
+		{call: `service "env=prod:x-1.web"`, query: query("service", "web", "tag=env%3Dprod%3Ax-1")},
+		{call: `service "web?ns=a"`, query: query("service", "web", "ns=a")},
+		{call: `service "web?partition=b&ns=a&peer=c"`, query: query("service", "web", "ns=a&partition=b&peer=c")},
+		{call: `service "web?sameness-group=g"`, query: query("service", "web", "sameness-group=g")},
+		{call: `service "web?ns="`, query: query("service", "web", "")},
+		{call: `service "web?ns=a&ns=b"`, query: query("service", "web", "ns=a")},
+		{call: `service "web@dc2"`, query: query("service", "web", "dc=dc2")},
+		{call: `service "web@dc-2.example_x"`, query: query("service", "web", "dc=dc-2.example_x")},
+		{call: `service "web~_agent"`, query: query("service", "web", "near=_agent")},
+		{call: `service "web~node-1.example"`, query: query("service", "web", "near=node-1.example")},
+		{call: `service "web|any"`, query: query("service", "web", "status=any")},
+		{call: `service "web|warning,passing"`, query: query("service", "web", "status=passing&status=warning")},
+		{call: `service "web|passing,warning"`, query: query("service", "web", "status=passing&status=warning")},
+		{call: `service "web|maintenance"`, query: query("service", "web", "status=maintenance")},
+		{call: `service "web|critical,any,,critical,"`, query: query("service", "web", "status=any&status=critical")},
+		{call: `service "web|passing"`, query: query("service", "web", "")},
+		{call: `service "web|passing,passing"`, query: query("service", "web", "")},
+		{call: `service "web" "passing"`, query: query("service", "web", "")},
+		{call: `service "web" "any"`, query: query("service", "web", "status=any")},
+		{call: `"critical" | service "web"`, query: query("service", "web", "status=critical")},
+		{call: `service "v1.web?ns=n@dc2~n1|warning,critical"`, query: query("service", "web", "dc=dc2&near=n1&ns=n&status=critical&status=warning&tag=v1")},
+		{call: `service`},
+		{call: `service ""`},
+		{call: `service "" "any"`},
+		{call: `service "web" ""`, err: `service: invalid format: an argument of 4 bytes that is not in the template's text`},
+		{call: `service "web|"`, err: `service: invalid format: "web|"`},
+		{call: `service "web|,"`, err: `service: no filter in "web|,"; there are any, passing, warning, critical, maintenance`},
+		{call: `service "web|bogus"`, err: `service: invalid filter: "bogus" in "web|bogus"`},
+		{call: `service "web|pasing"`, err: `service: invalid filter: "pasing" in "web|pasing"; did you mean passing?`},
+		{call: `service "web|passing, any"`, err: `service: invalid format: "web|passing, any"`},
+		{call: `service "web "`, err: `service: invalid format: "web "`},
+		{call: `service "wéb"`, err: `service: invalid format: "wéb"`},
+		{call: `service "web."`, err: `service: invalid format: "web."`},
+		{call: `service ".web"`, err: `service: invalid format: ".web"`},
+		{call: `service "@dc2"`, err: `service: invalid format: "@dc2"`},
+		{call: `service "web@"`, err: `service: invalid format: "web@"`},
+		{call: `service "web@dc2?ns=x"`, err: `service: invalid format: "web@dc2?ns=x"`},
+		{call: `service "web~n1@dc2"`, err: `service: invalid format: "web~n1@dc2"`},
+		{call: `service "web?ns=a.b"`, err: `service: invalid format: "web?ns=a.b"`},
+		{call: `service "web\n"`, err: `service: invalid format: an argument of 4 bytes that is not in the template's text`},
+		{call: `service "web?foo=bar"`, err: `service: invalid query parameter key "foo" in query "foo=bar": supported keys: ns,peer,partition,sameness-group`},
+		{call: `service "web?=x"`, err: `service: invalid query parameter key "" in query "=x": supported keys: ns,peer,partition,sameness-group`},
+		{call: `service "web?peer=a&sameness-group=b"`, err: `service: cannot specify both peer and sameness-group`},
+
+		// [?QUERY][@DC], in one argument or in pieces
+		{call: `services`, query: query("services", "", "")},
+		{call: `services ""`, query: query("services", "", "")},
+		{call: `services "@dc2"`, query: query("services", "", "dc=dc2")},
+		{call: `services "?ns=a&partition=b@dc2"`, query: query("services", "", "dc=dc2&ns=a&partition=b")},
+		{call: `services "?ns=a" "@dc2"`, query: query("services", "", "dc=dc2&ns=a")},
+		{call: `services "?peer=a&sameness-group=b"`, query: query("services", "", "")},
+		{call: `services "web"`, err: `services: invalid format: "web"`},
+		{call: `services "@dc2?ns=a"`, err: `services: invalid format: "@dc2?ns=a"`},
+		{call: `services "@dc2~n1"`, err: `services: invalid format: "@dc2~n1"`},
+		{call: `services "?x=y"`, err: `services: invalid query parameter key "x" in query "x=y": supported keys: ns,peer,partition,sameness-group`},
+
+		// [?QUERY][@DC][~NEAR]
+		{call: `nodes`, query: query("nodes", "", "")},
+		{call: `nodes "@dc2"`, query: query("nodes", "", "dc=dc2")},
+		{call: `nodes "~_agent"`, query: query("nodes", "", "near=_agent")},
+		{call: `nodes "?partition=p" "@dc2" "~n.1"`, query: query("nodes", "", "dc=dc2&near=n.1&partition=p")},
+		{call: `nodes "~n1@dc2"`, err: `nodes: invalid format: "~n1@dc2"`},
+		{call: `nodes "n1"`, err: `nodes: invalid format: "n1"`},
+
+		// nothing, or NAME[?QUERY][@DC]
+		{call: `node`, query: query("node", "", "")},
+		{call: `node ""`, query: query("node", "", "")},
+		{call: `node "n.1-x"`, query: query("node", "n.1-x", "")},
+		{call: `node "n1" "@dc1"`, query: query("node", "n1", "dc=dc1")},
+		{call: `node "n1?ns=a&partition=p&peer=x@dc1"`, query: query("node", "n1", "dc=dc1&ns=a&partition=p")},
+		{call: `node "@dc1"`, err: `node: invalid format: "@dc1"`},
+		{call: `node "?ns=a"`, err: `node: invalid format: "?ns=a"`},
+		{call: `node "n 1"`, err: `node: invalid format: "n 1"`},
+		{call: `node "n1~n2"`, err: `node: invalid format: "n1~n2"`},
+
+		{call: `datacenters`, query: query("datacenters", "", "")},
+		{call: `datacenters false`, query: query("datacenters", "", "")},
+		{call: `datacenters true`, query: query("datacenters", "", "reachable=true")},
+		{call: `datacenters true false`, err: `datacenters: takes one argument at most, not 2`},
+
+		// [/]KEY[?QUERY][@DC]
+		{call: `key "app/port"`, query: query("kv", "app/port", "")},
+		{call: `key "/app/port"`, query: query("kv", "app/port", "")},
+		{call: `key "//app/a"`, query: query("kv", "app/a", "")},
+		{call: `key "app/"`, query: query("kv", "app/", "")},
+		{call: `key "a b|c~d.ключ"`, query: query("kv", "a b|c~d.ключ", "")},
+		{call: `key "app/port@dc2"`, query: query("kv", "app/port", "dc=dc2")},
+		{call: `key "app/port?ns=a@dc2"`, query: query("kv", "app/port", "dc=dc2&ns=a")},
+		{call: `key "app?peer=a&sameness-group=b&partition=p"`, query: query("kv", "app", "partition=p")},
+		{call: `key ""`},
+		{call: `key "@dc2"`, err: `key: invalid format: "@dc2"`},
+		{call: `key "a@"`, err: `key: invalid format: "a@"`},
+		{call: `key "a?"`, err: `key: invalid format: "a?"`},
+		{call: `key "a@b@c"`, err: `key: invalid format: "a@b@c"`},
+		{call: `key "a@dc2?ns=x"`, err: `key: invalid format: "a@dc2?ns=x"`},
+		{call: `key "a?x=1"`, err: `key: invalid query parameter key "x" in query "x=1": supported keys: ns,peer,partition,sameness-group`},
+		{call: `key "/"`, err: `key: invalid format: "/"`},
+		{call: `key "//@dc2"`, err: `key: invalid format: "//@dc2"`},
+		{call: `keyExists "/app/port@dc2"`, query: query("kv", "app/port", "dc=dc2")},
+		{call: `keyExists ""`},
+		{call: `keyExists "a?"`, err: `keyExists: invalid format: "a?"`},
+		{call: `keyOrDefault "/app/port@dc2" ""`, query: query("kv", "app/port", "dc=dc2")},
+		{call: `keyOrDefault "" "d"`},
+		{call: `keyOrDefault "a?" "d"`, err: `keyOrDefault: invalid format: "a?"`},
+
+		// [/]PREFIX[?QUERY][@DC]
+		{call: `ls "app"`, query: query("prefix", "app", "")},
+		{call: `ls "app/"`, query: query("prefix", "app/", "")},
+		{call: `ls "//app/?ns=a@dc2"`, query: query("prefix", "app/", "dc=dc2&ns=a")},
+		{call: `ls "/"`, query: query("prefix", "", "")},
+		{call: `ls "//"`, query: query("prefix", "", "")},
+		{call: `ls "/@dc2"`, query: query("prefix", "", "dc=dc2")},
+		{call: `ls ""`},
+		{call: `ls "@dc2"`, err: `ls: invalid format: "@dc2"`},
+		{call: `tree "/app@dc2"`, query: query("prefix", "app", "dc=dc2")},
+		{call: `tree "/"`, query: query("prefix", "", "")},
+		{call: `tree ""`},
+		{call: `tree "a?"`, err: `tree: invalid format: "a?"`},
+
+		{call: `file "/etc/x"`, query: query("file", "/etc/x", "")},
+		{call: `file " a b@c?d \n"`, query: query("file", "a b@c?d", "")},
+		{call: `file ""`},
+		{call: `file " \t"`},
+	} {
+		t.Run(c.call, func(t *testing.T) {
+			tmpl := parse(t, "{{"+c.call+"}}")
+			r := tmpl.Execute(answers{}.lookup)
+			if c.err != "" {
+				if r.Err == nil || r.Err.Error() != "t:1:3: "+c.err || len(r.Used) != 0 {
+					t.Errorf("\n got %v, used %v\nwant %s", r.Err, r.Used, "t:1:3: "+c.err)
+				}
+				return
+			}
+			var want []watch.Query
+			if c.query != none {
+				want = []watch.Query{c.query}
+			}
+			if r.Err != nil || !slices.Equal(r.Used, want) || !slices.Equal(r.Pending, want) {
+				t.Fatalf("used %v, pending %v, want %v; error %v", r.Used, r.Pending, want, r.Err)
+			}
+		})
+	}
+}
+
+// While a query is pending its function gives a zero value, which here becomes the name of another query.
+func TestZeroValues(t *testing.T) {
+	for _, c := range []struct{ call, want string }{
+		{`service "web"`, `[]`},
+		{`services`, `[]`},
+		{`nodes`, `[]`},
+		{`datacenters`, `[]`},
+		{`ls "a"`, `[]`},
+		{`tree "a"`, `[]`},
+		{`node`, `<nil>`},
+		{`key "a"`, ``},
+		{`keyOrDefault "a" "d"`, `d`},
+		{`keyExists "a"`, `false`},
+		{`file "a"`, ``},
+	} {
+		t.Run(c.call, func(t *testing.T) {
+			r := parse(t, `{{printf "is %v" (`+c.call+`) | file}}`).Execute(answers{}.lookup)
+			if len(r.Pending) != 2 || r.Pending[1].Name != strings.TrimSpace("is "+c.want) {
+				t.Errorf("got %v, want %q", r.Pending, "is "+c.want)
+			}
+		})
+	}
+}
+
+// everything is one answer of each kind, with every field set.
+var everything = answers{
+	service("web"): []*watch.HealthService{{
+		Node: "n1", NodeID: "id-1", NodeAddress: "10.0.0.1", NodeTaggedAddresses: map[string]string{"lan": "10.0.0.1"},
+		NodeMeta: map[string]string{"rack": "r1"}, ServiceMeta: map[string]string{"env": "prod"}, Address: "10.1.0.1",
+		ServiceTaggedAddresses: map[string]watch.ServiceAddress{"wan": {Address: "198.51.100.1", Port: 80}},
+		ID:                     "web-1", Name: "web", Tags: watch.ServiceTags{"a", "b"},
+		Checks: []*watch.HealthCheck{{
+			Node: "n1", CheckID: "c1", Name: "check", Status: "passing", Notes: "note", Output: "ok", ServiceID: "web-1",
+			ServiceName: "web", ServiceTags: []string{"a"}, Type: "http",
+			Definition: api.HealthCheckDefinition{HTTP: "http://x", Interval: 10 * api.ReadableDuration(1e9)},
+		}},
+		Status: "passing", Port: 8080, Weights: watch.ServiceWeights{Passing: 2, Warning: 1},
+	}},
+	query("services", "", ""): []*watch.CatalogSnippet{{Name: "consul", Tags: watch.ServiceTags{}}, {Name: "web", Tags: watch.ServiceTags{"a", "b"}}},
+	query("nodes", "", ""): []*watch.Node{{
+		ID: "id-1", Node: "n1", Address: "10.0.0.1", Datacenter: "dc1",
+		TaggedAddresses: map[string]string{"lan": "10.0.0.1"}, Meta: map[string]string{"rack": "r1"},
+	}, {Node: "n2"}},
+	query("node", "n1", ""): &watch.CatalogNode{
+		Node: &watch.Node{ID: "id-1", Node: "n1", Address: "10.0.0.1", Datacenter: "dc1", Meta: map[string]string{"rack": "r1"}},
+		Services: []*watch.CatalogNodeService{{
+			ID: "web-1", Service: "web", Tags: watch.ServiceTags{"a"}, Meta: map[string]string{"env": "prod"}, Port: 8080, Address: "10.1.0.1",
+			EnableTagOverride: true,
+		}},
+	},
+	query("datacenters", "", ""):               []string{"dc1", "dc2"},
+	query("datacenters", "", "reachable=true"): []string{"dc1"},
+	kv("app/port"):                             "8080",
+	kv("app/empty"):                            "",
+	kv("app/none"):                             nil,
+	kv("app/"):                                 "folder",
+	query("prefix", "app", ""): []*watch.KeyPair{
+		{Path: "app", Key: ""},
+		{Path: "app/", Key: ""},
+		{Path: "app/a", Key: "a", Value: "A", CreateIndex: 1, ModifyIndex: 2, LockIndex: 3, Flags: 4, Session: "s"},
+		{Path: "app/b/", Key: "b/"},
+		{Path: "app/b/c", Key: "b/c", Value: "C"},
+		{Path: "app/b/d/", Key: "b/d/"},
+		{Path: "apple", Key: "le", Value: "fruit"},
+	},
+	query("file", "/etc/x", ""): "text\n",
+}
+
+func TestValues(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`{{range service "web"}}{{.Node}} {{.NodeID}} {{.NodeAddress}} {{.NodeTaggedAddresses.lan}} {{.NodeMeta.rack}} {{.ServiceMeta.env}} ` +
+			`{{.Address}} {{.ServiceTaggedAddresses.wan.Address}} {{.ServiceTaggedAddresses.wan.Port}} {{.ID}} {{.Name}} {{.Tags}} {{.Status}} ` +
+			`{{.Port}} {{.Weights.Passing}} {{.Weights.Warning}}{{end}}`,
+			`n1 id-1 10.0.0.1 10.0.0.1 r1 prod 10.1.0.1 198.51.100.1 80 web-1 web [a b] passing 8080 2 1`},
+		{`{{range service "web"}}{{range .Checks}}{{.Node}} {{.CheckID}} {{.Name}} {{.Status}} {{.Notes}} {{.Output}} {{.ServiceID}} ` +
+			`{{.ServiceName}} {{.ServiceTags}} {{.Type}} {{.Definition.HTTP}} {{.Definition.Interval}}{{end}}{{end}}`,
+			`n1 c1 check passing note ok web-1 web [a] http http://x 10s`},
+		{`{{range service "web"}}{{.Tags.Contains "b"}} {{in .Tags "b"}} {{.Tags | contains "c"}} {{join "," .Tags}}{{end}}`, `true true false a,b`},
+		{`{{with index (service "web") 0}}{{.Weights | toJSON}}{{.ServiceTaggedAddresses | toJSON}}{{end}}`,
+			`{"Passing":2,"Warning":1}{"wan":{"Address":"198.51.100.1","Port":80}}`},
+		{`{{range services}}{{.Name}}{{.Tags}} {{end}}`, `consul[] web[a b] `},
+		{`{{services | toJSON}}`, `[{"Name":"consul","Tags":[]},{"Name":"web","Tags":["a","b"]}]`},
+		{`{{nodes | toJSON}}`, `[{"ID":"id-1","Node":"n1","Address":"10.0.0.1","Datacenter":"dc1","TaggedAddresses":{"lan":"10.0.0.1"},"Meta":{"rack":"r1"}},` +
+			`{"ID":"","Node":"n2","Address":"","Datacenter":"","TaggedAddresses":null,"Meta":null}]`},
+		{`{{with node "n1"}}{{.Node.Node}} {{.Node.Meta.rack}}{{range .Services}} {{.ID}} {{.Service}} {{.Tags}} {{.Meta.env}} {{.Port}} {{.Address}} {{.EnableTagOverride}}{{end}}{{end}}`,
+			`n1 r1 web-1 web [a] prod 8080 10.1.0.1 true`},
+		{`{{datacenters}}{{datacenters true}}{{datacenters false}}`, `[dc1 dc2][dc1][dc1 dc2]`},
+		{`{{key "app/port"}}:{{key "/app/port"}}:{{key "app/empty"}}:{{key "app/"}}:{{key ""}}`, `8080:8080::folder:`},
+		{`{{keyOrDefault "app/port" "1"}} {{keyOrDefault "app/empty" "2"}} {{keyOrDefault "app/none" "3"}} {{keyOrDefault "" "4"}}`, `8080 2 3 4`},
+		{`{{keyExists "app/port"}} {{keyExists "app/empty"}} {{keyExists "app/none"}} {{keyExists "app/"}} {{keyExists ""}}`, `true true false true false`},
+		{`{{range ls "app"}}{{.Path}} {{.Key}} {{.Value}} {{.CreateIndex}} {{.ModifyIndex}} {{.LockIndex}} {{.Flags}} {{.Session}};{{end}}`,
+			`app/a a A 1 2 3 4 s;apple le fruit 0 0 0 0 ;`},
+		{`{{range tree "app"}}{{.Path}}={{.Value}};{{end}}`, `app/a=A;app/b/c=C;apple=fruit;`},
+		{`{{ls "" | toJSON}}{{tree "" | toJSON}}{{service "" | toJSON}}`, `[][][]`},
+		{`{{file "/etc/x"}}`, "text\n"},
+	} {
+		if got := output(t, c.text, everything); got != c.want {
+			t.Errorf("%s\n got %q\nwant %q", c.text, got, c.want)
+		}
+	}
+}
+
+// Whatever an argument is, there is no panic, and the query is in its one canonical form.
+func FuzzArguments(f *testing.F) {
+	functions := []string{"service", "services", "nodes", "node", "key", "keyExists", "ls", "tree", "file"}
+	for i, arg := range []string{
+		"v1.web?ns=n&peer=p@dc2~n1|any,critical", "?ns=a&partition=p@dc2", "~_agent", "n1@dc2", "/app/port?ns=a@dc2", "app/", "/", "//", " a ",
+		"web|,", "?=&&", "a=b.c", "\x00\xff", "a?ns=&ns=b",
+	} {
+		f.Add(uint(i), arg)
+	}
+	f.Fuzz(func(t *testing.T, i uint, arg string) {
+		function := functions[i%uint(len(functions))]
+		tmpl, err := template.Parse("t", "{{"+function+" "+strconv.Quote(arg)+"}}", template.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range tmpl.Execute(answers{}.lookup).Used {
+			if again := watch.NewQuery(q.Kind, q.Name, q.Options()); again != q {
+				t.Errorf("%s %q: %#v and %#v", function, arg, q, again)
+			}
+			for opt, values := range q.Options() {
+				if !slices.IsSorted(values) || slices.Contains(values, "") {
+					t.Errorf("%s %q: option %s has the values %q", function, arg, opt, values)
+				}
+			}
+			if (q.Kind == watch.KindKV || q.Kind == watch.KindFile || q.Kind == watch.KindService) && q.Name == "" || strings.HasPrefix(q.Name, "/") && q.Kind != watch.KindFile {
+				t.Errorf("%s %q: the name is %q", function, arg, q.Name)
+			}
+		}
+	})
+}
+
+// Of several faults in an argument it is always the same that is reported.
+func TestSameFaultEachTime(t *testing.T) {
+	tmpl := parse(t, `{{service "web?b=1&a=2&c=3"}}`)
+	first := tmpl.Execute(answers{}.lookup).Err
+	for range 50 {
+		if again := tmpl.Execute(answers{}.lookup).Err; again.Error() != first.Error() {
+			t.Fatalf("%v, then %v", first, again)
+		}
+	}
+}

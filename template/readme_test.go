@@ -1,0 +1,123 @@
+package template_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"render/template"
+	"render/watch"
+)
+
+// block returns the README's first block of a language.
+func block(t *testing.T, text, language string) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(text, "\n```"+language+"\n")
+	block, _, found := strings.Cut(rest, "\n```\n")
+	if !found {
+		t.Fatalf("README.md has no block of %q", language)
+	}
+	return block
+}
+
+// readme returns the README's fixture as an answer to every query, and the rows of its tables as their cells.
+func readme(t *testing.T) (lookup template.Lookup, rows [][]string, text string) {
+	t.Helper()
+	bytes, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = string(bytes)
+	path := filepath.Join(t.TempDir(), "fixture.yaml")
+	if err := os.WriteFile(path, []byte(block(t, text, "yaml")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	files, err := watch.NewFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(files.Close)
+	fixture, err := watch.NewFixture(files, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(text) {
+		if line, ok := strings.CutPrefix(strings.TrimSpace(line), "| "); ok {
+			rows = append(rows, cells(line))
+		}
+	}
+	return func(q watch.Query) (any, bool) {
+		if q.Kind == watch.KindFile {
+			return "welcome", true
+		}
+		value, _, err := fixture.Fetch(t.Context(), q, 0)
+		if err != nil {
+			t.Errorf("%s: %v", q, err)
+		}
+		return value, true
+	}, rows, text
+}
+
+// cells cuts a row of a table at its bars; \| is a bar inside a cell.
+func cells(row string) []string {
+	row = strings.ReplaceAll(strings.TrimSuffix(row, "|"), `\|`, "\x00")
+	var list []string
+	for _, cell := range strings.Split(row, "|") {
+		list = append(list, strings.ReplaceAll(strings.TrimSpace(cell), "\x00", "|"))
+	}
+	return list
+}
+
+// Every example of the README gives the output that stands beside it.
+func TestReadmeExamples(t *testing.T) {
+	lookup, rows, _ := readme(t)
+	examples := 0
+	for _, row := range rows {
+		if len(row) < 2 || !strings.HasPrefix(row[len(row)-2], "`{{") {
+			continue
+		}
+		examples++
+		text, want := strings.Trim(row[len(row)-2], "`"), strings.Trim(row[len(row)-1], "`")
+		tmpl, err := template.Parse("README.md", text, template.Options{Env: func(name string) (string, bool) { return "eu", name == "REGION" }})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		r := tmpl.Execute(lookup)
+		if got := strings.ReplaceAll(string(r.Output), "\n", "⏎"); got != want || !r.Finished() {
+			t.Errorf("%s\n got %q, absent %v, error %v\nwant %q", text, got, r.Absent, r.Err, want)
+		}
+	}
+	if examples < len(template.FunctionNames())/2 {
+		t.Errorf("only %d examples were found", examples)
+	}
+}
+
+// The README has a row for each function, and none for what is not one.
+func TestReadmeFunctions(t *testing.T) {
+	_, rows, _ := readme(t)
+	signature := regexp.MustCompile("^`([a-z]\\w*)( |`)")
+	var documented []string
+	for _, row := range rows {
+		if m := signature.FindStringSubmatch(row[0]); m != nil && len(row) == 4 {
+			documented = append(documented, m[1])
+		}
+	}
+	slices.Sort(documented)
+	if want := template.FunctionNames(); !slices.Equal(documented, want) {
+		t.Errorf("documented %v\nthere are %v", documented, want)
+	}
+}
+
+// The README's error is the one that its template gives.
+func TestReadmeError(t *testing.T) {
+	_, _, text := readme(t)
+	want := block(t, text, "text")
+	e := fault(t, "web.ctmpl", strings.Split(want, "\n")[1], nil)
+	if got := e.Error() + "\n" + e.Excerpt(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -1,0 +1,387 @@
+package watch_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+
+	"render/watch"
+)
+
+// fixture returns a source that answers from a text, or the error that the text gives without the name of its file.
+func fixture(t testing.TB, text string) (*watch.Fixture, string) {
+	t.Helper()
+	files, err := watch.NewFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(files.Close)
+	path := filepath.Join(t.TempDir(), "fixture.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	src, err := watch.NewFixture(files, path)
+	if err != nil {
+		message, ok := strings.CutPrefix(err.Error(), "fixture "+path+": ")
+		if !ok {
+			t.Fatalf("the error does not begin with the fixture's name: %v", err)
+		}
+		return nil, message
+	}
+	return src, ""
+}
+
+// query reads a query as Query.String writes it.
+func query(s string) watch.Query {
+	s, opts, _ := strings.Cut(strings.TrimSuffix(s, ")"), " (")
+	kind, name, _ := strings.Cut(s, " ")
+	return watch.Query{Kind: kind, Name: name, Opts: opts}
+}
+
+func fetch(t *testing.T, src watch.Source, q watch.Query) any {
+	t.Helper()
+	value, _, err := src.Fetch(t.Context(), q, 0)
+	if err != nil {
+		t.Fatalf("%s: %v", q, err)
+	}
+	return value
+}
+
+// Each field of the file, and what there is where it is left out.
+func TestFixtureFields(t *testing.T) {
+	const text = `
+datacenter: eu
+nodes:
+  n1:
+    id: 5c7ba1b4-0000-0000-0000-000000000001
+    address: 10.0.0.1
+    tagged_addresses: {wan: 198.51.100.1}
+    meta: {rack: r1}
+  n2:
+services:
+  web:
+    - id: first
+      node: n2
+      address: 10.1.0.1
+      tagged_addresses: {wan: {address: 198.51.100.2, port: 80}}
+      port: 8080
+      tags: [b, a]
+      meta: {env: prod}
+      status: warning
+      weights: {passing: 10, warning: 5}
+    - {}
+    - status: critical
+    - status: maintenance
+  none: []
+keys:
+  app/port: 8080
+datacenters:
+  us:
+    nodes: {u1: {address: 10.9.0.1}}
+    services: {web: [{port: 1}]}
+    keys: {app/port: 9090}
+  empty: {}
+`
+	check := func(node, id, name, status string, tags ...string) *watch.HealthCheck {
+		tags = append([]string{}, tags...)
+		return &watch.HealthCheck{
+			Node: node, CheckID: "service:" + id, Name: "Service '" + name + "' check", Status: status,
+			ServiceID: id, ServiceName: name, ServiceTags: tags,
+		}
+	}
+	first := &watch.HealthService{
+		Node: "n2", NodeAddress: "127.0.0.1",
+		ServiceMeta: map[string]string{"env": "prod"}, Address: "10.1.0.1",
+		ServiceTaggedAddresses: map[string]watch.ServiceAddress{"wan": {Address: "198.51.100.2", Port: 80}},
+		ID:                     "first", Name: "web", Tags: watch.ServiceTags{"a", "b"},
+		Checks: api.HealthChecks{check("n2", "first", "web", "warning", "b", "a")}, Status: "warning", Port: 8080,
+		Weights: watch.ServiceWeights{Passing: 10, Warning: 5},
+	}
+	second := &watch.HealthService{
+		Node: "n1", NodeID: "5c7ba1b4-0000-0000-0000-000000000001", NodeAddress: "10.0.0.1",
+		NodeTaggedAddresses: map[string]string{"wan": "198.51.100.1"}, NodeMeta: map[string]string{"rack": "r1"},
+		Address: "10.0.0.1", ID: "web-2", Name: "web", Tags: watch.ServiceTags{},
+		Checks: api.HealthChecks{check("n1", "web-2", "web", "passing")}, Status: "passing",
+		Weights: watch.ServiceWeights{Passing: 1, Warning: 1},
+	}
+	n1 := &watch.Node{
+		ID: "5c7ba1b4-0000-0000-0000-000000000001", Node: "n1", Address: "10.0.0.1", Datacenter: "eu",
+		TaggedAddresses: map[string]string{"wan": "198.51.100.1"}, Meta: map[string]string{"rack": "r1"},
+	}
+	n2 := &watch.Node{Node: "n2", Address: "127.0.0.1", Datacenter: "eu"}
+	onNode := func(id string) *watch.CatalogNodeService {
+		return &watch.CatalogNodeService{ID: id, Service: "web", Tags: watch.ServiceTags{}}
+	}
+	src, fault := fixture(t, text)
+	if fault != "" {
+		t.Fatal(fault)
+	}
+	for q, want := range map[string]any{
+		"service web":                  []*watch.HealthService{second},
+		"service web (status=warning)": []*watch.HealthService{first},
+		"service none (status=any)":    []*watch.HealthService{},
+		"services":                     []*watch.CatalogSnippet{{Name: "web", Tags: watch.ServiceTags{"a", "b"}}},
+		"nodes":                        []*watch.Node{n1, n2},
+		"node":                         &watch.CatalogNode{Node: n1, Services: []*watch.CatalogNodeService{onNode("web-2"), onNode("web-3"), onNode("web-4")}},
+		"node n2": &watch.CatalogNode{Node: n2, Services: []*watch.CatalogNodeService{{
+			ID: "first", Service: "web", Tags: watch.ServiceTags{"a", "b"}, Meta: map[string]string{"env": "prod"}, Port: 8080, Address: "10.1.0.1",
+		}}},
+		"node n3":                      nil,
+		"kv app/port":                  "8080",
+		"kv app":                       nil,
+		"kv app/port (dc=eu)":          "8080",
+		"kv app/port (dc=us)":          "9090",
+		"kv app/port (dc=empty)":       nil,
+		"prefix app/":                  []*watch.KeyPair{{Path: "app/port", Key: "port", Value: "8080"}},
+		"prefix nope":                  []*watch.KeyPair{},
+		"datacenters":                  []string{"empty", "eu", "us"},
+		"datacenters (reachable=true)": []string{"empty", "eu", "us"},
+		"services (dc=us)":             []*watch.CatalogSnippet{{Name: "web", Tags: watch.ServiceTags{}}},
+		"services (dc=empty)":          []*watch.CatalogSnippet{},
+		"nodes (dc=empty)":             []*watch.Node{{Node: "localhost", Address: "127.0.0.1", Datacenter: "empty"}},
+	} {
+		if got := fetch(t, src, query(q)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", q, show(got), show(want))
+		}
+	}
+
+	var ids []string
+	for _, s := range fetch(t, src, query("service web (status=any)")).([]*watch.HealthService) {
+		ids = append(ids, s.Node+" "+s.ID+" "+s.Status)
+	}
+	if want := []string{"n1 web-2 passing", "n1 web-3 critical", "n1 web-4 maintenance", "n2 first warning"}; !slices.Equal(ids, want) {
+		t.Errorf("got %q, want %q", ids, want)
+	}
+	maintenance := fetch(t, src, query("service web (status=maintenance)")).([]*watch.HealthService)
+	if c := maintenance[0].Checks[0]; c.CheckID != api.ServiceMaintPrefix+"web-4" || c.Status != watch.StatusCritical {
+		t.Errorf("the check of maintenance is %s, %s", c.CheckID, c.Status)
+	}
+
+	for q, want := range map[string]string{
+		"kv app/port (dc=asia)": `no path to datacenter "asia": the fixture has empty, eu, us`,
+		"file /etc/x":           `no source answers queries of the kind "file"`,
+	} {
+		if _, _, err := src.Fetch(t.Context(), query(q), 0); err == nil || err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", q, err, want)
+		}
+	}
+}
+
+// A key's value is the text that stands in the file.
+func TestFixtureKeyValues(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{`16`, "16"},
+		{`0x10`, "0x10"},
+		{`1_000`, "1_000"},
+		{`1.50`, "1.50"},
+		{`1e3`, "1e3"},
+		{`true`, "true"},
+		{`yes`, "yes"},
+		{`2024-01-02`, "2024-01-02"},
+		{`""`, ""},
+		{``, ""},
+		{`~`, ""},
+		{`plain text`, "plain text"},
+		{`"a\tb\n"`, "a\tb\n"},
+		{`'it''s'`, "it's"},
+		{`"16"`, "16"},
+		{"|\n    two\n    lines\n", "two\nlines\n"},
+		{"|-\n    two\n    lines\n", "two\nlines"},
+		{">-\n    one\n    line\n", "one line"},
+		{`'{"json": [1, 2]}'`, `{"json": [1, 2]}`},
+		{`!!binary AAH/`, "\x00\x01\xff"},
+		{`größer`, "größer"},
+	} {
+		src, fault := fixture(t, "keys:\n  k: "+c.yaml+"\n")
+		if fault != "" {
+			t.Errorf("%s: %s", c.yaml, fault)
+			continue
+		}
+		if got := fetch(t, src, query("kv k")); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.yaml, got, c.want)
+		}
+	}
+}
+
+// A file that says nothing describes an empty datacenter with one node.
+func TestFixtureEmpty(t *testing.T) {
+	for name, text := range map[string]string{
+		"no bytes": "", "comment": "# nothing\n", "document": "---\n", "empty map": "{}", "null": "null", "empty parts": "keys:\nservices:\nnodes:\n",
+	} {
+		src, fault := fixture(t, text)
+		if fault != "" {
+			t.Errorf("%s: %s", name, fault)
+			continue
+		}
+		node := fetch(t, src, query("node")).(*watch.CatalogNode)
+		if node.Node.Node != "localhost" || node.Node.Address != "127.0.0.1" || node.Node.Datacenter != "dc1" || node.Services == nil {
+			t.Errorf("%s: got %s", name, show(node))
+		}
+		if got := fetch(t, src, query("prefix")); !reflect.DeepEqual(got, []*watch.KeyPair{}) {
+			t.Errorf("%s: got %s", name, show(got))
+		}
+	}
+}
+
+// The example of the README can be read, and has every field that the README describes.
+func TestFixtureReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	check(t, err)
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, tables, found := strings.Cut(rest, "```\n")
+	if !found {
+		t.Fatal("README.md has no example")
+	}
+	src, fault := fixture(t, example)
+	if fault != "" {
+		t.Fatal(fault)
+	}
+	if got := fetch(t, src, query("datacenters")); !reflect.DeepEqual(got, []string{"eu", "us"}) {
+		t.Errorf("the datacenters are %v", got)
+	}
+	var described, used []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(tables, -1) {
+		described = append(described, m[1])
+	}
+	for _, m := range regexp.MustCompile(`(?m)\b([a-z_]+):`).FindAllStringSubmatch(example, -1) {
+		used = append(used, m[1])
+	}
+	for _, field := range described {
+		if !slices.Contains(used, field) {
+			t.Errorf("the example has no %s", field)
+		}
+	}
+	if len(described) != 18 {
+		t.Errorf("%d fields are described: %v", len(described), described)
+	}
+}
+
+// What an operator reads when the file has a fault.
+func TestFixtureErrors(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"unknown field", "keys: {}\nservice: {}\n", `line 2: field service is not known here`},
+		{"unknown field of an instance", "services:\n  web:\n    - prot: 80\n", `line 3: field prot is not known here`},
+		{"unknown field of a node", "nodes:\n  n1: {adress: 10.0.0.1}\n", `line 2: field adress is not known here`},
+		{"unknown field of weights", "services:\n  web:\n    - weights: {pass: 1}\n", `line 3: field pass is not known here`},
+		{"unknown field of a datacenter", "datacenters:\n  dc2:\n    datacenter: x\n", `line 3: field datacenter is not known here`},
+		{"two faults", "a: 1\nb: 2\n", `line 1: field a is not known here; line 2: field b is not known here`},
+		{"bad status", "services: {web: [{}, {status: up}]}\n", `services.web, instance 2: status "up" is not one of passing, warning, critical, maintenance`},
+		{"negative port", "services: {web: [{port: -1}]}\n", `services.web, instance 1: port -1 is not between 0 and 65535`},
+		{"port too high", "services: {web: [{port: 65536}]}\n", `services.web, instance 1: port 65536 is not between 0 and 65535`},
+		{"port that is no number", "services:\n  web:\n    - port: http\n", "line 3: `http` is not a number"},
+		{"unknown node", "nodes: {n1: {}}\nservices: {web: [{node: n2}]}\n", `services.web, instance 1: node "n2" is not among the nodes`},
+		{"unknown node without nodes", "services: {web: [{node: n2}]}\n", `services.web, instance 1: node "n2" is not among the nodes`},
+		{"id twice", "services: {web: [{id: x}, {id: x}]}\n", `services.web: the id "x" is taken on node "localhost" by an instance of web`},
+		{"id twice in two services", "services: {a: [{id: x}], b: [{id: x}]}\n", `services.b: the id "x" is taken on node "localhost" by an instance of a`},
+		{"id twice but for case", "services: {web: [{id: x}, {id: X}]}\n", `services.web: the id "x" is taken on node "localhost" by an instance of web`},
+		{"default id twice", "services: {web: [{id: web-2}, {}]}\n", `services.web: the id "web-2" is taken on node "localhost" by an instance of web`},
+		{"key with a slash first", "keys: {/app: 1}\n", `keys: "/app": a key has at least one character and does not begin with a slash`},
+		{"key without a name", "keys: {\"\": 1}\n", `keys: "": a key has at least one character and does not begin with a slash`},
+		{"key twice", "keys:\n  a: 1\n  a: 2\n", `line 3: mapping key "a" already defined at line 2`},
+		{"value that is a list", "keys:\n  a: [1, 2]\n", `line 2: a list is not a text`},
+		{"value that is a map", "keys:\n  a: {b: 1}\n", `line 2: a map is not a text`},
+		{"services as a list", "services:\n  - web\n", `line 2: a list is not a map`},
+		{"instances as a map", "services:\n  web: {port: 80}\n", `line 2: a map is not a list`},
+		{"instance that is a text", "services:\n  web: [web-1]\n", "line 2: `web-1` is not a map"},
+		{"tags that are a text", "services:\n  web:\n    - tags: a,b\n", "line 3: `a,b` is not a list"},
+		{"node that is a text", "nodes:\n  n1: 10.0.0.1\n", "line 2: `10.0.0.1` is not a map"},
+		{"file that is a list", "- a\n", `line 1: a list is not a map`},
+		{"file that is a text", "hello\n", "line 1: `hello` is not a map"},
+		{"odd tag", "keys:\n  a: !text [1]\n", `line 2: !text is not a text`},
+		{"not YAML", "keys:\n  a: [1,\n", `line 2: did not find expected node content`},
+		{"tabs", "keys:\n\ta: 1\n", `line 2: found character that cannot start any token`},
+		{"two documents", "keys: {a: 1}\n---\nkeys: {a: 2}\n", `has more than one YAML document; one is read`},
+		{"fault after the document", "keys: {a: 1}\n---\n[", `has more than one YAML document; one is read`},
+		{"datacenter twice", "datacenters: {dc1: {}}\n", `datacenters.dc1: this is the datacenter that the file itself describes; move its contents to the top`},
+		{"named datacenter twice", "datacenter: eu\ndatacenters: {eu: {}}\n", `datacenters.eu: this is the datacenter that the file itself describes; move its contents to the top`},
+		{"fault in another datacenter", "datacenters: {dc2: {services: {web: [{port: -1}]}}}\n", `datacenters.dc2: services.web, instance 1: port -1 is not between 0 and 65535`},
+		{"the first of several faults", "services: {c: [{port: -1}], b: [{port: -1}], a: [{port: -1}], d: [{port: -1}]}\nkeys: {/a: 1}\n",
+			`services.a, instance 1: port -1 is not between 0 and 65535`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, got := fixture(t, c.text); got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestFixtureMissing(t *testing.T) {
+	_, err := watch.NewFixture(newFiles(t), "testdata/none.yaml")
+	if err == nil || err.Error() != "fixture testdata/none.yaml: no such file" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A fault that comes later is an error of every Fetch, names what is wrong, and is gone once the file is mended.
+func TestFixtureBreaks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fixture.yaml")
+	write := func(text string) { check(t, os.WriteFile(path, []byte(text), 0o644)) }
+	write("keys: {a: 1}")
+	src, err := watch.NewFixture(newFiles(t), path)
+	check(t, err)
+	write("keyz: {a: 1}")
+	if _, _, err := src.Fetch(t.Context(), query("kv a"), 0); err == nil || err.Error() != "fixture "+path+": line 1: field keyz is not known here" {
+		t.Errorf("got %v", err)
+	}
+	write("keys: {a: 2}")
+	if got := fetch(t, src, query("kv a")); got != "2" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Whatever the file holds, there is no panic, and what is read can be asked.
+func FuzzFixture(f *testing.F) {
+	for _, text := range []string{
+		"", "keys: {a: 1, a/b/: }", "nodes: {n: {address: 10.0.0.1, meta: {a: b}}}\nservices: {web: [{node: n, tags: [b, a], port: 80, status: maintenance}]}",
+		"datacenter: eu\ndatacenters: {us: {keys: {a: |\n x\n}}}", "services: {a: [{id: x}], b: [{id: x}]}", "a: &x [*x]", "keys: {<<: &a {b: c}}\n---\n", "services: {web: [{weights: {passing: 3}}, ~]}",
+		"!x hello", "keys: !x [1]", "nodes: {n: ~}\nservices: {web: [null]}", "keys: {? [a] : b}", "\t", "services:\n  web:\n  - tagged_addresses: {wan: {address: x, port: 1}}\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		src, fault := fixture(t, string(text))
+		if fault != "" {
+			if strings.Contains(fault, "watch.fixture") || strings.Contains(fault, "into map[") {
+				t.Errorf("a fault with the name of a Go type: %s", fault)
+			}
+			return
+		}
+		ask := func(q watch.Query) any {
+			value, _, err := src.Fetch(context.Background(), q, 0)
+			if err != nil {
+				t.Fatalf("%s: %v", q, err)
+			}
+			return value
+		}
+		for _, dc := range ask(query("datacenters")).([]string) {
+			in := map[string][]string{watch.OptDatacenter: {dc}}
+			instances := 0
+			for _, s := range ask(watch.NewQuery(watch.KindServices, "", in)).([]*watch.CatalogSnippet) {
+				q := watch.NewQuery(watch.KindService, s.Name, map[string][]string{watch.OptDatacenter: {dc}, watch.OptStatus: {watch.StatusAny}})
+				instances += len(ask(q).([]*watch.HealthService))
+			}
+			for _, n := range ask(watch.NewQuery(watch.KindNodes, "", in)).([]*watch.Node) {
+				if n.Node == "" { // a query with this name asks for the agent's own node
+					continue
+				}
+				instances -= len(ask(watch.NewQuery(watch.KindNode, n.Node, in)).(*watch.CatalogNode).Services)
+			}
+			if instances != 0 {
+				t.Errorf("datacenter %q: the services have %d instances more than the nodes", dc, instances)
+			}
+			for _, k := range ask(watch.NewQuery(watch.KindPrefix, "", in)).([]*watch.KeyPair) {
+				if got := ask(watch.NewQuery(watch.KindKV, k.Path, in)); got != k.Value {
+					t.Errorf("key %q: %q and %q", k.Path, k.Value, got)
+				}
+			}
+		}
+	})
+}
