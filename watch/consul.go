@@ -3,12 +3,12 @@ package watch
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -31,8 +31,9 @@ type ConsulConfig struct {
 // Consul is a Source of all kinds but files. Reads are stale: any server may answer.
 type Consul struct {
 	client  *api.Client
-	config  *api.Config
-	address string
+	config  *api.Config // as the client has completed it
+	address string      // for people
+	bodies  sync.Pool   // of *bytes.Buffer
 }
 
 // NewConsul returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a
@@ -46,6 +47,7 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 	c.TokenFile = cmp.Or(cfg.TokenFile, c.TokenFile)
 	c.Transport.MaxIdleConns = 0
 	c.Transport.MaxIdleConnsPerHost = idleConnections
+	c.Transport.DisableCompression = isLocal(c.Address)
 	address := withoutPassword(c.Address)
 	client, err := api.NewClient(c)
 	if err != nil {
@@ -64,48 +66,57 @@ func (c *Consul) Close() { c.config.HttpClient.CloseIdleConnections() }
 func (c *Consul) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
 	value, index, err := c.ask(ctx, q, after)
 	if err != nil {
-		return nil, 0, fmt.Errorf("consul at %s: %w", c.address, withoutURL(err))
+		return nil, 0, fmt.Errorf("consul at %s: %w", c.address, err)
 	}
 	return value, index, nil
 }
 
 func (c *Consul) ask(ctx context.Context, q Query, after uint64) (any, uint64, error) {
 	opts := q.Options()
-	ask := (&api.QueryOptions{
-		AllowStale:    true,
-		Datacenter:    opts.Get(OptDatacenter),
-		Near:          opts.Get(OptNear),
-		Namespace:     opts.Get(OptNamespace),
-		Partition:     opts.Get(OptPartition),
-		Peer:          opts.Get(OptPeer),
-		SamenessGroup: opts.Get(OptSamenessGroup),
-	}).WithContext(ctx)
-	if after != 0 {
-		ask.WaitIndex, ask.WaitTime = after, MaxWait
-	}
+	params := c.params(opts, after)
 	switch q.Kind {
 	case KindService:
-		return c.service(q.Name, opts, ask)
+		return c.service(ctx, q.Name, opts, params)
 	case KindServices:
-		return c.services(ask)
+		return c.services(ctx, params)
 	case KindNode:
-		return c.node(q.Name, ask)
+		return c.node(ctx, q.Name, params)
 	case KindNodes:
-		return c.nodes(ask)
+		return c.nodes(ctx, params)
 	case KindDatacenters:
 		return c.datacenters(ctx, opts.Get(OptReachable) != "", after)
 	case KindKV:
-		return c.key(q.Name, ask)
+		return c.key(ctx, q.Name, params)
 	case KindPrefix:
-		return c.prefix(q.Name, ask)
+		return c.prefix(ctx, q.Name, params)
 	}
 	return nil, 0, errUnknownKind(q)
 }
 
-func (c *Consul) service(name string, opts url.Values, ask *api.QueryOptions) (any, uint64, error) {
+// healthEntry is what of Consul's answer templates can see.
+type healthEntry struct {
+	Node    Node
+	Service struct {
+		ID, Service, Address string
+		Tags                 []string
+		Meta                 map[string]string
+		Port                 int
+		TaggedAddresses      map[string]ServiceAddress
+		Weights              ServiceWeights
+	}
+	Checks api.HealthChecks
+}
+
+func (c *Consul) service(ctx context.Context, name string, opts, params url.Values) (any, uint64, error) {
 	statuses := opts[OptStatus]
-	passingOnly := len(statuses) == 0
-	entries, meta, err := c.client.Health().ServiceMultipleTags(name, opts[OptTag], passingOnly, ask)
+	if len(statuses) == 0 {
+		params.Set("passing", "1")
+	}
+	if tags := opts[OptTag]; len(tags) > 0 {
+		params["tag"] = tags
+	}
+	var entries []*healthEntry
+	index, _, err := c.get(ctx, "/v1/health/service/"+url.PathEscape(name), params, &entries)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -114,40 +125,35 @@ func (c *Consul) service(name string, opts url.Values, ask *api.QueryOptions) (a
 		list[i] = newHealthService(e)
 	}
 	list = keepStatus(list, statuses)
-	if ask.Near == "" {
+	if !opts.Has(OptNear) {
 		sortInstances(list)
 	}
-	return list, meta.LastIndex, nil
+	return list, index, nil
 }
 
-func newHealthService(e *api.ServiceEntry) *HealthService {
-	s := &HealthService{
-		Node:                e.Node.Node,
-		NodeID:              e.Node.ID,
-		NodeAddress:         e.Node.Address,
-		NodeTaggedAddresses: e.Node.TaggedAddresses,
-		NodeMeta:            e.Node.Meta,
-		ServiceMeta:         e.Service.Meta,
-		Address:             cmp.Or(e.Service.Address, e.Node.Address),
-		ID:                  e.Service.ID,
-		Name:                e.Service.Service,
-		Tags:                sortedTags(e.Service.Tags),
-		Checks:              e.Checks,
-		Status:              e.Checks.AggregatedStatus(),
-		Port:                e.Service.Port,
-		Weights:             ServiceWeights(e.Service.Weights),
+func newHealthService(e *healthEntry) *HealthService {
+	return &HealthService{
+		Node:                   e.Node.Node,
+		NodeID:                 e.Node.ID,
+		NodeAddress:            e.Node.Address,
+		NodeTaggedAddresses:    e.Node.TaggedAddresses,
+		NodeMeta:               e.Node.Meta,
+		ServiceMeta:            e.Service.Meta,
+		Address:                cmp.Or(e.Service.Address, e.Node.Address),
+		ServiceTaggedAddresses: e.Service.TaggedAddresses,
+		ID:                     e.Service.ID,
+		Name:                   e.Service.Service,
+		Tags:                   sortedTags(e.Service.Tags),
+		Checks:                 e.Checks,
+		Status:                 e.Checks.AggregatedStatus(),
+		Port:                   e.Service.Port,
+		Weights:                e.Service.Weights,
 	}
-	if len(e.Service.TaggedAddresses) > 0 {
-		s.ServiceTaggedAddresses = make(map[string]ServiceAddress, len(e.Service.TaggedAddresses))
-	}
-	for name, a := range e.Service.TaggedAddresses {
-		s.ServiceTaggedAddresses[name] = ServiceAddress(a)
-	}
-	return s
 }
 
-func (c *Consul) services(ask *api.QueryOptions) (any, uint64, error) {
-	tags, meta, err := c.client.Catalog().Services(ask)
+func (c *Consul) services(ctx context.Context, params url.Values) (any, uint64, error) {
+	var tags map[string][]string
+	index, _, err := c.get(ctx, "/v1/catalog/services", params, &tags)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -156,10 +162,10 @@ func (c *Consul) services(ask *api.QueryOptions) (any, uint64, error) {
 		list = append(list, &CatalogSnippet{Name: name, Tags: sortedTags(t)})
 	}
 	slices.SortFunc(list, func(a, b *CatalogSnippet) int { return cmp.Compare(a.Name, b.Name) })
-	return list, meta.LastIndex, nil
+	return list, index, nil
 }
 
-func (c *Consul) node(name string, ask *api.QueryOptions) (any, uint64, error) {
+func (c *Consul) node(ctx context.Context, name string, params url.Values) (any, uint64, error) {
 	if name == "" {
 		own, err := c.client.Agent().NodeName() // the client library keeps the answer
 		if err != nil {
@@ -167,53 +173,33 @@ func (c *Consul) node(name string, ask *api.QueryOptions) (any, uint64, error) {
 		}
 		name = own
 	}
-	answer, meta, err := c.client.Catalog().Node(name, ask)
-	if err != nil {
-		return nil, 0, err
+	var answer *struct {
+		Node     *Node
+		Services map[string]*CatalogNodeService
 	}
-	if answer == nil {
-		return nil, meta.LastIndex, nil
+	index, _, err := c.get(ctx, "/v1/catalog/node/"+url.PathEscape(name), params, &answer)
+	if err != nil || answer == nil {
+		return nil, index, err
 	}
-	node := &CatalogNode{Node: newNode(answer.Node), Services: make([]*CatalogNodeService, 0, len(answer.Services))}
+	node := &CatalogNode{Node: answer.Node, Services: make([]*CatalogNodeService, 0, len(answer.Services))}
 	for _, s := range answer.Services {
-		node.Services = append(node.Services, &CatalogNodeService{
-			ID:                s.ID,
-			Service:           s.Service,
-			Tags:              sortedTags(s.Tags),
-			Meta:              s.Meta,
-			Port:              s.Port,
-			Address:           s.Address,
-			EnableTagOverride: s.EnableTagOverride,
-		})
+		s.Tags = sortedTags(s.Tags)
+		node.Services = append(node.Services, s)
 	}
 	sortNodeServices(node.Services)
-	return node, meta.LastIndex, nil
+	return node, index, nil
 }
 
-func newNode(n *api.Node) *Node {
-	return &Node{
-		ID:              n.ID,
-		Node:            n.Node,
-		Address:         n.Address,
-		Datacenter:      n.Datacenter,
-		TaggedAddresses: n.TaggedAddresses,
-		Meta:            n.Meta,
-	}
-}
-
-func (c *Consul) nodes(ask *api.QueryOptions) (any, uint64, error) {
-	answer, meta, err := c.client.Catalog().Nodes(ask)
+func (c *Consul) nodes(ctx context.Context, params url.Values) (any, uint64, error) {
+	list := []*Node{}
+	index, _, err := c.get(ctx, "/v1/catalog/nodes", params, &list)
 	if err != nil {
 		return nil, 0, err
 	}
-	list := make([]*Node, len(answer))
-	for i, n := range answer {
-		list[i] = newNode(n)
-	}
-	if ask.Near == "" {
+	if !params.Has(OptNear) {
 		sortNodes(list)
 	}
-	return list, meta.LastIndex, nil
+	return list, index, nil
 }
 
 // datacenters asks at intervals: this is the one endpoint that cannot wait for a change. Its index is made from the
@@ -222,14 +208,13 @@ func (c *Consul) datacenters(ctx context.Context, reachable bool, after uint64) 
 	if after != 0 && !sleep(ctx, datacentersEvery) {
 		return nil, 0, ctx.Err()
 	}
-	names, err := c.client.Catalog().Datacenters()
-	if err != nil {
+	names := []string{}
+	if _, _, err := c.get(ctx, "/v1/catalog/datacenters", nil, &names); err != nil {
 		return nil, 0, err
 	}
 	if reachable {
 		names = slices.DeleteFunc(names, func(dc string) bool {
-			ask := &api.QueryOptions{Datacenter: dc, RequireConsistent: true}
-			_, _, err := c.client.Catalog().Services(ask.WithContext(ctx))
+			_, _, err := c.get(ctx, "/v1/catalog/services", url.Values{"dc": {dc}, "consistent": {""}}, new(map[string][]string))
 			return err != nil
 		})
 	}
@@ -237,57 +222,43 @@ func (c *Consul) datacenters(ctx context.Context, reachable bool, after uint64) 
 	return names, 1 + uint64(crc32.ChecksumIEEE([]byte(strings.Join(names, "\n")))), nil
 }
 
-func (c *Consul) key(path string, ask *api.QueryOptions) (any, uint64, error) {
-	pair, meta, err := c.client.KV().Get(path, ask)
-	if err != nil {
-		return nil, 0, err
-	}
-	if pair == nil {
-		return nil, meta.LastIndex, checkAbsence(meta)
-	}
-	return string(pair.Value), meta.LastIndex, nil
+// pair is a key as Consul gives it.
+type pair struct {
+	Key         string
+	Value       []byte
+	CreateIndex uint64
+	ModifyIndex uint64
+	LockIndex   uint64
+	Flags       uint64
+	Session     string
 }
 
-func (c *Consul) prefix(prefix string, ask *api.QueryOptions) (any, uint64, error) {
-	pairs, meta, err := c.client.KV().List(prefix, ask)
+func (c *Consul) key(ctx context.Context, path string, params url.Values) (any, uint64, error) {
+	var pairs []pair
+	index, found, err := c.get(ctx, keyPath(path), params, &pairs)
+	if err != nil || !found || len(pairs) == 0 {
+		return nil, index, err
+	}
+	return string(pairs[0].Value), index, nil
+}
+
+func (c *Consul) prefix(ctx context.Context, prefix string, params url.Values) (any, uint64, error) {
+	params.Set("recurse", "")
+	var pairs []pair
+	index, _, err := c.get(ctx, keyPath(prefix), params, &pairs)
 	if err != nil {
 		return nil, 0, err
 	}
-	if pairs == nil {
-		if err := checkAbsence(meta); err != nil {
-			return nil, 0, err
-		}
-	}
 	list := make([]*KeyPair, len(pairs))
-	for i, p := range pairs {
+	for i := range pairs {
+		p := &pairs[i]
 		k := newKeyPair(prefix, p.Key, string(p.Value))
 		k.CreateIndex, k.ModifyIndex, k.LockIndex = p.CreateIndex, p.ModifyIndex, p.LockIndex
 		k.Flags, k.Session = p.Flags, p.Session
 		list[i] = k
 	}
-	return list, meta.LastIndex, nil
+	return list, index, nil
 }
 
-// checkAbsence tells Consul's own "404, no such key", which carries an index, from the page of somebody else.
-func checkAbsence(meta *api.QueryMeta) error {
-	if meta.LastIndex == 0 {
-		return errors.New("answered 404 without Consul's index header; is this the address of Consul, and its path prefix right?")
-	}
-	return nil
-}
-
-// withoutPassword returns an address as logs and errors may show it.
-func withoutPassword(address string) string {
-	if u, err := url.Parse(address); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return address
-}
-
-// withoutURL takes the request's URL out of a failed request's error: it repeats what the query says already.
-func withoutURL(err error) error {
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err
-	}
-	return err
-}
+// keyPath returns the path of a key: everything but its slashes escaped.
+func keyPath(key string) string { return "/v1/kv/" + (&url.URL{Path: key}).EscapedPath() }

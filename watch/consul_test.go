@@ -1,0 +1,114 @@
+package watch_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"render/watch"
+)
+
+// Names are escaped once, whatever is in them.
+func TestConsulOddNames(t *testing.T) {
+	src := newConsul(t)
+	for _, key := range []string{"odd/a b", "odd/ä/ö", "odd/100%", "odd/%2F", "odd/a+b&c=d", "odd/#x", "odd/q?dc=x", "odd/x@y", "odd/folder/"} {
+		check(t, agent.Put(key, "value of "+key))
+		value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindKV, key, nil), 0)
+		if value != "value of "+key || err != nil {
+			t.Errorf("key %q: got %v, %v", key, value, err)
+		}
+		list, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindPrefix, key, nil), 0)
+		if pairs, ok := list.([]*watch.KeyPair); !ok || len(pairs) == 0 || pairs[0].Path != key || err != nil {
+			t.Errorf("prefix %q: got %v, %v", key, list, err)
+		}
+	}
+	for i, name := range []string{"odd.name", "odd name", "odd/name", "odd:näme", "odd%name", "odd?name"} {
+		id := fmt.Sprintf("odd-%d", i)
+		check(t, agent.Register(name, id, "10.0.0.1", 80, "passing", "tag with blanks"))
+		value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindService, name, map[string][]string{watch.OptTag: {"tag with blanks"}}), 0)
+		if list, ok := value.([]*watch.HealthService); !ok || len(list) != 1 || list[0].ID != id || err != nil {
+			t.Errorf("service %q: got %v, %v", name, value, err)
+		}
+		value, _, err = src.Fetch(t.Context(), watch.NewQuery(watch.KindNode, "node-"+id, nil), 0)
+		if node, ok := value.(*watch.CatalogNode); !ok || node.Services[0].Service != name || err != nil {
+			t.Errorf("node of %q: got %v, %v", name, value, err)
+		}
+		check(t, agent.Deregister(id))
+	}
+}
+
+// What a server that is not Consul, or not well, answers is an error that says so, and never data.
+func TestConsulFaults(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer http.HandlerFunc
+		want   string // part of the error
+	}{
+		{"an error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "No cluster leader", 500) }, "answered 500 Internal Server Error: No cluster leader"},
+		{"forbidden", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", 403) }, "403 Forbidden: ACL not found"},
+		{"not found, by somebody else", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "without Consul's index header"},
+		{"a page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, "not the JSON"},
+		{"nothing", func(http.ResponseWriter, *http.Request) {}, "not the JSON"},
+		{"another shape", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"a": 1}`) }, "not the JSON"},
+		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, `[{"Key": "a"`)
+		}, "unexpected EOF"},
+		{"a connection that is cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
+		{"a long complaint", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, strings.Repeat("x\n", 10000), 502) }, "502 Bad Gateway: x x"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(test.answer)
+			defer server.Close()
+			src, err := watch.NewConsul(watch.ConsulConfig{Address: server.URL + "/prefix"})
+			check(t, err)
+			defer src.Close()
+			for _, q := range []watch.Query{
+				watch.NewQuery(watch.KindKV, "k", nil), watch.NewQuery(watch.KindPrefix, "k", nil), watch.NewQuery(watch.KindService, "s", nil),
+			} {
+				value, _, err := src.Fetch(t.Context(), q, 0)
+				if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), server.URL) {
+					t.Errorf("%s: got %v, %v; want %q", q, value, err, test.want)
+				}
+				if err != nil && len(err.Error()) > 600 {
+					t.Errorf("%s: an error of %d bytes", q, len(err.Error()))
+				}
+			}
+		})
+	}
+}
+
+// What a request carries.
+func TestConsulRequest(t *testing.T) {
+	t.Setenv("CONSUL_HTTP_AUTH", "user:password")
+	t.Setenv("CONSUL_NAMESPACE", "team")
+	var got *http.Request
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		w.Header().Set("X-Consul-Index", "7")
+		fmt.Fprint(w, "[]")
+	}))
+	defer server.Close()
+	src, err := watch.NewConsul(watch.ConsulConfig{Address: server.URL + "/prefix", Token: "secret"})
+	check(t, err)
+	defer src.Close()
+	q := watch.NewQuery(watch.KindService, "web", map[string][]string{
+		watch.OptDatacenter: {"dc2"}, watch.OptNear: {"_agent"}, watch.OptTag: {"a", "b"}, watch.OptPeer: {"p"}, watch.OptPartition: {"part"},
+	})
+	if _, index, err := src.Fetch(t.Context(), q, 5); err != nil || index != 7 {
+		t.Fatalf("index %d, %v", index, err)
+	}
+	const want = "/prefix/v1/health/service/web?dc=dc2&index=5&near=_agent&ns=team&partition=part&passing=1&peer=p&stale=&tag=a&tag=b&wait=60000ms"
+	if got.RequestURI != want {
+		t.Errorf("asked %s, want %s", got.RequestURI, want)
+	}
+	if token := got.Header.Get("X-Consul-Token"); token != "secret" {
+		t.Errorf("token %q", token)
+	}
+	if user, password, _ := got.BasicAuth(); user != "user" || password != "password" {
+		t.Errorf("user %q, password %q", user, password)
+	}
+}
