@@ -28,6 +28,7 @@
 //   - R7 Pace. An action that was quiet commits at once, with all that has arrived. After that its commits are at least its
 //     spacing apart, and the last change is always committed. With a wait, changes collect until nothing has changed for
 //     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action.
+//     After passes that took long the action rests, for thirty times that and a second at most.
 //   - R8 Commit. Stage all changed files, swap all, run the command. A failure before all files are in place leaves, or
 //     puts back, every old one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.

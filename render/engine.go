@@ -355,11 +355,13 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	if due = earlier(due, a.retry); due.IsZero() || now.Before(due) {
 		return due
 	}
+	began := time.Now()
 	for _, t := range a.targets {
 		if t.wants {
 			e.execute(t)
 		}
 	}
+	a.pace.passed(now, time.Since(began))
 	if until, wait := e.mustWait(a, now); wait {
 		return until
 	}

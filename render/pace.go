@@ -9,6 +9,7 @@ type pace struct {
 
 	committed bool      // once at least
 	last      time.Time // when the last commit began
+	rest      time.Time // until when no pass should run, because the last ones took long
 	first     time.Time // the first change since then; zero if there is none
 	latest    time.Time // the last change since then
 }
@@ -33,10 +34,19 @@ func (p *pace) due() (at time.Time, changed bool) {
 	if p.wait.Min > 0 {
 		at = earlier(p.latest.Add(p.wait.Min), p.first.Add(p.wait.Max))
 	}
-	if spaced := p.last.Add(p.spacing); at.Before(spaced) {
-		at = spaced
-	}
-	return at, true
+	return later(at, later(p.last.Add(p.spacing), p.rest)), true
+}
+
+// A template may be large, and change often. So that it takes a small part of a core only, its passes are followed by a
+// rest of restFactor times what they took.
+const (
+	restFactor = 30
+	restMax    = time.Second
+)
+
+// passed notes that passes have ended, and what they took.
+func (p *pace) passed(now time.Time, took time.Duration) {
+	p.rest = now.Add(min(restFactor*took, restMax))
 }
 
 // settle notes that the changes turned out to need no commit.
@@ -46,6 +56,13 @@ func (p *pace) settle() { p.first, p.latest = time.Time{}, time.Time{} }
 func (p *pace) commit(now time.Time) {
 	p.settle()
 	p.committed, p.last = true, now
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // earlier returns the earlier of two times, where the zero time stands for never.

@@ -10,10 +10,12 @@ func TestR7Pace(t *testing.T) {
 	const never = -1
 	type event struct {
 		at     time.Duration
-		commit bool // else a change
+		commit bool          // else a change
+		took   time.Duration // by passes
 	}
 	change := func(at time.Duration) event { return event{at: at} }
 	commit := func(at time.Duration) event { return event{at: at, commit: true} }
+	passes := func(at, took time.Duration) event { return event{at: at, took: took} }
 	const s = time.Second
 	tests := []struct {
 		name    string
@@ -36,6 +38,18 @@ func TestR7Pace(t *testing.T) {
 			"but not past the maximum", 0, Wait{Min: 2 * s, Max: 3 * s},
 			[]event{change(0), commit(0), change(20 * s), change(21 * s), change(22 * s)}, 23 * s,
 		},
+		{
+			"rest after long passes", 0, Wait{},
+			[]event{change(0), passes(0, s/100), commit(0), change(s / 10)}, 3 * s / 10,
+		},
+		{
+			"a rest has an end", 0, Wait{},
+			[]event{change(0), passes(0, 10*s), commit(0), change(s / 10)}, s,
+		},
+		{
+			"the first commit needs no rest", 0, Wait{},
+			[]event{change(0), passes(0, 10*s)}, 0,
+		},
 		{"both: the later counts", 30 * s, Wait{Min: 2 * s, Max: 9 * s}, []event{change(0), commit(0), change(20 * s)}, 30 * s},
 	}
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -43,10 +57,13 @@ func TestR7Pace(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := pace{spacing: test.spacing, wait: test.wait}
 			for _, e := range test.events {
-				if e.commit {
-					p.commit(start.Add(e.at))
-				} else {
-					p.changed(start.Add(e.at))
+				switch at := start.Add(e.at); {
+				case e.commit:
+					p.commit(at)
+				case e.took > 0:
+					p.passed(at, e.took)
+				default:
+					p.changed(at)
 				}
 			}
 			at, changed := p.due()

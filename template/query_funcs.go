@@ -55,7 +55,7 @@ func (a asker) service(args ...string) ([]*watch.HealthService, error) {
 	if len(args) == 0 || args[0] == "" {
 		return []*watch.HealthService{}, nil
 	}
-	q, err := a.serviceQuery(strings.Join(args, "|"))
+	q, err := a.pass.query(watch.KindService, strings.Join(args, "|"), a.serviceQuery)
 	if err != nil {
 		return nil, &funcError{"service", err}
 	}
@@ -108,7 +108,7 @@ func (a asker) datacenters(reachable ...bool) ([]string, error) {
 }
 
 func (a asker) key(path string) (string, error) {
-	q, err := a.keyQuery(watch.KindKV, path)
+	q, err := a.pass.query(watch.KindKV, path, a.keyQuery)
 	if err != nil || q == (watch.Query{}) {
 		return "", inFunc("key", err)
 	}
@@ -116,7 +116,7 @@ func (a asker) key(path string) (string, error) {
 }
 
 func (a asker) keyOrDefault(path, byDefault string) (string, error) {
-	q, err := a.keyQuery(watch.KindKV, path)
+	q, err := a.pass.query(watch.KindKV, path, a.keyQuery)
 	if err != nil || q == (watch.Query{}) {
 		return byDefault, inFunc("keyOrDefault", err)
 	}
@@ -127,7 +127,7 @@ func (a asker) keyOrDefault(path, byDefault string) (string, error) {
 }
 
 func (a asker) keyExists(path string) (bool, error) {
-	q, err := a.keyQuery(watch.KindKV, path)
+	q, err := a.pass.query(watch.KindKV, path, a.keyQuery)
 	if err != nil || q == (watch.Query{}) {
 		return false, inFunc("keyExists", err)
 	}
@@ -151,7 +151,7 @@ func (a asker) tree(prefix string) ([]*watch.KeyPair, error) {
 
 func (a asker) below(function, prefix string, keep func(*watch.KeyPair) bool) ([]*watch.KeyPair, error) {
 	list := []*watch.KeyPair{}
-	q, err := a.keyQuery(watch.KindPrefix, prefix)
+	q, err := a.pass.query(watch.KindPrefix, prefix, a.keyQuery)
 	if err != nil || q == (watch.Query{}) {
 		return list, inFunc(function, err)
 	}
@@ -233,7 +233,7 @@ func (a asker) options(p map[string]string, honoured ...string) (url.Values, err
 
 var filterNames = []string{watch.StatusAny, watch.StatusPassing, watch.StatusWarning, watch.StatusCritical, watch.StatusMaintenance}
 
-func (a asker) serviceQuery(arg string) (watch.Query, error) {
+func (a asker) serviceQuery(kind, arg string) (watch.Query, error) {
 	p, err := a.parts(serviceGrammar, arg)
 	if err != nil {
 		return watch.Query{}, err
@@ -254,7 +254,7 @@ func (a asker) serviceQuery(arg string) (watch.Query, error) {
 			opts[watch.OptStatus] = statuses
 		}
 	}
-	return watch.NewQuery(watch.KindService, p["name"], opts), nil
+	return watch.NewQuery(kind, p["name"], opts), nil
 }
 
 func (a asker) filters(arg, list string) ([]string, error) {

@@ -58,9 +58,15 @@ type pass struct {
 	lookup Lookup
 	env    func(string) (string, bool)
 	asked  map[watch.Query]*asked
+	parsed map[argument]watch.Query // arguments of earlier passes, too: they are mostly the same
 	result Result
-	out    bytes.Buffer
+	size   int // of the last output
 }
+
+// argument is what a function was given, and for which kind of query.
+type argument struct{ kind, text string }
+
+const maxParsed = 20_000 // arguments kept
 
 type asked struct {
 	site   int
@@ -104,16 +110,14 @@ func (t *Template) Execute(lookup Lookup) Result {
 	p.lookup = lookup
 	p.asked = make(map[watch.Query]*asked, len(p.asked))
 	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	p.out.Reset()
-	err := t.root.Execute(&p.out, nil)
+	out := bytes.NewBuffer(make([]byte, 0, p.size+p.size/8))
+	err := t.root.Execute(out, nil)
 	if len(p.result.Pending) == 0 && len(p.result.Absent) == 0 {
 		if err != nil {
 			p.result.Err = t.execError(err)
 		} else {
-			p.result.Output = bytes.Clone(p.out.Bytes())
-			if p.result.Output == nil {
-				p.result.Output = []byte{}
-			}
+			p.result.Output = out.Bytes()
+			p.size = out.Len()
 		}
 	}
 	return p.result
@@ -147,6 +151,23 @@ func (p *pass) need(site int, q watch.Query) {
 		a.absent, a.site = true, site
 		p.result.Absent = append(p.result.Absent, q)
 	}
+}
+
+// query returns the query that an argument stands for. It parses an argument once.
+func (p *pass) query(kind, text string, parse func(kind, text string) (watch.Query, error)) (watch.Query, error) {
+	a := argument{kind, text}
+	if q, ok := p.parsed[a]; ok {
+		return q, nil
+	}
+	q, err := parse(kind, text)
+	if err != nil {
+		return watch.Query{}, err
+	}
+	if len(p.parsed) >= maxParsed || p.parsed == nil {
+		p.parsed = make(map[argument]watch.Query)
+	}
+	p.parsed[a] = q
+	return q, nil
 }
 
 // quote returns an argument for an error: as it is where the text has it, else only its length, because then it comes

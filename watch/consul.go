@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -33,7 +33,7 @@ type Consul struct {
 	client  *api.Client
 	config  *api.Config // as the client has completed it
 	address string      // for people
-	bodies  sync.Pool   // of *bytes.Buffer
+	buffers chan *bytes.Buffer
 }
 
 // NewConsul returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a
@@ -53,7 +53,7 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the connection to consul at %s: %w", address, err)
 	}
-	return &Consul{client: client, config: c, address: address}, nil
+	return &Consul{client: client, config: c, address: address, buffers: make(chan *bytes.Buffer, buffersKept)}, nil
 }
 
 // Address returns where Consul is asked.
@@ -249,13 +249,14 @@ func (c *Consul) prefix(ctx context.Context, prefix string, params url.Values) (
 	if err != nil {
 		return nil, 0, err
 	}
+	keys := make([]KeyPair, len(pairs)) // at once: there can be very many
 	list := make([]*KeyPair, len(pairs))
 	for i := range pairs {
 		p := &pairs[i]
-		k := newKeyPair(prefix, p.Key, string(p.Value))
-		k.CreateIndex, k.ModifyIndex, k.LockIndex = p.CreateIndex, p.ModifyIndex, p.LockIndex
-		k.Flags, k.Session = p.Flags, p.Session
-		list[i] = k
+		keys[i] = newKeyPair(prefix, p.Key, string(p.Value))
+		list[i] = &keys[i]
+		list[i].CreateIndex, list[i].ModifyIndex, list[i].LockIndex = p.CreateIndex, p.ModifyIndex, p.LockIndex
+		list[i].Flags, list[i].Session = p.Flags, p.Session
 	}
 	return list, index, nil
 }

@@ -41,12 +41,8 @@ func (c *Consul) get(ctx context.Context, path string, params url.Values, into a
 	case resp.StatusCode != http.StatusOK:
 		return 0, false, fmt.Errorf("answered %s: %s", resp.Status, beginning(resp.Body))
 	}
-	body, ok := c.bodies.Get().(*bytes.Buffer)
-	if !ok {
-		body = new(bytes.Buffer)
-	}
-	defer c.bodies.Put(body)
-	body.Reset()
+	body := c.buffer()
+	defer c.release(body)
 	if _, err := body.ReadFrom(resp.Body); err != nil {
 		return 0, false, fmt.Errorf("read the answer: %w", err)
 	}
@@ -54,6 +50,33 @@ func (c *Consul) get(ctx context.Context, path string, params url.Values, into a
 		return 0, false, errors.New("answered what is not the JSON that Consul gives; is this the address of Consul?")
 	}
 	return index, true, nil
+}
+
+const (
+	buffersKept = 4
+	bufferKept  = 16 << 20 // bytes of the largest
+)
+
+// buffer returns an empty buffer: one that was used before, where there is one, so that a large answer does not make it
+// grow from nothing each time.
+func (c *Consul) buffer() *bytes.Buffer {
+	select {
+	case b := <-c.buffers:
+		return b
+	default:
+		return new(bytes.Buffer)
+	}
+}
+
+func (c *Consul) release(b *bytes.Buffer) {
+	b.Reset()
+	if b.Cap() > bufferKept {
+		return
+	}
+	select {
+	case c.buffers <- b:
+	default:
+	}
 }
 
 func (c *Consul) newRequest(ctx context.Context, path string, params url.Values) (*http.Request, error) {

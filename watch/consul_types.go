@@ -140,8 +140,8 @@ func equalPairs(a, b *KeyPair) bool {
 }
 
 // newKeyPair returns the pair of a key that was found below prefix, without its indexes.
-func newKeyPair(prefix, path, value string) *KeyPair {
-	return &KeyPair{
+func newKeyPair(prefix, path, value string) KeyPair {
+	return KeyPair{
 		Path:  path,
 		Key:   strings.TrimLeft(strings.TrimPrefix(path, prefix), "/"),
 		Value: value,

@@ -327,7 +327,8 @@ func (d *fixtureData) answer(q Query) (any, error) {
 		pairs := []*KeyPair{}
 		for _, k := range c.keys {
 			if strings.HasPrefix(k.Path, q.Name) {
-				pairs = append(pairs, newKeyPair(q.Name, k.Path, k.Value))
+				pair := newKeyPair(q.Name, k.Path, k.Value)
+				pairs = append(pairs, &pair)
 			}
 		}
 		return pairs, nil

@@ -32,7 +32,7 @@ func Binary() (string, error) {
 	return path, nil
 }
 
-// An Agent is a running Consul server in development mode, on loopback, with ports of its own.
+// An Agent is a running Consul server, on loopback, with ports of its own.
 type Agent struct {
 	Addr   string // host:port of the HTTP API
 	Client *api.Client
@@ -41,11 +41,22 @@ type Agent struct {
 	args   []string
 	cmd    *exec.Cmd
 	out    *bytes.Buffer
+	ended  chan struct{} // closed when the process has ended
 }
 
-// Start starts an agent and returns when it has a leader. Config is more of the agent's configuration, as JSON, or
-// empty. The caller stops the agent.
+// Start starts an agent in development mode, which keeps its data in memory, and returns when it has a leader. Config is
+// more of the agent's configuration, as HCL, or empty. The caller stops the agent.
 func Start(ctx context.Context, config string) (*Agent, error) {
+	return start(ctx, config, "-dev")
+}
+
+// StartServer is Start for an agent as in production: in development mode an agent indents all JSON, which makes large
+// answers larger and slower.
+func StartServer(ctx context.Context, dataDir, config string) (*Agent, error) {
+	return start(ctx, config, "-server", "-bootstrap-expect=1", "-data-dir="+dataDir, "-hcl=performance { raft_multiplier = 1 }")
+}
+
+func start(ctx context.Context, config string, mode ...string) (*Agent, error) {
 	binary, err := Binary()
 	if err != nil {
 		return nil, err
@@ -55,14 +66,15 @@ func Start(ctx context.Context, config string) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), binary: binary}
-	a.args = []string{
-		"agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=test", "-log-level=warn",
+	a.args = append([]string{"agent"}, mode...)
+	a.args = append(a.args,
+		"-bind=127.0.0.1", "-client=127.0.0.1", "-node=test", "-log-level=warn",
 		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-serf-lan-port=%d", ports[1]),
 		fmt.Sprintf("-server-port=%d", ports[2]), fmt.Sprintf("-serf-wan-port=%d", ports[3]),
 		"-grpc-port=-1", "-grpc-tls-port=-1", "-dns-port=-1",
 		"-hcl=disable_update_check = true",
 		"-hcl=disable_remote_exec = true",
-	}
+	)
 	if config != "" {
 		a.args = append(a.args, "-hcl="+config)
 	}
@@ -75,7 +87,7 @@ func Start(ctx context.Context, config string) (*Agent, error) {
 	return a, a.Restart(ctx)
 }
 
-// Restart starts the agent again, on the same ports and with no data. It must have been stopped.
+// Restart starts the agent again, on the same ports; in development mode it has no data then. It must have been stopped.
 func (a *Agent) Restart(ctx context.Context) error {
 	a.out = new(bytes.Buffer)
 	a.cmd = exec.Command(a.binary, a.args...)
@@ -84,6 +96,11 @@ func (a *Agent) Restart(ctx context.Context) error {
 	if err := a.cmd.Start(); err != nil {
 		return fmt.Errorf("start consul: %w", err)
 	}
+	a.ended = make(chan struct{})
+	go func() {
+		_ = a.cmd.Wait()
+		close(a.ended)
+	}()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for !a.ready() {
@@ -91,6 +108,8 @@ func (a *Agent) Restart(ctx context.Context) error {
 		case <-ctx.Done():
 			a.Stop()
 			return fmt.Errorf("consul did not become ready: %w; it said: %s", ctx.Err(), a.out)
+		case <-a.ended:
+			return fmt.Errorf("consul has ended; it said: %s", a.out)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -113,7 +132,7 @@ func (a *Agent) PID() int { return a.cmd.Process.Pid }
 // Stop kills the agent and waits for its end.
 func (a *Agent) Stop() {
 	_ = a.cmd.Process.Kill()
-	_ = a.cmd.Wait()
+	<-a.ended
 }
 
 // Register puts an instance of a service into the catalog, on a node of its own with the instance's address, with one
