@@ -5,6 +5,7 @@ CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
 CONSUL         ?= $(CONSUL_BUILT)
 STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME       ?= 60s
+FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -fuzz
 
 export CONSUL
 
@@ -24,10 +25,11 @@ bench: consul
 	go build -trimpath -o bin/render ./cmd/render
 	go run ./cmd/bench -render bin/render
 
-fuzz:
-	go test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./template
-	go test -run '^$$' -fuzz FuzzFixture -fuzztime $(FUZZTIME) ./watch
-	go test -run '^$$' -fuzz FuzzTemplateSpec -fuzztime $(FUZZTIME) ./cmd/render
+fuzz: consul
+	$(FUZZ) FuzzParse ./template
+	$(FUZZ) FuzzArguments ./template
+	$(FUZZ) FuzzFixture ./watch
+	$(FUZZ) FuzzTemplateSpec ./cmd/render
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }

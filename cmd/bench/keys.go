@@ -1,0 +1,210 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+func oneKey(ctx context.Context, b *bench) (m measured, err error) {
+	const n = 200
+	if err := b.Put("key", "first"); err != nil {
+		return m, err
+	}
+	bare, err := b.bareQuery(ctx, "key?", n, func(i int) error { return b.Put("key", fmt.Sprintf("bare %d", i)) })
+	if err != nil {
+		return m, err
+	}
+	spec, err := b.template("file", `{{key "key"}}`)
+	if err != nil {
+		return m, err
+	}
+	m, err = b.changes(ctx, n, interval, []string{spec}, func(i int) (string, []string, func() error) {
+		value := fmt.Sprintf("value %d;", i)
+		return value, []string{"file"}, func() error { return b.Put("key", value) }
+	})
+	m.note = bare
+	return m, err
+}
+
+// bareQuery returns a note with the time that changes take to answer a blocking query for keys, without render.
+func (b *bench) bareQuery(ctx context.Context, path string, n int, change func(i int) error) (note string, err error) {
+	type answer struct {
+		index string
+		at    time.Time
+		err   error
+	}
+	query := func(index string) (a answer) {
+		var r *http.Response
+		if r, a.err = http.Get("http://" + b.Addr + "/v1/kv/" + path + "&stale&index=" + index); a.err != nil {
+			return a
+		}
+		defer r.Body.Close()
+		_, a.err = io.Copy(io.Discard, r.Body)
+		a.index, a.at = r.Header.Get("X-Consul-Index"), time.Now()
+		return a
+	}
+	a := query("0")
+	if a.err != nil {
+		return "", a.err
+	}
+	times := make([]time.Duration, n)
+	for i := range n {
+		answers := make(chan answer, 1)
+		go func() { answers <- query(a.index) }()
+		if err := pause(ctx, interval/2); err != nil {
+			return "", err
+		}
+		began := time.Now()
+		if err := change(i); err != nil {
+			return "", err
+		}
+		if a = <-answers; a.err != nil {
+			return "", a.err
+		}
+		times[i] = a.at.Sub(began)
+	}
+	slices.Sort(times)
+	return fmt.Sprintf("a bare blocking query: %.2f ms", percentile(times, 50)), nil
+}
+
+// ownKeys is a case of templates that have a key each and share another.
+func ownKeys(count int) func(context.Context, *bench) (measured, error) {
+	return func(ctx context.Context, b *bench) (m measured, err error) {
+		specs := make([]string, count)
+		err = parallel(count, func(i int) (err error) {
+			if err := b.Put(fmt.Sprintf("own/%d", i), "first"); err != nil {
+				return err
+			}
+			specs[i], err = b.template(fmt.Sprint(i), fmt.Sprintf(`{{key "own/%d"}} {{key "shared"}}`, i))
+			return err
+		})
+		if err != nil {
+			return m, err
+		}
+		if err := b.Put("shared", "shared"); err != nil {
+			return m, err
+		}
+		return b.changes(ctx, 50, interval, specs, func(i int) (string, []string, func() error) {
+			value, own := fmt.Sprintf("value %d;", i), i*37%count
+			return value, []string{fmt.Sprint(own)}, func() error { return b.Put(fmt.Sprintf("own/%d", own), value) }
+		})
+	}
+}
+
+func sharedKey(ctx context.Context, b *bench) (m measured, err error) {
+	const n = 10
+	var specs, names []string
+	for i := range 500 {
+		name := fmt.Sprint(i)
+		spec, err := b.template(name, fmt.Sprintf(`{{key "shared"}} %d`, i))
+		if err != nil {
+			return m, err
+		}
+		specs, names = append(specs, spec), append(names, name)
+	}
+	if err := b.Put("shared", "first"); err != nil {
+		return m, err
+	}
+	m, err = b.changes(ctx, n, interval, specs, func(i int) (string, []string, func() error) {
+		value := fmt.Sprintf("value %d;", i)
+		return value, names, func() error { return b.Put("shared", value) }
+	})
+	m.cpu /= n
+	return m, err
+}
+
+// quietInterval is longer than an action rests after it has rendered a large template.
+const quietInterval = time.Second
+
+func tree(ctx context.Context, b *bench) (m measured, err error) {
+	const keys, n = 10000, 20
+	filler := strings.Repeat("x", 90)
+	put := func(i int, value string) error { return b.Put(fmt.Sprintf("tree/%d/%d", i/100, i), value+filler) }
+	if err := parallel(keys, func(i int) error { return put(i, "first") }); err != nil {
+		return m, err
+	}
+	spec, err := b.template("file", `{{range tree "tree"}}{{.Key}} = {{.Value}}
+{{end}}`)
+	if err != nil {
+		return m, err
+	}
+	bare, err := b.bareQuery(ctx, "tree/?recurse", n, func(i int) error { return put(i*499, fmt.Sprintf("bare %d", i)) })
+	if err != nil {
+		return m, err
+	}
+	m, err = b.changes(ctx, n, quietInterval, []string{spec}, func(i int) (string, []string, func() error) {
+		value := fmt.Sprintf("value %d;", i)
+		return value, []string{"file"}, func() error { return put(i*499, value) }
+	})
+	m.note = bare
+	return m, err
+}
+
+// quietQueries is a case in which nothing moves. A proxy, whose cost is not render's, counts the requests.
+func quietQueries(long time.Duration) func(context.Context, *bench) (measured, error) {
+	return func(ctx context.Context, b *bench) (m measured, err error) {
+		const keys = 1000
+		if err := parallel(keys, func(i int) error { return b.Put(fmt.Sprintf("quiet/%d", i), "value") }); err != nil {
+			return m, err
+		}
+		var text strings.Builder
+		for i := range keys {
+			fmt.Fprintf(&text, "{{key \"quiet/%d\"}}\n", i)
+		}
+		spec, err := b.template("file", text.String())
+		if err != nil {
+			return m, err
+		}
+		var requests atomic.Int64
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: b.Addr})
+		proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 1000}
+		proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+		server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			proxy.ServeHTTP(w, r)
+		})}
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return m, err
+		}
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer server.Close()
+		wg.Go(func() { _ = server.Serve(listener) })
+		p, err := b.start(ctx, listener.Addr().String(), []string{spec})
+		if err != nil {
+			return m, err
+		}
+		defer p.stop()
+		if _, err := b.out.await(ctx, "value", "file"); err != nil {
+			return m, p.fault(err)
+		}
+		if err := pause(ctx, long/2); err != nil {
+			return m, err
+		}
+		if err := p.reset(); err != nil {
+			return m, err
+		}
+		requests.Store(0)
+		if err := pause(ctx, long); err != nil {
+			return m, err
+		}
+		counted := requests.Load()
+		m, err = p.usage()
+		m.cpu *= 100 / long.Seconds()
+		m.note = against(float64(counted)/long.Minutes(), 100) + " requests a minute"
+		return m, err
+	}
+}

@@ -1,0 +1,175 @@
+//go:build linux
+
+// Bench measures the render binary against real Consul agents and compares with the goals of the design. It runs on
+// Linux, whose inotify and /proc it reads.
+//
+// A time is from just before a write to Consul is sent until the new contents stand at their destination. CPU and
+// memory are those of the render process, without the commands that it runs.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"render/watch/consultest"
+)
+
+// agentConfig lifts the limit of connections: here each query holds one.
+const agentConfig = `limits { http_max_conns_per_client = 4000 }`
+
+// memoryDir holds Consul's data, so that Consul's waiting for the disk is not measured.
+const memoryDir = "/dev/shm"
+
+func main() {
+	binary := flag.String("render", "bin/render", "the render `BINARY` to measure")
+	only := flag.String("case", "", "run only the cases whose names match a `REGEXP`")
+	quiet := flag.Duration("quiet", time.Minute, "how long to measure quiet queries, after half as long to settle")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, *binary, *only, *quiet)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, binary, only string, quiet time.Duration) error {
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return fmt.Errorf("%w; `make bench` builds it, or give -render BINARY", err)
+	}
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if err := printMachine(ctx); err != nil {
+		return err
+	}
+	printHead()
+	failed := 0
+	for _, c := range cases(quiet) {
+		if !wanted.MatchString(c.name) {
+			continue
+		}
+		m, err := measure(ctx, binary, c)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			failed++
+			fmt.Printf("%-40s %v\n", c.name, err)
+			continue
+		}
+		printRow(c, m)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d cases could not be measured", failed)
+	}
+	return nil
+}
+
+// measure runs a case with an agent and a folder of its own.
+func measure(ctx context.Context, binary string, c benchCase) (measured, error) {
+	data, err := os.MkdirTemp(memoryDir, "render-bench-consul-")
+	if err != nil {
+		return measured{}, err
+	}
+	defer os.RemoveAll(data)
+	agent, err := consultest.StartServer(ctx, data, agentConfig)
+	if err != nil {
+		return measured{}, err
+	}
+	defer agent.Stop()
+	dir, err := os.MkdirTemp("", "render-bench-")
+	if err != nil {
+		return measured{}, err
+	}
+	defer os.RemoveAll(dir)
+	out, err := newOutput(filepath.Join(dir, "out"))
+	if err != nil {
+		return measured{}, err
+	}
+	defer out.close()
+	return c.run(ctx, &bench{Agent: agent, binary: binary, dir: dir, out: out})
+}
+
+func printMachine(ctx context.Context) error {
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return err
+	}
+	model := "unknown CPU"
+	if _, rest, found := strings.Cut(string(cpu), "model name\t: "); found {
+		model, _, _ = strings.Cut(rest, "\n")
+	}
+	binary, err := consultest.Binary()
+	if err != nil {
+		return err
+	}
+	version, err := exec.CommandContext(ctx, binary, "version").Output()
+	if err != nil {
+		return fmt.Errorf("consul version: %w", err)
+	}
+	consul, _, _ := strings.Cut(string(version), "\n")
+	fmt.Printf("%d cores of %s, %s, %s\n", runtime.NumCPU(), model, runtime.Version(), consul)
+	return nil
+}
+
+// measured is what a case has found.
+type measured struct {
+	times []time.Duration // of each change or start
+	cpu   float64         // seconds, or what the case calls its unit
+	mem   float64         // the peak of resident memory in MB
+	note  string
+}
+
+// goals are the most that may be measured; 0 stands for no goal.
+type goals struct{ p50, cpu, mem float64 }
+
+const rowFormat = "%-40s %4s  %-22s %8s  %-22s %-20s %s\n"
+
+func printHead() { fmt.Printf(rowFormat, "case", "n", "p50 ms", "p99 ms", "CPU s", "memory MB", "") }
+
+func printRow(c benchCase, m measured) {
+	slices.Sort(m.times)
+	count, p50, p99 := "–", "–", "–"
+	if n := len(m.times); n > 0 {
+		count = fmt.Sprint(n)
+		p50 = against(percentile(m.times, 50), c.goals.p50)
+		p99 = against(percentile(m.times, 99), 0)
+	}
+	fmt.Printf(rowFormat, c.name, count, p50, p99, against(m.cpu, c.goals.cpu), against(m.mem, c.goals.mem), m.note)
+}
+
+// against writes a number, and beside it the goal and whether it is met.
+func against(value, goal float64) string {
+	s := fmt.Sprintf("%.2f", value)
+	if goal == 0 {
+		return s
+	}
+	verdict := "ok"
+	if value > goal {
+		verdict = "MISSED"
+	}
+	return fmt.Sprintf("%s (≤ %g %s)", s, goal, verdict)
+}
+
+// percentile returns a percentile of sorted times in milliseconds.
+func percentile(sorted []time.Duration, p int) float64 {
+	return sorted[(len(sorted)-1)*p/100].Seconds() * 1000
+}
