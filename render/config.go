@@ -125,6 +125,9 @@ func (c Config) Validate() error {
 			fail("templates %s and %s have the same destination %s", other, t.Source, t.Destination)
 		}
 		makers[path] = t.Source
+		if source, err := filepath.Abs(t.Source); err == nil && source == path {
+			fail("template %s: would be overwritten by what it makes", t.Source)
+		}
 	}
 	return errors.Join(errs...)
 }

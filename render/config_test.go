@@ -23,6 +23,7 @@ func TestValidate(t *testing.T) {
 			"one destination twice", Config{Targets: []Target{target, {Source: "in2", Destination: "./x/../out"}}},
 			[]string{"templates in and in2 have the same destination"},
 		},
+		{"a template as its own destination", Config{Targets: []Target{{Source: "x/in", Destination: "./x//in"}}}, []string{"would be overwritten"}},
 		{"an action", Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a"}}, Actions: []Action{{Name: "a"}}}, nil},
 		{
 			"an unknown action", Config{Targets: []Target{{Source: "in", Destination: "out", Action: "b"}}, Actions: []Action{{Name: "a"}}},

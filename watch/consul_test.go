@@ -46,8 +46,10 @@ func TestConsulFaults(t *testing.T) {
 		answer http.HandlerFunc
 		want   string // part of the error
 	}{
-		{"an error", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "No cluster leader", 500) }, "answered 500 Internal Server Error: No cluster leader"},
-		{"forbidden", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", 403) }, "403 Forbidden: ACL not found"},
+		{"an error", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "No cluster leader", http.StatusInternalServerError)
+		}, "answered 500 Internal Server Error: No cluster leader"},
+		{"forbidden", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", http.StatusForbidden) }, "403 Forbidden: ACL not found"},
 		{"not found, by somebody else", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "without Consul's index header"},
 		{"a page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, "not the JSON"},
 		{"nothing", func(http.ResponseWriter, *http.Request) {}, "not the JSON"},
@@ -57,7 +59,9 @@ func TestConsulFaults(t *testing.T) {
 			fmt.Fprint(w, `[{"Key": "a"`)
 		}, "unexpected EOF"},
 		{"a connection that is cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
-		{"a long complaint", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, strings.Repeat("x\n", 10000), 502) }, "502 Bad Gateway: x x"},
+		{"a long complaint", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, strings.Repeat("x\n", 10000), http.StatusBadGateway)
+		}, "502 Bad Gateway: x x"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
