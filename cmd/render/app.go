@@ -38,7 +38,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		HideVersion:               true,
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
-		CustomAppHelpTemplate:     helpTemplate,
+		CustomAppHelpTemplate:     helpTemplate(),
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
 		ExitErrHandler:            func(*cli.Context, error) {},
@@ -47,18 +47,18 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	}
 }
 
-const helpTemplate = `{{.Name}} {{.Usage}}
-
-Usage:
-   {{.UsageText}}
-
-{{.Description}}
-
-Flags:
-{{range .VisibleFlags}}   {{.}}
-{{end}}
-Exit codes: 0 done or stopped, 13 wrong usage, 14 failed.
-`
+// helpTemplate returns the help, with each flag on two lines: one for its name, one for its meaning.
+func helpTemplate() string {
+	var b strings.Builder
+	b.WriteString("{{.Name}} {{.Usage}}\n\nUsage:\n   {{.UsageText}}\n\n{{.Description}}\n\nFlags:\n")
+	for _, f := range flags() {
+		name, meaning, _ := strings.Cut(cli.FlagStringer(f), "\t")
+		name, _, _ = strings.Cut(name, " [ ") // what may be repeated is named twice
+		fmt.Fprintf(&b, "   %s\n        %s\n", name, meaning)
+	}
+	b.WriteString("\nExit codes: 0 done or stopped, 13 wrong usage, 14 failed.\n")
+	return b.String()
+}
 
 func flags() []cli.Flag {
 	return []cli.Flag{
