@@ -258,13 +258,15 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 		b.funcs[n.Ident] = f(asker{pass: &b.t.pass, site: i})
 		return nil
 	}
-	if f, ok := textFuncs[n.Ident]; ok {
-		b.funcs[n.Ident] = f
-		return nil
-	}
-	if f, ok := envFuncs[n.Ident]; ok {
+	if f, ok := passFuncs[n.Ident]; ok {
 		b.funcs[n.Ident] = f(&b.t.pass)
 		return nil
+	}
+	for _, funcs := range pureFuncs {
+		if f, ok := funcs[n.Ident]; ok {
+			b.funcs[n.Ident] = f
+			return nil
+		}
 	}
 	if slices.Contains(goFuncs, n.Ident) {
 		return nil
@@ -272,14 +274,19 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 	return b.t.errorAt(n.Pos, "there is no function "+n.Ident+suggestion(n.Ident, functionNames()), nil)
 }
 
+// pureFuncs are the functions that need nothing but their arguments, a table a subject. The first that has a name counts.
+var pureFuncs = []map[string]any{textFuncs}
+
 // goFuncs are the functions that text/template has by itself.
 var goFuncs = strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery")
 
 func functionNames() []string {
 	names := slices.Clone(goFuncs)
 	names = slices.AppendSeq(names, maps.Keys(queryFuncs))
-	names = slices.AppendSeq(names, maps.Keys(textFuncs))
-	names = slices.AppendSeq(names, maps.Keys(envFuncs))
+	names = slices.AppendSeq(names, maps.Keys(passFuncs))
+	for _, funcs := range pureFuncs {
+		names = slices.AppendSeq(names, maps.Keys(funcs))
+	}
 	slices.Sort(names)
 	return names
 }

@@ -43,30 +43,6 @@ var textFuncs = map[string]any{
 	"trimSuffix":      func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
 }
 
-// envFuncs are the functions that read the environment.
-var envFuncs = map[string]func(*pass) any{
-	"env": func(p *pass) any {
-		return func(name string) string { value, _ := p.env(name); return value }
-	},
-	"envOrDefault": func(p *pass) any {
-		return func(name, byDefault string) string {
-			if value, ok := p.env(name); ok {
-				return value
-			}
-			return byDefault
-		}
-	},
-	"mustEnv": func(p *pass) any {
-		return func(name string) (string, error) {
-			value, _ := p.env(name)
-			if value == "" {
-				return "", &funcError{"mustEnv", fmt.Errorf("required environment variable %s is empty", p.quote(name))}
-			}
-			return value, nil
-		}
-	},
-}
-
 func base64Decode(s string) (string, error) {
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
