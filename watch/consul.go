@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"net/url"
@@ -12,11 +13,12 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+	"github.com/segmentio/encoding/json"
 )
 
 const (
-	datacentersEvery = 15 * time.Second // Consul cannot wait for a change of its list of datacenters
-	idleConnections  = 256              // kept open between one request and the next of the queries that share them
+	pollEvery       = 15 * time.Second // between requests to endpoints that cannot wait for a change
+	idleConnections = 256              // kept open between one request and the next of the queries that share them
 )
 
 // ConsulConfig says where Consul is. What is empty is taken from the environment as Consul's own tools do
@@ -76,7 +78,9 @@ func (c *Consul) ask(ctx context.Context, q Query, after uint64) (any, uint64, e
 	params := c.params(opts, after)
 	switch q.Kind {
 	case KindService:
-		return c.service(ctx, q.Name, opts, params)
+		return c.instances(ctx, "/v1/health/service/", q.Name, opts, params)
+	case KindConnect:
+		return c.instances(ctx, "/v1/health/connect/", q.Name, opts, params)
 	case KindServices:
 		return c.services(ctx, params)
 	case KindNode:
@@ -89,6 +93,18 @@ func (c *Consul) ask(ctx context.Context, q Query, after uint64) (any, uint64, e
 		return c.key(ctx, q.Name, params)
 	case KindPrefix:
 		return c.prefix(ctx, q.Name, params)
+	case KindPartitions:
+		return c.partitions(ctx, after)
+	case KindPeerings:
+		return c.peerings(ctx, params)
+	case KindExportedServices:
+		return c.exportedServices(ctx, params)
+	case KindImportedServices:
+		return c.importedServices(ctx, params)
+	case KindCARoots:
+		return c.caRoots(ctx, params)
+	case KindCALeaf:
+		return c.caLeaf(ctx, q.Name, params)
 	}
 	return nil, 0, errUnknownKind(q)
 }
@@ -107,7 +123,7 @@ type healthEntry struct {
 	Checks api.HealthChecks
 }
 
-func (c *Consul) service(ctx context.Context, name string, opts, params url.Values) (any, uint64, error) {
+func (c *Consul) instances(ctx context.Context, endpoint, name string, opts, params url.Values) (any, uint64, error) {
 	statuses := opts[OptStatus]
 	if len(statuses) == 0 {
 		params.Set("passing", "1")
@@ -116,7 +132,7 @@ func (c *Consul) service(ctx context.Context, name string, opts, params url.Valu
 		params["tag"] = tags
 	}
 	var entries []*healthEntry
-	index, _, err := c.get(ctx, "/v1/health/service/"+url.PathEscape(name), params, &entries)
+	index, _, err := c.get(ctx, endpoint+segment(name), params, &entries)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -124,7 +140,7 @@ func (c *Consul) service(ctx context.Context, name string, opts, params url.Valu
 	for i, e := range entries {
 		list[i] = newHealthService(e)
 	}
-	list = keepStatus(list, statuses)
+	list = keepMeta(keepTags(keepStatus(list, statuses), opts[OptTag]), opts[OptMeta]) // Consul takes no notice of tags for the mesh
 	if !opts.Has(OptNear) {
 		sortInstances(list)
 	}
@@ -177,7 +193,7 @@ func (c *Consul) node(ctx context.Context, name string, params url.Values) (any,
 		Node     *Node
 		Services map[string]*CatalogNodeService
 	}
-	index, _, err := c.get(ctx, "/v1/catalog/node/"+url.PathEscape(name), params, &answer)
+	index, _, err := c.get(ctx, "/v1/catalog/node/"+segment(name), params, &answer)
 	if err != nil || answer == nil {
 		return nil, index, err
 	}
@@ -202,24 +218,46 @@ func (c *Consul) nodes(ctx context.Context, params url.Values) (any, uint64, err
 	return list, index, nil
 }
 
-// datacenters asks at intervals: this is the one endpoint that cannot wait for a change. Its index is made from the
-// names, so that it differs whenever they do.
 func (c *Consul) datacenters(ctx context.Context, reachable bool, after uint64) (any, uint64, error) {
-	if after != 0 && !sleep(ctx, datacentersEvery) {
+	names := []string{}
+	return poll(ctx, after, &names, func() error {
+		if _, _, err := c.get(ctx, "/v1/catalog/datacenters", nil, &names); err != nil {
+			return err
+		}
+		if reachable {
+			names = slices.DeleteFunc(names, func(dc string) bool {
+				_, _, err := c.get(ctx, "/v1/catalog/services", url.Values{"dc": {dc}, "consistent": {""}}, new(map[string][]string))
+				return err != nil
+			})
+		}
+		slices.Sort(names)
+		return nil
+	})
+}
+
+func (c *Consul) partitions(ctx context.Context, after uint64) (any, uint64, error) {
+	list := []*Partition{}
+	return poll(ctx, after, &list, func() error {
+		_, _, err := c.get(ctx, "/v1/partitions", nil, &list)
+		if errors.Is(err, errNoIndex) {
+			return errors.New("answered 404: only Consul Enterprise has partitions")
+		}
+		slices.SortStableFunc(list, func(a, b *Partition) int { return cmp.Compare(a.Name, b.Name) })
+		return err
+	})
+}
+
+// poll asks an endpoint that cannot wait for a change: at intervals. The index is made from the answer, so that it differs
+// whenever that does.
+func poll[T any](ctx context.Context, after uint64, answer *T, ask func() error) (any, uint64, error) {
+	if after != 0 && !sleep(ctx, pollEvery) {
 		return nil, 0, ctx.Err()
 	}
-	names := []string{}
-	if _, _, err := c.get(ctx, "/v1/catalog/datacenters", nil, &names); err != nil {
+	if err := ask(); err != nil {
 		return nil, 0, err
 	}
-	if reachable {
-		names = slices.DeleteFunc(names, func(dc string) bool {
-			_, _, err := c.get(ctx, "/v1/catalog/services", url.Values{"dc": {dc}, "consistent": {""}}, new(map[string][]string))
-			return err != nil
-		})
-	}
-	slices.Sort(names)
-	return names, 1 + uint64(crc32.ChecksumIEEE([]byte(strings.Join(names, "\n")))), nil
+	text, err := json.Marshal(*answer)
+	return *answer, 1 + uint64(crc32.ChecksumIEEE(text)), err
 }
 
 // pair is a key as Consul gives it.
@@ -261,5 +299,21 @@ func (c *Consul) prefix(ctx context.Context, prefix string, params url.Values) (
 	return list, index, nil
 }
 
-// keyPath returns the path of a key: everything but its slashes escaped.
-func keyPath(key string) string { return "/v1/kv/" + (&url.URL{Path: key}).EscapedPath() }
+// segment returns a name as one segment of a path. Unescaped, Consul would take names such as ".." for a way through the
+// path.
+func segment(name string) string {
+	if strings.Trim(name, ".") == "" {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
+}
+
+// keyPath returns the path of a key: everything but its slashes escaped, and one at the beginning, which Consul would pass
+// over.
+func keyPath(key string) string {
+	path := (&url.URL{Path: key}).EscapedPath()
+	if rest, ok := strings.CutPrefix(path, "/"); ok {
+		path = "%2F" + rest
+	}
+	return "/v1/kv/" + path
+}

@@ -16,6 +16,8 @@ import (
 	"github.com/segmentio/encoding/json"
 )
 
+var errNoIndex = errors.New("answered 404 without Consul's index header; is this the address of Consul, and its path prefix right?")
+
 // get asks an endpoint of Consul's HTTP API and decodes the JSON of its answer. It is here, and not consul/api's own
 // functions, because those decode with a json.Decoder, which reads everything twice: a tree of 10,000 keys took five
 // times as long. What says where Consul is and how to talk to it (address, token, TLS, proxy) stays with consul/api.
@@ -34,7 +36,7 @@ func (c *Consul) get(ctx context.Context, path string, params url.Values, into a
 	index, _ = strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
 	switch {
 	case resp.StatusCode == http.StatusNotFound && index == 0:
-		return 0, false, errors.New("answered 404 without Consul's index header; is this the address of Consul, and its path prefix right?")
+		return 0, false, errNoIndex
 	case resp.StatusCode == http.StatusNotFound:
 		_, err = io.Copy(io.Discard, resp.Body)
 		return index, false, err
@@ -105,7 +107,7 @@ func (c *Consul) params(opts url.Values, after uint64) url.Values {
 			params.Set(name, value)
 		}
 	}
-	for _, name := range []string{OptDatacenter, OptNear, OptPeer, OptSamenessGroup} {
+	for _, name := range []string{OptDatacenter, OptNear, OptPeer, OptSamenessGroup, OptFilter} {
 		set(name, opts.Get(name))
 	}
 	set(OptNamespace, cmp.Or(opts.Get(OptNamespace), c.config.Namespace))

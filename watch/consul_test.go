@@ -13,7 +13,7 @@ import (
 // Names are escaped once, whatever is in them.
 func TestConsulOddNames(t *testing.T) {
 	src := newConsul(t)
-	for _, key := range []string{"odd/a b", "odd/ä/ö", "odd/100%", "odd/%2F", "odd/a+b&c=d", "odd/#x", "odd/q?dc=x", "odd/x@y", "odd/folder/"} {
+	for _, key := range []string{"odd/a b", "odd/ä/ö", "odd/100%", "odd/%2F", "odd/a+b&c=d", "odd/#x", "odd/q?dc=x", "odd/x@y", "odd/folder/", "odd/a|b~c", "odd/..x", "odd/.x"} {
 		check(t, agent.Put(key, "value of "+key))
 		value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindKV, key, nil), 0)
 		if value != "value of "+key || err != nil {
@@ -24,12 +24,24 @@ func TestConsulOddNames(t *testing.T) {
 			t.Errorf("prefix %q: got %v, %v", key, list, err)
 		}
 	}
-	for i, name := range []string{"odd.name", "odd name", "odd/name", "odd:näme", "odd%name", "odd?name"} {
+	slash, err := http.NewRequest(http.MethodPut, "http://"+agent.Addr+"/v1/kv/%2Fodd/slash", strings.NewReader("first"))
+	check(t, err)
+	resp, err := http.DefaultClient.Do(slash)
+	check(t, err)
+	check(t, resp.Body.Close())
+	if value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "/odd/slash", nil), 0); value != "first" || err != nil {
+		t.Errorf("key with a slash first: got %v, %v", value, err)
+	}
+	for i, name := range []string{"odd.name", "odd name", "odd/name", "odd:näme", "odd%name", "odd?name", "..", ".", "...", "odd/../name", "odd//name", "odd@dc1|any~x", `odd"name\\`} {
 		id := fmt.Sprintf("odd-%d", i)
 		check(t, agent.Register(name, id, "10.0.0.1", 80, "passing", "tag with blanks"))
 		value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindService, name, map[string][]string{watch.OptTag: {"tag with blanks"}}), 0)
 		if list, ok := value.([]*watch.HealthService); !ok || len(list) != 1 || list[0].ID != id || err != nil {
 			t.Errorf("service %q: got %v, %v", name, value, err)
+		}
+		value, _, err = src.Fetch(t.Context(), watch.NewQuery(watch.KindConnect, name, nil), 0)
+		if list, ok := value.([]*watch.HealthService); !ok || len(list) != 0 || err != nil {
+			t.Errorf("connect %q: got %v, %v", name, value, err)
 		}
 		value, _, err = src.Fetch(t.Context(), watch.NewQuery(watch.KindNode, "node-"+id, nil), 0)
 		if node, ok := value.(*watch.CatalogNode); !ok || node.Services[0].Service != name || err != nil {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -98,7 +99,71 @@ type CatalogSnippet struct {
 	Tags ServiceTags
 }
 
-// equal reports whether two answers mean the same to a template's reader (R3): check output and indexes do not count.
+// Partition is an admin partition.
+type Partition struct {
+	Name        string
+	Description string
+}
+
+// Peering is a connection to another cluster.
+type Peering struct {
+	ID                  string
+	Name                string
+	Partition           string
+	Meta                map[string]string
+	PeeringState        string
+	PeerID              string
+	PeerServerName      string
+	PeerServerAddresses []string
+	StreamStatus        PeeringStreamStatus
+	Remote              PeeringRemote
+}
+
+// PeeringStreamStatus says what goes over a peering. The times are as old as the last change of anything else: a change of
+// them alone is no change (R3).
+type PeeringStreamStatus struct {
+	ImportedServices []string
+	ExportedServices []string
+	LastHeartbeat    *time.Time
+	LastReceive      *time.Time
+	LastSend         *time.Time
+}
+
+// PeeringRemote is the other end of a peering.
+type PeeringRemote struct {
+	Partition  string
+	Datacenter string
+}
+
+// ExportedService is a service that others can use. Partition and Namespace are empty, as they are in consul-template.
+type ExportedService struct {
+	Service   string
+	Partition string
+	Namespace string
+	Consumers ServiceConsumers
+}
+
+// ServiceConsumers are those who can use an exported service. The lists are not nil.
+type ServiceConsumers struct {
+	Peers      []string
+	Partitions []string
+}
+
+// ImportedService is a service of another partition or cluster that can be used here.
+type ImportedService struct {
+	Service         string
+	Namespace       string
+	SourcePartition string
+}
+
+// CARoot is a root certificate of the service mesh.
+type CARoot = api.CARoot
+
+// LeafCert is the certificate of a service in the mesh, with its private key.
+type LeafCert = api.LeafCert
+
+// equal reports whether two answers mean the same to a template's reader (R3): check output, indexes and the times of a
+// peering's last messages do not count.
 func equal(a, b any) bool {
 	switch a := a.(type) {
 	case []*HealthService:
@@ -107,6 +172,15 @@ func equal(a, b any) bool {
 	case []*KeyPair:
 		b, ok := b.([]*KeyPair)
 		return ok && slices.EqualFunc(a, b, equalPairs)
+	case []*Peering:
+		b, ok := b.([]*Peering)
+		return ok && slices.EqualFunc(a, b, equalPeerings)
+	case []*CARoot:
+		b, ok := b.([]*CARoot)
+		return ok && slices.EqualFunc(a, b, equalRoots)
+	case *LeafCert:
+		b, ok := b.(*LeafCert)
+		return ok && equalLeaves(a, b)
 	case string:
 		return a == b
 	}
@@ -139,6 +213,27 @@ func equalPairs(a, b *KeyPair) bool {
 	return x == y
 }
 
+func equalPeerings(a, b *Peering) bool {
+	x, y := *a, *b
+	x.StreamStatus.LastHeartbeat, x.StreamStatus.LastReceive, x.StreamStatus.LastSend = nil, nil, nil
+	y.StreamStatus.LastHeartbeat, y.StreamStatus.LastReceive, y.StreamStatus.LastSend = nil, nil, nil
+	return reflect.DeepEqual(&x, &y)
+}
+
+func equalRoots(a, b *CARoot) bool {
+	x, y := *a, *b
+	x.CreateIndex, x.ModifyIndex = 0, 0
+	y.CreateIndex, y.ModifyIndex = 0, 0
+	return reflect.DeepEqual(&x, &y)
+}
+
+func equalLeaves(a, b *LeafCert) bool {
+	x, y := *a, *b
+	x.CreateIndex, x.ModifyIndex = 0, 0
+	y.CreateIndex, y.ModifyIndex = 0, 0
+	return reflect.DeepEqual(&x, &y)
+}
+
 // newKeyPair returns the pair of a key that was found below prefix, without its indexes.
 func newKeyPair(prefix, path, value string) KeyPair {
 	return KeyPair{
@@ -164,6 +259,26 @@ func keepStatus(list []*HealthService, statuses []string) []*HealthService {
 		return list
 	}
 	return slices.DeleteFunc(list, func(s *HealthService) bool { return !slices.Contains(statuses, s.Status) })
+}
+
+// keepTags keeps the instances that have all of some tags. Like Consul it does not regard case.
+func keepTags(list []*HealthService, tags []string) []*HealthService {
+	return slices.DeleteFunc(list, func(s *HealthService) bool {
+		return slices.ContainsFunc(tags, func(tag string) bool {
+			return !slices.ContainsFunc(s.Tags, func(t string) bool { return strings.EqualFold(t, tag) })
+		})
+	})
+}
+
+// keepMeta keeps the instances that have all of some meta data, each a KEY=VALUE.
+func keepMeta(list []*HealthService, meta []string) []*HealthService {
+	return slices.DeleteFunc(list, func(s *HealthService) bool {
+		return slices.ContainsFunc(meta, func(pair string) bool {
+			key, wanted, _ := strings.Cut(pair, "=")
+			value, has := s.ServiceMeta[key]
+			return !has || value != wanted
+		})
+	})
 }
 
 func sortInstances(list []*HealthService) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -97,6 +98,7 @@ type (
 		Meta            map[string]string         `yaml:"meta"`
 		Status          string                    `yaml:"status"`
 		Weights         *ServiceWeights           `yaml:"weights"`
+		Connect         string                    `yaml:"connect"`
 	}
 )
 
@@ -111,6 +113,7 @@ type fixtureCatalog struct {
 	nodes    map[string]*Node
 	onNode   map[string][]*CatalogNodeService // sorted
 	services map[string][]*HealthService      // sorted; all statuses
+	connect  map[string][]*HealthService      // the same instances by the service that their connect names
 	keys     []*KeyPair                       // sorted by Path
 }
 
@@ -196,6 +199,7 @@ func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, er
 		nodes:    make(map[string]*Node),
 		onNode:   make(map[string][]*CatalogNodeService),
 		services: make(map[string][]*HealthService),
+		connect:  make(map[string][]*HealthService),
 	}
 	for name, n := range contents.Nodes {
 		address := cmp.Or(n.Address, fixtureAddress)
@@ -215,11 +219,17 @@ func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, er
 				return nil, fmt.Errorf("services.%s, instance %d: %w", name, i+1, err)
 			}
 			c.services[name] = append(c.services[name], s)
+			if in.Connect != "" {
+				c.connect[in.Connect] = append(c.connect[in.Connect], s)
+			}
 			c.onNode[s.Node] = append(c.onNode[s.Node], &CatalogNodeService{
 				ID: s.ID, Service: name, Tags: s.Tags, Meta: s.ServiceMeta, Port: s.Port, Address: in.Address,
 			})
 		}
 		sortInstances(c.services[name])
+	}
+	for _, instances := range c.connect {
+		sortInstances(instances)
 	}
 	for _, services := range c.onNode {
 		sortNodeServices(services)
@@ -303,9 +313,14 @@ func (d *fixtureData) answer(q Query) (any, error) {
 	if c == nil {
 		return nil, fmt.Errorf("no path to datacenter %q: the fixture has %s", dc, strings.Join(slices.Sorted(maps.Keys(d.contents)), ", "))
 	}
+	if opts.Has(OptFilter) {
+		return nil, errors.New("a fixture cannot evaluate a filter; it can select by tag, status and meta")
+	}
 	switch q.Kind {
 	case KindService:
-		return c.service(q.Name, opts[OptTag], opts[OptStatus]), nil
+		return instances(named(c.services, q.Name), opts), nil
+	case KindConnect:
+		return instances(named(c.connect, q.Name), opts), nil
 	case KindServices:
 		return c.list(), nil
 	case KindNode:
@@ -332,23 +347,26 @@ func (d *fixtureData) answer(q Query) (any, error) {
 			}
 		}
 		return pairs, nil
+	case KindPartitions:
+		return []*Partition{}, nil
+	case KindPeerings:
+		return []*Peering{}, nil
+	case KindExportedServices:
+		return []ExportedService{}, nil
+	case KindImportedServices:
+		return []ImportedService{}, nil
+	case KindCARoots:
+		return []*CARoot{}, nil
+	case KindCALeaf:
+		return nil, nil
 	}
 	return nil, errUnknownKind(q)
 }
 
-func (c *fixtureCatalog) service(name string, tags, statuses []string) []*HealthService {
-	list := []*HealthService{}
-	for _, s := range named(c.services, name) {
-		if !slices.ContainsFunc(tags, func(tag string) bool { return !s.hasTag(tag) }) {
-			list = append(list, s)
-		}
-	}
-	return keepStatus(list, statuses)
-}
-
-// hasTag compares as Consul does, without regard to case.
-func (s *HealthService) hasTag(tag string) bool {
-	return slices.ContainsFunc(s.Tags, func(t string) bool { return strings.EqualFold(t, tag) })
+// instances returns those of a list that a query's options ask for.
+func instances(all []*HealthService, opts url.Values) []*HealthService {
+	list := append([]*HealthService{}, all...)
+	return keepMeta(keepTags(keepStatus(list, opts[OptStatus]), opts[OptTag]), opts[OptMeta])
 }
 
 func (c *fixtureCatalog) list() []*CatalogSnippet {

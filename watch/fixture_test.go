@@ -211,6 +211,34 @@ func TestFixtureKeyValues(t *testing.T) {
 }
 
 // A file that says nothing describes an empty datacenter with one node.
+// Of the mesh a fixture knows who takes the traffic of a service, and nothing else.
+func TestFixtureMesh(t *testing.T) {
+	src, fault := fixture(t, `services: {web: [{connect: web}, {}], proxy: [{id: a, connect: web}, {status: critical, connect: web}]}`)
+	if fault != "" {
+		t.Fatal(fault)
+	}
+	var ids []string
+	for _, s := range fetch(t, src, query("connect web")).([]*watch.HealthService) {
+		ids = append(ids, s.ID+" of "+s.Name)
+	}
+	if !slices.Equal(ids, []string{"a of proxy", "web-1 of web"}) {
+		t.Errorf("got %v", ids)
+	}
+	for q, want := range map[string]any{
+		"connect proxy": []*watch.HealthService{}, "partitions": []*watch.Partition{}, "peerings": []*watch.Peering{},
+		"exported-services": []watch.ExportedService{}, "imported-services (partition=p)": []watch.ImportedService{},
+		"ca-roots": []*watch.CARoot{}, "ca-leaf web": nil,
+	} {
+		if got := fetch(t, src, query(q)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %#v, want %#v", q, got, want)
+		}
+	}
+	_, _, err := src.Fetch(t.Context(), query("service web (filter=a)"), 0)
+	if err == nil || err.Error() != "a fixture cannot evaluate a filter; it can select by tag, status and meta" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestFixtureEmpty(t *testing.T) {
 	for name, text := range map[string]string{
 		"no bytes": "", "comment": "# nothing\n", "document": "---\n", "empty map": "{}", "null": "null", "empty parts": "keys:\nservices:\nnodes:\n",
@@ -258,7 +286,7 @@ func TestFixtureReadme(t *testing.T) {
 			t.Errorf("the example has no %s", field)
 		}
 	}
-	if len(described) != 18 {
+	if len(described) != 19 {
 		t.Errorf("%d fields are described: %v", len(described), described)
 	}
 }

@@ -56,6 +56,16 @@ services:
   weighted:
     - {id: weighted, node: node-10, port: 2, weights: {passing: 3}}
 
+  native:
+    - {id: native, node: node-b, port: 3000, tags: [v1], meta: {zone: a}, connect: native}
+    - {id: native-2, node: node-a, port: 3001, status: critical, connect: native}
+  web-sidecar-proxy:
+    - {id: web-b-proxy, node: node-b, port: 20000, tags: [v2, Canary], meta: {zone: a, tier: "1"}, connect: web}
+    - {id: web-a-proxy, node: node-a, port: 20001, tags: [v2], meta: {zone: b, tier: "1"}, connect: web}
+    - {id: web-9-proxy, node: node-9, port: 20002, status: warning, meta: {zone: a}, connect: web}
+  gateway:
+    - {id: web-10-proxy, node: node-10, port: 20003, connect: web}
+
 keys:
   app/: folder with a value
   app/port: 8080
@@ -110,6 +120,29 @@ var parityQueries = []string{
 	"service Mixed_Case",
 	"service mixed_case",
 	"service weighted",
+	"service web (meta=env%3Dprod)",
+	"service web (meta=empty%3D)",
+	"service web (meta=none%3D)",
+	"service web (meta=env%3DPROD)",
+	"service web-sidecar-proxy (meta=tier%3D1&meta=zone%3Da)",
+	"service web-sidecar-proxy (meta=tier%3D1&status=any&tag=CANARY&tag=v2)",
+	"service web-sidecar-proxy (status=any)",
+	"connect web",
+	"connect WEB",
+	"connect web (dc=dc1)",
+	"connect web (status=any)",
+	"connect web (status=passing&status=warning)",
+	"connect web (tag=canary&tag=v2)",
+	"connect web (meta=zone%3Da)",
+	"connect native",
+	"connect native (status=critical)",
+	"connect native (meta=zone%3Da&tag=v1)",
+	"connect web-sidecar-proxy",
+	"connect none",
+	"connect none (status=any)",
+	"peerings",
+	"exported-services",
+	"imported-services",
 	"service none",
 	"service none (status=any&tag=v1)",
 	"services",
@@ -183,7 +216,7 @@ func TestParity(t *testing.T) {
 func TestParityErrors(t *testing.T) {
 	consul := newConsul(t)
 	fixture, _ := fixture(t, parity)
-	for _, q := range []string{"service web (dc=nope)", "services (dc=nope)", "node node-a (dc=nope)", "nodes (dc=nope)", "kv app/port (dc=nope)", "prefix app (dc=nope)", "nonsense"} {
+	for _, q := range []string{"service web (dc=nope)", "services (dc=nope)", "node node-a (dc=nope)", "nodes (dc=nope)", "kv app/port (dc=nope)", "prefix app (dc=nope)", "connect web (dc=nope)", "service web (filter=a+b)", "services (filter=a+b)", "nonsense"} {
 		for _, src := range []watch.Source{consul, fixture} {
 			if value, _, err := src.Fetch(t.Context(), query(q), 0); err == nil {
 				t.Errorf("%T: %s is answered with %s", src, q, show(value))
@@ -202,12 +235,13 @@ func seed(t *testing.T, client *api.Client) {
 			Meta            map[string]string
 		}
 		Services map[string][]struct {
-			ID, Node, Address, Status string
-			Port                      int
-			Tags                      []string
-			Meta                      map[string]string
-			Weights                   api.AgentWeights
-			TaggedAddresses           map[string]api.ServiceAddress `yaml:"tagged_addresses"`
+			ID, Node, Address, Status, Connect string
+
+			Port            int
+			Tags            []string
+			Meta            map[string]string
+			Weights         api.AgentWeights
+			TaggedAddresses map[string]api.ServiceAddress `yaml:"tagged_addresses"`
 		}
 		Keys map[string]string
 	}
@@ -227,12 +261,19 @@ func seed(t *testing.T, client *api.Client) {
 			if s.Status == "maintenance" { // this is how an agent registers it
 				c.CheckID, c.Name, c.Status = "_service_maintenance:"+s.ID, "Service Maintenance Mode", "critical"
 			}
+			service := &api.AgentService{
+				ID: s.ID, Service: name, Address: s.Address, Port: s.Port, Tags: s.Tags, Meta: s.Meta, Weights: s.Weights,
+				TaggedAddresses: s.TaggedAddresses,
+			}
+			switch s.Connect {
+			case "":
+			case name:
+				service.Connect = &api.AgentServiceConnect{Native: true}
+			default:
+				service.Kind, service.Proxy = api.ServiceKindConnectProxy, &api.AgentServiceConnectProxyConfig{DestinationServiceName: s.Connect}
+			}
 			_, err := client.Catalog().Register(&api.CatalogRegistration{
-				Node: s.Node, Address: data.Nodes[s.Node].Address, SkipNodeUpdate: true, Check: c,
-				Service: &api.AgentService{
-					ID: s.ID, Service: name, Address: s.Address, Port: s.Port, Tags: s.Tags, Meta: s.Meta, Weights: s.Weights,
-					TaggedAddresses: s.TaggedAddresses,
-				},
+				Node: s.Node, Address: data.Nodes[s.Node].Address, SkipNodeUpdate: true, Check: c, Service: service,
 			}, nil)
 			check(t, err)
 		}
@@ -255,8 +296,11 @@ func normal(value any) any {
 		for _, k := range list {
 			k.CreateIndex, k.ModifyIndex = 0, 0
 		}
-	case []*watch.HealthService: // indexes
+	case []*watch.HealthService: // indexes, and the virtual addresses of the mesh
 		for _, s := range list {
+			if delete(s.ServiceTaggedAddresses, "consul-virtual"); len(s.ServiceTaggedAddresses) == 0 {
+				s.ServiceTaggedAddresses = nil
+			}
 			for _, c := range s.Checks {
 				c.CreateIndex, c.ModifyIndex = 0, 0
 			}

@@ -12,6 +12,14 @@ const (
 	KindKV          = "kv"          // the value of the key Name: string
 	KindPrefix      = "prefix"      // all keys that begin with Name: []*KeyPair
 	KindFile        = "file"        // the contents of the file Name: string
+
+	KindConnect          = "connect"           // instances that take the service Name's traffic in the mesh: []*HealthService
+	KindPartitions       = "partitions"        // all admin partitions: []*Partition
+	KindPeerings         = "peerings"          // all peerings: []*Peering
+	KindExportedServices = "exported-services" // the services that others can use: []ExportedService
+	KindImportedServices = "imported-services" // the services of others that can be used here: []ImportedService
+	KindCARoots          = "ca-roots"          // the mesh's root certificates: []*CARoot
+	KindCALeaf           = "ca-leaf"           // the certificate of the service Name, with its key: *LeafCert
 )
 
 // The options of a query. Those of Consul's HTTP API have the names that they have there.
@@ -22,7 +30,9 @@ const (
 	OptPartition     = "partition"
 	OptPeer          = "peer"
 	OptSamenessGroup = "sameness-group"
-	OptTag           = "tag"
+	OptTag           = "tag"       // of an instance: it has all of them
+	OptMeta          = "meta"      // of an instance: KEY=VALUE; it has all of them
+	OptFilter        = "filter"    // an expression in Consul's language of filters
 	OptStatus        = "status"    // which instances of a service: one value for each status, none for passing alone
 	OptReachable     = "reachable" // "true": only the datacenters that answer
 )

@@ -207,6 +207,22 @@ func TestEqual(t *testing.T) {
 		change(k)
 		return []*KeyPair{k}
 	}
+	now, later := time.Unix(1, 0), time.Unix(2, 0)
+	peering := func(change func(*Peering)) []*Peering {
+		p := &Peering{Name: "p", PeeringState: "ACTIVE", StreamStatus: PeeringStreamStatus{ExportedServices: []string{"web"}, LastSend: &now}}
+		change(p)
+		return []*Peering{p}
+	}
+	root := func(change func(*CARoot)) []*CARoot {
+		r := &CARoot{ID: "r", RootCertPEM: "pem", NotAfter: &now}
+		change(r)
+		return []*CARoot{r}
+	}
+	leaf := func(change func(*LeafCert)) *LeafCert {
+		l := &LeafCert{SerialNumber: "1", CertPEM: "pem", ValidBefore: now}
+		change(l)
+		return l
+	}
 	tests := []struct {
 		name string
 		a, b any
@@ -241,6 +257,28 @@ func TestEqual(t *testing.T) {
 		{"a key's value", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.Value = "w" }), false},
 		{"a key's flags", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.Flags = 1 }), false},
 		{"a key's session", pair(func(*KeyPair) {}), pair(func(k *KeyPair) { k.Session = "s" }), false},
+		{"peerings", peering(func(*Peering) {}), peering(func(*Peering) {}), true},
+		{"a peering's last messages", peering(func(*Peering) {}), peering(func(p *Peering) {
+			p.StreamStatus.LastSend, p.StreamStatus.LastReceive, p.StreamStatus.LastHeartbeat = &later, &later, &later
+		}), true},
+		{"a peering's first message", peering(func(*Peering) {}), peering(func(p *Peering) { p.StreamStatus.LastSend = nil }), true},
+		{"a peering's state", peering(func(*Peering) {}), peering(func(p *Peering) { p.PeeringState = "FAILING" }), false},
+		{"a peering's services", peering(func(*Peering) {}), peering(func(p *Peering) { p.StreamStatus.ExportedServices = nil }), false},
+		{"a peering's remote", peering(func(*Peering) {}), peering(func(p *Peering) { p.Remote.Datacenter = "x" }), false},
+		{"a peering less", peering(func(*Peering) {}), []*Peering{}, false},
+		{"roots", root(func(*CARoot) {}), root(func(r *CARoot) { r.CreateIndex, r.ModifyIndex = 1, 2 }), true},
+		{"a root's activity", root(func(*CARoot) {}), root(func(r *CARoot) { r.Active = true }), false},
+		{"a root's end", root(func(*CARoot) {}), root(func(r *CARoot) { r.NotAfter = &later }), false},
+		{"a root less", root(func(*CARoot) {}), []*CARoot{}, false},
+		{"leaves", leaf(func(*LeafCert) {}), leaf(func(l *LeafCert) { l.CreateIndex, l.ModifyIndex = 1, 2 }), true},
+		{"a leaf's certificate", leaf(func(*LeafCert) {}), leaf(func(l *LeafCert) { l.CertPEM = "x" }), false},
+		{"a leaf's end", leaf(func(*LeafCert) {}), leaf(func(l *LeafCert) { l.ValidBefore = later }), false},
+		{"a leaf and none", leaf(func(*LeafCert) {}), nil, false},
+		{"partitions", []*Partition{{Name: "a"}}, []*Partition{{Name: "a"}}, true},
+		{"a partition's description", []*Partition{{Name: "a"}}, []*Partition{{Name: "a", Description: "x"}}, false},
+		{"exported services", []ExportedService{{Service: "a"}}, []ExportedService{{Service: "a"}}, true},
+		{"an exported service's consumers", []ExportedService{{Service: "a"}}, []ExportedService{{Service: "a", Consumers: ServiceConsumers{Peers: []string{"p"}}}}, false},
+		{"imported services", []ImportedService{{Service: "a"}}, []ImportedService{{Service: "b"}}, false},
 		{"other types", pair(func(*KeyPair) {}), service(same), false},
 		{"names", []string{"a"}, []string{"a"}, true},
 		{"other names", []string{"a"}, []string{"b"}, false},
@@ -255,6 +293,40 @@ func TestEqual(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What cannot wait for a change is asked at intervals, and its index differs when its answer does.
+func TestPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ask := func(after uint64, names ...string) (any, uint64) {
+			var answer []string
+			value, index, err := poll(t.Context(), after, &answer, func() error { answer = names; return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return value, index
+		}
+		_, first := ask(0, "dc1")
+		if time.Since(began) != 0 {
+			t.Errorf("the first answer came after %s", time.Since(began))
+		}
+		value, second := ask(first, "dc1", "dc2")
+		if !slices.Equal(value.([]string), []string{"dc1", "dc2"}) || second == first {
+			t.Errorf("got %v with the index %d after %d", value, second, first)
+		}
+		if _, third := ask(second, "dc1", "dc2"); third != second {
+			t.Errorf("an equal answer has the index %d after %d", third, second)
+		}
+		if time.Since(began) != 2*pollEvery {
+			t.Errorf("asked three times within %s", time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := poll(ctx, second, new([]string), func() error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 // A source that fails is asked less and less often, but never less often than lets its return be noticed in seconds.

@@ -56,11 +56,26 @@ func StartServer(ctx context.Context, dataDir, config string) (*Agent, error) {
 	return start(ctx, config, "-server", "-bootstrap-expect=1", "-data-dir="+dataDir, "-hcl=performance { raft_multiplier = 1 }")
 }
 
+const attempts = 3 // to start an agent: another process may take a port that was free a moment ago
+
 func start(ctx context.Context, config string, mode ...string) (*Agent, error) {
 	binary, err := Binary()
 	if err != nil {
 		return nil, err
 	}
+	var a *Agent
+	for range attempts {
+		if a, err = newAgent(binary, config, mode); err != nil {
+			return nil, err
+		}
+		if err = a.Restart(ctx); !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	return a, err
+}
+
+func newAgent(binary, config string, mode []string) (*Agent, error) {
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
@@ -81,11 +96,11 @@ func start(ctx context.Context, config string, mode ...string) (*Agent, error) {
 	c := api.DefaultConfig()
 	c.Address = a.Addr
 	c.Transport.MaxIdleConnsPerHost = 16
-	if a.Client, err = api.NewClient(c); err != nil {
-		return nil, err
-	}
-	return a, a.Restart(ctx)
+	a.Client, err = api.NewClient(c)
+	return a, err
 }
+
+var errEnded = errors.New("consul has ended")
 
 // Restart starts the agent again, on the same ports; in development mode it has no data then. It must have been stopped.
 func (a *Agent) Restart(ctx context.Context) error {
@@ -109,7 +124,7 @@ func (a *Agent) Restart(ctx context.Context) error {
 			a.Stop()
 			return fmt.Errorf("consul did not become ready: %w; it said: %s", ctx.Err(), a.out)
 		case <-a.ended:
-			return fmt.Errorf("consul has ended; it said: %s", a.out)
+			return fmt.Errorf("%w; it said: %s", errEnded, a.out)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
