@@ -1,4 +1,4 @@
-# What a person types: make demo, make test. What else there is: build, bench, fuzz, lint, consul, nginx, clean.
+# What a person types: make demo, make test. What else there is: build, bench, fuzz, lint, consul, nginx, haproxy, clean.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -9,7 +9,7 @@ FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 
 export CONSUL
 
-.PHONY: build demo test bench fuzz lint consul nginx clean
+.PHONY: build demo test bench fuzz lint consul nginx haproxy clean
 
 build:
 	go build -trimpath -o bin/render ./cmd/render
@@ -17,7 +17,7 @@ build:
 demo: build
 	examples/nginx/demo.sh
 
-test: consul nginx
+test: consul nginx haproxy
 	go test -race ./...
 
 bench: consul
@@ -28,6 +28,12 @@ bench: consul
 fuzz: consul
 	$(FUZZ) FuzzParse ./template
 	$(FUZZ) FuzzArguments ./template
+	$(FUZZ) FuzzHostport ./template
+	$(FUZZ) FuzzShellQuote ./template
+	$(FUZZ) FuzzJSONQuote ./template
+	$(FUZZ) FuzzYAMLQuote ./template
+	$(FUZZ) FuzzTOMLQuote ./template
+	$(FUZZ) FuzzRecipes ./examples
 	$(FUZZ) FuzzFixture ./watch
 	$(FUZZ) FuzzTemplateSpec ./cmd/render
 
@@ -42,11 +48,13 @@ consul: $(CONSUL)
 $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
 
-# The real nginx for tests. RUNLEVEL=1 keeps Debian from starting it as a service.
-nginx:
-	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { \
-		command -v apt-get >/dev/null || { echo 'nginx is missing, and there is no apt-get to install it with'; exit 1; }; \
-		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nginx-light; }
+# The real nginx and HAProxy for tests. RUNLEVEL=1 keeps Debian from starting them as services.
+nginx: PACKAGE := nginx-light
+haproxy: PACKAGE := haproxy
+nginx haproxy:
+	@PATH="$$PATH:/usr/sbin"; command -v $@ >/dev/null || { \
+		command -v apt-get >/dev/null || { echo '$@ is missing, and there is no apt-get to install it with'; exit 1; }; \
+		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }
 
 clean:
 	rm -rf bin .cache .demo

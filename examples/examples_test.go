@@ -18,35 +18,42 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(templates) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
-	files, err := watch.NewFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer files.Close()
 	for _, source := range templates {
 		t.Run(source, func(t *testing.T) {
 			want, err := os.ReadFile(strings.TrimSuffix(source, ".ctmpl") + ".conf")
 			if err != nil {
 				t.Fatal(err)
 			}
-			fixture, err := watch.NewFixture(files, filepath.Join(filepath.Dir(source), "catalog.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			out := filepath.Join(t.TempDir(), "out")
-			engine, err := render.New(fixture, render.Config{
-				Once:    true,
-				Targets: []render.Target{{Source: source, Destination: out}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := engine.Run(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
+			got, err := renderExample(t, source, filepath.Join(filepath.Dir(source), "catalog.yaml"))
+			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("got %q, %v; want %q", got, err, want)
 			}
 		})
 	}
+}
+
+// renderExample returns what a template gives with a fixture.
+func renderExample(t *testing.T, source, catalog string) ([]byte, error) {
+	t.Helper()
+	files, err := watch.NewFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	fixture, err := watch.NewFixture(files, catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	engine, err := render.New(fixture, render.Config{
+		Once:    true,
+		Targets: []render.Target{{Source: source, Destination: out}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Run(t.Context()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(out)
 }

@@ -44,6 +44,7 @@ type commitDone struct {
 	action  *action
 	targets []*target
 	sums    [][sha256.Size]byte // of the outputs that were committed, by target
+	paths   [][]string          // of the files that were committed, by target
 	causes  []string
 	took    time.Duration
 }
@@ -205,7 +206,13 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 	}
 	for _, t := range targets {
 		done.files = append(done.files, &stagedFile{destination: t.cfg.Destination, contents: t.result.Output})
+		for _, w := range t.result.Writes {
+			if !w.Append || t.sum != t.appended {
+				done.files = append(done.files, &stagedFile{destination: w.Path, contents: w.Contents, write: &w})
+			}
+		}
 		done.sums = append(done.sums, t.sum)
+		done.paths = append(done.paths, pathsOf(t))
 		for _, c := range t.causes {
 			if !slices.Contains(done.causes, c) {
 				done.causes = append(done.causes, c)
@@ -213,6 +220,15 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 		}
 	}
 	return done
+}
+
+// pathsOf returns the destinations of a target's output.
+func pathsOf(t *target) []string {
+	paths := []string{t.cfg.Destination}
+	for _, w := range t.result.Writes {
+		paths = append(paths, w.Path)
+	}
+	return paths
 }
 
 // committed takes the end of a commit: its targets are applied, or the action is tried again later (R12, R13).
@@ -226,9 +242,14 @@ func (e *Engine) committed(done *commitDone) {
 	a.owed = done.err != nil && (done.ran || done.owed)
 	var errs []error
 	for i, t := range done.targets {
-		t.err = done.failed[t.cfg.Destination]
+		t.err = nil
+		for _, path := range done.paths[i] {
+			t.err = errors.Join(t.err, done.failed[path])
+		}
 		if t.err != nil {
 			errs = append(errs, t.err)
+		} else if done.err == nil || done.ran {
+			t.appended = done.sums[i]
 		}
 		if t.known = done.err == nil && t.err == nil; t.known {
 			t.apply(done.sums[i])
@@ -249,6 +270,11 @@ func (e *Engine) committed(done *commitDone) {
 func (e *Engine) print(t *target) error {
 	if _, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, t.result.Output); err != nil {
 		return fmt.Errorf("print %s: %w", t.cfg.Destination, err)
+	}
+	for _, w := range t.result.Writes {
+		if _, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", w.Path, w.Contents); err != nil {
+			return fmt.Errorf("print %s: %w", w.Path, err)
+		}
 	}
 	t.apply(t.sum)
 	return nil

@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"render/template"
 )
 
 // A commit brings the outputs of some targets to disk and runs the command of their action: stage, swap, run (R8). It
@@ -37,7 +42,8 @@ type stagedFile struct {
 	destination string // as configured
 	path        string // where links lead
 	contents    []byte
-	temporary   string // beside path, with contents; empty where the disk has them already
+	write       *template.Write // where writeToFile asks for the file; it says more than contents
+	temporary   string          // beside path, with contents; empty where the disk has them already
 	swapped     bool
 	old         oldFile
 }
@@ -46,6 +52,11 @@ type stagedFile struct {
 type oldFile struct {
 	exists   bool
 	contents []byte
+	attributes
+}
+
+// attributes are what a file has beside its contents. An ID of -1 stands for our own.
+type attributes struct {
 	mode     fs.FileMode
 	uid, gid int
 }
@@ -186,7 +197,16 @@ func (f *stagedFile) stage() (warning string, err error) {
 	if err := f.readOld(); err != nil {
 		return "", err
 	}
-	if f.old.exists && bytes.Equal(f.old.contents, f.contents) {
+	want := f.old.attributes
+	if !f.old.exists {
+		want = attributes{mode: newFileMode, uid: -1, gid: -1}
+	}
+	if f.write != nil {
+		if want, err = f.prepareWrite(want); err != nil {
+			return "", err
+		}
+	}
+	if f.old.exists && bytes.Equal(f.old.contents, f.contents) && want == f.old.attributes {
 		return "", nil
 	}
 	if !f.old.exists {
@@ -194,8 +214,54 @@ func (f *stagedFile) stage() (warning string, err error) {
 			return "", err
 		}
 	}
-	f.temporary, warning, err = writeTemporary(f.path, f.contents, f.old)
+	f.temporary, warning, err = writeTemporary(f.path, f.contents, want)
 	return warning, err
+}
+
+// prepareWrite makes the file what writeToFile asks for, and returns its attributes.
+func (f *stagedFile) prepareWrite(want attributes) (attributes, error) {
+	parent := filepath.Dir(f.destination)
+	if info, err := os.Lstat(parent); err == nil && info.Mode().Type() == fs.ModeSymlink || f.path != f.destination {
+		return want, errors.New("writeToFile does not follow links")
+	}
+	want.mode = f.write.Perms
+	var err error
+	if f.write.User != "" {
+		if want.uid, err = userID(f.write.User); err != nil {
+			return want, err
+		}
+	}
+	if f.write.Group != "" {
+		if want.gid, err = groupID(f.write.Group); err != nil {
+			return want, err
+		}
+	}
+	if f.write.Append {
+		f.contents = slices.Concat(f.old.contents, f.contents)
+	}
+	return want, nil
+}
+
+func userID(name string) (int, error) {
+	if id, err := strconv.Atoi(name); err == nil {
+		return id, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(u.Uid)
+}
+
+func groupID(name string) (int, error) {
+	if id, err := strconv.Atoi(name); err == nil {
+		return id, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 func (f *stagedFile) readOld() error {
@@ -214,7 +280,7 @@ func (f *stagedFile) readOld() error {
 	if err != nil {
 		return err
 	}
-	f.old = oldFile{exists: true, contents: contents, mode: info.Mode(), uid: -1, gid: -1}
+	f.old = oldFile{exists: true, contents: contents, attributes: attributes{mode: info.Mode(), uid: -1, gid: -1}}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		f.old.uid, f.old.gid = int(sys.Uid), int(sys.Gid)
 	}
@@ -227,16 +293,16 @@ func (f *stagedFile) undo() error {
 	if !f.old.exists {
 		return os.Remove(f.path)
 	}
-	temporary, _, err := writeTemporary(f.path, f.old.contents, f.old)
+	temporary, _, err := writeTemporary(f.path, f.old.contents, f.old.attributes)
 	if err != nil {
 		return fmt.Errorf("put the old %s back: %w", f.destination, err)
 	}
 	return os.Rename(temporary, f.path)
 }
 
-// writeTemporary writes contents to a new file beside path and syncs it. Mode and owner are those of the old file, where
-// there is one, before anyone can see the contents under the name path.
-func writeTemporary(path string, contents []byte, old oldFile) (temporary, warning string, err error) {
+// writeTemporary writes contents to a new file beside path and syncs it. It has its mode and owner before anyone can see
+// the contents under the name path.
+func writeTemporary(path string, contents []byte, want attributes) (temporary, warning string, err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix(path)+"*")
 	if err != nil {
 		return "", "", err
@@ -250,14 +316,11 @@ func writeTemporary(path string, contents []byte, old oldFile) (temporary, warni
 	if _, err := file.Write(contents); err != nil {
 		return "", "", err
 	}
-	mode := fs.FileMode(newFileMode)
-	if old.exists {
-		mode = old.mode
-		if old.uid != os.Geteuid() || old.gid != os.Getegid() {
-			if err := file.Chown(old.uid, old.gid); err != nil {
-				warning = fmt.Sprintf("%s does not keep its owner: %v", path, err)
-				mode &= fs.ModePerm // a setuid bit must not move to another owner
-			}
+	mode := want.mode
+	if want.uid >= 0 && want.uid != os.Geteuid() || want.gid >= 0 && want.gid != os.Getegid() {
+		if err := file.Chown(want.uid, want.gid); err != nil {
+			warning = fmt.Sprintf("%s does not get its owner: %v", path, err)
+			mode &= fs.ModePerm // a setuid bit must not move to another owner
 		}
 	}
 	if err := file.Chmod(mode); err != nil {

@@ -39,6 +39,11 @@ type Target struct {
 	Destination string  // path of the file; may be empty with Config.Dry
 	Action      string  // name of the action that its changes lead to, or empty
 	Command     Command // in place of Action: an action made of this command
+
+	// Partials are files, or folders of files, whose templates this one can use; see template.Options.
+	Partials []string
+	// TrimBlocks makes lines vanish that hold only actions without output; see template.Options.
+	TrimBlocks bool
 }
 
 // An Action is what happens when files of its targets have changed.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -56,10 +57,12 @@ type target struct {
 	sum      [sha256.Size]byte
 	applied  [sha256.Size]byte // of the output whose action has succeeded
 	known    bool              // applied is set
+	appended [sha256.Size]byte // of the output whose writes have been appended
 	err      error             // why the file could not be written
 	blocked  time.Time         // since when it cannot finish; zero if it could
 	reported time.Time
-	leftOut  bool // it has held the others of its action long enough
+	leftOut  bool               // it has held the others of its action long enough
+	dropped  []template.Dropped // instances that its last finished pass left out
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
@@ -71,8 +74,24 @@ func (t *target) changed() bool { return t.finished() && (!t.known || t.sum != t
 func (t *target) apply(sum [sha256.Size]byte) {
 	t.known, t.applied = true, sum
 	if !t.changed() {
-		t.result.Output, t.causes = nil, nil
+		t.drop()
 	}
+}
+
+// drop lets go of what is needed until an output is applied.
+func (t *target) drop() { t.result.Output, t.result.Writes, t.causes = nil, nil, nil }
+
+// sumOf stands for all that a result wants on disk.
+func sumOf(r template.Result) [sha256.Size]byte {
+	if len(r.Writes) == 0 {
+		return sha256.Sum256(r.Output)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n%s", len(r.Output), r.Output)
+	for _, w := range r.Writes {
+		fmt.Fprintf(h, "%q %v %q %q %o %d\n%s", w.Path, w.Append, w.User, w.Group, w.Perms, len(w.Contents), w.Contents)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // New returns an engine for a configuration. It reads and parses all templates; an error joins all that is wrong with
@@ -98,7 +117,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 	}
 	var errs []error
 	for _, t := range cfg.Targets {
-		parsed, err := e.parse(t.Source)
+		parsed, err := e.parse(t)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -112,12 +131,46 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) parse(source string) (*template.Template, error) {
-	text, err := os.ReadFile(source)
+func (e *Engine) parse(t Target) (*template.Template, error) {
+	text, err := os.ReadFile(t.Source)
 	if err != nil {
 		return nil, fmt.Errorf("read template: %w", err)
 	}
-	return template.Parse(source, string(text), template.Options{Env: e.lookupEnv})
+	o := template.Options{Env: e.lookupEnv, TrimBlocks: t.TrimBlocks}
+	for _, path := range t.Partials {
+		partials, err := readPartials(path)
+		if err != nil {
+			return nil, fmt.Errorf("read partials of template %s: %w", t.Source, err)
+		}
+		o.Partials = append(o.Partials, partials...)
+	}
+	return template.Parse(t.Source, string(text), o)
+}
+
+// readPartials reads a file of partials, or all files of a folder but the hidden ones, in the order of their names.
+func readPartials(path string) ([]template.Partial, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{path}
+	if info.IsDir() {
+		if paths, err = filepath.Glob(filepath.Join(path, "[^.]*")); err != nil {
+			return nil, err
+		}
+	}
+	var partials []template.Partial
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		partials = append(partials, template.Partial{Name: path, Text: string(text)})
+	}
+	return partials, nil
 }
 
 func (e *Engine) lookupEnv(name string) (string, bool) {
@@ -247,10 +300,10 @@ func (e *Engine) execute(t *target) {
 		return
 	}
 	t.blocked, t.reported = time.Time{}, time.Time{}
-	t.sum = sha256.Sum256(t.result.Output)
+	e.noteDropped(t)
+	t.sum = sumOf(t.result)
 	if !t.changed() {
-		t.result.Output = nil
-		t.causes = nil
+		t.drop()
 		return
 	}
 	if !wasFinished {

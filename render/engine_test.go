@@ -193,6 +193,25 @@ func TestLogLine(t *testing.T) {
 	})
 }
 
+// An instance without a usable address is told of once, and takes nobody else down.
+func TestDroppedInstances(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start(Config{Targets: []Target{r.target("a", `{{range service "web"}}{{with hostport .}}{{.}};{{end}}{{end}}{{key "k"}}`)}})
+		r.set(kv("k"), "1")
+		r.set(service("web"), instances("web", "10.0.0.1", "evil;}"))
+		r.wantFile("a", "10.0.0.1:80;1")
+		r.set(kv("k"), "2")
+		r.wantFile("a", "10.0.0.1:80;2")
+		if n := r.log.count("instances are left out"); n != 1 {
+			t.Errorf("%d reports:\n%s", n, r.log)
+		}
+		r.set(service("web"), instances("web", "10.0.0.1", "evil;}", "worse'"))
+		if n := r.log.count("instances are left out"); n != 2 {
+			t.Errorf("%d reports:\n%s", n, r.log)
+		}
+	})
+}
+
 func TestEnvironment(t *testing.T) {
 	t.Setenv("FROM_OUTSIDE", "outside")
 	bubble(t, func(t *testing.T, r *rig) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,6 +36,13 @@ var fragments = []string{
 	`{{key "a"}}`,
 	`{{key "b"}}`,
 	`{{keyOrDefault "c" "none"}}`,
+	`{{key_or_default "b" "none"}}{{keyExists (name "c")}}`,
+	`{{range safeLs "dir/"}}{{.Key}}={{.Value}};{{end}}`,
+	`{{range safeTree "dir"}}{{.Path}} {{key (name .Value)}} {{end}}`,
+	`{{range connect "web"}}{{.Address}} {{keyOrDefault (name (printf "port/%s" .Address)) "80"}} {{end}}`,
+	`{{range service (name "db") (status "any")}}{{.Address}}:{{.Status}} {{end}}`,
+	`{{range partitions}}{{.Name}} {{range importedServices .Name}}{{.Service}} {{end}}{{end}}`,
+	`{{with caLeaf "web"}}{{.CertPEM}}{{else}}none{{end}}`,
 	`{{if keyExists "a"}}{{key "c"}}{{else}}{{key "b"}}{{end}}`,
 	`{{key (key "pointer")}}`,
 	`{{range ls "dir/"}}{{.Key}}={{.Value}};{{keyOrDefault .Value "-"}} {{end}}`,
@@ -183,7 +191,7 @@ func (h *history) draw() (watch.Query, any) {
 		}
 		return value
 	}
-	switch h.random.IntN(9) {
+	switch h.random.IntN(12) {
 	case 0:
 		return kv(pick("a", "b", "c")), orNone(pick("1", "2", ""))
 	case 1:
@@ -220,6 +228,27 @@ func (h *history) draw() (watch.Query, any) {
 		return watch.NewQuery(watch.KindNode, name, nil), orNone(&watch.CatalogNode{
 			Node: &watch.Node{Node: name}, Services: make([]*watch.CatalogNodeService, h.random.IntN(3)),
 		})
+	case 8:
+		if h.random.IntN(2) == 0 {
+			return watch.NewQuery(watch.KindConnect, "web", nil), instances("web-proxy", some("10.0.0.1", "10.0.0.2")...)
+		}
+		return watch.NewQuery(watch.KindCALeaf, "web", nil), &watch.LeafCert{CertPEM: pick("one", "two")}
+	case 9:
+		opts := url.Values{watch.OptStatus: {watch.StatusAny}}
+		return watch.NewQuery(watch.KindService, "db", opts), instances("db", some("10.0.0.1", "10.0.0.2")...)
+	case 10:
+		if h.random.IntN(2) == 0 {
+			partitions := []*watch.Partition{}
+			for _, name := range some("p", "q") {
+				partitions = append(partitions, &watch.Partition{Name: name})
+			}
+			return watch.NewQuery(watch.KindPartitions, "", nil), partitions
+		}
+		imported := []watch.ImportedService{}
+		for _, name := range some("web", "db") {
+			imported = append(imported, watch.ImportedService{Service: name})
+		}
+		return watch.NewQuery(watch.KindImportedServices, "", url.Values{watch.OptPartition: {pick("p", "q")}}), imported
 	default:
 		name := pick("web", "api", "db")
 		return service(name), instances(name, some("10.0.0.1", "10.0.0.2", "10.0.0.3")...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"render/watch"
@@ -114,6 +115,14 @@ func (e *Engine) forgetFailure(q watch.Query) {
 		e.log.Info("no query fails any more", "after", time.Since(f.since).Round(time.Millisecond))
 		f.report = time.Time{}
 	}
+}
+
+// noteDropped tells when a template begins to leave instances out because they have no usable address.
+func (e *Engine) noteDropped(t *target) {
+	if d := t.result.Dropped; len(d) > 0 && !slices.Equal(d, t.dropped) {
+		e.log.Warn("instances are left out", "template", t.cfg.Source, "count", len(d), "first", d[0].ID, "node", d[0].Node, "why", d[0].Reason)
+	}
+	t.dropped, t.result.Dropped = t.result.Dropped, nil
 }
 
 // logCommit tells what a commit did, why, and how its command ended.

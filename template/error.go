@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"text/template/parse"
 )
 
 // An Error is a fault in a template's text, or one that came up when it was executed. Its text is one line that begins
@@ -49,36 +48,12 @@ func (e *Error) Excerpt() string {
 	return e.Source + "\n" + indent + "^"
 }
 
-// errorAt returns the Error for a place in the text.
-func (t *Template) errorAt(pos parse.Pos, msg string, err error) *Error {
-	line, column := t.position(pos)
-	return &Error{Name: t.name, Line: line, Column: column, Source: t.line(line), Msg: msg, Err: err}
-}
-
-func (t *Template) position(pos parse.Pos) (line, column int) {
-	before := t.text[:min(int(pos), len(t.text))]
-	return 1 + strings.Count(before, "\n"), len(before) - strings.LastIndex(before, "\n")
-}
-
-func (t *Template) place(pos parse.Pos) string {
-	line, column := t.position(pos)
-	return fmt.Sprintf("%s:%d:%d", t.name, line, column)
-}
-
-func (t *Template) line(n int) string {
-	lines := strings.SplitN(t.text, "\n", n+1)
-	if n < 1 || n > len(lines) {
-		return ""
-	}
-	return strings.TrimSuffix(lines[n-1], "\r")
-}
-
 var (
-	// text/template gives the place of a fault only as text: "template: NAME:LINE[:COLUMN]: MESSAGE", where NAME is empty
-	// (see Parse). For an execution the message begins with the template and the expression.
-	placeInText = regexp.MustCompile(`(?s)^template: :(\d+)(?::(\d+))?: ` +
+	// text/template gives the place of a fault only as text: "template: NAME:LINE[:COLUMN]: MESSAGE", where NAME is the
+	// number of the text (see Parse). For an execution the message begins with the template and the expression.
+	placeInText = regexp.MustCompile(`(?s)^template: (\d*):(\d+)(?::(\d+))?: ` +
 		`(?:template: |executing ".*?" at <.*?>: )?(.*)$`)
-	startInText = regexp.MustCompile(` started at :(\d+)`)
+	startInText = regexp.MustCompile(` started at \d*:(\d+)`)
 	siteInText  = regexp.MustCompile(siteMark + `\d+`)
 
 	// valueInText matches the messages of text/template that repeat a value.
@@ -89,15 +64,18 @@ var (
 func siteName(function string, i int) string { return function + siteMark + strconv.Itoa(i) }
 
 func (t *Template) parseError(err error) *Error {
-	e := &Error{Name: t.name, Msg: err.Error()}
+	e := &Error{Name: t.texts[0].name, Msg: err.Error()}
 	if m := placeInText.FindStringSubmatch(e.Msg); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		if m[2] != "" { // text/template counts columns from 0
-			e.Column, _ = strconv.Atoi(m[2])
+		number, _ := strconv.Atoi(m[1]) // none for the template's own text
+		text := t.texts[number]
+		e.Name = text.name
+		e.Line, _ = strconv.Atoi(m[2])
+		if m[3] != "" { // text/template counts columns from 0
+			e.Column, _ = strconv.Atoi(m[3])
 			e.Column++
 		}
-		e.Source = t.line(e.Line)
-		e.Msg = m[3]
+		e.Source = text.line(e.Line)
+		e.Msg = m[4]
 	}
 	e.Msg = startInText.ReplaceAllString(e.Msg, " started at line $1")
 	e.Msg = siteInText.ReplaceAllString(e.Msg, "")
@@ -105,12 +83,16 @@ func (t *Template) parseError(err error) *Error {
 }
 
 func (t *Template) execError(err error) *Error {
+	if inner, ok := errors.AsType[*Error](err); ok { // of executeTemplate, which knows the place better
+		return inner
+	}
 	e := t.parseError(err)
 	if failed, ok := errors.AsType[*funcError](err); ok {
 		e.Msg, e.Err = failed.Error(), failed.err
-	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !strings.Contains(t.text, m[2]) {
+	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !t.pass.inText(m[2]) {
 		e.Msg = m[1] + " a value that is not in the template's text" + m[3]
 	}
+	e.Msg = explain(e.Msg)
 	return e
 }
 

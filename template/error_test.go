@@ -76,11 +76,11 @@ func TestErrorMessages(t *testing.T) {
 				"{{template \"nope\" 1}}\n" +
 				"           ^"},
 		{"too many arguments", "web.ctmpl", `{{key "a" "b"}}`,
-			"web.ctmpl:1:3: wrong number of args for key: want 1 got 2\n" +
+			"web.ctmpl:1:3: key: takes one text, not 2\n" +
 				"{{key \"a\" \"b\"}}\n" +
 				"  ^"},
 		{"too few arguments", "web.ctmpl", `{{"a" | keyOrDefault}}`,
-			"web.ctmpl:1:9: wrong number of args for keyOrDefault: want 2 got 1\n" +
+			"web.ctmpl:1:9: keyOrDefault: takes a key and a text\n" +
 				"{{\"a\" | keyOrDefault}}\n" +
 				"        ^"},
 		{"no argument", "web.ctmpl", `{{split}}`,
@@ -124,11 +124,11 @@ func TestErrorMessages(t *testing.T) {
 				"{{toUpper (printf \"%v\" (parseBool (key \"k\")))}}\n" +
 				"                        ^"},
 		{"unknown field", "web.ctmpl", `{{range service "web"}}{{.Adress}}{{end}}`,
-			"web.ctmpl:1:26: can't evaluate field Adress in type *watch.HealthService\n" +
+			"web.ctmpl:1:26: a HealthService has no field Adress; did you mean Address? it has Address, Checks, ID, Name, Node, NodeAddress, NodeID, NodeMeta, NodeTaggedAddresses, Port, ServiceMeta, ServiceTaggedAddresses, Status, Tags, Weights\n" +
 				"{{range service \"web\"}}{{.Adress}}{{end}}\n" +
 				"                         ^"},
 		{"node that does not exist", "web.ctmpl", `{{with node "n9"}}{{.Node.Address}}{{end}}`,
-			"web.ctmpl:1:26: nil pointer evaluating *watch.Node.Address\n" +
+			"web.ctmpl:1:26: there is no Node here whose field Address could be read; guard it with {{with}}\n" +
 				"{{with node \"n9\"}}{{.Node.Address}}{{end}}\n" +
 				"                         ^"},
 		{"missing environment variable", "web.ctmpl", `{{mustEnv "DB_HOST"}}`,
@@ -136,18 +136,18 @@ func TestErrorMessages(t *testing.T) {
 				"{{mustEnv \"DB_HOST\"}}\n" +
 				"  ^"},
 		{"long expression with many calls before it", "web.ctmpl", strings.Repeat(`{{keyOrDefault "k" ""}}`, 12) + "\n" + `{{toUpper (keyExists "k" "x")}}`,
-			"web.ctmpl:2:12: wrong number of args for keyExists: want 1 got 2\n" +
+			"web.ctmpl:2:12: keyExists: takes one text, not 2\n" +
 				"{{toUpper (keyExists \"k\" \"x\")}}\n" +
 				"           ^"},
 		{"name with a percent sign", "50%d.ctmpl", `{{key "a" "b"}}`,
-			"50%d.ctmpl:1:3: wrong number of args for key: want 1 got 2\n" +
+			"50%d.ctmpl:1:3: key: takes one text, not 2\n" +
 				"{{key \"a\" \"b\"}}\n" +
 				"  ^"},
 		{"name with colons", "C:x:7: y", "{{$y}}",
 			"C:x:7: y:1: undefined variable \"$y\"\n" +
 				"{{$y}}"},
 		{"no name", "", `{{key "a" "b"}}`,
-			":1:3: wrong number of args for key: want 1 got 2\n" +
+			":1:3: key: takes one text, not 2\n" +
 				"{{key \"a\" \"b\"}}\n" +
 				"  ^"},
 		{"recursion without end", "web.ctmpl", `{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`,

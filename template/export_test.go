@@ -5,7 +5,17 @@ import "slices"
 // What tests in package template_test need to see.
 const SiteMark = siteMark
 
-// FunctionNames returns the names of the functions that text/template does not have by itself.
+// FunctionNames returns the names of the functions that neither text/template nor sprig has.
 func FunctionNames() []string {
-	return slices.DeleteFunc(functionNames(), func(name string) bool { return slices.Contains(goFuncs, name) })
+	return slices.DeleteFunc(functionNames(), func(name string) bool {
+		return slices.Contains(goFuncs, name) || sprigFuncs[name] != nil || name == "sprig_fail"
+	})
 }
+
+// AllNames returns the names of all functions, and NotBare those of sprig that have another meaning without prefix.
+func AllNames() []string { return functionNames() }
+
+var NotBare = notBare
+
+// Refused returns what an error says of a function that is left out.
+func Refused(name string) string { return refused[name] }

@@ -4,6 +4,18 @@ import "fmt"
 
 // passFuncs are the functions that need the pass that they are called in. To add one, add a line here.
 var passFuncs = map[string]func(*pass) any{
+	"executeTemplate": func(p *pass) any { return p.executeTemplate },
+	"fail":            func(p *pass) any { return p.fail("fail") },
+	"groupBy":         func(p *pass) any { return p.groupBy },
+	"plugin":          func(p *pass) any { return p.plugin },
+	"scratch":         func(p *pass) any { return func() *scratch { return &p.scratch } },
+	"sockaddr":        func(p *pass) any { return p.sockaddr },
+	"sortBy":          func(p *pass) any { return p.sortBy },
+	"sprig_fail":      func(p *pass) any { return p.fail("sprig_fail") },
+	"uniq":            func(p *pass) any { return p.uniq },
+	"where":           func(p *pass) any { return p.where },
+	"writeToFile":     func(p *pass) any { return p.writeToFile },
+	"hostport":        func(p *pass) any { return p.hostport },
 	"env": func(p *pass) any {
 		return func(name string) string { value, _ := p.env(name); return value }
 	},

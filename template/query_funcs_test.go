@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -50,7 +51,7 @@ func TestArguments(t *testing.T) {
 		{call: `service`},
 		{call: `service ""`},
 		{call: `service "" "any"`},
-		{call: `service "web" ""`, err: `service: invalid format: an argument of 4 bytes that is not in the template's text`},
+		{call: `service "web" ""`, err: `service: invalid format: "web|"`},
 		{call: `service "web|"`, err: `service: invalid format: "web|"`},
 		{call: `service "web|,"`, err: `service: no filter in "web|,"; there are any, passing, warning, critical, maintenance`},
 		{call: `service "web|bogus"`, err: `service: invalid filter: "bogus" in "web|bogus"`},
@@ -145,6 +146,108 @@ func TestArguments(t *testing.T) {
 		{call: `tree ""`},
 		{call: `tree "a?"`, err: `tree: invalid format: "a?"`},
 
+		{call: `safeLs "//app/?ns=a@dc2"`, query: query("prefix", "app/", "dc=dc2&ns=a")},
+		{call: `safeLs ""`},
+		{call: `safeLs "a?"`, err: `safeLs: invalid format: "a?"`},
+		{call: `safeTree "/"`, query: query("prefix", "", "")},
+		{call: `safeTree ""`},
+		{call: `safeTree "a?"`, err: `safeTree: invalid format: "a?"`},
+		{call: `key_or_default "/app/port@dc2" "d"`, query: query("kv", "app/port", "dc=dc2")},
+		{call: `key_or_default "" "d"`},
+
+		// the same as service, but for a tag
+		{call: `connect "web"`, query: query("connect", "web", "")},
+		{call: `connect "v1.web?ns=n@dc2~n1|warning,critical"`, query: query("connect", "web", "dc=dc2&near=n1&ns=n&status=critical&status=warning")},
+		{call: `connect "web" "any"`, query: query("connect", "web", "status=any")},
+		{call: `connect "web?peer=c"`, query: query("connect", "web", "peer=c")},
+		{call: `connect`},
+		{call: `connect ""`},
+		{call: `connect "web|"`, err: `connect: invalid format: "web|"`},
+		{call: `connect "web|bogus"`, err: `connect: invalid filter: "bogus" in "web|bogus"`},
+
+		{call: `partitions`, query: query("partitions", "", "")},
+		{call: `peerings`, query: query("peerings", "", "")},
+		{call: `peerings ""`, query: query("peerings", "", "")},
+		{call: `peerings "?partition=p"`, query: query("peerings", "", "partition=p")},
+		{call: `peerings "?ns=n&peer=x&partition=p"`, query: query("peerings", "", "partition=p")},
+		{call: `peerings "?part" "ition=p"`, query: query("peerings", "", "partition=p")},
+		{call: `peerings (partition "p")`, query: query("peerings", "", "partition=p")},
+		{call: `peerings "p"`, err: `peerings: invalid format: "p"`},
+		{call: `peerings "@dc2"`, err: `peerings: invalid format: "@dc2"`},
+		{call: `peerings "?x=y"`, err: `peerings: invalid query parameter key "x" in query "x=y": supported keys: ns,peer,partition,sameness-group`},
+		{call: `exportedServices`, query: query("exported-services", "", "")},
+		{call: `exportedServices ""`, query: query("exported-services", "", "")},
+		{call: `exportedServices "p"`, query: query("exported-services", "", "partition=p")},
+		{call: `exportedServices "p" "q"`, err: `exportedServices: takes one partition at most, not 2`},
+		{call: `importedServices "p"`, query: query("imported-services", "", "partition=p")},
+		{call: `importedServices`, err: `importedServices: takes the name of one partition`},
+		{call: `importedServices ""`, err: `importedServices: takes the name of one partition`},
+		{call: `importedServices "p" "q"`, err: `importedServices: takes the name of one partition`},
+		{call: `caRoots`, query: query("ca-roots", "", "")},
+		{call: `caRoots "x" 1`, query: query("ca-roots", "", "")},
+		{call: `caLeaf "a b@c"`, query: query("ca-leaf", "a b@c", "")},
+		{call: `caLeaf "web" "x"`, query: query("ca-leaf", "web", "")},
+		{call: `caLeaf`},
+		{call: `caLeaf ""`},
+
+		// named arguments
+		{call: `service (name "my.svc")`, query: query("service", "my.svc", "")},
+		{call: `service "my.svc" (dc "dc2") (tag "v2") (tag "green") (status "passing" "warning") (meta "zone" "a") (near "_agent") (ns "team") (partition "p") (peer "q")`,
+			query: query("service", "my.svc", "dc=dc2&meta=zone%3Da&near=_agent&ns=team&partition=p&peer=q&status=passing&status=warning&tag=green&tag=v2")},
+		{call: `service (status "warning" "passing" "warning") (tag "b") (tag "a") (tag "b") (name "web")`, query: query("service", "web", "status=passing&status=warning&tag=a&tag=b")},
+		{call: `service "web" (meta "b" "x=y &") (meta "a" "")`, query: query("service", "web", "meta=a%3D&meta=b%3Dx%3Dy+%26")},
+		{call: `service "web" (filter "Service.Meta.x == \"y\"")`, query: query("service", "web", "filter=Service.Meta.x+%3D%3D+%22y%22")},
+		{call: `service "web" (samenessGroup "g.1")`, query: query("service", "web", "sameness-group=g.1")},
+		{call: `service "web" (status "passing")`, query: query("service", "web", "")},
+		{call: `service "web" (status "any")`, query: query("service", "web", "status=any")},
+		{call: `service "web" (dc "") (tag "")`, query: query("service", "web", "")},
+		{call: `service "a b@c~d|e?f" (dc "d c")`, query: query("service", "a b@c~d|e?f", "dc=d+c")},
+		{call: `"my.svc" | service (dc "dc2")`, query: query("service", "my.svc", "dc=dc2")},
+		{call: `"dc2" | dc | service "my.svc"`, query: query("service", "my.svc", "dc=dc2")},
+		{call: `service "" (dc "dc2")`},
+		{call: `service (name "")`},
+		{call: `connect "my.svc" (dc "dc2") (tag "v2") (meta "zone" "a") (status "any")`, query: query("connect", "my.svc", "dc=dc2&meta=zone%3Da&status=any&tag=v2")},
+		{call: `services (dc "dc2") (ns "n") (partition "p") (filter "f")`, query: query("services", "", "dc=dc2&filter=f&ns=n&partition=p")},
+		{call: `nodes (dc "dc2") (near "a b") (filter "f")`, query: query("nodes", "", "dc=dc2&filter=f&near=a+b")},
+		{call: `node (dc "dc2")`, query: query("node", "", "dc=dc2")},
+		{call: `node (name "a b@c") (filter "f")`, query: query("node", "a b@c", "filter=f")},
+		{call: `node "" (ns "n")`, query: query("node", "", "ns=n")},
+		{call: `key "/a@b?c" (dc "dc2")`, query: query("kv", "/a@b?c", "dc=dc2")},
+		{call: `key (name "a@b?c")`, query: query("kv", "a@b?c", "")},
+		{call: `key (name "")`},
+		{call: `keyExists "a@b" (ns "n") (partition "p")`, query: query("kv", "a@b", "ns=n&partition=p")},
+		{call: `keyOrDefault "a@b" (dc "dc2") "d"`, query: query("kv", "a@b", "dc=dc2")},
+		{call: `keyOrDefault (dc "dc2") "a@b" "d"`, query: query("kv", "a@b", "dc=dc2")},
+		{call: `"d" | keyOrDefault (name "a@b")`, query: query("kv", "a@b", "")},
+		{call: `ls (name "a?") (dc "dc2")`, query: query("prefix", "a?", "dc=dc2")},
+		{call: `tree (name "a?")`, query: query("prefix", "a?", "")},
+		{call: `safeLs "a?" (ns "n")`, query: query("prefix", "a?", "ns=n")},
+		{call: `safeTree (name "/")`, query: query("prefix", "/", "")},
+
+		{call: `service (dc "dc2")`, err: `service: takes a name beside named arguments`},
+		{call: `service "web" "any" (dc "dc2")`, err: `service: takes one name beside named arguments, not 2`},
+		{call: `service "web" (name "api")`, err: `service: takes one name beside named arguments, not 2`},
+		{call: `service (name "web") (name "api")`, err: `service: name is given twice`},
+		{call: `service "web" (dc "a") (dc "a")`, err: `service: dc is given twice`},
+		{call: `service "web" (status "any") (status "any")`, err: `service: status is given twice`},
+		{call: `service "web" (peer "a") (samenessGroup "b")`, err: `service: cannot specify both peer and sameness-group`},
+		{call: `services "@dc2" (ns "n")`, err: `services: takes no text beside named arguments`},
+		{call: `services (name "web")`, err: `services: takes no name; its named arguments are dc, filter, ns, partition`},
+		{call: `nodes (tag "a")`, err: `nodes: takes no tag; its named arguments are dc, filter, near, ns, partition`},
+		{call: `node "a" (near "b")`, err: `node: takes no near; its named arguments are name, dc, filter, ns, partition`},
+		{call: `node "a" "@dc1" (ns "n")`, err: `node: takes one name beside named arguments, not 2`},
+		{call: `peerings (dc "a")`, err: `peerings: takes no dc; its named arguments are partition`},
+		{call: `key "a" (tag "b")`, err: `key: takes no tag; its named arguments are name, dc, ns, partition`},
+		{call: `key (dc "b")`, err: `key: takes a name beside named arguments`},
+		{call: `key`, err: `key: takes one text, not 0`},
+		{call: `key "a" "b"`, err: `key: takes one text, not 2`},
+		{call: `key 1`, err: `key: takes texts and named arguments, not a value of the type int`},
+		{call: `key (parseJSON "{}").a`, err: `key: an argument has no value`},
+		{call: `tree "a" (filter "b")`, err: `tree: takes no filter; its named arguments are name, dc, ns, partition`},
+		{call: `keyOrDefault "a"`, err: `keyOrDefault: takes a key and a text`},
+		{call: `keyOrDefault "d" (name "a")`, err: `keyOrDefault: the last argument is the text that is given where there is no value`},
+		{call: `keyOrDefault (dc "b") "d"`, err: `keyOrDefault: takes a name beside named arguments`},
+
 		{call: `file "/etc/x"`, query: query("file", "/etc/x", "")},
 		{call: `file " a b@c?d \n"`, query: query("file", "a b@c?d", "")},
 		{call: `file ""`},
@@ -175,6 +278,16 @@ func TestZeroValues(t *testing.T) {
 	for _, c := range []struct{ call, want string }{
 		{`service "web"`, `[]`},
 		{`services`, `[]`},
+		{`connect "web"`, `[]`},
+		{`partitions`, `[]`},
+		{`peerings`, `[]`},
+		{`exportedServices`, `[]`},
+		{`importedServices "p"`, `[]`},
+		{`caRoots`, `[]`},
+		{`caLeaf "web"`, `<nil>`},
+		{`safeLs "a"`, `[]`},
+		{`safeTree "a"`, `[]`},
+		{`key_or_default "a" "d"`, `d`},
 		{`nodes`, `[]`},
 		{`datacenters`, `[]`},
 		{`ls "a"`, `[]`},
@@ -235,8 +348,22 @@ var everything = answers{
 		{Path: "app/b/d/", Key: "b/d/"},
 		{Path: "apple", Key: "le", Value: "fruit"},
 	},
-	query("file", "/etc/x", ""): "text\n",
+	query("prefix", "folders", ""): []*watch.KeyPair{{Path: "folders/", Key: ""}, {Path: "folders/a/", Key: "a/"}},
+	query("file", "/etc/x", ""):    "text\n",
+	query("connect", "web", ""):    []*watch.HealthService{{ID: "web-1-proxy", Name: "web-sidecar-proxy", Port: 20000}},
+	query("partitions", "", ""):    []*watch.Partition{{Name: "default", Description: "the first"}},
+	query("peerings", "", ""): []*watch.Peering{{
+		ID: "id", Name: "other", Partition: "p", Meta: map[string]string{"env": "prod"}, PeeringState: "ACTIVE", PeerID: "peer", PeerServerName: "server",
+		PeerServerAddresses: []string{"10.0.0.1:8503"}, Remote: watch.PeeringRemote{Partition: "rp", Datacenter: "rd"},
+		StreamStatus: watch.PeeringStreamStatus{ImportedServices: []string{"i"}, ExportedServices: []string{"e"}, LastSend: &second},
+	}},
+	query("exported-services", "", ""):            []watch.ExportedService{{Service: "web", Consumers: watch.ServiceConsumers{Peers: []string{"other"}, Partitions: []string{}}}},
+	query("imported-services", "", "partition=p"): []watch.ImportedService{{Service: "web", Namespace: "n", SourcePartition: "q"}},
+	query("ca-roots", "", ""):                     []*watch.CARoot{{ID: "r", Name: "root", RootCertPEM: "pem", Active: true, NotAfter: &second}},
+	query("ca-leaf", "web", ""):                   &watch.LeafCert{SerialNumber: "09", CertPEM: "cert", PrivateKeyPEM: "key", Service: "web", ServiceURI: "spiffe://x", ValidBefore: second},
 }
+
+var second = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestValues(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
@@ -265,6 +392,18 @@ func TestValues(t *testing.T) {
 		{`{{range tree "app"}}{{.Path}}={{.Value}};{{end}}`, `app/a=A;app/b/c=C;apple=fruit;`},
 		{`{{ls "" | toJSON}}{{tree "" | toJSON}}{{service "" | toJSON}}`, `[][][]`},
 		{`{{file "/etc/x"}}`, "text\n"},
+		{`{{range safeLs "app"}}{{.Key}} {{end}}{{range safeTree "app"}}{{.Key}} {{end}}{{safeLs ""}}{{safeTree ""}}`, `a le a b/c le [][]`},
+		{`{{key_or_default "app/port" "1"}} {{key_or_default "app/none" "3"}}`, `8080 3`},
+		{`{{range connect "web"}}{{.ID}} {{.Name}} {{.Port}}{{end}}`, `web-1-proxy web-sidecar-proxy 20000`},
+		{`{{partitions | toJSON}}`, `[{"Name":"default","Description":"the first"}]`},
+		{`{{peerings | toJSON}}`, `[{"ID":"id","Name":"other","Partition":"p","Meta":{"env":"prod"},"PeeringState":"ACTIVE","PeerID":"peer","PeerServerName":"server",` +
+			`"PeerServerAddresses":["10.0.0.1:8503"],"StreamStatus":{"ImportedServices":["i"],"ExportedServices":["e"],"LastHeartbeat":null,"LastReceive":null,` +
+			`"LastSend":"2026-01-02T03:04:05Z"},"Remote":{"Partition":"rp","Datacenter":"rd"}}]`},
+		{`{{exportedServices | toJSON}}`, `[{"Service":"web","Partition":"","Namespace":"","Consumers":{"Peers":["other"],"Partitions":[]}}]`},
+		{`{{importedServices "p" | toJSON}}`, `[{"Service":"web","Namespace":"n","SourcePartition":"q"}]`},
+		{`{{range caRoots}}{{.ID}} {{.Name}} {{.RootCertPEM}} {{.Active}} {{.NotAfter.Year}} {{.NotBefore}} {{.DaysRemaining}}{{end}}`, `r root pem true 2026 <nil> <nil>`},
+		{`{{caRoots | toJSON}}`, `[{"ID":"r","Name":"root","RootCert":"pem","Active":true,"NotAfter":"2026-01-02T03:04:05Z","CreateIndex":0,"ModifyIndex":0}]`},
+		{`{{with caLeaf "web"}}{{.SerialNumber}} {{.CertPEM}} {{.PrivateKeyPEM}} {{.Service}} {{.ServiceURI}} {{.ValidBefore.Year}}{{end}}{{caLeaf ""}}`, `09 cert key web spiffe://x 2026<nil>`},
 	} {
 		if got := output(t, c.text, everything); got != c.want {
 			t.Errorf("%s\n got %q\nwant %q", c.text, got, c.want)
@@ -272,9 +411,46 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// R2: safeLs and safeTree wait for a key that they would give.
+func TestSafe(t *testing.T) {
+	folders, none := query("prefix", "folders", ""), query("prefix", "none", "")
+	known := answers{folders: everything[folders], none: []*watch.KeyPair{}}
+	for text, absent := range map[string][]watch.Query{
+		`{{safeLs "none"}}{{safeTree "none"}}`:   {none},
+		`{{safeLs "folders"}}`:                   {folders},
+		`{{safeTree "folders"}}{{ls "folders"}}`: {folders},
+		`{{ls "none"}}{{tree "folders"}}`:        nil,
+	} {
+		r := parse(t, text).Execute(known.lookup)
+		if !slices.Equal(r.Absent, absent) || len(r.Pending) != 0 || r.Finished() != (absent == nil) {
+			t.Errorf("%s: absent %v, pending %v, error %v", text, r.Absent, r.Pending, r.Err)
+		}
+	}
+}
+
+// The functions that make named arguments say what they want, and never repeat a value that came from a source.
+func TestNamedArgumentErrors(t *testing.T) {
+	known := answers{kv("k"): "s3cret value", kv("n"): "5"}
+	for text, want := range map[string]string{
+		`{{service "web" (status)}}`:                      `t:1:18: status: takes some of any, passing, warning, critical, maintenance`,
+		`{{service "web" (status "pasing")}}`:             `t:1:18: status: invalid status: "pasing"; did you mean passing?`,
+		`{{service "web" (status (key "k"))}}`:            `t:1:18: status: invalid status: an argument of 12 bytes that is not in the template's text`,
+		`{{service "web" (meta "a.b" "c")}}`:              `t:1:18: meta: invalid key: "a.b"; it has letters, digits, - and _ only`,
+		`{{service "web" (meta (key "k") "c")}}`:          `t:1:18: meta: invalid key: an argument of 12 bytes that is not in the template's text; it has letters, digits, - and _ only`,
+		`{{service "web" (key "k") (dc "dc2")}}`:          `t:1:3: service: takes one name beside named arguments, not 2`,
+		`{{key (key "k" | parseJSON)}}`:                   `t:1:18: parseJSON: invalid character 's' looking for beginning of value`,
+		`{{key "a" (key "n" | parseInt)}}`:                `t:1:3: key: takes texts and named arguments, not a value of the type int64`,
+		`{{key (dc (key "k")) (dc (key "k")) (key "k")}}`: `t:1:3: key: dc is given twice`,
+	} {
+		if err := parse(t, text).Execute(known.lookup).Err; err == nil || err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
 // Whatever an argument is, there is no panic, and the query is in its one canonical form.
 func FuzzArguments(f *testing.F) {
-	functions := []string{"service", "services", "nodes", "node", "key", "keyExists", "ls", "tree", "file"}
+	functions := []string{"service", "services", "nodes", "node", "key", "keyExists", "ls", "tree", "file", "connect", "peerings", "safeTree"}
 	for i, arg := range []string{
 		"v1.web?ns=n&peer=p@dc2~n1|any,critical", "?ns=a&partition=p@dc2", "~_agent", "n1@dc2", "/app/port?ns=a@dc2", "app/", "/", "//", " a ",
 		"web|,", "?=&&", "a=b.c", "\x00\xff", "a?ns=&ns=b",

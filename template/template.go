@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,12 +30,19 @@ type Lookup func(watch.Query) (value any, answered bool)
 type Options struct {
 	// Env looks up an environment variable for the function env and its kin. The default is os.LookupEnv.
 	Env func(name string) (value string, ok bool)
+	// Partials are more texts. What they define can be used by name; what stands outside of a define is a template by the
+	// base name of the partial.
+	Partials []Partial
+	// TrimBlocks makes lines vanish that hold only actions without output, such as if, range, else and end.
+	TrimBlocks bool
 }
+
+// A Partial is a text whose templates other templates can use.
+type Partial struct{ Name, Text string }
 
 // A Template is a parsed text. It can be executed again and again, by one goroutine at a time.
 type Template struct {
-	name  string
-	text  string
+	texts []*text // its own, then the partials
 	root  *template.Template
 	sites []site // the places where the text asks queries
 	pass  pass   // the present execution, or the last
@@ -46,6 +54,8 @@ type Result struct {
 	Used    []watch.Query // all that was asked, each once, in the order of asking
 	Pending []watch.Query // of these, what has no answer yet
 	Absent  []watch.Query // of these, what was needed and does not exist
+	Writes  []Write       // what else is to be written, by writeToFile
+	Dropped []Dropped     // instances that hostport left out, each time
 	Err     error         // an *Error; nil while anything is pending or absent: the fault may come from that
 }
 
@@ -54,13 +64,18 @@ func (r Result) Finished() bool { return len(r.Pending) == 0 && len(r.Absent) ==
 
 // pass is the state of one execution, which the functions share.
 type pass struct {
-	text   string
-	lookup Lookup
-	env    func(string) (string, bool)
-	asked  map[watch.Query]*asked
-	parsed map[argument]watch.Query // arguments of earlier passes, too: they are mostly the same
-	result Result
-	size   int // of the last output
+	template *Template
+	lookup   Lookup
+	env      func(string) (string, bool)
+	asked    map[watch.Query]*asked
+	parsed   map[argument]watch.Query // arguments of earlier passes, too: they are mostly the same
+	result   Result
+	size     int // of the last output
+
+	scratch  scratch
+	depth    int  // of executeTemplate
+	effects  bool // whether plugin and writeToFile do what they are for
+	deferred bool // whether they would have
 }
 
 // argument is what a function was given, and for which kind of query.
@@ -74,26 +89,31 @@ type asked struct {
 }
 
 // Parse parses a text. The name is what errors call it, usually its file. An error is an *Error and tells the place.
-func Parse(name, text string, o Options) (*Template, error) {
-	t := &Template{name: name, text: text}
-	t.pass.text, t.pass.env = text, o.Env
+func Parse(name, body string, o Options) (*Template, error) {
+	t := &Template{texts: []*text{{name, body}}}
+	t.pass.template, t.pass.env = t, o.Env
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
-	tree := parse.New("")           // with a name, text/template would take that for a part of its formats
-	tree.Mode = parse.SkipFuncCheck // bind looks at the functions, and says more about what it does not know
-	trees := make(map[string]*parse.Tree)
-	if _, err := tree.Parse(text, "", "", trees); err != nil {
-		return nil, t.parseError(err)
+	p := parser{t: t, trim: o.TrimBlocks, trees: make(map[string]*parse.Tree), owners: make(map[string]*text)}
+	if err := p.add("", ""); err != nil {
+		return nil, err
+	}
+	for i, partial := range o.Partials {
+		t.texts = append(t.texts, &text{partial.Name, partial.Text})
+		if err := p.add(filepath.Base(partial.Name), strconv.Itoa(i+1)); err != nil {
+			return nil, err
+		}
 	}
 	b := binder{t: t, funcs: make(template.FuncMap)}
-	for _, name := range slices.Sorted(maps.Keys(trees)) {
-		if err := b.bind(trees[name].Root); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
+		b.text = p.owners[name]
+		if err := b.bind(p.trees[name].Root); err != nil {
 			return nil, err
 		}
 	}
 	t.root = template.New("").Option("missingkey=zero").Funcs(b.funcs)
-	for name, tree := range trees {
+	for name, tree := range p.trees {
 		if _, err := t.root.AddParseTree(name, tree); err != nil {
 			return nil, t.parseError(err)
 		}
@@ -101,35 +121,83 @@ func Parse(name, text string, o Options) (*Template, error) {
 	return t, nil
 }
 
-// Name returns the name that was given to Parse.
-func (t *Template) Name() string { return t.name }
+// A parser turns the texts of a template into trees.
+type parser struct {
+	t      *Template
+	trim   bool
+	trees  map[string]*parse.Tree
+	owners map[string]*text // the text that a tree is from
+}
 
-// Execute runs the template once with the answers there are.
+// add parses the last of the texts. What stands outside of a define becomes the template name. The number is how
+// text/template calls the text in its messages; a text's own name would become a part of its formats.
+func (p *parser) add(name, number string) error {
+	text := p.t.texts[len(p.t.texts)-1]
+	tree := parse.New(number)
+	tree.Mode = parse.SkipFuncCheck // bind looks at the functions, and says more about what it does not know
+	trees := make(map[string]*parse.Tree)
+	if _, err := tree.Parse(text.text, "", "", trees); err != nil {
+		return p.t.parseError(err)
+	}
+	if p.trim {
+		trimBlocks(text.text, trees)
+	}
+	for defined, tree := range trees {
+		if defined == number {
+			if defined = name; name != "" && parse.IsEmptyTree(tree.Root) {
+				continue
+			}
+		}
+		if owner := p.owners[defined]; owner != nil {
+			return text.errorAt(0, fmt.Sprintf("the template %q is defined in %s, too", defined, owner.name))
+		}
+		p.trees[defined], p.owners[defined] = tree, text
+	}
+	return nil
+}
+
+// Name returns the name that was given to Parse.
+func (t *Template) Name() string { return t.texts[0].name }
+
+// Execute runs the template once with the answers there are. Where it calls functions that do more than give a value, it
+// runs a second time: they do nothing before it is clear that nothing is missing (R4).
 func (t *Template) Execute(lookup Lookup) Result {
 	p := &t.pass
-	p.lookup = lookup
-	p.asked = make(map[watch.Query]*asked, len(p.asked))
-	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	out := bytes.NewBuffer(make([]byte, 0, p.size+p.size/8))
-	err := t.root.Execute(out, nil)
-	if len(p.result.Pending) == 0 && len(p.result.Absent) == 0 {
-		if err != nil {
-			p.result.Err = t.execError(err)
-		} else {
-			p.result.Output = out.Bytes()
-			p.size = out.Len()
-		}
+	p.lookup, p.effects, p.deferred = lookup, false, false
+	t.run()
+	if p.deferred && len(p.result.Pending) == 0 && len(p.result.Absent) == 0 {
+		p.effects = true
+		t.run()
 	}
 	return p.result
+}
+
+func (t *Template) run() {
+	p := &t.pass
+	p.asked = make(map[watch.Query]*asked, len(p.asked))
+	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
+	p.scratch, p.depth = scratch{}, 0
+	out := bytes.NewBuffer(make([]byte, 0, p.size+p.size/8))
+	err := t.root.Execute(out, nil)
+	switch {
+	case len(p.result.Pending) > 0 || len(p.result.Absent) > 0:
+		p.result.Writes = nil
+	case err != nil:
+		p.result.Err, p.result.Writes = t.execError(err), nil
+	default:
+		p.result.Output = out.Bytes()
+		p.size = out.Len()
+	}
 }
 
 // Where returns the place in the text, as name:line:column, where the last execution first asked a query.
 func (t *Template) Where(q watch.Query) string {
 	a, ok := t.pass.asked[q]
 	if !ok {
-		return t.name
+		return t.Name()
 	}
-	return t.place(t.sites[a.site].pos)
+	site := t.sites[a.site]
+	return site.text.place(site.pos)
 }
 
 // ask looks a query up for the function at a site and records it (R1).
@@ -173,15 +241,20 @@ func (p *pass) query(kind, text string, parse func(kind, text string) (watch.Que
 // quote returns an argument for an error: as it is where the text has it, else only its length, because then it comes
 // from an answer and can be a secret.
 func (p *pass) quote(arg string) string {
-	if strings.Contains(p.text, arg) {
-		return strconv.Quote(arg)
+	if p.inText(arg) || !slices.ContainsFunc(strings.Split(arg, "|"), func(part string) bool { return !p.inText(part) }) {
+		return strconv.Quote(arg) // several arguments are joined by a bar
 	}
 	return fmt.Sprintf("an argument of %d bytes that is not in the template's text", len(arg))
 }
 
+// inText reports whether a text stands in the template, and so is no secret.
+func (p *pass) inText(s string) bool {
+	return slices.ContainsFunc(p.template.texts, func(t *text) bool { return strings.Contains(t.text, s) })
+}
+
 // A site is a call in the text of a function that asks a query.
 type site struct {
-	name string
+	text *text
 	pos  parse.Pos
 }
 
@@ -192,6 +265,7 @@ type site struct {
 // is a letter, as a function's name needs, but one that no name has.
 type binder struct {
 	t     *Template
+	text  *text // that is being bound
 	funcs template.FuncMap
 }
 
@@ -253,7 +327,7 @@ func (b *binder) bindBranch(n *parse.BranchNode) error {
 func (b *binder) bindCall(n *parse.IdentifierNode) error {
 	if f, ok := queryFuncs[n.Ident]; ok {
 		i := len(b.t.sites)
-		b.t.sites = append(b.t.sites, site{name: n.Ident, pos: n.Pos})
+		b.t.sites = append(b.t.sites, site{text: b.text, pos: n.Pos})
 		n.Ident = siteName(n.Ident, i)
 		b.funcs[n.Ident] = f(asker{pass: &b.t.pass, site: i})
 		return nil
@@ -271,11 +345,14 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 	if slices.Contains(goFuncs, n.Ident) {
 		return nil
 	}
-	return b.t.errorAt(n.Pos, "there is no function "+n.Ident+suggestion(n.Ident, functionNames()), nil)
+	if message, ok := refused[n.Ident]; ok {
+		return b.text.errorAt(n.Pos, message)
+	}
+	return b.text.errorAt(n.Pos, "there is no function "+n.Ident+suggestion(n.Ident, functionNames()))
 }
 
 // pureFuncs are the functions that need nothing but their arguments, a table a subject. The first that has a name counts.
-var pureFuncs = []map[string]any{textFuncs}
+var pureFuncs = []map[string]any{textFuncs, safeFuncs, dataFuncs, mathFuncs, convertFuncs, debugFuncs, sprigFuncs}
 
 // goFuncs are the functions that text/template has by itself.
 var goFuncs = strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery")

@@ -22,6 +22,7 @@ var textFuncs = map[string]any{
 	"base64Encode":    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"contains":        func(needle, list any) (bool, error) { return in(list, needle) },
 	"in":              in,
+	"indent":          indent,
 	"join":            func(sep string, list []string) string { return strings.Join(list, sep) },
 	"parseBool":       orZero("parseBool", strconv.ParseBool),
 	"parseFloat":      orZero("parseFloat", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
@@ -32,8 +33,9 @@ var textFuncs = map[string]any{
 	"regexReplaceAll": regexReplaceAll,
 	"replaceAll":      func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
 	"split":           split,
-	"toJSON":          func(v any) (string, error) { return toJSON("toJSON", v, "") },
-	"toJSONPretty":    func(v any) (string, error) { return toJSON("toJSONPretty", v, "  ") },
+	"splitToMap":      splitToMap,
+	"toJSON":          func(v any) (string, error) { return toJSON("toJSON", v, "", true) },
+	"toJSONPretty":    func(v any) (string, error) { return toJSON("toJSONPretty", v, "  ", true) },
 	"toLower":         strings.ToLower,
 	"toTitle":         toTitle,
 	"toUpper":         strings.ToUpper,
@@ -57,6 +59,31 @@ func split(sep, s string) []string {
 		return []string{}
 	}
 	return strings.Split(s, sep)
+}
+
+// splitToMap returns a map of the items that have a key and a value. The last of a key counts.
+func splitToMap(itemSep, valueSep, s string) map[string]string {
+	m := make(map[string]string)
+	for _, item := range strings.Split(s, itemSep) {
+		if key, value, found := strings.Cut(item, valueSep); found {
+			m[key] = value
+		}
+	}
+	return m
+}
+
+// indent puts n blanks before each line that is not empty.
+func indent(n int, s string) (string, error) {
+	if n < 0 {
+		return "", &funcError{"indent", errors.New("the number of blanks is negative")}
+	}
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = strings.Repeat(" ", n) + line
+		}
+	}
+	return strings.Join(lines, "\n"), nil
 }
 
 // toTitle makes the first letter of each word a title letter, by Unicode's rules, and leaves the rest as it is.
@@ -147,9 +174,10 @@ func withNumbers(v any) any {
 	return v
 }
 
-func toJSON(name string, v any, indent string) (string, error) {
+func toJSON(name string, v any, indent string, escape bool) (string, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(escape)
 	enc.SetIndent("", indent)
 	if err := enc.Encode(v); err != nil {
 		return "", &funcError{name, err}

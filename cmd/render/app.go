@@ -66,6 +66,15 @@ func flags() []cli.Flag {
 			Name:  "template",
 			Usage: "render `SOURCE:DESTINATION[:COMMAND]`: the first two colons separate, the rest belongs to the command, which sh runs; repeatable",
 		},
+		&cli.StringSliceFlag{
+			Name:  "partials",
+			Usage: "`PATH` of a file, or of a folder of files, whose templates all others can use by name; repeatable",
+		},
+		&cli.BoolFlag{
+			Name:    "trim-blocks",
+			Usage:   "lines of templates that hold only actions without output, as if, range and end, leave no empty line",
+			EnvVars: []string{"RENDER_TRIM_BLOCKS"},
+		},
 		&cli.StringFlag{
 			Name:    "consul-addr",
 			Usage:   "`ADDRESS` of Consul: host:port, http://, https:// or unix:// (default: localhost:8500)",
@@ -205,6 +214,7 @@ func newConfig(c *cli.Context, stdout io.Writer) (render.Config, error) {
 		if err != nil {
 			return cfg, err
 		}
+		t.Partials, t.TrimBlocks = c.StringSlice("partials"), c.Bool("trim-blocks")
 		cfg.Targets = append(cfg.Targets, t)
 	}
 	if s := c.String("wait"); s != "" {

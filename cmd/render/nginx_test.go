@@ -84,9 +84,15 @@ func TestNginx(t *testing.T) {
 	stop := web.load(t) // from here on no request may fail
 
 	add("c")
-	awaits(t, func() error { return web.asks(t, "a", "b", "c") })
-
-	worker := web.spread(t)["c"] // not one from before c was there
+	var worker int // not one from before c was there
+	awaits(t, func() error {
+		workers := web.spread(t)
+		worker = workers["c"]
+		if len(workers) != 3 || worker == 0 {
+			return fmt.Errorf("nginx asks %v, not a, b and c", workers)
+		}
+		return nil
+	})
 	check(t, agent.Deregister("nginx-b"))
 	awaits(t, func() error {
 		if err := syscall.Kill(worker, 0); !errors.Is(err, syscall.ESRCH) {

@@ -1,0 +1,101 @@
+package template
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"render/watch"
+)
+
+var (
+	noFieldInText  = regexp.MustCompile(`^can't evaluate field (\w+) in type (\S+)$`)
+	nilFieldInText = regexp.MustCompile(`^nil pointer evaluating (\S+)\.(\w+)$`)
+)
+
+// explain makes a message of text/template say more: what the value at hand is, and which fields it has.
+func explain(msg string) string {
+	if m := noFieldInText.FindStringSubmatch(msg); m != nil {
+		field, name := m[1], m[2]
+		t, known := valueTypes[strings.TrimPrefix(name, "*")]
+		if !known {
+			return fmt.Sprintf("%s has no field %s", kindOfType(name), field)
+		}
+		fields := fieldsOf(t)
+		guess := suggestion(field, fields)
+		if guess == "" {
+			guess = ";"
+		}
+		return fmt.Sprintf("%s has no field %s%s it has %s", article(t.Name()), field, guess, strings.Join(fields, ", "))
+	}
+	if m := nilFieldInText.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("there is no %s here whose field %s could be read; guard it with {{with}}", lastPart(m[1]), m[2])
+	}
+	return msg
+}
+
+// kindOfType describes a type that is not one of ours.
+func kindOfType(name string) string {
+	switch {
+	case strings.HasPrefix(name, "[]"):
+		return "a list"
+	case strings.HasPrefix(name, "map["):
+		return "a map of this kind"
+	case name == "interface" || strings.HasPrefix(name, "interface"):
+		return "nothing, or a value of unknown type,"
+	}
+	return article(lastPart(name))
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiouAEIOU") {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+// valueTypes are the struct types that templates can meet, by the names that Go gives them.
+var valueTypes = structTypes(
+	watch.HealthService{}, watch.KeyPair{}, watch.Node{}, watch.CatalogNode{}, watch.CatalogSnippet{},
+)
+
+// structTypes returns the types of values, and of all structs that these hold.
+func structTypes(values ...any) map[string]reflect.Type {
+	types := make(map[string]reflect.Type)
+	var add func(reflect.Type)
+	add = func(t reflect.Type) {
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			add(t.Elem())
+		case reflect.Struct:
+			if _, known := types[t.String()]; known {
+				return
+			}
+			types[t.String()] = t
+			for f := range t.Fields() {
+				if f.IsExported() {
+					add(f.Type)
+				}
+			}
+		}
+	}
+	for _, v := range values {
+		add(reflect.TypeOf(v))
+	}
+	return types
+}
+
+func fieldsOf(t reflect.Type) []string {
+	var fields []string
+	for f := range t.Fields() {
+		if f.IsExported() {
+			fields = append(fields, f.Name)
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}

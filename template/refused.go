@@ -1,0 +1,29 @@
+package template
+
+import (
+	"fmt"
+	"strings"
+)
+
+// refused are functions that consul-template or sprig has and that are not here, with what an error says of them.
+var refused = func() map[string]string {
+	messages := make(map[string]string)
+	add := func(names, format string) {
+		for _, name := range strings.Fields(names) {
+			messages[name] = fmt.Sprintf(format, name)
+		}
+	}
+	add("pkiCert secret secrets vault", "%s needs Vault, which this build does not read yet")
+	add("nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe",
+		"%s needs Nomad, which this build does not read yet")
+	const unrepeatable = "there is no function %s: it would give another result in each pass, and the file would be written for ever"
+	add(unrepeatableSprig, unrepeatable)
+	add("sprig_"+strings.Join(strings.Fields(unrepeatableSprig), " sprig_"), unrepeatable)
+	add("expandenv sprig_env sprig_expandenv", "there is no function %s: use env")
+	return messages
+}()
+
+// unrepeatableSprig are the functions of sprig whose result depends on more than their arguments: chance, time, the network.
+const unrepeatableSprig = `ago bcrypt date dateInZone dateModify date_in_zone date_modify encryptAES genCA genCAWithKey
+	genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey getHostByName htmlDate
+	htmlDateInZone htpasswd now randAlpha randAlphaNum randAscii randBytes randInt randNumeric shuffle uuidv4`

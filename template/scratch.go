@@ -1,0 +1,74 @@
+package template
+
+import (
+	"errors"
+	"maps"
+	"slices"
+)
+
+// A scratch is the pad of one pass, shared by all templates that it executes. Its methods that store give nothing to print.
+type scratch struct{ values map[string]any }
+
+func (s *scratch) Key(name string) bool {
+	_, found := s.values[name]
+	return found
+}
+
+func (s *scratch) Get(name string) any { return s.values[name] }
+
+func (s *scratch) Set(name string, value any) string {
+	if s.values == nil {
+		s.values = make(map[string]any)
+	}
+	s.values[name] = value
+	return ""
+}
+
+func (s *scratch) SetX(name string, value any) string {
+	if s.Key(name) {
+		return ""
+	}
+	return s.Set(name, value)
+}
+
+func (s *scratch) MapSet(name, key string, value any) (string, error) {
+	m, err := s.mapFor(name)
+	if err != nil {
+		return "", &funcError{"scratch.MapSet", err}
+	}
+	return "", inFunc("scratch.MapSet", put(m, key, value))
+}
+
+func (s *scratch) MapSetX(name, key string, value any) (string, error) {
+	m, err := s.mapFor(name)
+	if err != nil {
+		return "", &funcError{"scratch.MapSetX", err}
+	}
+	if _, found := m[key]; found {
+		return "", nil
+	}
+	return "", inFunc("scratch.MapSetX", put(m, key, value))
+}
+
+// MapValues returns the values of a map by their keys, and none where there is no such map.
+func (s *scratch) MapValues(name string) []any {
+	m, _ := s.values[name].(map[string]any)
+	return sortedValues(m)
+}
+
+func (s *scratch) mapFor(name string) (map[string]any, error) {
+	s.SetX(name, make(map[string]any))
+	m, ok := s.values[name].(map[string]any)
+	if !ok {
+		return nil, errors.New("what is stored under this name is not a map")
+	}
+	return m, nil
+}
+
+func sortedValues(m map[string]any) []any {
+	values := make([]any, 0, len(m))
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		values = append(values, m[key])
+	}
+	return values
+}
