@@ -45,6 +45,14 @@ func TestOnce(t *testing.T) {
 			"b.ctmpl:2:4) does not exist", map[string]string{"a": "no file", "b": "no file"},
 		},
 		{
+			"a folder without keys",
+			func(r *rig) []Target {
+				r.world.set(prefix("dir/"), []*watch.KeyPair{})
+				return []Target{r.target("a", `{{safeLs "dir/"}}`)}
+			},
+			"prefix dir/ (", map[string]string{"a": "no file"},
+		},
+		{
 			"a template that fails",
 			func(r *rig) []Target {
 				r.world.set(kv("k"), "v")

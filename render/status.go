@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"render/watch"
 )
 
 // Status is a snapshot of an engine.
@@ -42,6 +44,7 @@ type TargetStatus struct {
 
 // Missing is a query without which a target cannot finish.
 type Missing struct {
+	Kind  string // of the query
 	Query string
 	Where string // name:line:column of the place that asks
 	Err   error  // why there is no answer; nil where it was asked and has not answered, or does not exist
@@ -50,6 +53,8 @@ type Missing struct {
 
 func (m Missing) String() string {
 	switch {
+	case m.None && m.Kind == watch.KindPrefix: // asked by safeLs or safeTree
+		return fmt.Sprintf("%s (%s) has no keys", m.Query, m.Where)
 	case m.None:
 		return fmt.Sprintf("%s (%s) does not exist", m.Query, m.Where)
 	case m.Err != nil:
@@ -140,11 +145,11 @@ func (e *Engine) targetStatus(t *target) TargetStatus {
 func (e *Engine) missing(t *target) []Missing {
 	var all []Missing
 	for _, q := range t.result.Absent {
-		all = append(all, Missing{Query: q.String(), Where: t.template.Where(q), None: true})
+		all = append(all, Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), None: true})
 	}
 	for _, q := range t.result.Pending {
 		if n := e.graph.nodes[q]; n != nil && n.state.Rev == 0 {
-			all = append(all, Missing{Query: q.String(), Where: t.template.Where(q), Err: n.state.Err})
+			all = append(all, Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), Err: n.state.Err})
 		}
 	}
 	return all

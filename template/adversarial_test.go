@@ -35,12 +35,20 @@ func TestAdversarialAnswers(t *testing.T) {
 		`{{key "k" | parseInt}}`, `{{key "k" | parseFloat}}`, `{{key "k" | parseBool}}`,
 		`{{key "k" | trimSpace | trim "x" | trimPrefix "a" | trimSuffix "b"}}`, `{{in (key "k") "y"}}`,
 		`{{index (key "k") 1}}`, `{{slice (key "k") 1 2}}`, `{{html (key "k")}}{{js (key "k")}}{{urlquery (key "k")}}`,
+		`{{range service "web"}}{{hostport .}}{{.ID | shellQuote}}{{end}}`, `{{key "k" | nginxQuote}}`, `{{key "k" | haproxyQuote}}`,
+		`{{key "k" | jsonQuote}}`, `{{key "k" | yamlQuote}}`, `{{key "k" | tomlQuote}}`,
+		`{{key "k" | parseYAML | toYAML}}`, `{{key "k" | parseJSON | toTOML}}`, `{{key "k" | sha256Hex}}{{key "k" | md5sum}}`,
+		`{{tree "p/" | explode | toJSON}}`, `{{tree "p/" | byKey | toJSON}}`, `{{service "web" | byTag | toJSON}}`, `{{service "web" | byMeta "x"}}`,
+		`{{service "web" | where "ServiceMeta.x" "v" | sortBy "Name" | groupBy "Address" | len}}`, `{{key "k" | indent 2}}`,
+		`{{add 1 (key "k")}}`, `{{range loop (key "k")}}{{.}}{{end}}`, `{{scratch.Set "k" (key "k")}}{{scratch.Get "k"}}`,
+		`{{key "k" | sprig_fromJson | sprig_toJson}}`, `{{key "k" | sprig_abbrev 10}}`, `{{key "k" | sprig_quote}}`, `{{key "k" | splitToMap "," "="}}`,
+		`{{service (name (key "k")) (tag (key "k"))}}`, `{{connect (key "k")}}`, `{{safeTree (key "k")}}`, `{{spew_sdump (service "web")}}`,
 		`{{printf "%d %s %v %q" (key "k") (service "web") (key "k") (key "k") | len}}`,
 	}
 	for name, value := range values {
 		t.Run(name, func(t *testing.T) {
 			for i, text := range texts {
-				if len(value) > 1<<20 && i%9 > 0 { // a large value takes its time with the race detector
+				if len(value) > 1<<20 && i%13 > 0 { // a large value takes its time with the race detector
 					continue
 				}
 				tmpl, err := template.Parse("t", text, template.Options{})

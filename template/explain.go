@@ -60,7 +60,8 @@ func article(noun string) string {
 
 // valueTypes are the struct types that templates can meet, by the names that Go gives them.
 var valueTypes = structTypes(
-	watch.HealthService{}, watch.KeyPair{}, watch.Node{}, watch.CatalogNode{}, watch.CatalogSnippet{},
+	watch.HealthService{}, watch.KeyPair{}, watch.Node{}, watch.CatalogNode{}, watch.CatalogSnippet{}, watch.Partition{},
+	watch.Peering{}, watch.ExportedService{}, watch.ImportedService{}, watch.CARoot{}, watch.LeafCert{},
 )
 
 // structTypes returns the types of values, and of all structs that these hold.
