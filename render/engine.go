@@ -295,7 +295,7 @@ func (e *Engine) execute(t *target) {
 	if !t.finished() {
 		e.block(t, now)
 		if t.result.Err != nil && !e.cfg.Once {
-			e.log.Error("template failed; its file stays as it is", "err", t.result.Err)
+			e.logFault(t)
 		}
 		return
 	}

@@ -2,11 +2,14 @@ package render
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
+	"render/template"
 	"render/watch"
 )
 
@@ -115,6 +118,15 @@ func (e *Engine) forgetFailure(q watch.Query) {
 		e.log.Info("no query fails any more", "after", time.Since(f.since).Round(time.Millisecond))
 		f.report = time.Time{}
 	}
+}
+
+// logFault tells that a template has failed, with the line that is at fault.
+func (e *Engine) logFault(t *target) {
+	attrs := []slog.Attr{slog.Any("err", t.result.Err)}
+	if fault, ok := errors.AsType[*template.Error](t.result.Err); ok {
+		attrs = append(attrs, slog.String("line", strings.TrimSpace(fault.Source)))
+	}
+	e.log.LogAttrs(context.Background(), slog.LevelError, "template failed; its file stays as it is", attrs...)
 }
 
 // noteDropped tells when a template begins to leave instances out because they have no usable address.

@@ -88,6 +88,7 @@ func TestR4OnlyFinishedPassesCount(t *testing.T) {
 		}
 		r.wantFile("a", "no file")
 		r.wantLog("a.ctmpl:1:4")
+		r.wantLog(`"line":"{{(index (service`)
 		r.set(service("web"), instances("web", "10.0.0.1"))
 		r.wantFile("a", "10.0.0.1 v")
 		r.set(service("web"), instances("web")) // fails again: the file stays

@@ -1,0 +1,285 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"render/watch"
+)
+
+// A form is what a query function makes of its arguments. Without named arguments its texts are joined to one argument, which
+// is read by a grammar. With named arguments its text is a name, whatever is in it.
+type form struct {
+	read  func(a asker, kind, arg string) (watch.Query, error)
+	joint string   // between several texts
+	one   bool     // takes one text, neither more nor less
+	name  bool     // asks nothing where the first text is empty
+	named []string // the named arguments that it takes
+}
+
+var (
+	instancesForm = form{read: asker.serviceQuery, joint: "|", name: true, named: []string{
+		"name", "dc", "tag", "status", "meta", "filter", "near", "ns", "partition", "peer", "samenessGroup",
+	}}
+	servicesForm = form{
+		read:  catalogQuery(servicesGrammar, watch.OptNamespace, watch.OptPartition),
+		named: []string{"dc", "filter", "ns", "partition"},
+	}
+	nodesForm = form{
+		read:  catalogQuery(nodesGrammar, watch.OptNamespace, watch.OptPartition),
+		named: []string{"dc", "filter", "near", "ns", "partition"},
+	}
+	nodeForm = form{
+		read:  catalogQuery(nodeGrammar, watch.OptNamespace, watch.OptPartition),
+		named: []string{"name", "dc", "filter", "ns", "partition"},
+	}
+	peeringsForm = form{read: catalogQuery(peeringsGrammar, watch.OptPartition), named: []string{"partition"}}
+	keyForm      = form{read: asker.keyQuery, one: true, name: true, named: []string{"name", "dc", "ns", "partition"}}
+)
+
+// query returns the query that arguments ask, or no query at all where they ask nothing.
+func (a asker) query(kind string, f form, args []any) (watch.Query, error) {
+	var texts []string
+	var opts url.Values // nil without named arguments
+	for _, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			texts = append(texts, arg)
+		case option:
+			if opts == nil {
+				opts = make(url.Values)
+			}
+			if err := f.set(opts, arg); err != nil {
+				return watch.Query{}, err
+			}
+		case nil:
+			return watch.Query{}, errors.New("an argument has no value")
+		default:
+			return watch.Query{}, fmt.Errorf("takes texts and named arguments, not a value of the type %T", arg)
+		}
+	}
+	if opts != nil {
+		return f.literal(kind, append(texts, opts[optName]...), opts)
+	}
+	if f.one && len(texts) != 1 {
+		return watch.Query{}, fmt.Errorf("takes one text, not %d", len(texts))
+	}
+	if f.name && (len(texts) == 0 || texts[0] == "") {
+		return watch.Query{}, nil
+	}
+	return a.pass.query(kind, strings.Join(texts, f.joint), func(kind, arg string) (watch.Query, error) { return f.read(a, kind, arg) })
+}
+
+// literal returns the query for a name that is not read by a grammar.
+func (f form) literal(kind string, names []string, opts url.Values) (watch.Query, error) {
+	opts.Del(optName)
+	switch {
+	case !slices.Contains(f.named, "name") && len(names) > 0:
+		return watch.Query{}, errors.New("takes no text beside named arguments")
+	case len(names) > 1:
+		return watch.Query{}, fmt.Errorf("takes one name beside named arguments, not %d", len(names))
+	case f.name && len(names) == 0:
+		return watch.Query{}, errors.New("takes a name beside named arguments")
+	case f.name && names[0] == "":
+		return watch.Query{}, nil
+	}
+	return newQuery(kind, strings.Join(names, ""), opts)
+}
+
+// An option is a named argument of a query function, such as (dc "dc2").
+type option struct {
+	function string // that made it
+	opt      string // of the query
+	values   []string
+}
+
+// optName is the option that holds the name of a query on its way there.
+const optName = "name"
+
+// named returns a function that makes an option of one value.
+func named(function, opt string) func(asker) any {
+	return func(asker) any {
+		return func(value string) option { return option{function, opt, []string{value}} }
+	}
+}
+
+var metaKey = regexp.MustCompile(`^[\w\-]+$`) // of an instance, as Consul has it
+
+func (a asker) meta(key, value string) (option, error) {
+	if !metaKey.MatchString(key) {
+		return option{}, &funcError{"meta", fmt.Errorf("invalid key: %s; it has letters, digits, - and _ only", a.pass.quote(key))}
+	}
+	return option{"meta", watch.OptMeta, []string{key + "=" + value}}, nil
+}
+
+func (a asker) status(statuses ...string) (option, error) {
+	if len(statuses) == 0 {
+		return option{}, &funcError{"status", fmt.Errorf("takes some of %s", strings.Join(filterNames, ", "))}
+	}
+	for _, s := range statuses {
+		if !slices.Contains(filterNames, s) {
+			return option{}, &funcError{"status", fmt.Errorf("invalid status: %s%s", a.pass.quote(s), suggestion(s, filterNames))}
+		}
+	}
+	return option{"status", watch.OptStatus, statuses}, nil
+}
+
+// set adds an option to those of a query.
+func (f form) set(opts url.Values, o option) error {
+	switch {
+	case !slices.Contains(f.named, o.function):
+		return fmt.Errorf("takes no %s; its named arguments are %s", o.function, strings.Join(f.named, ", "))
+	case opts.Has(o.opt) && o.opt != watch.OptTag && o.opt != watch.OptMeta:
+		return fmt.Errorf("%s is given twice", o.function)
+	}
+	opts[o.opt] = append(opts[o.opt], o.values...)
+	return nil
+}
+
+// The grammars of COMPATIBILITY §1.1. A part that is left out is an empty group.
+var (
+	serviceGrammar = regexp.MustCompile(`^(?:(?P<tag>[\w=:.\-]+)\.)?(?P<name>[\w\-]+)(?:\?(?P<query>[\w=&\-]+))?` +
+		`(?:@(?P<dc>[\w.\-]+))?(?:~(?P<near>[\w.\-]+))?(?:\|(?P<filters>[\w,]+))?$`)
+	servicesGrammar = regexp.MustCompile(`^(?:\?(?P<query>[\w=&\-]+))?(?:@(?P<dc>[\w.\-]+))?$`)
+	nodeGrammar     = regexp.MustCompile(`^(?:(?P<name>[\w.\-]+)(?:\?(?P<query>[\w=&\-]+))?(?:@(?P<dc>[\w.\-]+))?)?$`)
+	nodesGrammar    = regexp.MustCompile(`^(?:\?(?P<query>[\w=&\-]+))?(?:@(?P<dc>[\w.\-]+))?(?:~(?P<near>[\w.\-]+))?$`)
+	peeringsGrammar = regexp.MustCompile(`^(?:\?(?P<query>[\w=&\-]+))?$`)
+	keyGrammar      = regexp.MustCompile(`^/?(?P<name>[^@?]+)(?:\?(?P<query>[\w=&\-]+))?(?:@(?P<dc>[\w.\-]+))?$`)
+)
+
+// parts matches an argument with a grammar and returns its parts by name.
+func (a asker) parts(grammar *regexp.Regexp, arg string) (map[string]string, error) {
+	match := grammar.FindStringSubmatch(arg)
+	if match == nil {
+		return nil, fmt.Errorf("invalid format: %s", a.pass.quote(arg))
+	}
+	p := make(map[string]string, len(match))
+	for i, name := range grammar.SubexpNames() {
+		if name != "" {
+			p[name] = match[i]
+		}
+	}
+	return p, nil
+}
+
+var queryKeys = []string{watch.OptNamespace, watch.OptPeer, watch.OptPartition, watch.OptSamenessGroup}
+
+// options turns the parts ?QUERY, @DC and ~NEAR into options. Of the keys in QUERY those in honoured count; the others
+// that exist are passed over, as they always were.
+func (a asker) options(p map[string]string, honoured ...string) (url.Values, error) {
+	opts := url.Values{}
+	given, err := url.ParseQuery(p["query"])
+	if err != nil {
+		return nil, fmt.Errorf("invalid query %s", a.pass.quote(p["query"]))
+	}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if !slices.Contains(queryKeys, key) {
+			return nil, fmt.Errorf("invalid query parameter key %s in query %s: supported keys: %s",
+				a.pass.quote(key), a.pass.quote(p["query"]), strings.Join(queryKeys, ","))
+		}
+		if value := given.Get(key); value != "" && slices.Contains(honoured, key) {
+			opts.Set(key, value)
+		}
+	}
+	for part, opt := range map[string]string{"dc": watch.OptDatacenter, "near": watch.OptNear, "tag": watch.OptTag} {
+		if p[part] != "" {
+			opts.Set(opt, p[part])
+		}
+	}
+	return opts, nil
+}
+
+var filterNames = []string{watch.StatusAny, watch.StatusPassing, watch.StatusWarning, watch.StatusCritical, watch.StatusMaintenance}
+
+func (a asker) serviceQuery(kind, arg string) (watch.Query, error) {
+	p, err := a.parts(serviceGrammar, arg)
+	if err != nil {
+		return watch.Query{}, err
+	}
+	opts, err := a.options(p, queryKeys...)
+	if err != nil {
+		return watch.Query{}, err
+	}
+	if kind == watch.KindConnect {
+		opts.Del(watch.OptTag) // Consul always took no notice of it; the named argument counts
+	}
+	if p["filters"] != "" {
+		if opts[watch.OptStatus], err = a.filters(arg, p["filters"]); err != nil {
+			return watch.Query{}, err
+		}
+	}
+	return newQuery(kind, p["name"], opts)
+}
+
+// newQuery returns a query in its one canonical form, whatever the order of its options.
+func newQuery(kind, name string, opts url.Values) (watch.Query, error) {
+	if opts.Has(watch.OptPeer) && opts.Has(watch.OptSamenessGroup) {
+		return watch.Query{}, errors.New("cannot specify both peer and sameness-group")
+	}
+	for opt, values := range opts {
+		slices.Sort(values)
+		if opts[opt] = slices.DeleteFunc(slices.Compact(values), func(v string) bool { return v == "" }); len(opts[opt]) == 0 {
+			opts.Del(opt) // as if it had been left out
+		}
+	}
+	if slices.Equal(opts[watch.OptStatus], []string{watch.StatusPassing}) {
+		opts.Del(watch.OptStatus)
+	}
+	return watch.NewQuery(kind, name, opts), nil
+}
+
+func (a asker) filters(arg, list string) ([]string, error) {
+	var statuses []string
+	for _, f := range strings.Split(list, ",") {
+		switch {
+		case f == "":
+		case !slices.Contains(filterNames, f):
+			return nil, fmt.Errorf("invalid filter: %s in %s%s", a.pass.quote(f), a.pass.quote(arg), suggestion(f, filterNames))
+		default:
+			statuses = append(statuses, f)
+		}
+	}
+	if len(statuses) == 0 {
+		return nil, fmt.Errorf("no filter in %s; there are %s", a.pass.quote(arg), strings.Join(filterNames, ", "))
+	}
+	return statuses, nil
+}
+
+// catalogQuery returns a function that reads an argument with a grammar. Of the keys in QUERY those in honoured count.
+func catalogQuery(grammar *regexp.Regexp, honoured ...string) func(a asker, kind, arg string) (watch.Query, error) {
+	return func(a asker, kind, arg string) (watch.Query, error) {
+		p, err := a.parts(grammar, arg)
+		if err != nil {
+			return watch.Query{}, err
+		}
+		opts, err := a.options(p, honoured...)
+		if err != nil {
+			return watch.Query{}, err
+		}
+		return watch.NewQuery(kind, p["name"], opts), nil
+	}
+}
+
+func (a asker) keyQuery(kind, arg string) (watch.Query, error) {
+	if kind == watch.KindPrefix && strings.Trim(arg, "/") == "" {
+		return watch.NewQuery(kind, "", nil), nil
+	}
+	p, err := a.parts(keyGrammar, arg)
+	if err != nil {
+		return watch.Query{}, err
+	}
+	opts, err := a.options(p, watch.OptNamespace, watch.OptPartition)
+	if err != nil {
+		return watch.Query{}, err
+	}
+	name := strings.TrimLeft(p["name"], "/")
+	if name == "" && kind == watch.KindKV {
+		return watch.Query{}, fmt.Errorf("invalid format: %s", a.pass.quote(arg))
+	}
+	return watch.NewQuery(kind, name, opts), nil
+}
