@@ -132,8 +132,12 @@ func TestConsulMeshWaits(t *testing.T) {
 			if v := reflect.ValueOf(before); v.IsNil() || v.Len() != 0 {
 				t.Fatalf("before the change there is %s", show(before))
 			}
-			changed := time.AfterFunc(100*time.Millisecond, c.change)
-			defer changed.Stop()
+			changed := make(chan struct{})
+			time.AfterFunc(100*time.Millisecond, func() {
+				defer close(changed)
+				c.change()
+			})
+			defer func() { <-changed }() // its answer may come after ours
 			began := time.Now()
 			for value := before; !c.want(value); {
 				if value, index, err = src.Fetch(t.Context(), query(c.query), index); err != nil || time.Since(began) > 20*time.Second {
