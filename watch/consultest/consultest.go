@@ -131,18 +131,16 @@ func (a *Agent) Restart(ctx context.Context) error {
 	return nil
 }
 
-// ready reports whether there is a leader and the agent has registered itself.
+// ready reports whether there is a leader and the agent has registered itself, with all that it says of its node: first the
+// leader does so, with less.
 func (a *Agent) ready() bool {
 	nodes, _, err := a.Client.Catalog().Nodes(nil)
-	if err != nil || len(nodes) == 0 {
+	if err != nil || len(nodes) == 0 || len(nodes[0].TaggedAddresses) == 0 {
 		return false
 	}
 	services, _, err := a.Client.Catalog().Services(nil)
 	return err == nil && len(services) > 0
 }
-
-// PID returns the process ID of the agent.
-func (a *Agent) PID() int { return a.cmd.Process.Pid }
 
 // Stop kills the agent and waits for its end.
 func (a *Agent) Stop() {
