@@ -20,7 +20,7 @@ import (
 
 // convertFuncs are the functions that turn a value into a text, or a text into a value.
 var convertFuncs = map[string]any{
-	"base64URLDecode":       base64URLDecode,
+	"base64URLDecode":       base64Decoder("base64URLDecode", base64.URLEncoding),
 	"base64URLEncode":       func(s string) string { return base64.URLEncoding.EncodeToString([]byte(s)) },
 	"hmacSHA256Hex":         hmacSHA256Hex,
 	"md5sum":                func(s string) string { sum := md5.Sum([]byte(s)); return hex.EncodeToString(sum[:]) },
@@ -31,14 +31,6 @@ var convertFuncs = map[string]any{
 	"toUnescapedJSON":       func(v any) (string, error) { return toJSON("toUnescapedJSON", v, "", false) },
 	"toUnescapedJSONPretty": func(v any) (string, error) { return toJSON("toUnescapedJSONPretty", v, "  ", false) },
 	"toYAML":                toYAML,
-}
-
-func base64URLDecode(s string) (string, error) {
-	b, err := base64.URLEncoding.DecodeString(s)
-	if err != nil {
-		return "", &funcError{"base64URLDecode", err}
-	}
-	return string(b), nil
 }
 
 func hmacSHA256Hex(message, key string) string {

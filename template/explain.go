@@ -43,8 +43,6 @@ func kindOfType(name string) string {
 		return "a list"
 	case strings.HasPrefix(name, "map["):
 		return "a map of this kind"
-	case name == "interface" || strings.HasPrefix(name, "interface"):
-		return "nothing, or a value of unknown type,"
 	}
 	return article(lastPart(name))
 }

@@ -8,7 +8,8 @@ const SiteMark = siteMark
 // FunctionNames returns the names of the functions that neither text/template nor sprig has.
 func FunctionNames() []string {
 	return slices.DeleteFunc(functionNames(), func(name string) bool {
-		return slices.Contains(goFuncs, name) || sprigFuncs[name] != nil || name == "sprig_fail"
+		_, isSprig := sprigFuncs[name]
+		return slices.Contains(goFuncs, name) || isSprig || name == "sprig_fail"
 	})
 }
 

@@ -168,13 +168,7 @@ func (p *pass) field(v reflect.Value, path string) (reflect.Value, error) {
 	case t.Kind() == reflect.Struct:
 		f, ok := t.FieldByName(name)
 		if !ok || !f.IsExported() {
-			var names []string
-			for i := range t.NumField() {
-				if f := t.Field(i); f.IsExported() {
-					names = append(names, f.Name)
-				}
-			}
-			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), p.quote(name), suggestion(name, names))
+			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), p.quote(name), suggestion(name, fieldsOf(t)))
 		}
 		return p.field(v.FieldByIndex(f.Index), rest)
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:

@@ -17,22 +17,30 @@ import (
 
 // sprigFuncs are the functions of sprig, as sprig_NAME and, where neither Go nor we have the name, as NAME. See refused for
 // those that are left out; fail is among passFuncs.
-var sprigFuncs = func() map[string]any {
+//
+// They are wrapped when a text calls them (see bindCall): there are many, and few are called.
+var sprigFuncs = func() map[string]sprigFunction {
 	functions := sprig.HermeticTxtFuncMap()
 	for _, name := range strings.Fields(unrepeatableSprig) {
 		delete(functions, name)
 	}
 	delete(functions, "fail")
 	correct(functions)
-	table := make(map[string]any, 2*len(functions))
+	table := make(map[string]sprigFunction, 2*len(functions))
 	for name, f := range functions {
-		table["sprig_"+name] = sprigFunc("sprig_"+name, f, conversions[name])
+		table["sprig_"+name] = sprigFunction{f, conversions[name]}
 		if !slices.Contains(notBare, name) {
-			table[name] = sprigFunc(name, f, conversions[name])
+			table[name] = sprigFunction{f, conversions[name]}
 		}
 	}
 	return table
 }()
+
+// A sprigFunction is a function as sprig has it.
+type sprigFunction struct {
+	f       any
+	numbers conversion
+}
 
 // notBare are the names that mean another function without the prefix.
 var notBare = strings.Fields("add contains indent join regexMatch regexReplaceAll slice split trim trimPrefix trimSuffix uniq")
@@ -140,9 +148,9 @@ func (c conversion) argument(arg reflect.Value) reflect.Value {
 	return arg
 }
 
-// sprigFunc makes a function of sprig one that fails with an error where sprig panics, and with a text without values.
-func sprigFunc(name string, f any, c conversion) any {
-	function := reflect.ValueOf(f)
+// wrapped returns a function that fails with an error where sprig panics, and with a text without values.
+func (s sprigFunction) wrapped(name string) any {
+	c, function := s.numbers, reflect.ValueOf(s.f)
 	t := function.Type()
 	var in []reflect.Type
 	for i := range t.NumIn() {

@@ -342,6 +342,10 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 			return nil
 		}
 	}
+	if s, ok := sprigFuncs[n.Ident]; ok {
+		b.funcs[n.Ident] = s.wrapped(n.Ident)
+		return nil
+	}
 	if slices.Contains(goFuncs, n.Ident) {
 		return nil
 	}
@@ -352,7 +356,7 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 }
 
 // pureFuncs are the functions that need nothing but their arguments, a table a subject. The first that has a name counts.
-var pureFuncs = []map[string]any{textFuncs, safeFuncs, dataFuncs, mathFuncs, convertFuncs, debugFuncs, sprigFuncs}
+var pureFuncs = []map[string]any{textFuncs, safeFuncs, dataFuncs, mathFuncs, convertFuncs, debugFuncs}
 
 // goFuncs are the functions that text/template has by itself.
 var goFuncs = strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery")
@@ -361,6 +365,7 @@ func functionNames() []string {
 	names := slices.Clone(goFuncs)
 	names = slices.AppendSeq(names, maps.Keys(queryFuncs))
 	names = slices.AppendSeq(names, maps.Keys(passFuncs))
+	names = slices.AppendSeq(names, maps.Keys(sprigFuncs))
 	for _, funcs := range pureFuncs {
 		names = slices.AppendSeq(names, maps.Keys(funcs))
 	}

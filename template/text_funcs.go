@@ -18,7 +18,7 @@ import (
 
 // textFuncs are the functions that need nothing but their arguments. To add one, add a line here.
 var textFuncs = map[string]any{
-	"base64Decode":    base64Decode,
+	"base64Decode":    base64Decoder("base64Decode", base64.StdEncoding),
 	"base64Encode":    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"contains":        func(needle, list any) (bool, error) { return in(list, needle) },
 	"in":              in,
@@ -45,12 +45,14 @@ var textFuncs = map[string]any{
 	"trimSuffix":      func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
 }
 
-func base64Decode(s string) (string, error) {
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		return "", &funcError{"base64Decode", err}
+func base64Decoder(name string, encoding *base64.Encoding) func(string) (string, error) {
+	return func(s string) (string, error) {
+		b, err := encoding.DecodeString(s)
+		if err != nil {
+			return "", &funcError{name, err}
+		}
+		return string(b), nil
 	}
-	return string(b), nil
 }
 
 func split(sep, s string) []string {

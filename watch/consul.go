@@ -58,9 +58,6 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 	return &Consul{client: client, config: c, address: address, buffers: make(chan *bytes.Buffer, buffersKept)}, nil
 }
 
-// Address returns where Consul is asked.
-func (c *Consul) Address() string { return c.address }
-
 // Close closes the connections that no request uses. Fetch must not be called any more.
 func (c *Consul) Close() { c.config.HttpClient.CloseIdleConnections() }
 
@@ -124,8 +121,7 @@ type healthEntry struct {
 }
 
 func (c *Consul) instances(ctx context.Context, endpoint, name string, opts, params url.Values) (any, uint64, error) {
-	statuses := opts[OptStatus]
-	if len(statuses) == 0 {
+	if !opts.Has(OptStatus) {
 		params.Set("passing", "1")
 	}
 	if tags := opts[OptTag]; len(tags) > 0 {
@@ -140,7 +136,7 @@ func (c *Consul) instances(ctx context.Context, endpoint, name string, opts, par
 	for i, e := range entries {
 		list[i] = newHealthService(e)
 	}
-	list = keepMeta(keepTags(keepStatus(list, statuses), opts[OptTag]), opts[OptMeta]) // Consul takes no notice of tags for the mesh
+	list = keepInstances(list, opts) // tags, too: Consul takes no notice of them for the mesh
 	if !opts.Has(OptNear) {
 		sortInstances(list)
 	}

@@ -3,6 +3,7 @@ package watch
 import (
 	"cmp"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -248,6 +249,11 @@ func sortedTags(tags []string) ServiceTags {
 	sorted := append(ServiceTags{}, tags...)
 	slices.Sort(sorted)
 	return sorted
+}
+
+// keepInstances keeps what a query for instances asks for by its options. It uses up the list.
+func keepInstances(list []*HealthService, opts url.Values) []*HealthService {
+	return keepMeta(keepTags(keepStatus(list, opts[OptStatus]), opts[OptTag]), opts[OptMeta])
 }
 
 // keepStatus keeps the instances that a service query asks for by their status.

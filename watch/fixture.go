@@ -365,8 +365,7 @@ func (d *fixtureData) answer(q Query) (any, error) {
 
 // instances returns those of a list that a query's options ask for.
 func instances(all []*HealthService, opts url.Values) []*HealthService {
-	list := append([]*HealthService{}, all...)
-	return keepMeta(keepTags(keepStatus(list, opts[OptStatus]), opts[OptTag]), opts[OptMeta])
+	return keepInstances(append([]*HealthService{}, all...), opts)
 }
 
 func (c *fixtureCatalog) list() []*CatalogSnippet {
