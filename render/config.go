@@ -23,14 +23,24 @@ type Config struct {
 	Actions []Action // what targets refer to by name
 	Wait    Wait     // of the actions that are made of a target's command, and of targets without one
 
-	// Once makes Run render everything once and return: all files or, while one target cannot finish, none.
+	// Once makes Run render everything once and return: all files or, while one target cannot finish, none. What a query
+	// has been answered counts, even if it changes before the others are; what does not exist is waited for.
 	Once bool
+	// Asking says how queries that fail are asked again.
+	Asking Asking
 	// Dry, where it is set, gets what would be written, and nothing is written or run.
 	Dry io.Writer
 	// Env is added to the environment of commands and templates, as NAME=value.
 	Env []string
 	// Log gets what happens. The default drops it.
 	Log *slog.Logger
+}
+
+// Asking says how queries that fail are asked again.
+type Asking struct {
+	Backoff    time.Duration // pause after a first failure, doubled by each further one; 0 means watch.DefaultBackoff
+	MaxBackoff time.Duration // the longest such pause; 0 means watch.DefaultMaxBackoff
+	Attempts   int           // with Config.Once: how often a query may fail in a row before the run fails; 0 is no limit
 }
 
 // A Target is one template and the one file that it makes.

@@ -190,7 +190,9 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
 	e.sweep()
-	e.set = watch.NewSet(e.src)
+	e.set = watch.NewSet(e.src, watch.SetConfig{
+		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once,
+	})
 	defer e.set.Close()
 	defer e.drain()
 	for _, t := range e.targets {

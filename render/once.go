@@ -3,7 +3,10 @@ package render
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"render/watch"
 )
 
 // finishOnce ends a run with Config.Once: with an error as soon as a template has failed, and when all targets are
@@ -17,6 +20,9 @@ func (e *Engine) finishOnce() (done bool, err error) {
 		complete = complete && t.finished()
 	}
 	if !complete {
+		if e.hopeless() {
+			return true, e.givenUp()
+		}
 		return false, nil
 	}
 	if e.cfg.Dry != nil {
@@ -27,6 +33,18 @@ func (e *Engine) finishOnce() (done bool, err error) {
 		return true, errors.Join(errs...)
 	}
 	return true, e.applyAll()
+}
+
+// hopeless reports whether a query that a target waits for has failed so often, or in such a way, that the run fails.
+func (e *Engine) hopeless() bool {
+	failed := func(q watch.Query) bool {
+		err := e.failing.errs[q]
+		most := e.cfg.Asking.Attempts
+		return errors.Is(err, watch.ErrDenied) || err != nil && most > 0 && e.graph.nodes[q].state.Failures >= most
+	}
+	return len(e.failing.errs) > 0 && slices.ContainsFunc(e.targets, func(t *target) bool {
+		return !t.finished() && slices.ContainsFunc(t.result.Pending, failed)
+	})
 }
 
 // givenUp returns what is missing when a run with Config.Once ends early. A last pass of each template that waits tells

@@ -193,8 +193,9 @@ func TestDryWithoutDestination(t *testing.T) {
 	})
 }
 
-// An answer that was there goes before Once has written anything: the file is what the last answers say.
-func TestOnceSeesChanges(t *testing.T) {
+// Once asks for what has been answered no more: a waiting request would be left to Consul when the run ends. What does not
+// exist yet is waited for.
+func TestOnceAsksOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.world.set(kv("a"), "1")
 		go func() {
@@ -206,6 +207,6 @@ func TestOnceSeesChanges(t *testing.T) {
 		if err := r.run(t.Context(), Config{Targets: []Target{r.target("f", `{{key "a"}}{{key "b"}}`)}}); err != nil {
 			t.Fatal(err)
 		}
-		r.wantFile("f", "2b")
+		r.wantFile("f", "1b")
 	})
 }

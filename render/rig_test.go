@@ -49,7 +49,7 @@ func (w *world) Fetch(ctx context.Context, q watch.Query, after uint64) (any, ui
 	}
 	w.open[q]++
 	defer func() { w.open[q]-- }()
-	end := time.NewTimer(watch.MaxWait)
+	end := time.NewTimer(time.Minute)
 	defer end.Stop()
 	for waited := false; ; {
 		a, ok := w.answers[q]

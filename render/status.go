@@ -17,6 +17,7 @@ type Status struct {
 	Targets []TargetStatus // in the order of the configuration
 	Actions []ActionStatus
 	Queries []QueryStatus // sorted by their text
+	Missed  uint64        // changes that only a plain read beside the waiting requests has found; should be 0
 }
 
 // A State tells how far a target is.
@@ -76,11 +77,12 @@ type ActionStatus struct {
 
 // QueryStatus tells about one watched query.
 type QueryStatus struct {
-	Query string
-	Rev   uint64
-	Index uint64
-	Err   error
-	Since time.Time
+	Query    string
+	Rev      uint64
+	Index    uint64
+	Err      error
+	Failures int // attempts that failed in a row
+	Since    time.Time
 }
 
 var errNotRunning = errors.New("the engine does not run")
@@ -99,7 +101,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 }
 
 func (e *Engine) status() Status {
-	var s Status
+	s := Status{Missed: e.set.Missed()}
 	for _, t := range e.targets {
 		s.Targets = append(s.Targets, e.targetStatus(t))
 	}
@@ -111,7 +113,8 @@ func (e *Engine) status() Status {
 	}
 	for q, n := range e.graph.nodes {
 		s.Queries = append(s.Queries, QueryStatus{
-			Query: q.String(), Rev: n.state.Rev, Index: n.state.Index, Err: n.state.Err, Since: n.state.Since,
+			Query: q.String(), Rev: n.state.Rev, Index: n.state.Index, Err: n.state.Err,
+			Failures: n.state.Failures, Since: n.state.Since,
 		})
 	}
 	slices.SortFunc(s.Queries, func(a, b QueryStatus) int { return cmp.Compare(a.Query, b.Query) })

@@ -7,72 +7,205 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 	"github.com/segmentio/encoding/json"
 )
 
-const (
-	pollEvery       = 15 * time.Second // between requests to endpoints that cannot wait for a change
-	idleConnections = 256              // kept open between one request and the next of the queries that share them
-)
+const pollEvery = 15 * time.Second // between requests to endpoints that cannot wait for a change
 
-// ConsulConfig says where Consul is. What is empty is taken from the environment as Consul's own tools do
-// (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_SSL, CONSUL_CACERT …), with
-// localhost:8500 as the default address.
-type ConsulConfig struct {
-	Address   string // host:port, http://host:port, https://host:port or unix:///path
-	Token     string
-	TokenFile string // its contents win over Token where they are not empty; read once
+// Consul is a Source and a Confirmer of all kinds but files. Reads are stale: any server may answer, up to
+// ConsulConfig.MaxStale behind the leader.
+type Consul struct {
+	cfg       ConsulConfig
+	addresses []string
+	namespace string
+	partition string
+	log       *slog.Logger
+
+	pace      *pace
+	cuts      cuts
+	buffers   chan *bytes.Buffer
+	conns     chan struct{} // holds a token for each connection of HTTP/1.1 that is in use
+	rereads   chan struct{} // holds a token for each query that is read because of a hint
+	introduce chan struct{} // holds a token while a new endpoint is asked for the first time
+	wg        sync.WaitGroup
+
+	mu        sync.Mutex // guards what follows
+	current   *endpoint
+	at        int // index of the current one's address
+	since     *epoch
+	answered  map[Query]*epoch // where there are several addresses: when a query was last answered
+	creds     *credentials
+	fault     string // what is wrong with the credentials' files, as last told
+	ownNode   string
+	outages   map[string]*outage // by datacenter
+	hints     map[scope]*hint
+	listeners int // requests of hints
+	waiting   int // calls of Fetch that wait for a change
+	polls     int // those of them that have a request of their own
+	mostPolls int
+	grown     time.Time // when mostPolls was last changed
+	announced *time.Timer
 }
 
-// Consul is a Source of all kinds but files. Reads are stale: any server may answer.
-type Consul struct {
-	client  *api.Client
-	config  *api.Config // as the client has completed it
-	address string      // for people
-	buffers chan *bytes.Buffer
+// An epoch is a time in which one address is asked. Indexes of another are void.
+type epoch struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+func newEpoch() *epoch {
+	ctx, end := context.WithCancelCause(context.Background())
+	return &epoch{ctx, end}
 }
 
 // NewConsul returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a
-// token file or a TLS setting cannot be used.
+// token file, a TLS setting or a number cannot be used.
 func NewConsul(cfg ConsulConfig) (*Consul, error) {
-	c := api.DefaultConfig()
-	c.Address = cmp.Or(cfg.Address, c.Address)
-	if cfg.Token != "" {
-		c.Token, c.TokenFile = cfg.Token, ""
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("consul: %w", err)
 	}
-	c.TokenFile = cmp.Or(cfg.TokenFile, c.TokenFile)
-	c.Transport.MaxIdleConns = 0
-	c.Transport.MaxIdleConnsPerHost = idleConnections
-	c.Transport.DisableCompression = isLocal(c.Address)
-	address := withoutPassword(c.Address)
-	client, err := api.NewClient(c)
-	if err != nil {
-		return nil, fmt.Errorf("set up the connection to consul at %s: %w", address, err)
+	c := &Consul{
+		cfg:       cfg,
+		log:       cfg.Log,
+		pace:      newPace(cfg.MaxRequests),
+		cuts:      cuts{log: cfg.Log},
+		buffers:   make(chan *bytes.Buffer, buffersKept),
+		conns:     make(chan struct{}, cfg.MaxConnections),
+		rereads:   make(chan struct{}, cfg.MaxConnections/4),
+		introduce: make(chan struct{}, 1),
+		since:     newEpoch(),
+		answered:  make(map[Query]*epoch),
+		outages:   make(map[string]*outage),
+		hints:     make(map[scope]*hint),
+		mostPolls: cfg.MaxConnections * 3 / 4,
 	}
-	return &Consul{client: client, config: c, address: address, buffers: make(chan *bytes.Buffer, buffersKept)}, nil
+	for address := range strings.SplitSeq(cfg.Address, ",") {
+		c.addresses = append(c.addresses, strings.TrimSpace(address))
+	}
+	for _, address := range c.addresses[1:] {
+		if _, err := cfg.connect(address); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if c.current, err = cfg.connect(c.addresses[0]); err != nil {
+		return nil, err
+	}
+	c.namespace, c.partition = c.current.config.Namespace, c.current.config.Partition
+	if c.creds, err = newCredentials(cfg, c.current); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-// Close closes the connections that no request uses. Fetch must not be called any more.
-func (c *Consul) Close() { c.config.HttpClient.CloseIdleConnections() }
+// Close ends what the source does by itself and closes the connections that no request uses. Fetch must not be called any
+// more.
+func (c *Consul) Close() {
+	c.mu.Lock()
+	for _, h := range c.hints {
+		h.stop()
+	}
+	if c.announced != nil {
+		c.announced.Stop()
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+	c.current.config.HttpClient.CloseIdleConnections()
+}
 
 // Fetch implements Source.
 func (c *Consul) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
-	value, index, err := c.ask(ctx, q, after)
-	if err != nil {
-		return nil, 0, fmt.Errorf("consul at %s: %w", c.address, err)
+	if len(c.addresses) == 1 {
+		return c.fetch(ctx, q, after)
 	}
-	return value, index, nil
+	c.mu.Lock()
+	since := c.since
+	if c.answered[q] != since {
+		after = 0
+	}
+	c.mu.Unlock()
+	within, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(since, func() { cancel(errReset) })()
+	value, index, err := c.fetch(within, q, after)
+	if err != nil && errors.Is(context.Cause(within), errReset) {
+		return nil, 0, errReset
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		delete(c.answered, q)
+	} else if err == nil {
+		c.answered[q] = since
+	}
+	return value, index, err
 }
 
-func (c *Consul) ask(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+func (c *Consul) fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+	if after == 0 {
+		return c.ask(ctx, q, c.readParams(q))
+	}
+	switch q.Kind {
+	case KindDatacenters, KindPartitions: // cannot wait
+		if !sleep(ctx, pollEvery) {
+			return nil, 0, ctx.Err()
+		}
+		return c.ask(ctx, q, c.readParams(q))
+	}
+	return c.wait(ctx, q, after)
+}
+
+// Confirm implements Confirmer: the leader answers, after it has made sure that it still leads.
+func (c *Consul) Confirm(ctx context.Context, q Query) (any, uint64, error) {
+	params := c.params(q.Options())
+	params.Set("consistent", "")
+	return c.ask(ctx, q, params)
+}
+
+// readParams returns the parameters of a plain read.
+func (c *Consul) readParams(q Query) url.Values {
+	params := c.params(q.Options())
+	if c.cfg.MaxStale > 0 {
+		params.Set("stale", "")
+	}
+	return params
+}
+
+// ask makes the request for a query, with its parameters.
+func (c *Consul) ask(ctx context.Context, q Query, params url.Values) (value any, index uint64, err error) {
+	value, index, err = c.answer(ctx, q, params)
+	if errors.Is(err, errFiltered) {
+		err = deniedError{fmt.Errorf("%w; it needs %s", err, permission(q.Kind))}
+	}
+	return value, index, err
+}
+
+// permission names what a token must be allowed for all of an answer.
+func permission(kind string) string {
+	switch kind {
+	case KindKV, KindPrefix:
+		return `key:read, and key:list where "acl.enable_key_list_policy" is set`
+	case KindNode, KindService, KindConnect:
+		return "service:read and node:read"
+	case KindNodes:
+		return "node:read"
+	case KindPeerings:
+		return "peering:read"
+	}
+	return "service:read"
+}
+
+func (c *Consul) answer(ctx context.Context, q Query, params url.Values) (any, uint64, error) {
 	opts := q.Options()
-	params := c.params(opts, after)
 	switch q.Kind {
 	case KindService:
 		return c.instances(ctx, "/v1/health/service/", q.Name, opts, params)
@@ -85,13 +218,13 @@ func (c *Consul) ask(ctx context.Context, q Query, after uint64) (any, uint64, e
 	case KindNodes:
 		return c.nodes(ctx, params)
 	case KindDatacenters:
-		return c.datacenters(ctx, opts.Get(OptReachable) != "", after)
+		return c.datacenters(ctx, opts.Get(OptReachable) != "")
 	case KindKV:
 		return c.key(ctx, q.Name, params)
 	case KindPrefix:
 		return c.prefix(ctx, q.Name, params)
 	case KindPartitions:
-		return c.partitions(ctx, after)
+		return c.partitions(ctx)
 	case KindPeerings:
 		return c.peerings(ctx, params)
 	case KindExportedServices:
@@ -179,11 +312,10 @@ func (c *Consul) services(ctx context.Context, params url.Values) (any, uint64, 
 
 func (c *Consul) node(ctx context.Context, name string, params url.Values) (any, uint64, error) {
 	if name == "" {
-		own, err := c.client.Agent().NodeName() // the client library keeps the answer
-		if err != nil {
+		var err error
+		if name, err = c.agentNode(ctx); err != nil {
 			return nil, 0, err
 		}
-		name = own
 	}
 	var answer *struct {
 		Node     *Node
@@ -214,46 +346,56 @@ func (c *Consul) nodes(ctx context.Context, params url.Values) (any, uint64, err
 	return list, index, nil
 }
 
-func (c *Consul) datacenters(ctx context.Context, reachable bool, after uint64) (any, uint64, error) {
-	names := []string{}
-	return poll(ctx, after, &names, func() error {
-		if _, _, err := c.get(ctx, "/v1/catalog/datacenters", nil, &names); err != nil {
-			return err
-		}
-		if reachable {
-			names = slices.DeleteFunc(names, func(dc string) bool {
-				_, _, err := c.get(ctx, "/v1/catalog/services", url.Values{"dc": {dc}, "consistent": {""}}, new(map[string][]string))
-				return err != nil
-			})
-		}
-		slices.Sort(names)
-		return nil
-	})
-}
-
-func (c *Consul) partitions(ctx context.Context, after uint64) (any, uint64, error) {
-	list := []*Partition{}
-	return poll(ctx, after, &list, func() error {
-		_, _, err := c.get(ctx, "/v1/partitions", nil, &list)
-		if errors.Is(err, errNoIndex) {
-			return errors.New("answered 404: only Consul Enterprise has partitions")
-		}
-		slices.SortStableFunc(list, func(a, b *Partition) int { return cmp.Compare(a.Name, b.Name) })
-		return err
-	})
-}
-
-// poll asks an endpoint that cannot wait for a change: at intervals. The index is made from the answer, so that it differs
-// whenever that does.
-func poll[T any](ctx context.Context, after uint64, answer *T, ask func() error) (any, uint64, error) {
-	if after != 0 && !sleep(ctx, pollEvery) {
-		return nil, 0, ctx.Err()
+// agentNode returns the name of the node that the agent runs on.
+func (c *Consul) agentNode(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	name := c.ownNode
+	c.mu.Unlock()
+	if name != "" {
+		return name, nil
 	}
-	if err := ask(); err != nil {
+	var self struct{ Config struct{ NodeName string } }
+	if _, _, err := c.get(ctx, "/v1/agent/self", nil, &self); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ownNode = self.Config.NodeName
+	return c.ownNode, nil
+}
+
+func (c *Consul) datacenters(ctx context.Context, reachable bool) (any, uint64, error) {
+	names := []string{}
+	if _, _, err := c.get(ctx, "/v1/catalog/datacenters", nil, &names); err != nil {
 		return nil, 0, err
 	}
-	text, err := json.Marshal(*answer)
-	return *answer, 1 + uint64(crc32.ChecksumIEEE(text)), err
+	if reachable {
+		names = slices.DeleteFunc(names, func(dc string) bool {
+			_, _, err := c.get(ctx, "/v1/catalog/services", url.Values{"dc": {dc}, "consistent": {""}}, new(map[string][]string))
+			return err != nil && !errors.Is(err, errFiltered)
+		})
+	}
+	slices.Sort(names)
+	return indexed(names)
+}
+
+func (c *Consul) partitions(ctx context.Context) (any, uint64, error) {
+	list := []*Partition{}
+	_, _, err := c.get(ctx, "/v1/partitions", nil, &list)
+	if errors.Is(err, errNoIndex) {
+		err = errors.New("answered 404: only Consul Enterprise has partitions")
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortStableFunc(list, func(a, b *Partition) int { return cmp.Compare(a.Name, b.Name) })
+	return indexed(list)
+}
+
+// indexed gives an answer that came without an index one that is made from it, so that it differs whenever that does.
+func indexed(answer any) (any, uint64, error) {
+	text, err := json.Marshal(answer)
+	return answer, 1 + uint64(crc32.ChecksumIEEE(text)), err
 }
 
 // pair is a key as Consul gives it.

@@ -7,51 +7,191 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/segmentio/encoding/json"
 )
 
-var errNoIndex = errors.New("answered 404 without Consul's index header; is this the address of Consul, and its path prefix right?")
+const (
+	plainDeadline = 30 * time.Second // for an answer that was not asked to wait
+	waitGrace     = 5 * time.Second  // beyond the wait, and the sixteenth of it that Consul may add
+)
+
+var (
+	errNoIndex  = errors.New("answered 404 without Consul's index header; is this the address of Consul, and its path prefix right?")
+	errNotJSON  = errors.New("answered what is not the JSON that Consul gives; is this the address of Consul?")
+	errNoLeader = errors.New("has no leader: its answer may be out of date")
+	errTooStale = errors.New("the answer is older than the stale reads that are allowed")
+	errFiltered = errors.New("left out of its answer what the token may not read")
+	errSilent   = errors.New("no answer")
+	errCut      = errors.New("a waiting request was cut off")
+)
+
+// An outageError is a failure that others will have, too: Consul cannot be reached, or is not well.
+type outageError struct{ error }
+
+func (e outageError) Unwrap() error { return e.error }
+
+// A deniedError is a refusal because of missing rights.
+type deniedError struct{ error }
+
+func (e deniedError) Unwrap() []error { return []error{e.error, ErrDenied} }
 
 // get asks an endpoint of Consul's HTTP API and decodes the JSON of its answer. It is here, and not consul/api's own
 // functions, because those decode with a json.Decoder, which reads everything twice: a tree of 10,000 keys took five
-// times as long. What says where Consul is and how to talk to it (address, token, TLS, proxy) stays with consul/api.
+// times as long. What says where Consul is and how to talk to it (address, TLS, proxy) stays with consul/api.
 //
-// An answer "404 with an index" means that there is none: then found is false.
+// An answer "404 with an index" means that there is none: then found is false. The index comes with errFiltered, too.
 func (c *Consul) get(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
-	req, err := c.newRequest(ctx, path, params)
+	index, found, err = c.request(ctx, path, params, into)
+	switch {
+	case errors.Is(err, ErrDenied) && c.renewToken():
+		return c.request(ctx, path, params, into)
+	case errors.Is(err, errTooStale):
+		params = maps.Clone(params)
+		params.Del("stale")
+		params.Del("index")
+		return c.request(ctx, path, params, into)
+	}
+	return index, found, err
+}
+
+// request makes one request, when there may be one.
+func (c *Consul) request(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
+	out := c.outageOf(params.Get(OptDatacenter))
+	if err := out.pass(ctx); err != nil {
+		return 0, false, err
+	}
+	e, release, err := c.admit(ctx, params.Has("index"))
 	if err != nil {
 		return 0, false, err
 	}
-	resp, err := c.config.HttpClient.Do(req)
-	if err != nil {
-		return 0, false, withoutURL(err)
+	defer release()
+	index, found, err = c.do(ctx, e, path, params, into)
+	if ctx.Err() != nil {
+		return 0, false, ctx.Err()
 	}
-	defer resp.Body.Close()
-	index, _ = strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
+	if err != nil {
+		err = fmt.Errorf("consul at %s: %w", e.address, err)
+	}
+	if _, bad := errors.AsType[outageError](err); bad {
+		out.failed(err)
+	} else if !errors.Is(err, errCut) {
+		out.succeeded()
+	}
+	return index, found, err
+}
+
+// do makes a request under a deadline: a connection that died in silence must not silence a query for ever.
+func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Values, into any) (index uint64, found bool, err error) {
+	limit := plainDeadline
+	waits := params.Has("index")
+	if waits {
+		wait := c.nextWait()
+		params = maps.Clone(params)
+		params.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10)+"ms")
+		limit = wait + wait/16 + waitGrace
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
+	defer cancel()
+	req, err := c.newRequest(ctx, e, path, params)
+	if err != nil {
+		return 0, false, err
+	}
+	began := time.Now()
+	resp, err := e.config.HttpClient.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		e.meet(resp)
+		index, found, err = c.read(resp, params, into)
+	}
 	switch {
-	case resp.StatusCode == http.StatusNotFound && index == 0:
-		return 0, false, errNoIndex
-	case resp.StatusCode == http.StatusNotFound:
+	case err == nil:
+	case errors.Is(context.Cause(ctx), errSilent):
+		err = outageError{fmt.Errorf("%w within %s", errSilent, limit)}
+		c.move(e, err)
+	case waits && isCut(resp, err) && c.cuts.note(time.Since(began)):
+		return 0, false, errCut
+	case resp == nil:
+		err = outageError{withoutURL(err)}
+		c.move(e, err)
+	}
+	return index, found, err
+}
+
+// read decodes a response.
+func (c *Consul) read(resp *http.Response, params url.Values, into any) (index uint64, found bool, err error) {
+	index, _ = strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
+	switch status := resp.StatusCode; {
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		c.refused(resp)
+		return 0, false, complaint(resp)
+	case status >= http.StatusInternalServerError:
+		return 0, false, outageError{complaint(resp)}
+	case status == http.StatusForbidden:
+		return 0, false, deniedError{complaint(resp)}
+	case status == http.StatusNotFound && index == 0:
+		return 0, false, outageError{errNoIndex}
+	case status != http.StatusOK && status != http.StatusNotFound:
+		return 0, false, complaint(resp)
+	}
+	if err := c.trust(resp.Header, params); err != nil {
+		return index, false, err
+	}
+	if resp.StatusCode == http.StatusNotFound {
 		_, err = io.Copy(io.Discard, resp.Body)
 		return index, false, err
-	case resp.StatusCode != http.StatusOK:
-		return 0, false, fmt.Errorf("answered %s: %s", resp.Status, beginning(resp.Body))
 	}
 	body := c.buffer()
 	defer c.release(body)
 	if _, err := body.ReadFrom(resp.Body); err != nil {
-		return 0, false, fmt.Errorf("read the answer: %w", err)
+		return 0, false, outageError{fmt.Errorf("read the answer: %w", err)}
 	}
 	if err := json.Unmarshal(body.Bytes(), into); err != nil {
-		return 0, false, errors.New("answered what is not the JSON that Consul gives; is this the address of Consul?")
+		return 0, false, outageError{errNotJSON}
 	}
 	return index, true, nil
+}
+
+// trust returns why an answer is no data (R11). A header that is not there says nothing; neither does what an agent says
+// of the leader where its answer comes from a stream of changes: it is "false" there at any time.
+func (c *Consul) trust(h http.Header, params url.Values) error {
+	streamed := h.Get("X-Consul-Query-Backend") == "streaming"
+	if !streamed && h.Get("X-Consul-KnownLeader") == "false" {
+		return outageError{errNoLeader}
+	}
+	if behind, err := strconv.ParseInt(h.Get("X-Consul-LastContact"), 10, 64); err == nil && !streamed && params.Has("stale") &&
+		time.Duration(behind)*time.Millisecond > c.cfg.MaxStale {
+		return errTooStale
+	}
+	if h.Get("X-Consul-Results-Filtered-By-ACLs") == "true" {
+		return errFiltered
+	}
+	return nil
+}
+
+// complaint is the error of a request that was answered with a status of failure.
+func complaint(resp *http.Response) error {
+	text := beginning(resp.Body)
+	if resp.StatusCode == http.StatusForbidden && strings.Contains(text, "ACL not found") {
+		text += " (Consul does not know the token, or not yet; is it the right one?)"
+	}
+	return fmt.Errorf("answered %s: %s", resp.Status, text)
+}
+
+// refused slows all requests down, as Consul asks us to.
+func (c *Consul) refused(resp *http.Response) {
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if c.pace.refused(time.Duration(seconds) * time.Second) {
+		c.fewerPolls()
+		c.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", resp.Status)
+	}
 }
 
 const (
@@ -81,27 +221,27 @@ func (c *Consul) release(b *bytes.Buffer) {
 	}
 }
 
-func (c *Consul) newRequest(ctx context.Context, path string, params url.Values) (*http.Request, error) {
-	host := c.config.Address
-	if strings.HasPrefix(host, "/") { // the path of a unix socket
-		host = "localhost"
+func (c *Consul) newRequest(ctx context.Context, e *endpoint, path string, params url.Values) (*http.Request, error) {
+	url := e.config.Scheme + "://" + e.config.Address + e.config.PathPrefix + path
+	if len(params) > 0 {
+		url += "?" + params.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.config.Scheme+"://"+host+c.config.PathPrefix+path+"?"+params.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	if c.config.Token != "" {
-		req.Header.Set("X-Consul-Token", c.config.Token)
+	if token := c.token(); token != "" {
+		req.Header.Set("X-Consul-Token", token)
 	}
-	if auth := c.config.HttpAuth; auth != nil {
+	if auth := e.config.HttpAuth; auth != nil {
 		req.SetBasicAuth(auth.Username, auth.Password)
 	}
 	return req, nil
 }
 
-// params returns the parameters of a request for a query. Reads are stale: any server may answer.
-func (c *Consul) params(opts url.Values, after uint64) url.Values {
-	params := url.Values{"stale": {""}}
+// params returns the parameters of a request for a query.
+func (c *Consul) params(opts url.Values) url.Values {
+	params := url.Values{}
 	set := func(name, value string) {
 		if value != "" {
 			params.Set(name, value)
@@ -110,12 +250,8 @@ func (c *Consul) params(opts url.Values, after uint64) url.Values {
 	for _, name := range []string{OptDatacenter, OptNear, OptPeer, OptSamenessGroup, OptFilter} {
 		set(name, opts.Get(name))
 	}
-	set(OptNamespace, cmp.Or(opts.Get(OptNamespace), c.config.Namespace))
-	set(OptPartition, cmp.Or(opts.Get(OptPartition), c.config.Partition))
-	if after != 0 {
-		params.Set("index", strconv.FormatUint(after, 10))
-		params.Set("wait", strconv.FormatInt(MaxWait.Milliseconds(), 10)+"ms")
-	}
+	set(OptNamespace, cmp.Or(opts.Get(OptNamespace), c.namespace))
+	set(OptPartition, cmp.Or(opts.Get(OptPartition), c.partition))
 	return params
 }
 

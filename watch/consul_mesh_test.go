@@ -169,9 +169,9 @@ func TestConsulMeshAnswers(t *testing.T) {
 		query, asked, answer string
 		want                 any
 	}{
-		{"partitions", "/v1/partitions?", `[{"Name": "b", "Description": "B", "CreateIndex": 1}, {"Name": "a"}]`,
+		{"partitions", "/v1/partitions", `[{"Name": "b", "Description": "B", "CreateIndex": 1}, {"Name": "a"}]`,
 			[]*watch.Partition{{Name: "a"}, {Name: "b", Description: "B"}}},
-		{"partitions", "/v1/partitions?", `[]`, []*watch.Partition{}},
+		{"partitions", "/v1/partitions", `[]`, []*watch.Partition{}},
 		{"peerings (partition=p)", "/v1/peerings?partition=p&stale=", `[
 			{"Name": "b", "State": "ACTIVE", "Partition": "y"}, {"Name": "b", "State": "ACTIVE", "Partition": "x"}, {"Name": "a", "State": "PENDING"},
 			{"ID": "1", "Name": "a", "State": "ACTIVE", "Partition": "y", "Meta": {"k": "v"}, "PeerID": "2", "PeerServerName": "n", "PeerServerAddresses": ["s:1"],

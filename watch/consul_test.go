@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"render/watch"
 )
@@ -117,8 +118,12 @@ func TestConsulRequest(t *testing.T) {
 	if _, index, err := src.Fetch(t.Context(), q, 5); err != nil || index != 7 {
 		t.Fatalf("index %d, %v", index, err)
 	}
-	const want = "/prefix/v1/health/service/web?dc=dc2&index=5&near=_agent&ns=team&partition=part&passing=1&peer=p&stale=&tag=a&tag=b&wait=60000ms"
-	if got.RequestURI != want {
+	wait := got.FormValue("wait")
+	if d, err := time.ParseDuration(wait); err != nil || d > watch.DefaultWait || d < watch.DefaultWait*3/4 {
+		t.Errorf("asked to wait %s", wait)
+	}
+	const want = "/prefix/v1/health/service/web?dc=dc2&index=5&near=_agent&ns=team&partition=part&passing=1&peer=p&stale=&tag=a&tag=b"
+	if got.RequestURI != want+"&wait="+wait {
 		t.Errorf("asked %s, want %s", got.RequestURI, want)
 	}
 	if token := got.Header.Get("X-Consul-Token"); token != "secret" {

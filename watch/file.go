@@ -78,8 +78,6 @@ func (f *Files) fetch(ctx context.Context, path string, after uint64) (text stri
 	}
 	news, stop := f.listen(path)
 	defer stop()
-	end := time.NewTimer(MaxWait)
-	defer end.Stop()
 	check := time.NewTicker(fileCheck)
 	defer check.Stop()
 	for {
@@ -95,8 +93,6 @@ func (f *Files) fetch(ctx context.Context, path string, after uint64) (text stri
 				changed = true
 			case <-check.C:
 				changed = signature(path) != seen
-			case <-end.C:
-				return text, found, index, nil
 			case <-ctx.Done():
 				return "", false, 0, ctx.Err()
 			}

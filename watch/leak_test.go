@@ -30,7 +30,7 @@ func TestOpenCloseLeavesNothing(t *testing.T) {
 		check(t, err)
 		consul, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
 		check(t, err)
-		set := watch.NewSet(watch.ByKind{watch.KindFile: files, "": consul})
+		set := watch.NewSet(watch.ByKind{watch.KindFile: files, "": consul}, watch.SetConfig{})
 		for _, q := range queries {
 			set.Watch(q)
 		}

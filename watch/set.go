@@ -1,55 +1,88 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"math"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"time"
 )
 
 const (
-	plainDeadline = 30 * time.Second                     // for an answer that was not asked to wait
-	pollDeadline  = MaxWait + MaxWait/16 + 5*time.Second // Consul adds up to a sixteenth to the wait that it was asked for
+	// DefaultBackoff and DefaultMaxBackoff are the pauses after a query's first failure, and after many. The second is
+	// short, so that a Consul that comes back is noticed within seconds.
+	DefaultBackoff    = 250 * time.Millisecond
+	DefaultMaxBackoff = 4 * time.Second
 
-	retryBase = 250 * time.Millisecond // pause after a query's first failure; doubled by each further one
-	retryMax  = 5 * time.Second        // so that a Consul that comes back is noticed within seconds
+	outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (outageError)
 
 	idleBase = 100 * time.Millisecond // least time for a request that brought nothing new; doubled by each further one
 	idleMax  = 10 * time.Second
+
+	rereadEvery = 30 * time.Minute // between plain reads of a query beside its waiting ones; less up to a quarter
+	rereadGrace = 10 * time.Second // for news to arrive that a plain read has seen first
 )
 
-var errSilent = errors.New("no answer")
+var (
+	// ErrDenied is the error of a query that the source refuses to answer because of missing rights. Asking again helps
+	// only if somebody changes that.
+	ErrDenied = errors.New("permission denied")
+
+	errUnconfirmed = errors.New("answered that there is nothing, which its leader does not confirm; the answer before stays in use")
+	errReset       = errors.New("the index counts no longer; ask again from 0")
+	errMissed      = errors.New("a change was missed")
+)
 
 // A State is all there is to know about a watched query.
 type State struct {
-	Value any       // the last good answer; nil where there is none, or no answer yet
-	Rev   uint64    // counts answers that differ; 0 means none yet
-	Index uint64    // the Source's index of Value
-	Err   error     // why the last attempt failed; nil where it did not. Value stays (R3)
-	Since time.Time // when Value arrived or, with Err, when the attempts began to fail
+	Value    any       // the last good answer; nil where there is none, or no answer yet
+	Rev      uint64    // counts answers that differ; 0 means none yet
+	Index    uint64    // the Source's index of Value
+	Err      error     // why the last attempt failed; nil where it did not. Value stays (R3)
+	Failures int       // attempts that failed in a row
+	Since    time.Time // when Value arrived or, with Err, when the attempts began to fail
+}
+
+// SetConfig says how a Set asks. The zero value asks for ever.
+type SetConfig struct {
+	Backoff    time.Duration // pause after a query's first failure, doubled by each further one; 0 means DefaultBackoff
+	MaxBackoff time.Duration // the longest such pause; 0 means DefaultMaxBackoff
+	Once       bool          // stop asking for what has been answered, unless the answer is that there is nothing
 }
 
 // A Set watches queries: one goroutine a query asks the Source again and again, and each State that a reader has not
 // seen waits in a mailbox. Nobody blocks on a slow reader, and an error never hides an answer that was not taken yet.
 type Set struct {
 	src   Source
+	cfg   SetConfig
 	ready chan struct{}
 	wg    sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	watched map[Query]*watcher
 	fresh   map[Query]State
+	missed  uint64
 	closed  bool
 }
 
-type watcher struct{ stop context.CancelFunc }
+// A watcher is what a Set knows of one query. Its fields are guarded by the Set's mutex.
+type watcher struct {
+	query  Query
+	stop   context.CancelFunc
+	last   State
+	giveUp context.CancelCauseFunc // ends the request under way
+}
 
 // NewSet returns an empty set. Close must be called when it is no longer needed.
-func NewSet(src Source) *Set {
+func NewSet(src Source, cfg SetConfig) *Set {
+	cfg.Backoff = cmp.Or(cfg.Backoff, DefaultBackoff)
+	cfg.MaxBackoff = cmp.Or(cfg.MaxBackoff, DefaultMaxBackoff)
 	return &Set{
 		src:     src,
+		cfg:     cfg,
 		ready:   make(chan struct{}, 1),
 		watched: make(map[Query]*watcher),
 		fresh:   make(map[Query]State),
@@ -64,9 +97,9 @@ func (s *Set) Watch(q Query) {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	w := &watcher{stop: stop}
+	w := &watcher{query: q, stop: stop}
 	s.watched[q] = w
-	s.wg.Go(func() { s.watch(ctx, w, q) })
+	s.wg.Go(func() { s.watch(ctx, w) })
 }
 
 // Forget stops watching a query. No State of it comes after Forget has returned.
@@ -104,11 +137,20 @@ func (s *Set) Close() {
 	s.wg.Wait()
 }
 
-func (s *Set) publish(w *watcher, q Query, st State) {
+// Missed returns how many changes the waiting requests did not bring, so that only a plain read found them. It should
+// stay 0.
+func (s *Set) Missed() uint64 {
 	s.mu.Lock()
-	current := s.watched[q] == w
+	defer s.mu.Unlock()
+	return s.missed
+}
+
+func (s *Set) publish(w *watcher, st State) {
+	s.mu.Lock()
+	w.last = st
+	current := s.watched[w.query] == w
 	if current {
-		s.fresh[q] = st
+		s.fresh[w.query] = st
 	}
 	s.mu.Unlock()
 	if current {
@@ -123,44 +165,48 @@ func (s *Set) publish(w *watcher, q Query, st State) {
 //
 // After a failure, and after an index that went backwards (a restored or restarted Consul), the next request is a plain
 // read: waiting for an index of the past could last for the whole wait although the answer is another.
-func (s *Set) watch(ctx context.Context, w *watcher, q Query) {
+func (s *Set) watch(ctx context.Context, w *watcher) {
+	reread := s.rereads(ctx, w)
+	defer reread.Stop()
 	var st State
 	var after uint64
-	var failures, idle int
+	idle := 0
 	for {
 		began := time.Now()
-		value, index, err := s.fetch(ctx, q, after)
+		got := s.fetch(ctx, w, after)
 		if ctx.Err() != nil {
 			return
 		}
+		if got.err == nil && got.index >= after && vanishes(st.Value, got.value) {
+			got = s.confirm(ctx, w.query) // R11
+		}
 		var pause time.Duration
+		news := got.answered && (st.Rev == 0 || !equal(st.Value, got.value))
 		switch {
-		case err != nil:
-			if st.Err == nil {
-				st.Since = time.Now()
-			}
-			st.Err = err
-			s.publish(w, q, st)
+		case errors.Is(got.err, errReset), got.err == nil && got.index < after:
 			after = 0
-			pause = Backoff(failures, retryBase, retryMax)
-			failures++
-		case index < after:
-			after = 0
-		case st.Rev == 0 || !equal(st.Value, value):
-			st = State{Value: value, Rev: st.Rev + 1, Index: index, Since: time.Now()}
-			s.publish(w, q, st)
-			after, failures, idle = index, 0, 0
-		default:
-			if st.Err != nil {
-				st.Err, st.Since = nil, time.Now()
-				s.publish(w, q, st)
-			}
-			after, failures = index, 0
+			continue
+		case news:
+			st = State{Value: got.value, Rev: st.Rev + 1, Index: got.index, Since: time.Now()}
+			s.publish(w, st)
+			after, idle = got.index, 0
+		case got.err == nil && st.Err != nil:
+			st.Err, st.Failures, st.Since = nil, 0, time.Now()
+			s.publish(w, st)
+			after = got.index
+		case got.err == nil:
+			after = got.index
 			if pause = doubled(idleBase, idle, idleMax) - time.Since(began); pause > 0 {
 				idle++
 			} else {
 				idle = 0
 			}
+		}
+		if got.err != nil {
+			pause = s.fail(w, &st, got.err)
+			after = 0
+		} else if s.cfg.Once && !isNothing(st.Value) {
+			return
 		}
 		if pause > 0 && !sleep(ctx, pause) {
 			return
@@ -168,19 +214,104 @@ func (s *Set) watch(ctx context.Context, w *watcher, q Query) {
 	}
 }
 
-// fetch asks the source once, under a deadline: a connection that died in silence must not silence a query for ever.
-func (s *Set) fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
-	limit := plainDeadline
-	if after != 0 {
-		limit = pollDeadline
+// fail notes a failure and returns how long to pause because of it.
+func (s *Set) fail(w *watcher, st *State, err error) (pause time.Duration) {
+	told := st.Err != nil && st.Err.Error() == err.Error()
+	if st.Err == nil {
+		st.Since = time.Now()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
-	defer cancel()
-	value, index, err := s.src.Fetch(ctx, q, after)
-	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
-		err = fmt.Errorf("%w within %s: %w", errSilent, limit, err)
+	most := s.cfg.MaxBackoff
+	if _, few := errors.AsType[outageError](err); few {
+		most = min(most, outageBackoff)
 	}
-	return value, max(index, 1), err
+	pause = Backoff(st.Failures, s.cfg.Backoff, most)
+	st.Err = err
+	st.Failures++
+	if !told || s.cfg.Once {
+		s.publish(w, *st)
+	}
+	return pause
+}
+
+// answer is what a request has brought. An answer may come with an error.
+type answer struct {
+	value    any
+	index    uint64
+	err      error
+	answered bool
+}
+
+// fetch asks the source once, in a way that the watcher's giveUp can end.
+func (s *Set) fetch(ctx context.Context, w *watcher, after uint64) answer {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	s.mu.Lock()
+	w.giveUp = giveUp
+	s.mu.Unlock()
+	value, index, err := s.src.Fetch(ctx, w.query, after)
+	if err != nil && errors.Is(context.Cause(ctx), errMissed) {
+		err = errReset
+	}
+	return answer{value, max(index, 1), err, err == nil && max(index, 1) >= after}
+}
+
+// confirm asks with the strongest consistency there is, because a change that loses everything is not believed without
+// that (R11).
+func (s *Set) confirm(ctx context.Context, q Query) answer {
+	value, index, err := confirmer(s.src).Confirm(ctx, q)
+	got := answer{value, max(index, 1), err, err == nil}
+	if err == nil && !isNothing(value) {
+		got.err = errUnconfirmed
+	}
+	return got
+}
+
+// rereads returns a running timer that has a query read plainly now and then: a waiting request may, by some fault
+// between us and Consul, not bring a change.
+func (s *Set) rereads(ctx context.Context, w *watcher) *time.Timer {
+	next := func() time.Duration { return rereadEvery - rand.N(rereadEvery/4) }
+	var timer *time.Timer
+	timer = time.AfterFunc(math.MaxInt64, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed || ctx.Err() != nil {
+			return
+		}
+		s.wg.Go(func() {
+			s.reread(ctx, w)
+			timer.Reset(next())
+		})
+	})
+	timer.Reset(next())
+	return timer
+}
+
+func (s *Set) reread(ctx context.Context, w *watcher) {
+	differs := func() bool {
+		value, _, err := s.src.Fetch(ctx, w.query, 0)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return err == nil && w.last.Rev > 0 && w.last.Err == nil && !equal(w.last.Value, value)
+	}
+	if !differs() || !sleep(ctx, rereadGrace) || !differs() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missed++
+	w.giveUp(errMissed)
+}
+
+// vanishes reports whether an answer takes something to nothing.
+func vanishes(old, value any) bool { return !isNothing(old) && isNothing(value) }
+
+// isNothing reports whether an answer is that there is none, or an empty list.
+func isNothing(value any) bool {
+	if value == nil {
+		return true
+	}
+	v := reflect.ValueOf(value)
+	return v.Kind() == reflect.Slice && v.Len() == 0
 }
 
 // Backoff returns how long to pause after a number of earlier failures: base doubled by each, at most limit, less a
@@ -192,7 +323,7 @@ func Backoff(failures int, base, limit time.Duration) time.Duration {
 
 func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
 	for range times {
-		if base >= limit {
+		if base > limit/2 {
 			return limit
 		}
 		base *= 2

@@ -80,7 +80,7 @@ var web = NewQuery(KindService, "web", nil)
 // each time that something was ready.
 func watchFor(t *testing.T, src Source, d time.Duration) []State {
 	t.Helper()
-	set := NewSet(src)
+	set := NewSet(src, SetConfig{})
 	defer set.Close()
 	set.Watch(web)
 	var states []State
@@ -146,7 +146,7 @@ func TestIndexRules(t *testing.T) {
 					src.steps[i].takes = max(src.steps[i].takes, time.Second)
 				}
 				var values []any
-				for _, st := range watchFor(t, src, pollDeadline) {
+				for _, st := range watchFor(t, src, 2*time.Minute) {
 					values = append(values, st.Value)
 				}
 				if got := src.afters(); !slices.Equal(got[:len(test.asked)], test.asked) {
@@ -173,6 +173,7 @@ func TestR3CutOff(t *testing.T) {
 			{takes: time.Minute, err: gone},
 			{value: instance("c", 3), index: 3},
 			{takes: time.Minute, value: []*HealthService{}, index: 4},
+			{value: []*HealthService{}, index: 4}, // confirmed (R11)
 		}}
 		states := watchFor(t, src, 4*time.Minute)
 		if len(states) != 4 {
@@ -295,40 +296,6 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// What cannot wait for a change is asked at intervals, and its index differs when its answer does.
-func TestPoll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		ask := func(after uint64, names ...string) (any, uint64) {
-			var answer []string
-			value, index, err := poll(t.Context(), after, &answer, func() error { answer = names; return nil })
-			if err != nil {
-				t.Fatal(err)
-			}
-			return value, index
-		}
-		_, first := ask(0, "dc1")
-		if time.Since(began) != 0 {
-			t.Errorf("the first answer came after %s", time.Since(began))
-		}
-		value, second := ask(first, "dc1", "dc2")
-		if !slices.Equal(value.([]string), []string{"dc1", "dc2"}) || second == first {
-			t.Errorf("got %v with the index %d after %d", value, second, first)
-		}
-		if _, third := ask(second, "dc1", "dc2"); third != second {
-			t.Errorf("an equal answer has the index %d after %d", third, second)
-		}
-		if time.Since(began) != 2*pollEvery {
-			t.Errorf("asked three times within %s", time.Since(began))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, _, err := poll(ctx, second, new([]string), func() error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
 // A source that fails is asked less and less often, but never less often than lets its return be noticed in seconds.
 func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -342,8 +309,8 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("asked %d times in two minutes", n)
 		}
 		for i := 1; i < len(times); i++ {
-			if gap := times[i] - times[i-1]; gap > retryMax {
-				t.Errorf("gap %d is %s, more than %s", i, gap, retryMax)
+			if gap := times[i] - times[i-1]; gap > DefaultMaxBackoff {
+				t.Errorf("gap %d is %s, more than %s", i, gap, DefaultMaxBackoff)
 			}
 		}
 	})
@@ -364,32 +331,6 @@ func TestBackoffIsJittered(t *testing.T) {
 	if d := Backoff(1000, time.Second, time.Minute); d > time.Minute || d < 30*time.Second {
 		t.Errorf("got %s after 1000 failures", d)
 	}
-}
-
-// A source that never answers is given up by a deadline and asked again.
-func TestDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		src := &scripted{steps: []step{{hangs: true}, {value: "a", index: 5}, {hangs: true}}}
-		states := watchFor(t, src, 3*time.Minute)
-		if len(states) < 3 {
-			t.Fatalf("got %v", states)
-		}
-		for _, i := range []int{0, 2} {
-			if !errors.Is(states[i].Err, errSilent) {
-				t.Errorf("state %d: got %v, want %v", i, states[i].Err, errSilent)
-			}
-		}
-		if states[1].Value != "a" || states[2].Value != "a" {
-			t.Errorf("the answer was lost: %v", states)
-		}
-		times := src.times()
-		if wait := times[1] - times[0]; wait < plainDeadline || wait > plainDeadline+retryMax {
-			t.Errorf("a plain read was given up after %s", wait)
-		}
-		if wait := times[3] - times[2]; wait < pollDeadline || wait > pollDeadline+retryMax {
-			t.Errorf("a poll was given up after %s", wait)
-		}
-	})
 }
 
 // Wake-ups that bring nothing new are taken ever less often; a change ends that.
@@ -422,7 +363,7 @@ func TestMailbox(t *testing.T) {
 		src := &scripted{steps: []step{
 			{value: "a", index: 1}, {value: "b", index: 2}, {value: "c", index: 3}, {err: errors.New("gone")},
 		}}
-		set := NewSet(src)
+		set := NewSet(src, SetConfig{})
 		defer set.Close()
 		set.Watch(web)
 		set.Watch(web)
@@ -446,7 +387,7 @@ func TestMailbox(t *testing.T) {
 func TestForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scripted{steps: []step{{value: "a", index: 1}, {takes: time.Second, value: "b", index: 2}}}
-		set := NewSet(src)
+		set := NewSet(src, SetConfig{})
 		defer set.Close()
 		set.Watch(web)
 		synctest.Wait()
@@ -471,7 +412,7 @@ func TestForget(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scripted{}
-		set := NewSet(src)
+		set := NewSet(src, SetConfig{})
 		for i := range 100 {
 			set.Watch(NewQuery(KindKV, fmt.Sprint(i), nil))
 		}

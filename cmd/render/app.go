@@ -61,6 +61,10 @@ func helpTemplate() string {
 }
 
 func flags() []cli.Flag {
+	return append(mainFlags(), consulFlags()...)
+}
+
+func mainFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{
 			Name:  "template",
@@ -74,21 +78,6 @@ func flags() []cli.Flag {
 			Name:    "trim-blocks",
 			Usage:   "lines of templates that hold only actions without output, as if, range and end, leave no empty line",
 			EnvVars: []string{"RENDER_TRIM_BLOCKS"},
-		},
-		&cli.StringFlag{
-			Name:    "consul-addr",
-			Usage:   "`ADDRESS` of Consul: host:port, http://, https:// or unix:// (default: localhost:8500)",
-			EnvVars: []string{"CONSUL_HTTP_ADDR"},
-		},
-		&cli.StringFlag{
-			Name:    "consul-token",
-			Usage:   "`TOKEN` for Consul; a file does not show it to others on this machine",
-			EnvVars: []string{"CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"},
-		},
-		&cli.StringFlag{
-			Name:    "consul-token-file",
-			Usage:   "`FILE` with the token for Consul",
-			EnvVars: []string{"CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE"},
 		},
 		&cli.StringFlag{
 			Name:    "fixture",
@@ -178,11 +167,11 @@ func runEngine(ctx context.Context, c *cli.Context, cfg render.Config) error {
 			return err
 		}
 	} else {
-		consul, err := watch.NewConsul(watch.ConsulConfig{
-			Address:   c.String("consul-addr"),
-			Token:     c.String("consul-token"),
-			TokenFile: c.String("consul-token-file"),
-		})
+		settings, err := newConsulConfig(c, cfg.Log)
+		if err != nil {
+			return usageError{err}
+		}
+		consul, err := watch.NewConsul(settings)
 		if err != nil {
 			return err
 		}
@@ -199,6 +188,10 @@ func runEngine(ctx context.Context, c *cli.Context, cfg render.Config) error {
 // newConfig turns flags into the engine's configuration.
 func newConfig(c *cli.Context, stdout io.Writer) (render.Config, error) {
 	cfg := render.Config{Once: c.Bool("once"), Env: injected(c)}
+	var err error
+	if cfg.Asking, err = newAsking(c); err != nil {
+		return cfg, err
+	}
 	if c.Bool("dry") {
 		cfg.Dry = stdout
 	}

@@ -1,0 +1,293 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Over plain HTTP each waiting request holds a connection, of which an agent allows 200 for each client address. Where
+// there are more queries than connections, the queries do not wait each for itself: a few waiting requests, the hints,
+// tell that something has moved in what many queries ask, and then these are read again.
+//
+// A hint is a request for a whole table with a filter that nothing passes: it returns at each change of the table, with an
+// empty body. A scope is what a set of hints speaks for: a catalog, or the keys with the same beginning.
+type scope struct {
+	dc, namespace, partition string
+	keys                     bool
+	prefix                   string // of keys: the part before the first slash; empty for all keys
+}
+
+const (
+	hintSpacing = time.Second      // least time between two rounds of reading
+	hintLag     = 2 * time.Second  // a second round: the server that reads may be behind the one that has hinted
+	hintFailed  = 10 * time.Second // between attempts of a hint that is refused; its queries are read at each
+
+	mostKeyScopes = 8 // with a prefix; each needs a connection
+)
+
+// scopeOf returns the scope of a query, and false where no hint tells of its changes.
+func (c *Consul) scopeOf(q Query) (scope, bool) {
+	opts := q.Options()
+	if opts.Has(OptPeer) || opts.Has(OptSamenessGroup) {
+		return scope{}, false
+	}
+	params := c.params(opts)
+	s := scope{dc: params.Get(OptDatacenter), namespace: params.Get(OptNamespace), partition: params.Get(OptPartition)}
+	switch q.Kind {
+	case KindService, KindServices, KindNode, KindNodes:
+		return s, true
+	case KindKV, KindPrefix:
+		s.keys = true
+		s.prefix, _, _ = strings.Cut(q.Name, "/")
+		if s.prefix == q.Name {
+			s.prefix = "" // a key at the top
+		}
+		return s, true
+	}
+	return scope{}, false
+}
+
+// paths returns the requests that hint at changes of a scope. A request for the keys below "app" with a separator returns
+// one name for all that is below "app/".
+func (s scope) paths() []string {
+	if s.keys {
+		return []string{keyPath(s.prefix)}
+	}
+	return []string{"/v1/catalog/services", "/v1/health/state/any", "/v1/catalog/nodes"}
+}
+
+func (s scope) params() url.Values {
+	params := url.Values{}
+	for name, value := range map[string]string{OptDatacenter: s.dc, OptNamespace: s.namespace, OptPartition: s.partition} {
+		if value != "" {
+			params.Set(name, value)
+		}
+	}
+	if s.keys {
+		params.Set("keys", "")
+		params.Set("separator", "/")
+	} else {
+		params.Set(OptFilter, `Node == "none" and Node != "none"`)
+	}
+	return params
+}
+
+// A hint tells the queries of a scope that something has moved. It works while there are such queries.
+type hint struct {
+	stop     context.CancelFunc
+	requests int
+
+	mu      sync.Mutex // guards what follows
+	members map[Query]*member
+	waiting int           // members that wait
+	unheard int           // how many of its requests have had no outcome yet
+	round   uint64        // counts the times that something has moved; 0 before all requests had an outcome
+	began   time.Time     // of the round
+	next    *time.Timer   // begins the next round; nil where none is due
+	moved   chan struct{} // closed when a round begins
+}
+
+// A member is a query that a hint speaks for. It stays one for a while after it has got an answer: it will be back.
+type member struct {
+	round   uint64 // in which it was last read
+	waiting bool
+	left    time.Time
+}
+
+const (
+	hintLinger    = 5 * time.Second // a hint goes on for this long without a query that waits
+	memberForgets = time.Minute     // after this a member that does not wait is none any longer
+)
+
+// join makes a query a member of the hint of its scope. It returns nil where there cannot be one.
+func (c *Consul) join(s scope, q Query, hinted bool) (*hint, *member) {
+	if !hinted {
+		return nil, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hints[s]
+	if h == nil && s.prefix != "" && c.keyScopes() >= mostKeyScopes {
+		s.prefix = ""
+		h = c.hints[s]
+	}
+	if h == nil {
+		if c.listeners+len(s.paths()) > c.mostListeners() {
+			return nil, nil
+		}
+		h = c.newHint(s)
+		c.hints[s] = h
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.members[q]
+	if m == nil {
+		m = new(member)
+		h.members[q] = m
+	}
+	m.waiting = true
+	h.waiting++
+	return h, m
+}
+
+// mostListeners leaves connections for other requests.
+func (c *Consul) mostListeners() int { return max(len(scope{}.paths()), c.cfg.MaxConnections/8) }
+
+func (c *Consul) keyScopes() int {
+	n := 0
+	for s := range c.hints {
+		if s.prefix != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// leave ends the waiting of a member, and with gone its membership.
+func (c *Consul) leave(h *hint, q Query, gone bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.members[q]
+	m.waiting, m.left = false, time.Now()
+	h.waiting--
+	if gone {
+		delete(h.members, q)
+	}
+	if h.waiting == 0 {
+		time.AfterFunc(hintLinger, func() { c.endUnused(h) })
+	}
+}
+
+func (c *Consul) endUnused(h *hint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting > 0 {
+		return
+	}
+	maps.DeleteFunc(c.hints, func(_ scope, other *hint) bool {
+		if other == h {
+			h.stop()
+			c.listeners -= h.requests
+		}
+		return other == h
+	})
+}
+
+func (c *Consul) newHint(s scope) *hint {
+	ctx, stop := context.WithCancel(context.Background())
+	paths := s.paths()
+	h := &hint{stop: stop, requests: len(paths), unheard: len(paths), members: make(map[Query]*member), moved: make(chan struct{})}
+	for _, path := range paths {
+		c.wg.Go(func() { c.listen(ctx, h, path, s.params()) })
+	}
+	c.listeners += len(paths)
+	return h
+}
+
+// listen makes one of a hint's requests again and again. While it fails, its queries are read from time to time: so they
+// learn what is wrong, or that only the hint is.
+func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Values) {
+	var after uint64
+	failures, idle := 0, 0
+	for first := true; ctx.Err() == nil; {
+		began := time.Now()
+		index, err := c.askHint(ctx, path, params, after)
+		var pause time.Duration
+		switch {
+		case errors.Is(err, errCut):
+		case err != nil:
+			after = 0
+			pause = hintFailed
+			if _, bad := errors.AsType[outageError](err); bad {
+				pause = Backoff(failures, DefaultBackoff, outageBackoff)
+			}
+			failures++
+			h.wake(first)
+			first = false
+		case index == after:
+			failures = 0
+			if pause = doubled(idleBase, idle, idleMax) - time.Since(began); pause > 0 {
+				idle++
+			} else {
+				idle = 0
+			}
+		default:
+			h.wake(first)
+			after, failures, idle, first = index, 0, 0, false
+		}
+		sleep(ctx, pause)
+	}
+}
+
+func (c *Consul) askHint(ctx context.Context, path string, params url.Values, after uint64) (index uint64, err error) {
+	params = maps.Clone(params)
+	if c.cfg.MaxStale > 0 {
+		params.Set("stale", "")
+	}
+	if after != 0 {
+		params.Set("index", strconv.FormatUint(after, 10))
+	}
+	index, _, err = c.get(ctx, path, params, new(any))
+	if errors.Is(err, errFiltered) {
+		err = nil
+	}
+	return max(index, 1), err
+}
+
+// wake has a round begin soon, and another when all servers should know what has moved.
+func (h *hint) wake(first bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if first {
+		h.unheard--
+	}
+	if h.unheard > 0 {
+		return
+	}
+	h.schedule(time.Until(h.began.Add(hintSpacing)), true)
+}
+
+// schedule must be called with the mutex held.
+func (h *hint) schedule(in time.Duration, again bool) {
+	if h.next != nil {
+		h.next.Stop()
+	}
+	h.next = time.AfterFunc(in, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.round++
+		h.began = time.Now()
+		h.next = nil
+		maps.DeleteFunc(h.members, func(_ Query, m *member) bool { return !m.waiting && time.Since(m.left) > memberForgets })
+		close(h.moved)
+		h.moved = make(chan struct{})
+		if again {
+			h.schedule(hintLag, false)
+		}
+	})
+}
+
+// due returns nil when a member is to be read, and else a channel that is closed when it may be.
+func (h *hint) due(m *member) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m.round < h.round {
+		return nil
+	}
+	return h.moved
+}
+
+// reads notes that a member is being read, and returns the round that this belongs to.
+func (h *hint) reads(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.round = h.round
+}

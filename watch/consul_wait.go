@@ -1,0 +1,293 @@
+package watch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	turnEvery     = 10 * time.Second // between reads of a query that has no connection to wait on, and no hint
+	announceAfter = 2 * time.Second  // from the first waiting request, so that the queries can be counted
+	grownEvery    = 5 * time.Second  // between two steps back to the full number of waiting requests
+)
+
+// wait waits for another index than after: with a request of its own where there are connections enough, else until a hint
+// says that something has moved.
+func (c *Consul) wait(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+	c.arrive()
+	defer c.depart()
+	s, hinted := c.scopeOf(q)
+	for {
+		var value any
+		var index uint64
+		var err error
+		if c.startPoll(hinted) {
+			params := c.readParams(q)
+			params.Set("index", strconv.FormatUint(after, 10))
+			value, index, err = c.ask(ctx, q, params)
+			c.endPoll()
+			if !errors.Is(err, errCut) {
+				return value, index, err
+			}
+			continue
+		}
+		if h, m := c.join(s, q, hinted); h != nil {
+			value, index, err = c.waitForHint(ctx, h, m, q, after)
+			c.leave(h, q, ctx.Err() != nil)
+			return value, index, err
+		}
+		if !sleep(ctx, jittered(turnEvery)) {
+			return nil, 0, ctx.Err()
+		}
+		if value, index, err = c.ask(ctx, q, c.readParams(q)); err != nil || index != after {
+			return value, index, err
+		}
+	}
+}
+
+// waitForHint reads a query each time that a hint says that something has moved, until its index is another.
+func (c *Consul) waitForHint(ctx context.Context, h *hint, m *member, q Query, after uint64) (any, uint64, error) {
+	for {
+		for moved := h.due(m); moved != nil; moved = h.due(m) {
+			select {
+			case <-moved:
+			case <-ctx.Done():
+				return nil, 0, ctx.Err()
+			}
+		}
+		select {
+		case c.rereads <- struct{}{}:
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
+		h.reads(m)
+		value, index, err := c.ask(ctx, q, c.readParams(q))
+		<-c.rereads
+		if err != nil || index != after {
+			return value, index, err
+		}
+	}
+}
+
+// arrive counts a query that waits, and depart one that does so no longer.
+func (c *Consul) arrive() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting++
+	if c.announced == nil {
+		c.announced = time.AfterFunc(announceAfter, c.announce)
+	}
+}
+
+func (c *Consul) depart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting--
+}
+
+// announce tells how queries share connections.
+func (c *Consul) announce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	attrs := []any{"address", c.current.address, "queries", c.waiting}
+	switch {
+	case c.current.multiplexed.Load():
+		c.log.Info("watching consul: all queries share a few connections of HTTP/2", attrs...)
+	case c.waiting <= c.mostPolls:
+		c.log.Info("watching consul: each query has a connection", append(attrs, "most", c.cfg.MaxConnections)...)
+	default:
+		c.log.Info("watching consul: there are more queries than connections, so hints tell when to read them again; "+
+			"to have them wait each for itself use https, or raise --consul-max-connections and the agent's limits.http_max_conns_per_client",
+			append(attrs, "connections", c.cfg.MaxConnections)...)
+	}
+}
+
+// startPoll reports whether a query may have a waiting request of its own. One that can be hinted at may only if all that
+// wait can have one.
+func (c *Consul) startPoll(hinted bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if full := c.cfg.MaxConnections * 3 / 4; c.mostPolls < full && time.Since(c.grown) > grownEvery {
+		c.mostPolls++
+		c.grown = time.Now()
+	}
+	if !c.current.multiplexed.Load() && (c.polls+c.listeners >= c.mostPolls || hinted && c.waiting > c.mostPolls) {
+		return false
+	}
+	c.polls++
+	return true
+}
+
+func (c *Consul) endPoll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.polls--
+}
+
+// fewerPolls makes room for others who share the agent's connections with us.
+func (c *Consul) fewerPolls() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mostPolls = max(1, min(c.mostPolls, c.polls)*3/4)
+	c.grown = time.Now()
+}
+
+// admit returns the endpoint to ask when there may be a request, and a function that ends it.
+func (c *Consul) admit(ctx context.Context, waits bool) (e *endpoint, release func(), err error) {
+	if err := c.pace.wait(ctx); err != nil {
+		return nil, nil, err
+	}
+	e = c.endpoint()
+	tokens := c.conns
+	switch {
+	case e.config.Scheme == "https" && !e.met.Load():
+		tokens = c.introduce // many at once would all dial, before one of them learns that they can share
+	case e.multiplexed.Load() && waits:
+		return e, func() {}, nil
+	}
+	select {
+	case tokens <- struct{}{}:
+		return e, func() { <-tokens }, nil
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+// nextWait returns how long the next waiting request is to wait.
+func (c *Consul) nextWait() time.Duration { return jittered(min(c.cfg.Wait, c.cuts.longest())) }
+
+// jittered takes up to a quarter off.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/4) }
+
+const (
+	leastCutAge  = time.Second // of a waiting request that is cut off by somebody who does not like to wait
+	leastCutWait = time.Second
+)
+
+// cuts notices a proxy that cuts off those who wait long, and keeps the waits below that.
+type cuts struct {
+	log *slog.Logger
+
+	mu   sync.Mutex // guards what follows
+	age  time.Duration
+	at   time.Time
+	most time.Duration // of a wait; 0 is no bound
+}
+
+// note notes that a waiting request was cut off at an age, and reports whether that may have been because of its age. Two
+// at nearly the same age, and not at one time as when Consul ends, shorten the waits.
+func (c *cuts) note(age time.Duration) bool {
+	if age < leastCutAge {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	apart, differ := now.Sub(c.at), (age - c.age).Abs()
+	if apart < leastCutAge/2 {
+		return true
+	}
+	if c.age != 0 && differ <= max(age/20, 200*time.Millisecond) && apart >= age/2 {
+		c.most = max(leastCutWait, age*4/5)
+		c.log.Warn("something between here and consul cuts off requests that wait; render waits less long", "cut after", age.Round(time.Millisecond), "wait", c.most)
+	}
+	c.age, c.at = age, now
+	return true
+}
+
+func (c *cuts) longest() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.most, DefaultWait*10)
+}
+
+// isCut reports whether a request has ended as one does that is cut off.
+func isCut(resp *http.Response, err error) bool {
+	if resp != nil {
+		return resp.StatusCode == http.StatusGatewayTimeout || resp.StatusCode == http.StatusBadGateway
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// outageOf returns the outage of a datacenter.
+func (c *Consul) outageOf(dc string) *outage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.outages[dc] == nil {
+		c.outages[dc] = new(outage)
+	}
+	return c.outages[dc]
+}
+
+// endpoint returns the one to ask now. It looks for changed credentials now and then.
+func (c *Consul) endpoint() *endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refresh(false)
+	return c.current
+}
+
+func (c *Consul) token() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.creds.token
+}
+
+// renewToken reads the token's file and reports whether there is another in it.
+func (c *Consul) renewToken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refresh(true)
+}
+
+// refresh takes what has changed of the credentials' files, and reports whether the token has. It must be called with the
+// mutex held.
+func (c *Consul) refresh(force bool) (newToken bool) {
+	newToken, newTLS, err := c.creds.refresh(force)
+	if newToken {
+		c.log.Info("the token for consul has changed")
+	}
+	if newTLS {
+		var e *endpoint
+		if e, err = c.cfg.connect(c.addresses[c.at]); err == nil {
+			c.current.config.HttpClient.CloseIdleConnections()
+			c.current = e
+			c.log.Info("the certificates for consul have changed")
+		}
+	}
+	if err != nil && err.Error() != c.fault {
+		c.fault = err.Error()
+		c.log.Warn("cannot take the credentials for consul that have changed; those before stay in use", "err", err)
+	} else if err == nil && (newToken || newTLS) {
+		c.fault = ""
+	}
+	return newToken
+}
+
+// move goes on to the next address, because one cannot be reached.
+func (c *Consul) move(from *endpoint, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.addresses) == 1 || c.current != from {
+		return
+	}
+	next := (c.at + 1) % len(c.addresses)
+	e, err := c.cfg.connect(c.addresses[next])
+	if err != nil {
+		return // a file of TLS is missing just now
+	}
+	c.log.Warn("consul cannot be reached; the next address is asked", "was", from.address, "err", why, "now", e.address)
+	from.config.HttpClient.CloseIdleConnections()
+	c.current, c.at, c.ownNode = e, next, ""
+	c.since.end(errReset)
+	c.since = newEpoch()
+}
