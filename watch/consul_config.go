@@ -134,7 +134,6 @@ func (cfg ConsulConfig) validate() error {
 type endpoint struct {
 	address     string // for people
 	config      *api.Config
-	tls         api.TLSConfig
 	met         atomic.Bool // it has answered
 	multiplexed atomic.Bool // by HTTP/2
 }
@@ -147,36 +146,47 @@ func (e *endpoint) meet(resp *http.Response) {
 // connect prepares an endpoint; it does not connect yet.
 func (cfg ConsulConfig) connect(address string) (*endpoint, error) {
 	e := &endpoint{address: withoutPassword(address), config: api.DefaultConfig()}
+	fail := func(err error) (*endpoint, error) {
+		return nil, fmt.Errorf("set up the connection to consul at %s: %w", e.address, err)
+	}
 	c := e.config
 	c.Transport = cfg.transport()
 	c.Transport.DisableCompression = isLocal(address)
-	c.Address = address
-	if !cfg.TLS.Enabled && !strings.HasPrefix(address, "https://") && c.Scheme != "https" && c.Transport.MaxConnsPerHost == 0 {
-		c.Transport.MaxConnsPerHost = cfg.MaxConnections
-	}
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		c.Address = "localhost"
-		c.Transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}
-	}
-	c.Token, c.TokenFile = "", "" // credentials has it
 	c.Namespace = cmp.Or(cfg.Namespace, c.Namespace)
 	c.Partition = cmp.Or(cfg.Partition, c.Partition)
 	if cfg.Username != "" || cfg.Password != "" {
 		c.HttpAuth = &api.HttpBasicAuth{Username: cfg.Username, Password: cfg.Password}
 	}
-	err := error(nil)
 	if cfg.TLS.Enabled {
 		c.Scheme, c.TLSConfig = "https", cfg.TLS.config()
-		c.Transport.TLSClientConfig, err = api.SetupTLSConfig(&c.TLSConfig) // else the environment would be mixed in
 	}
-	e.tls = c.TLSConfig
-	if err == nil {
-		_, err = api.NewClient(c)
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = c.Scheme, address
 	}
-	if err != nil {
-		return nil, fmt.Errorf("set up the connection to consul at %s: %w", e.address, err)
+	switch scheme {
+	case "http":
+	case "https":
+		c.Scheme = "https"
+	case "unix":
+		path := rest
+		c.Transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+		rest = "localhost"
+	default:
+		return fail(fmt.Errorf("unknown protocol scheme %q; use http, https or unix", scheme))
+	}
+	c.Address, c.PathPrefix, _ = strings.Cut(rest, "/")
+	if c.PathPrefix != "" {
+		c.PathPrefix = "/" + strings.TrimSuffix(c.PathPrefix, "/")
+	}
+	if c.Scheme == "http" && c.Transport.MaxConnsPerHost == 0 {
+		c.Transport.MaxConnsPerHost = cfg.MaxConnections
+	}
+	var err error
+	if c.HttpClient, err = api.NewHttpClient(c.Transport, c.TLSConfig); err != nil {
+		return fail(err)
 	}
 	return e, nil
 }
@@ -231,7 +241,8 @@ const credentialsEvery = time.Second // between looks at the files
 // newCredentials reads the token, and notes which files of an endpoint matter.
 func newCredentials(cfg ConsulConfig, e *endpoint) (*credentials, error) {
 	c := &credentials{token: cfg.Token, tokenFile: cfg.TokenFile, looked: time.Now()}
-	for _, path := range []string{e.tls.CAFile, e.tls.CAPath, e.tls.CertFile, e.tls.KeyFile} {
+	t := e.config.TLSConfig
+	for _, path := range []string{t.CAFile, t.CAPath, t.CertFile, t.KeyFile} {
 		if path != "" {
 			c.tlsFiles = append(c.tlsFiles, path)
 		}
