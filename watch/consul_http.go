@@ -187,11 +187,22 @@ func complaint(resp *http.Response) error {
 
 // refused slows all requests down, as Consul asks us to.
 func (c *Consul) refused(resp *http.Response) {
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	if c.pace.refused(time.Duration(seconds) * time.Second) {
+	if c.pace.refused(retryAfter(resp.Header)) {
 		c.fewerPolls()
 		c.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", resp.Status)
 	}
+}
+
+// retryAfter returns how long a server asks us to stay away.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return time.Until(at)
+	}
+	return 0
 }
 
 const (

@@ -290,4 +290,9 @@ func (c *Consul) move(from *endpoint, why error) {
 	c.current, c.at, c.ownNode = e, next, ""
 	c.since.end(errReset)
 	c.since = newEpoch()
+	for _, h := range c.hints {
+		h.stop()
+	}
+	clear(c.hints)
+	c.listeners = 0
 }

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"render/render"
+	"render/watch"
+)
+
+// Every flag, and every environment variable of one, is in the reference.
+func TestFlagsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range flags() {
+		name := "`--" + f.Names()[0]
+		if !strings.Contains(string(text), name+" ") && !strings.Contains(string(text), name+"`") && !strings.Contains(string(text), name+"=") {
+			t.Errorf("README.md does not have the flag --%s", f.Names()[0])
+		}
+		documented, ok := f.(cli.DocGenerationFlag)
+		if !ok {
+			t.Fatalf("--%s has no documentation", f.Names()[0])
+		}
+		for _, env := range documented.GetEnvVars() {
+			if !strings.Contains(string(text), "`"+env+"`") {
+				t.Errorf("README.md does not have %s of --%s", env, f.Names()[0])
+			}
+		}
+	}
+}
+
+// consulSettings returns what flags set.
+func consulSettings(args ...string) (cfg watch.ConsulConfig, asking render.Asking, err error) {
+	app := newApp(io.Discard, io.Discard)
+	app.Action = func(c *cli.Context) error {
+		if cfg, err = newConsulConfig(c, nil); err == nil {
+			asking, err = newAsking(c)
+		}
+		return err
+	}
+	err = app.Run(append([]string{"render"}, args...))
+	return cfg, asking, err
+}
+
+func TestConsulFlags(t *testing.T) {
+	for _, name := range []string{"CONSUL_HTTP_ADDR", "CONSUL_TOKEN", "CONSUL_HTTP_TOKEN", "CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE", "CONSUL_NAMESPACE", "CONSUL_PARTITION"} {
+		t.Setenv(name, "")
+	}
+	usual, usually, err := consulSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args string
+		want func(*watch.ConsulConfig, *render.Asking)
+	}{
+		{"--consul-addr a,b", func(c *watch.ConsulConfig, _ *render.Asking) { c.Address = "a,b" }},
+		{"--consul-token t", func(c *watch.ConsulConfig, _ *render.Asking) { c.Token = "t" }},
+		{"--consul-token-file f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TokenFile = "f" }},
+		{"--consul-auth u:p:q", func(c *watch.ConsulConfig, _ *render.Asking) { c.Username, c.Password = "u", "p:q" }},
+		{"--consul-auth u", func(c *watch.ConsulConfig, _ *render.Asking) { c.Username = "u" }},
+		{"--consul-namespace n", func(c *watch.ConsulConfig, _ *render.Asking) { c.Namespace = "n" }},
+		{"--consul-partition p", func(c *watch.ConsulConfig, _ *render.Asking) { c.Partition = "p" }},
+		{"--consul-ssl", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled = true }},
+		{"--consul-ssl-verify=false", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.SkipVerify = true, true }},
+		{"--consul-ssl-verify", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled = true }},
+		{"--consul-ssl-ca-cert f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.CACert = true, "f" }},
+		{"--consul-ssl-ca-path f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.CAPath = true, "f" }},
+		{"--consul-ssl-cert f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.Cert = true, "f" }},
+		{"--consul-ssl-key f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.Key = true, "f" }},
+		{"--consul-ssl-server-name n", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.ServerName = true, "n" }},
+		{"--consul-ssl=false --consul-ssl-cert f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Cert = "f" }},
+		{"--consul-retry-backoff 1s", func(_ *watch.ConsulConfig, a *render.Asking) { a.Backoff = time.Second }},
+		{"--consul-retry-max-backoff 1m", func(_ *watch.ConsulConfig, a *render.Asking) { a.MaxBackoff = time.Minute }},
+		{"--consul-retry-max-backoff 0", func(_ *watch.ConsulConfig, a *render.Asking) { a.MaxBackoff = math.MaxInt64 }},
+		{"--consul-retry-attempts 3", func(_ *watch.ConsulConfig, a *render.Asking) { a.Attempts = 3 }},
+		{"--consul-retry=false", func(_ *watch.ConsulConfig, a *render.Asking) { a.Attempts = 1 }},
+		{"--consul-transport-dial-timeout 1s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.DialTimeout = time.Second }},
+		{"--consul-transport-dial-keep-alive 1s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.DialKeepAlive = time.Second }},
+		{"--consul-transport-tls-handshake-timeout 1s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.TLSHandshakeTimeout = time.Second }},
+		{"--consul-transport-max-idle-conns-per-host 7", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.MaxIdleConnsPerHost = 7 }},
+		{"--consul-transport-disable-keep-alives", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.DisableKeepAlives = true }},
+		{"--consul-max-connections 50", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxConnections = 50 }},
+		{"--consul-max-requests 50", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxRequests = 50 }},
+		{"--max-stale 5s", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxStale = 5 * time.Second }},
+		{"--max-stale 0", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxStale = -1 }},
+		{"--block-query-wait 5s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Wait = 5 * time.Second }},
+	}
+	for _, test := range tests {
+		cfg, asking, err := consulSettings(strings.Fields(test.args)...)
+		want, wantAsking := usual, usually
+		test.want(&want, &wantAsking)
+		if err != nil || !reflect.DeepEqual(cfg, want) || asking != wantAsking {
+			t.Errorf("%s: got %+v and %+v, %v; want %+v and %+v", test.args, cfg, asking, err, want, wantAsking)
+		}
+	}
+	for _, args := range []string{
+		"--consul-max-connections 0", "--consul-max-requests -1", "--block-query-wait 0", "--consul-retry-backoff 0",
+		"--consul-retry-attempts -1", "--consul-retry-max-backoff -1s", "--max-stale 5",
+	} {
+		if cfg, _, err := consulSettings(strings.Fields(args)...); err == nil {
+			t.Errorf("%s: no error, but %+v", args, cfg)
+		}
+	}
+}
+
+// What flags allow and the source does not is a clear error, too.
+func TestConsulFlagsOutOfRange(t *testing.T) {
+	for args, want := range map[string]string{
+		"--consul-max-connections 5":             "5 connections are too few; 16 are needed at least",
+		"--block-query-wait 1h":                  "a wait of 1h0m0s cannot be asked for; Consul takes from 1s to 10m",
+		"--consul-addr a,ftp://b":                `consul at ftp://b: unknown protocol scheme "ftp"; use http, https or unix`,
+		"--consul-ssl --consul-ssl-cert missing": "open missing: no such file",
+	} {
+		cfg, _, err := consulSettings(strings.Fields(args)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Log = slog.New(slog.DiscardHandler)
+		if _, err := watch.NewConsul(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", args, err, want)
+		}
+	}
+}
