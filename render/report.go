@@ -176,7 +176,11 @@ func (e *Engine) logCommit(done *commitDone) {
 
 // because names the changes that led to a commit.
 func (done *commitDone) because() string {
-	if len(done.causes) == 0 {
+	switch {
+	case len(done.causes) > 0:
+	case done.action.commits > 1:
+		return "answers to new queries"
+	default:
 		return "first render"
 	}
 	return summary(done.causes, mostNamed, "; ")

@@ -96,7 +96,7 @@ type hint struct {
 // A member is a query that a hint speaks for. It stays one for a while after it has got an answer: it will be back.
 type member struct {
 	round   uint64 // in which it was last read
-	waiting bool
+	waiting int    // calls of Fetch; there can be two for a moment, when a query is forgotten and watched again
 	left    time.Time
 }
 
@@ -131,7 +131,7 @@ func (c *Consul) join(s scope, q Query, hinted bool) (*hint, *member) {
 		m = new(member)
 		h.members[q] = m
 	}
-	m.waiting = true
+	m.waiting++
 	h.waiting++
 	return h, m
 }
@@ -154,9 +154,10 @@ func (c *Consul) leave(h *hint, q Query, gone bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := h.members[q]
-	m.waiting, m.left = false, time.Now()
+	m.waiting--
+	m.left = time.Now()
 	h.waiting--
-	if gone {
+	if gone && m.waiting == 0 {
 		delete(h.members, q)
 	}
 	if h.waiting == 0 {
@@ -266,7 +267,7 @@ func (h *hint) schedule(in time.Duration, again bool) {
 		h.round++
 		h.began = time.Now()
 		h.next = nil
-		maps.DeleteFunc(h.members, func(_ Query, m *member) bool { return !m.waiting && time.Since(m.left) > memberForgets })
+		maps.DeleteFunc(h.members, func(_ Query, m *member) bool { return m.waiting == 0 && time.Since(m.left) > memberForgets })
 		close(h.moved)
 		h.moved = make(chan struct{})
 		if again {

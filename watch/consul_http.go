@@ -90,7 +90,7 @@ func (c *Consul) request(ctx context.Context, path string, params url.Values, in
 
 // do makes a request under a deadline: a connection that died in silence must not silence a query for ever.
 func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Values, into any) (index uint64, found bool, err error) {
-	limit := plainDeadline
+	limit := min(plainDeadline, c.cfg.Wait+c.cfg.Wait/16+waitGrace)
 	waits := params.Has("index")
 	if waits {
 		wait := c.nextWait()
@@ -129,9 +129,16 @@ func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Va
 func (c *Consul) read(resp *http.Response, params url.Values, into any) (index uint64, found bool, err error) {
 	index, _ = strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
 	switch status := resp.StatusCode; {
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		c.refused(resp)
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+		c.refused(resp.Status, retryAfter(resp.Header))
 		return 0, false, complaint(resp)
+	case status == http.StatusServiceUnavailable: // from a busy server or, far more often, for one that has gone away
+		err := complaint(resp)
+		if strings.Contains(err.Error(), "rate limit") {
+			c.refused(resp.Status, 0)
+			return 0, false, err
+		}
+		return 0, false, outageError{err}
 	case status >= http.StatusInternalServerError:
 		return 0, false, outageError{complaint(resp)}
 	case status == http.StatusForbidden:
@@ -186,10 +193,10 @@ func complaint(resp *http.Response) error {
 }
 
 // refused slows all requests down, as Consul asks us to.
-func (c *Consul) refused(resp *http.Response) {
-	if c.pace.refused(retryAfter(resp.Header)) {
+func (c *Consul) refused(status string, pause time.Duration) {
+	if c.pace.refused(pause) {
 		c.fewerPolls()
-		c.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", resp.Status)
+		c.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", status)
 	}
 }
 

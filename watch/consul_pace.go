@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	leastRequests = 1.0              // a second, however often Consul refuses
+	leastRequests = 5.0              // a second, however often Consul refuses
 	slowDownEvery = time.Second      // between two halvings: many requests are refused at one time
 	recovery      = time.Minute      // from nothing to the full rate
 	maxRetryAfter = 30 * time.Second // the longest that Consul is obeyed in one go
@@ -98,20 +98,15 @@ type outage struct {
 	mu       sync.Mutex // guards what follows
 	failures int
 	err      error
-	probed   time.Time
 	over     chan struct{} // closed when the outage ends; nil where there is none
+	probe    chan struct{} // has a token when somebody may try
 }
 
 // pass returns nil when a request may be made: at once, as a probe, or when the outage has ended. Else it returns why
 // requests fail.
 func (o *outage) pass(ctx context.Context) error {
 	o.mu.Lock()
-	over, err := o.over, o.err
-	now := time.Now()
-	if over == nil || now.Sub(o.probed) >= probeEvery {
-		o.probed = now
-		over = nil
-	}
+	over, probe, err := o.over, o.probe, o.err
 	o.mu.Unlock()
 	if over == nil {
 		return nil
@@ -121,11 +116,24 @@ func (o *outage) pass(ctx context.Context) error {
 	select {
 	case <-over:
 		return nil
+	case <-probe:
+		o.offerProbe(over, probe)
+		return nil
 	case <-hold.C:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// offerProbe lets somebody try a little later, unless the outage is over then.
+func (o *outage) offerProbe(over, probe chan struct{}) {
+	time.AfterFunc(probeEvery, func() {
+		select {
+		case <-over:
+		case probe <- struct{}{}:
+		}
+	})
 }
 
 // failed notes that a request has failed in a way that others will, too.
@@ -135,7 +143,8 @@ func (o *outage) failed(err error) {
 	o.failures++
 	o.err = err
 	if o.failures >= outageAfter && o.over == nil {
-		o.over = make(chan struct{})
+		o.over, o.probe = make(chan struct{}), make(chan struct{}, 1)
+		o.offerProbe(o.over, o.probe)
 	}
 }
 

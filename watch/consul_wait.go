@@ -137,7 +137,7 @@ func (c *Consul) endPoll() {
 func (c *Consul) fewerPolls() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mostPolls = max(1, min(c.mostPolls, c.polls)*3/4)
+	c.mostPolls = max(leastConnections/2, min(c.mostPolls, c.polls)*3/4)
 	c.grown = time.Now()
 }
 

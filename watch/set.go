@@ -177,16 +177,16 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 		if ctx.Err() != nil {
 			return
 		}
-		if got.err == nil && got.index >= after && vanishes(st.Value, got.value) {
-			got = s.confirm(ctx, w.query) // R11
-		}
-		var pause time.Duration
-		news := got.answered && (st.Rev == 0 || !equal(st.Value, got.value))
-		switch {
-		case errors.Is(got.err, errReset), got.err == nil && got.index < after:
+		if errors.Is(got.err, errReset) || got.err == nil && got.index < after {
 			after = 0
 			continue
-		case news:
+		}
+		if lost := vanishes(st.Value, got.value); got.err == nil && (lost || got.index < st.Index) {
+			got = s.confirm(ctx, w.query, lost)
+		}
+		var pause time.Duration
+		switch {
+		case got.answered && (st.Rev == 0 || !equal(st.Value, got.value)):
 			st = State{Value: got.value, Rev: st.Rev + 1, Index: got.index, Since: time.Now()}
 			s.publish(w, st)
 			after, idle = got.index, 0
@@ -252,15 +252,15 @@ func (s *Set) fetch(ctx context.Context, w *watcher, after uint64) answer {
 	if err != nil && errors.Is(context.Cause(ctx), errMissed) {
 		err = errReset
 	}
-	return answer{value, max(index, 1), err, err == nil && max(index, 1) >= after}
+	return answer{value, max(index, 1), err, err == nil}
 }
 
-// confirm asks with the strongest consistency there is, because a change that loses everything is not believed without
-// that (R11).
-func (s *Set) confirm(ctx context.Context, q Query) answer {
+// confirm asks with the strongest consistency there is. What loses everything is not believed without that (R11); neither
+// is what is older than what we know: it comes from a server that is behind, or from a Consul that begins anew.
+func (s *Set) confirm(ctx context.Context, q Query, lost bool) answer {
 	value, index, err := confirmer(s.src).Confirm(ctx, q)
 	got := answer{value, max(index, 1), err, err == nil}
-	if err == nil && !isNothing(value) {
+	if lost && err == nil && !isNothing(value) {
 		got.err = errUnconfirmed
 	}
 	return got

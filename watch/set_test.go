@@ -108,14 +108,19 @@ func TestIndexRules(t *testing.T) {
 		{"an index that grows", []step{{value: "a", index: 7}, {value: "b", index: 9}}, []uint64{0, 7, 9}, []any{"a", "b"}},
 		{"0 is treated as 1", []step{{value: "a"}, {value: "b"}}, []uint64{0, 1, 1}, []any{"a", "b"}},
 		{
-			"one that goes backwards is asked again from 0, and its answer dropped",
-			[]step{{value: "a", index: 7}, {value: "dropped", index: 3}, {value: "b", index: 4}},
-			[]uint64{0, 7, 0, 4}, []any{"a", "b"},
+			"one that goes backwards is asked again from 0, its answer dropped, and the next one confirmed",
+			[]step{{value: "a", index: 7}, {value: "dropped", index: 3}, {value: "dropped", index: 3}, {value: "b", index: 4}},
+			[]uint64{0, 7, 0, 0, 4}, []any{"a", "b"},
 		},
 		{
 			"back to 0",
-			[]step{{value: "a", index: 7}, {value: "dropped", index: 0}, {value: "b", index: 1}},
-			[]uint64{0, 7, 0, 1}, []any{"a", "b"},
+			[]step{{value: "a", index: 7}, {value: "dropped", index: 0}, {value: "b", index: 1}, {value: "b", index: 1}},
+			[]uint64{0, 7, 0, 0, 1}, []any{"a", "b"},
+		},
+		{
+			"what is older than the answer before is not believed, if the leader knows better",
+			[]step{{value: "a", index: 7}, {err: errors.New("gone")}, {value: "old", index: 5}, {value: "a", index: 7}, {value: "b", index: 8}},
+			[]uint64{0, 7, 0, 0, 7}, []any{"a", "a", "a", "b"}, // the second "a" comes with the error, the third without
 		},
 		{
 			"the same index after a wait",

@@ -1,4 +1,5 @@
-// Package consultest starts real Consul agents for tests and benchmarks.
+// Package consultest starts real Consul agents for tests and benchmarks, alone or as a cluster, and puts a Proxy before
+// them that makes faults.
 package consultest
 
 import (
@@ -32,69 +33,93 @@ func Binary() (string, error) {
 	return path, nil
 }
 
-// An Agent is a running Consul server, on loopback, with ports of its own.
+// An Agent is a running Consul agent, on loopback, with ports of its own.
 type Agent struct {
 	Addr   string // host:port of the HTTP API
 	Client *api.Client
 
-	binary string
-	args   []string
-	cmd    *exec.Cmd
-	out    *bytes.Buffer
-	ended  chan struct{} // closed when the process has ended
+	node                string
+	server, serf, https int // ports
+	cmd                 *exec.Cmd
+	args                []string
+	out                 *bytes.Buffer
+	ended               chan struct{} // closed when the process has ended
+}
+
+// settings is what makes one agent different from another.
+type settings struct {
+	node  string   // its name, or empty for test
+	mode  []string // flags
+	hcl   string   // more configuration, or empty
+	token string   // that the Agent's Client uses, or empty
+	https bool     // listens for HTTPS, too
 }
 
 // Start starts an agent in development mode, which keeps its data in memory, and returns when it has a leader. Config is
 // more of the agent's configuration, as HCL, or empty. The caller stops the agent.
 func Start(ctx context.Context, config string) (*Agent, error) {
-	return start(ctx, config, "-dev")
+	return start(ctx, settings{mode: []string{"-dev"}, hcl: config})
 }
 
 // StartServer is Start for an agent as in production: in development mode an agent indents all JSON, which makes large
 // answers larger and slower.
 func StartServer(ctx context.Context, dataDir, config string) (*Agent, error) {
-	return start(ctx, config, "-server", "-bootstrap-expect=1", "-data-dir="+dataDir, "-hcl=performance { raft_multiplier = 1 }")
+	return start(ctx, settings{mode: []string{"-server", "-bootstrap-expect=1", "-data-dir=" + dataDir, fast}, hcl: config})
 }
 
-const attempts = 3 // to start an agent: another process may take a port that was free a moment ago
+const (
+	fast     = "-hcl=performance { raft_multiplier = 1 }"
+	attempts = 3 // to start an agent: another process may take a port that was free a moment ago
+)
 
-func start(ctx context.Context, config string, mode ...string) (*Agent, error) {
-	binary, err := Binary()
-	if err != nil {
-		return nil, err
-	}
+func start(ctx context.Context, s settings) (*Agent, error) {
 	var a *Agent
+	var err error
 	for range attempts {
-		if a, err = newAgent(binary, config, mode); err != nil {
+		if a, err = newAgent(s); err != nil {
 			return nil, err
 		}
 		if err = a.Restart(ctx); !errors.Is(err, errEnded) {
 			break
 		}
 	}
-	return a, err
-}
-
-func newAgent(binary, config string, mode []string) (*Agent, error) {
-	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), binary: binary}
-	a.args = append([]string{"agent"}, mode...)
+	return a, nil
+}
+
+// newAgent returns an agent that has not been started yet.
+func newAgent(s settings) (*Agent, error) {
+	binary, err := Binary()
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(5)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{Addr: loopback(ports[0]), node: s.node, serf: ports[1], server: ports[2], https: ports[4]}
+	if a.node == "" {
+		a.node = "test"
+	}
+	a.args = append([]string{binary, "agent"}, s.mode...)
 	a.args = append(a.args,
-		"-bind=127.0.0.1", "-client=127.0.0.1", "-node=test", "-log-level=warn",
+		"-bind=127.0.0.1", "-client=127.0.0.1", "-node="+a.node, "-log-level=warn",
 		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-serf-lan-port=%d", ports[1]),
 		fmt.Sprintf("-server-port=%d", ports[2]), fmt.Sprintf("-serf-wan-port=%d", ports[3]),
 		"-grpc-port=-1", "-grpc-tls-port=-1", "-dns-port=-1",
 		"-hcl=disable_update_check = true",
 		"-hcl=disable_remote_exec = true",
 	)
-	if config != "" {
-		a.args = append(a.args, "-hcl="+config)
+	if s.https {
+		a.args = append(a.args, fmt.Sprintf("-https-port=%d", a.https))
+	}
+	if s.hcl != "" {
+		a.args = append(a.args, "-hcl="+s.hcl)
 	}
 	c := api.DefaultConfig()
-	c.Address = a.Addr
+	c.Address, c.Token = a.Addr, s.token
 	c.Transport.MaxIdleConnsPerHost = 16
 	a.Client, err = api.NewClient(c)
 	return a, err
@@ -102,10 +127,11 @@ func newAgent(binary, config string, mode []string) (*Agent, error) {
 
 var errEnded = errors.New("consul has ended")
 
-// Restart starts the agent again, on the same ports; in development mode it has no data then. It must have been stopped.
+// Restart starts the agent again, on the same ports, and returns when there is a leader; in development mode it has no
+// data then. It must have been stopped.
 func (a *Agent) Restart(ctx context.Context) error {
 	a.out = new(bytes.Buffer)
-	a.cmd = exec.Command(a.binary, a.args...)
+	a.cmd = exec.Command(a.args[0], a.args[1:]...)
 	a.cmd.Stdout, a.cmd.Stderr = a.out, a.out
 	a.cmd.SysProcAttr = dieWithParent()
 	if err := a.cmd.Start(); err != nil {
@@ -118,7 +144,7 @@ func (a *Agent) Restart(ctx context.Context) error {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for !a.ready() {
+	for !a.ready(ctx) {
 		select {
 		case <-ctx.Done():
 			a.Stop()
@@ -133,17 +159,21 @@ func (a *Agent) Restart(ctx context.Context) error {
 
 // ready reports whether there is a leader and the agent has registered itself, with all that it says of its node: first the
 // leader does so, with less.
-func (a *Agent) ready() bool {
-	nodes, _, err := a.Client.Catalog().Nodes(nil)
-	if err != nil || len(nodes) == 0 || len(nodes[0].TaggedAddresses) == 0 {
+func (a *Agent) ready(ctx context.Context) bool {
+	opts := new(api.QueryOptions).WithContext(ctx)
+	node, _, err := a.Client.Catalog().Node(a.node, opts)
+	if err != nil || node == nil || len(node.Node.TaggedAddresses) == 0 {
 		return false
 	}
-	services, _, err := a.Client.Catalog().Services(nil)
+	services, _, err := a.Client.Catalog().Services(opts)
 	return err == nil && len(services) > 0
 }
 
 // Stop kills the agent and waits for its end.
 func (a *Agent) Stop() {
+	if a.cmd == nil {
+		return
+	}
 	_ = a.cmd.Process.Kill()
 	<-a.ended
 }
@@ -180,6 +210,8 @@ func (a *Agent) Delete(key string) error {
 	_, err := a.Client.KV().Delete(key, nil)
 	return err
 }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // freePorts returns ports that were free a moment ago, for TCP.
 func freePorts(n int) ([]int, error) {
