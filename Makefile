@@ -36,6 +36,7 @@ fuzz: consul
 	$(FUZZ) FuzzRecipes ./examples
 	$(FUZZ) FuzzFixture ./watch
 	$(FUZZ) FuzzTemplateSpec ./cmd/render
+	$(FUZZ) FuzzGuard ./cmd/render
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }

@@ -41,12 +41,13 @@ type action struct {
 // commitDone is a commit that has ended, on its way back to the loop.
 type commitDone struct {
 	*commit
-	action  *action
-	targets []*target
-	sums    [][sha256.Size]byte // of the outputs that were committed, by target
-	paths   [][]string          // of the files that were committed, by target
-	causes  []string
-	took    time.Duration
+	action   *action
+	targets  []*target
+	sums     [][sha256.Size]byte // of the outputs that were committed, by target
+	paths    [][]string          // of the files that were committed, by target
+	causes   []string
+	causesOf [][]string // by target
+	took     time.Duration
 }
 
 // group gives each target its action: the one that it names, the one of its command, or one of its own.
@@ -218,6 +219,8 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 				done.causes = append(done.causes, c)
 			}
 		}
+		done.causesOf = append(done.causesOf, t.causes)
+		t.causes = nil // others may come while the commit is under way
 	}
 	return done
 }
@@ -253,6 +256,9 @@ func (e *Engine) committed(done *commitDone) {
 		}
 		if t.known = done.err == nil && t.err == nil; t.known {
 			t.apply(done.sums[i])
+		} else {
+			t.causes = slices.Concat(done.causesOf[i], t.causes)
+			t.causes = t.causes[:min(len(t.causes), maxCauses)]
 		}
 	}
 	errs = append(errs, done.err)

@@ -42,5 +42,8 @@
 // Targets that name the same action share it; targets without one but with an equal command share an action made of that
 // command; a target without a command is alone. An action commits when no member is pending. Members that are blocked
 // (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none. A pending member whose
-// queries fail counts as blocked once it has held the others for ten seconds.
+// queries fail, or have answers that a guard holds back, counts as blocked once it has held the others for ten seconds.
+//
+// A target can ask for some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [Guard] holds back
+// large losses. An answer is for such a target what it sees of it: where that does not change, nothing has (R3).
 package render

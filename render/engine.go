@@ -37,6 +37,7 @@ type Engine struct {
 	set      *watch.Set
 	active   map[*action]bool // those that may have something to do
 	reportAt time.Time        // when to look for targets to report; zero if there are none (R14)
+	guardsAt time.Time        // when to tell of guards that still hold; zero if there are none
 	failing  failing
 
 	// Commits in flight.
@@ -79,7 +80,7 @@ func (t *target) apply(sum [sha256.Size]byte) {
 }
 
 // drop lets go of what is needed until an output is applied.
-func (t *target) drop() { t.result.Output, t.result.Writes, t.causes = nil, nil, nil }
+func (t *target) drop() { t.result.Output, t.result.Writes = nil, nil }
 
 // sumOf stands for all that a result wants on disk.
 func sumOf(r template.Result) [sha256.Size]byte {
@@ -128,6 +129,11 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.group()
+	for _, t := range e.targets {
+		if t.rules = newViewRules(t.cfg, t.action.cfg, cfg.Once); t.rules != nil {
+			t.views = make(map[watch.Query]*view)
+		}
+	}
 	return e, nil
 }
 
@@ -191,7 +197,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
 	e.sweep()
 	e.set = watch.NewSet(e.src, watch.SetConfig{
-		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once,
+		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(),
 	})
 	defer e.set.Close()
 	defer e.drain()
@@ -203,8 +209,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		now := time.Now()
+		e.lookAgain(now)
 		wake := e.report(now)
 		wake = earlier(wake, e.advanceAll(now))
+		wake = earlier(wake, e.graph.lookAt) // after all passes: they make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return err
@@ -223,7 +231,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.committed(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
-		case <-alarm: // an action is due, or a report
+		case <-alarm: // an action is due, or a view, or a report
 		case <-ctx.Done():
 			if e.cfg.Once {
 				return e.givenUp()
@@ -231,6 +239,11 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// guarded reports whether a guard may hold an answer back until there is a better one.
+func (e *Engine) guarded() bool {
+	return slices.ContainsFunc(e.targets, func(t *target) bool { return t.rules != nil })
 }
 
 // drain lets the commits in flight end, and records how.
@@ -267,14 +280,26 @@ func (e *Engine) sweep() {
 func (e *Engine) take(states map[watch.Query]watch.State) {
 	now := time.Now()
 	e.noteFailures(states, now)
-	want, failed := e.graph.take(states)
+	want, failed := e.graph.take(states, now)
+	e.wakeActions(want, now)
+	for _, t := range failed {
+		e.active[t.action] = true
+	}
+	e.tellJudged(now)
+}
+
+// lookAgain brings what targets see of answers up to date, where that changes with time.
+func (e *Engine) lookAgain(now time.Time) {
+	e.wakeActions(e.graph.lookAgain(now), now)
+	e.tellJudged(now)
+}
+
+// wakeActions wakes the actions of targets that want a pass because of a change.
+func (e *Engine) wakeActions(want []*target, now time.Time) {
 	for _, t := range want {
 		if t.finished() {
 			t.action.pace.changed(now)
 		}
-		e.active[t.action] = true
-	}
-	for _, t := range failed {
 		e.active[t.action] = true
 	}
 }
@@ -282,8 +307,9 @@ func (e *Engine) take(states map[watch.Query]watch.State) {
 // execute runs a target's template once (R5 says when).
 func (e *Engine) execute(t *target) {
 	wasFinished := t.finished()
-	t.result = t.template.Execute(e.graph.lookup)
+	t.result = t.template.Execute(e.graph.lookupOf(t, time.Now()))
 	t.passes++
+	refused := e.refuse(t)
 	watched, forgotten := e.graph.finish(t, t.result)
 	t.result.Used = nil // the graph has it
 	for _, q := range watched {
@@ -294,9 +320,10 @@ func (e *Engine) execute(t *target) {
 		e.forgetFailure(q)
 	}
 	now := time.Now()
+	e.tellJudged(now)
 	if !t.finished() {
 		e.block(t, now)
-		if t.result.Err != nil && !e.cfg.Once {
+		if t.result.Err != nil && !refused && !e.cfg.Once {
 			e.logFault(t)
 		}
 		return
@@ -306,12 +333,27 @@ func (e *Engine) execute(t *target) {
 	t.sum = sumOf(t.result)
 	if !t.changed() {
 		t.drop()
+		t.causes = nil
 		return
 	}
 	if !wasFinished {
 		t.action.pace.changed(now)
 	}
 	e.active[t.action] = true
+}
+
+// refuse makes a pass fail that has used an answer which a guard has held back for too long, and reports whether it has.
+func (e *Engine) refuse(t *target) bool {
+	if len(t.views) == 0 {
+		return false
+	}
+	for _, q := range t.result.Used {
+		if v := t.views[q]; v != nil && v.failed {
+			t.result.Err = &heldError{e.heldBack(t, q, v)}
+			return true
+		}
+	}
+	return false
 }
 
 // block notes that a target cannot finish.

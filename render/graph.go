@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"render/template"
 	"render/watch"
@@ -13,7 +14,10 @@ import (
 
 // graph knows which target uses which query, and which target wants a pass. It has no goroutines, no clock and no I/O.
 type graph struct {
-	nodes map[watch.Query]*node
+	nodes    map[watch.Query]*node
+	restless map[use]*view // those that time will change, or whose guard holds
+	lookAt   time.Time     // when time changes the first of them; zero for never
+	judged   []judgement   // of which nobody has been told
 }
 
 type node struct {
@@ -39,11 +43,16 @@ type dependency struct {
 	news    bool     // one of the pending ones has an answer now
 	wants   bool     // to run again (R5)
 	causes  []string // what has changed since the target was last applied, for people
+
+	rules *viewRules            // nil where every answer is seen as it comes
+	views map[watch.Query]*view // of the queries that rules concern, once they have an answer
 }
 
-func newGraph() *graph { return &graph{nodes: make(map[watch.Query]*node)} }
+func newGraph() *graph {
+	return &graph{nodes: make(map[watch.Query]*node), restless: make(map[use]*view)}
+}
 
-// lookup is the template.Lookup of all targets.
+// lookup is the template.Lookup of the targets that see every answer as it comes; lookupOf is that of all.
 func (g *graph) lookup(q watch.Query) (value any, found bool) {
 	n := g.nodes[q]
 	if n == nil || n.state.Rev == 0 {
@@ -54,7 +63,7 @@ func (g *graph) lookup(q watch.Query) (value any, found bool) {
 
 // take puts new states into the graph. It returns the targets that want a pass because of them (R5), also those that
 // wanted one already, and the targets that wait for a query which now fails.
-func (g *graph) take(states map[watch.Query]watch.State) (want, failed []*target) {
+func (g *graph) take(states map[watch.Query]watch.State, now time.Time) (want, failed []*target) {
 	for q, state := range states {
 		n := g.nodes[q]
 		if n == nil {
@@ -69,7 +78,13 @@ func (g *graph) take(states map[watch.Query]watch.State) (want, failed []*target
 			continue
 		}
 		for t := range n.users {
-			if t.answer(q, old, state) {
+			var wants bool
+			if t.rules.concern(q) {
+				wants = g.show(use{t, q}, state.Value, now)
+			} else {
+				wants = t.answer(q, old.Rev == 0, old.Value, state.Value)
+			}
+			if wants {
 				t.wants = true
 				want = append(want, t)
 			}
@@ -78,27 +93,28 @@ func (g *graph) take(states map[watch.Query]watch.State) (want, failed []*target
 	return want, failed
 }
 
-// failing reports whether a query that the target's last pass had no answer for cannot be asked.
+// failing reports whether a query that the target's last pass had no answer for cannot be asked, or has an answer that
+// its guard holds back.
 func (g *graph) failing(t *target) bool {
 	return slices.ContainsFunc(t.result.Pending, func(q watch.Query) bool {
-		n := g.nodes[q]
-		return n != nil && n.state.Rev == 0 && n.state.Err != nil
+		n, v := g.nodes[q], t.views[q]
+		return n != nil && n.state.Rev == 0 && n.state.Err != nil || v != nil && v.held()
 	})
 }
 
 // answer notes a new answer and reports whether the target wants a pass because of it. Answers that come while others
 // of the last pass are still pending are not a reason: the pass that follows the last of them will see them all.
-func (d *dependency) answer(q watch.Query, old, state watch.State) bool {
+func (d *dependency) answer(q watch.Query, first bool, old, value any) bool {
 	switch d.uses[q] {
 	case pending:
-		if old.Rev == 0 {
+		if first {
 			d.waiting--
 			d.news = true
 			return d.waiting == 0
 		}
 	case answered:
 		if len(d.causes) < maxCauses {
-			d.causes = append(d.causes, describeChange(q, old.Value, state.Value))
+			d.causes = append(d.causes, describeChange(q, old, value))
 		}
 		return true
 	case kept:
@@ -135,6 +151,7 @@ func (g *graph) finish(t *target, r template.Result) (watched, forgotten []watch
 		if _, still := t.uses[q]; still {
 			continue
 		}
+		g.forgetView(use{t, q})
 		n := g.nodes[q]
 		delete(n.users, t)
 		if len(n.users) == 0 {

@@ -19,6 +19,10 @@ import (
 // has to hold what a render from scratch gives for the answers of that moment. Where that cannot finish, the file has to
 // hold what it gave at an earlier moment; this is checked in about every second history, whose changes come one by one. In the
 // others they come in bursts, and the engine may well see the second of two changes before the first.
+//
+// Every third history is played a second time, where each target has a twin with the same template, which sees lists of
+// instances by a guard, a delay or both. When all is quiet its file has to hold what a render from scratch gives, too,
+// unless a guard holds something back; and at the end, when all instances are there, in any case.
 func TestOracle(t *testing.T) {
 	histories := 150
 	if testing.Short() {
@@ -26,7 +30,15 @@ func TestOracle(t *testing.T) {
 	}
 	for seed := range uint64(histories) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *rig) { playHistory(t, r, rand.New(rand.NewPCG(seed, 1))) })
+			bubble(t, func(t *testing.T, r *rig) { playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), nil) })
+		})
+		if seed%3 != 0 {
+			continue
+		}
+		t.Run(fmt.Sprint(seed, " with twins"), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2)))
+			})
 		})
 	}
 }
@@ -62,12 +74,18 @@ type history struct {
 	answers map[watch.Query]any // of the queries that have one
 }
 
-func playHistory(t *testing.T, r *rig, random *rand.Rand) {
+func playHistory(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 	h := &history{random: random, answers: make(map[watch.Query]any)}
 	bursts := random.IntN(2) == 0
 	var cfg Config
 	var scratch []*template.Template
 	earlier := make([]map[string]bool, 1+random.IntN(4)) // what a render from scratch gave, by target
+	// For all waits, spacings, retries, back-offs, and a report of what is blocked (R5 (c)).
+	quiet := 70 * time.Second
+	if ofTwins != nil {
+		quiet = 5 * time.Minute // for holds, too, one of which may come of another
+	}
+	var twins []Target
 	for i := range earlier {
 		var text strings.Builder
 		for range 1 + random.IntN(4) {
@@ -80,7 +98,11 @@ func playHistory(t *testing.T, r *rig, random *rand.Rand) {
 		}
 		scratch = append(scratch, parsed)
 		earlier[i] = map[string]bool{"no file": true}
+		if ofTwins != nil {
+			twins = append(twins, twin(ofTwins, r.target(fmt.Sprint("twin ", i), text.String())))
+		}
 	}
+	cfg.Targets = append(cfg.Targets, twins...)
 	switch random.IntN(3) {
 	case 0:
 		cfg.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
@@ -109,7 +131,7 @@ func playHistory(t *testing.T, r *rig, random *rand.Rand) {
 				elapse(time.Duration(random.IntN(1500)) * time.Millisecond)
 			}
 		}
-		elapse(70 * time.Second) // all waits, spacings, retries, back-offs, and a report of what is blocked (R5 (c))
+		elapse(quiet)
 		for i, tmpl := range scratch {
 			got := r.read(fmt.Sprint(i))
 			result := tmpl.Execute(h.lookup)
@@ -121,8 +143,63 @@ func playHistory(t *testing.T, r *rig, random *rand.Rand) {
 				t.Fatalf("step %d: file %d holds %q, which no render from scratch has given\ntemplate: %s", step, i, got, r.read(fmt.Sprintf("%d.ctmpl", i)))
 			}
 		}
-		wantOnlyUsed(t, r, scratch, h)
+		if ofTwins == nil || wantTwins(t, r, scratch, h) {
+			wantOnlyUsed(t, r, scratch, h)
+		}
 	}
+	if ofTwins == nil {
+		return
+	}
+	for _, q := range instanceQueries {
+		h.answers[q] = instances(q.Name, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+		r.world.set(q, h.answers[q])
+	}
+	elapse(quiet)
+	if !wantTwins(t, r, scratch, h) {
+		t.Fatalf("a guard holds back that all instances are there:\n%+v", r.status().Targets)
+	}
+}
+
+var instanceQueries = []watch.Query{
+	service("web"), service("api"), service("db"),
+	watch.NewQuery(watch.KindService, "db", url.Values{watch.OptStatus: {watch.StatusAny}}),
+	watch.NewQuery(watch.KindConnect, "web", nil),
+}
+
+// twin gives a target a guard, a delay or both.
+func twin(random *rand.Rand, target Target) Target {
+	if random.IntN(3) > 0 {
+		target.RemoveDelay = time.Duration(1+random.IntN(20)) * time.Second
+	}
+	if target.RemoveDelay == 0 || random.IntN(2) > 0 {
+		target.Guard = Guard{
+			Min:     1 + random.IntN(3),
+			MaxDrop: []float64{0, 0.4, 0.6}[random.IntN(3)],
+			Hold:    time.Duration(1+random.IntN(40)) * time.Second,
+			Then:    []GuardThen{Keep, Accept, Fail}[random.IntN(3)],
+		}
+	}
+	return target
+}
+
+// wantTwins checks the files of twins, and reports whether no guard holds anything back.
+func wantTwins(t *testing.T, r *rig, scratch []*template.Template, h *history) (unheld bool) {
+	t.Helper()
+	unheld = true
+	for i, tmpl := range scratch {
+		s := r.status().Targets[len(scratch)+i]
+		result, got := tmpl.Execute(h.lookup), r.read(fmt.Sprint("twin ", i))
+		switch accepts := r.engine.cfg.Targets[len(scratch)+i].Guard.Then == Accept; {
+		case len(s.Held) > 0 && accepts:
+			t.Fatalf("twin %d: still held, long after it was to be accepted: %+v\nlog:\n%s", i, s, r.log)
+		case len(s.Held) > 0:
+			unheld = false
+		case result.Finished() && got != string(result.Output):
+			t.Fatalf("twin %d holds %q, a render from scratch gives %q\ntemplate: %s\nanswers: %v\nstatus: %+v\nlog:\n%s",
+				i, got, result.Output, r.read(fmt.Sprintf("%d.ctmpl", i)), h.answers, s, r.log)
+		}
+	}
+	return unheld
 }
 
 // wantOnlyUsed checks that all that finished targets use is watched and, where all are finished, nothing else (R6).

@@ -29,7 +29,10 @@ func (e *Engine) report(now time.Time) (next time.Time) {
 	if !e.reportAt.IsZero() && !now.Before(e.reportAt) {
 		e.reportAt = e.reportBlocked(now)
 	}
-	return earlier(e.reportAt, e.failing.report)
+	if !e.guardsAt.IsZero() && !now.Before(e.guardsAt) {
+		e.guardsAt = e.reportGuards(now)
+	}
+	return earlier(earlier(e.reportAt, e.failing.report), e.guardsAt)
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
@@ -71,6 +74,11 @@ func (e *Engine) reportTarget(t *target) {
 	var missing []string
 	for _, m := range e.missing(t) {
 		missing = append(missing, m.String())
+	}
+	for _, h := range e.held(t) {
+		if h.First {
+			missing = append(missing, h.String())
+		}
 	}
 	e.log.Warn("waiting", "template", t.cfg.Source, "for", summary(missing, mostNamed, "; "),
 		"missing", len(missing), "of", len(t.uses))
@@ -117,6 +125,73 @@ func (e *Engine) forgetFailure(q watch.Query) {
 	if len(f.errs) == 0 {
 		e.log.Info("no query fails any more", "after", time.Since(f.since).Round(time.Millisecond))
 		f.report = time.Time{}
+	}
+}
+
+// tellJudged tells what guards have done.
+func (e *Engine) tellJudged(now time.Time) {
+	if len(e.graph.judged) == 0 {
+		return
+	}
+	byVerdict := make(map[verdict][]judgement)
+	for _, j := range e.graph.judged {
+		byVerdict[j.verdict] = append(byVerdict[j.verdict], j)
+		if j.verdict == begun {
+			e.guardsAt = earlier(e.guardsAt, now.Add(reportEvery))
+			e.active[j.target.action] = true // its other members do not wait for ever
+		}
+	}
+	e.graph.judged = nil
+	e.logGuards(slog.LevelWarn, "a guard holds an answer back", byVerdict[begun], now)
+	e.logGuards(slog.LevelInfo, "a guard lets answers through again", byVerdict[recovered], now)
+	e.logGuards(slog.LevelWarn, "a guard lets through what it has held back for long", byVerdict[accepted], now)
+	e.logGuards(slog.LevelError, "a guard has held an answer back for long: the template that asks fails, and its file stays as it is", byVerdict[failed], now)
+	e.logGuards(slog.LevelInfo, "a guard lets go: the template does not ask any more", byVerdict[forgotten], now)
+}
+
+// reportGuards tells of the guards that still hold, and returns when to do so again.
+func (e *Engine) reportGuards(now time.Time) (next time.Time) {
+	e.logGuards(slog.LevelWarn, "a guard still holds an answer back", e.graph.stillHeld(), now)
+	for _, v := range e.graph.restless {
+		if v.held() {
+			return now.Add(reportEvery)
+		}
+	}
+	return time.Time{}
+}
+
+// logGuards logs a line for what has become of each query: one for all templates that saw the same of it.
+func (e *Engine) logGuards(level slog.Level, msg string, all []judgement, now time.Time) {
+	type line struct {
+		query         watch.Query
+		guard         Guard
+		first         bool
+		before, after int
+	}
+	templates := make(map[line][]string)
+	since := make(map[line]time.Time)
+	var lines []line
+	for _, j := range all {
+		l := line{j.query, j.target.rules.guard, j.first, j.before, j.after}
+		if templates[l] == nil {
+			lines = append(lines, l)
+		}
+		templates[l] = append(templates[l], j.target.cfg.Source)
+		since[l] = earlier(since[l], j.since)
+	}
+	for _, l := range lines[:min(len(lines), mostReported)] {
+		slices.Sort(templates[l])
+		attrs := []any{
+			"query", l.query.String(), "template", summary(templates[l], mostNamed, ", "),
+			"instances", counts(l.first, l.before, l.after), "guard", l.guard.String(),
+		}
+		if held := now.Sub(since[l]).Round(time.Millisecond); held > 0 {
+			attrs = append(attrs, "for", held)
+		}
+		e.log.Log(context.Background(), level, msg, attrs...)
+	}
+	if more := len(lines) - mostReported; more > 0 {
+		e.log.Log(context.Background(), level, msg, "more", more)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type TargetStatus struct {
 	Since       time.Time // when it began to wait; zero unless it is pending, absent or failed in its template
 	Passes      int       // executions of its template
 	Missing     []Missing // what it waits for
+	Held        []Held    // what guards hold back from it, sorted by query
 	Err         error     // why it failed
 }
 
@@ -63,6 +65,35 @@ func (m Missing) String() string {
 	}
 	return fmt.Sprintf("%s (%s) has not answered yet", m.Query, m.Where)
 }
+
+// Held is an answer that a guard holds back from a target.
+type Held struct {
+	Query  string
+	Where  string // name:line:column of the place that asks
+	First  bool   // the target has seen no other answer, and waits
+	Before int    // instances that the target sees
+	After  int    // instances of the answer
+	Guard  Guard  // with its defaults applied
+	Since  time.Time
+	Until  time.Time // when Guard.Then is due: in the past where the answer is held back for longer
+}
+
+func (h Held) String() string {
+	return fmt.Sprintf("%s (%s): %s instances, held back by the guard %s", h.Query, h.Where, counts(h.First, h.Before, h.After), h.Guard)
+}
+
+// counts shows how an answer's number of instances has changed.
+func counts(first bool, before, after int) string {
+	if first {
+		return strconv.Itoa(after)
+	}
+	return fmt.Sprintf("%d → %d", before, after)
+}
+
+// A heldError says that a target has failed because of what a guard holds back.
+type heldError struct{ held Held }
+
+func (e *heldError) Error() string { return e.held.String() }
 
 // ActionStatus tells about one action.
 type ActionStatus struct {
@@ -124,7 +155,7 @@ func (e *Engine) status() Status {
 func (e *Engine) targetStatus(t *target) TargetStatus {
 	s := TargetStatus{
 		Source: t.cfg.Source, Destination: t.cfg.Destination,
-		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Err: t.result.Err,
+		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: e.held(t), Err: t.result.Err,
 	}
 	switch {
 	case t.result.Err != nil:
@@ -158,6 +189,25 @@ func (e *Engine) missing(t *target) []Missing {
 	return all
 }
 
+// held returns what guards hold back of the queries that a target's last pass asked.
+func (e *Engine) held(t *target) []Held {
+	var all []Held
+	for q, v := range t.views {
+		if v.held() && t.uses[q] != kept {
+			all = append(all, e.heldBack(t, q, v))
+		}
+	}
+	slices.SortFunc(all, func(a, b Held) int { return cmp.Compare(a.Query, b.Query) })
+	return all
+}
+
+func (e *Engine) heldBack(t *target, q watch.Query, v *view) Held {
+	return Held{
+		Query: q.String(), Where: t.template.Where(q), First: !v.known, Before: len(v.seen), After: v.count,
+		Guard: v.rules.guard, Since: v.since, Until: v.until(),
+	}
+}
+
 // An IncompleteError says why Run with Config.Once could not render: nothing was written.
 type IncompleteError struct {
 	Targets []TargetStatus // those that could not finish
@@ -172,6 +222,11 @@ func (e *IncompleteError) Error() string {
 		}
 		for _, m := range t.Missing {
 			fmt.Fprintf(&b, "\n  %s: %s", t.Source, m)
+		}
+		for _, h := range t.Held {
+			if t.Err == nil {
+				fmt.Fprintf(&b, "\n  %s: %s", t.Source, h)
+			}
 		}
 	}
 	return b.String()

@@ -61,7 +61,7 @@ func helpTemplate() string {
 }
 
 func flags() []cli.Flag {
-	return append(mainFlags(), consulFlags()...)
+	return slices.Concat(mainFlags(), guardFlags(), consulFlags())
 }
 
 func mainFlags() []cli.Flag {
@@ -209,6 +209,9 @@ func newConfig(c *cli.Context, stdout io.Writer) (render.Config, error) {
 		}
 		t.Partials, t.TrimBlocks = c.StringSlice("partials"), c.Bool("trim-blocks")
 		cfg.Targets = append(cfg.Targets, t)
+	}
+	if err := setGuards(c, cfg.Targets); err != nil {
+		return cfg, err
 	}
 	if s := c.String("wait"); s != "" {
 		var err error

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"render/render"
+)
+
+func TestParseGuard(t *testing.T) {
+	tests := []struct {
+		text string
+		want render.Guard
+		err  string // part of it; empty for success
+	}{
+		{text: ""},
+		{text: "min=2", want: render.Guard{Min: 2}},
+		{text: "min=2,max_drop=50%,hold=5m,then=keep", want: render.Guard{Min: 2, MaxDrop: 0.5, Hold: 5 * time.Minute, Then: render.Keep}},
+		{text: "then=fail, hold=90s, max-drop=0.25, min=1", want: render.Guard{Min: 1, MaxDrop: 0.25, Hold: 90 * time.Second, Then: render.Fail}},
+		{text: " max_drop = 12.5 % ", want: render.Guard{MaxDrop: 0.125}},
+		{text: "max_drop=100%", want: render.Guard{MaxDrop: 1}},
+		{text: "min=two", err: `guard "min=two": min: "two" is not a number of instances`},
+		{text: "min=1.5", err: "not a number of instances"},
+		{text: "max_drop=half", err: `max_drop: "half" is not a share of the instances, as in 50% or 0.5`},
+		{text: "max_drop=50%%", err: "not a share"},
+		{text: "hold=5", err: "hold: time: missing unit"},
+		{text: "min=1,least=2", err: `there is no part "least"; the parts are min, max_drop, hold and then`},
+		{text: "2", err: `there is no part "2"`},
+		{text: "min=1,", err: `there is no part ""`},
+		{text: "Min=1", err: `there is no part "Min"`},
+		{text: "min", err: "min has no value"},
+		{text: "min=", err: "min has no value"},
+		{text: "max_drop=1,max-drop=1", err: "max_drop is given twice"},
+	}
+	for _, test := range tests {
+		got, err := parseGuard(test.text)
+		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%q: got %v, want %q", test.text, err, test.err)
+		}
+		if err == nil && got != test.want {
+			t.Errorf("%q: got %+v, want %+v", test.text, got, test.want)
+		}
+	}
+}
+
+// A guard that is fine can be read from what it says of itself.
+func FuzzGuard(f *testing.F) {
+	for _, seed := range []string{"min=2,max_drop=50%,hold=5m,then=keep", "max-drop=0.29", "min=1,then=accept", "hold=1ns,min=0x1", "max_drop=NaN%", "=,="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		g, err := parseGuard(text)
+		cfg := render.Config{Actions: []render.Action{{Name: "a", Guard: g}}}
+		if err != nil || g == (render.Guard{}) || cfg.Validate() != nil {
+			return
+		}
+		again, err := parseGuard(g.String())
+		if err != nil {
+			t.Fatalf("%q became %q: %v", text, g, err)
+		}
+		same := again.Min == g.Min && math.Abs(again.MaxDrop-g.MaxDrop) < 1e-9 && again.String() == g.String()
+		if !same {
+			t.Fatalf("%q became %+v, and then %+v", text, g, again)
+		}
+	})
+}
