@@ -18,6 +18,8 @@ import (
 	"github.com/segmentio/encoding/json"
 )
 
+const mostDials = 4 // at a time, over HTTP/2
+
 const pollEvery = 15 * time.Second // between requests to endpoints that cannot wait for a change
 
 // Consul is a Source and a Confirmer of all kinds but files. Reads are stale: any server may answer, up to
@@ -35,6 +37,7 @@ type Consul struct {
 	conns     chan struct{} // holds a token for each connection of HTTP/1.1 that is in use
 	rereads   chan struct{} // holds a token for each query that is read because of a hint
 	introduce chan struct{} // holds a token while a new endpoint is asked for the first time
+	dials     chan struct{} // holds a token for each request over HTTP/2 that looks for a connection
 	wg        sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
@@ -82,6 +85,7 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 		conns:     make(chan struct{}, cfg.MaxConnections),
 		rereads:   make(chan struct{}, cfg.MaxConnections/4),
 		introduce: make(chan struct{}, 1),
+		dials:     make(chan struct{}, mostDials),
 		since:     newEpoch(),
 		answered:  make(map[Query]*epoch),
 		outages:   make(map[string]*outage),

@@ -24,7 +24,8 @@ type scope struct {
 }
 
 const (
-	hintSpacing = time.Second      // least time between two rounds of reading
+	hintSpacing = time.Second      // least time between two rounds of reading, where they read much
+	hintCost    = time.Millisecond // the part of that for each query that is read
 	hintLag     = 2 * time.Second  // a second round: the server that reads may be behind the one that has hinted
 	hintFailed  = 10 * time.Second // between attempts of a hint that is refused; its queries are read at each
 
@@ -253,7 +254,8 @@ func (h *hint) wake(first bool) {
 	if h.unheard > 0 {
 		return
 	}
-	h.schedule(time.Until(h.began.Add(hintSpacing)), true)
+	spacing := min(time.Duration(len(h.members))*hintCost, hintSpacing)
+	h.schedule(time.Until(h.began.Add(spacing)), true)
 }
 
 // schedule must be called with the mutex held.

@@ -68,12 +68,12 @@ func (c *Consul) request(ctx context.Context, path string, params url.Values, in
 	if err := out.pass(ctx); err != nil {
 		return 0, false, err
 	}
-	e, release, err := c.admit(ctx, params.Has("index"))
+	e, within, release, err := c.admit(ctx, params.Has("index"))
 	if err != nil {
 		return 0, false, err
 	}
 	defer release()
-	index, found, err = c.do(ctx, e, path, params, into)
+	index, found, err = c.do(within, e, path, params, into)
 	if ctx.Err() != nil {
 		return 0, false, ctx.Err()
 	}

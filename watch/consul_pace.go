@@ -20,6 +20,7 @@ type pace struct {
 	limiter *rate.Limiter
 	full    rate.Limit
 	burst   int
+	patient chan struct{} // held by the only one of the requests for a wait that may want the turn
 	turn    chan struct{} // held by the one who waits for the limiter: who queues there for long does not see that the rate recovers
 
 	mu       sync.Mutex // guards what follows
@@ -33,18 +34,26 @@ func newPace(perSecond int) *pace {
 		limiter: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
 		full:    rate.Limit(perSecond),
 		burst:   2 * perSecond,
+		patient: make(chan struct{}, 1),
 		turn:    make(chan struct{}, 1),
 	}
 }
 
-// wait returns when a request may be made.
-func (p *pace) wait(ctx context.Context) error {
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+// wait returns when a request may be made. One that waits for a change gives way to those that do not: first answers matter
+// more.
+func (p *pace) wait(ctx context.Context, waits bool) error {
+	if waits {
+		back, err := take(ctx, p.patient)
+		if err != nil {
+			return err
+		}
+		defer back()
 	}
+	back, err := take(ctx, p.turn)
+	if err != nil {
+		return err
+	}
+	defer back()
 	p.mu.Lock()
 	p.recover(time.Now())
 	pause := time.Until(p.until)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"syscall"
@@ -141,24 +142,47 @@ func (c *Consul) fewerPolls() {
 	c.grown = time.Now()
 }
 
-// admit returns the endpoint to ask when there may be a request, and a function that ends it.
-func (c *Consul) admit(ctx context.Context, waits bool) (e *endpoint, release func(), err error) {
-	if err := c.pace.wait(ctx); err != nil {
-		return nil, nil, err
+// admit returns the endpoint to ask when there may be a request, the context to make it with, and a function that ends it.
+//
+// Many requests over HTTP/2 that find all connections full, or none yet, would each dial one of their own, and a stock
+// agent allows 200: so few may look for a connection at a time.
+func (c *Consul) admit(ctx context.Context, waits bool) (*endpoint, context.Context, func(), error) {
+	if err := c.pace.wait(ctx, waits); err != nil {
+		return nil, nil, nil, err
 	}
-	e = c.endpoint()
-	tokens := c.conns
+	e := c.endpoint()
 	switch {
 	case e.config.Scheme == "https" && !e.met.Load():
-		tokens = c.introduce // many at once would all dial, before one of them learns that they can share
-	case e.multiplexed.Load() && waits:
-		return e, func() {}, nil
+		release, err := take(ctx, c.introduce)
+		return e, ctx, release, err
+	case !e.multiplexed.Load():
+		release, err := take(ctx, c.conns)
+		return e, ctx, release, err
 	}
+	end := func() {}
+	if !waits {
+		var err error
+		if end, err = take(ctx, c.conns); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	found, err := take(ctx, c.dials)
+	if err != nil {
+		end()
+		return nil, nil, nil, err
+	}
+	found = sync.OnceFunc(found)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { found() }})
+	return e, ctx, func() { found(); end() }, nil
+}
+
+// take takes a token, and returns what gives it back.
+func take(ctx context.Context, tokens chan struct{}) (back func(), err error) {
 	select {
 	case tokens <- struct{}{}:
-		return e, func() { <-tokens }, nil
+		return func() { <-tokens }, nil
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 

@@ -17,29 +17,48 @@ import (
 // A bench is where a case runs.
 type bench struct {
 	*consultest.Agent
-	binary string
-	dir    string
-	out    *output
+	address string   // of the agent for render
+	args    []string // for render
+	env     []string // for render
+	binary  string
+	dir     string
+	out     *output
 }
 
 type benchCase struct {
 	name  string
 	goals goals
+	agent agentKind
 	run   func(context.Context, *bench) (measured, error)
 }
 
-func cases(quiet time.Duration) []benchCase {
-	return []benchCase{
-		{"one key, one file", goals{p50: 1.5}, oneKey},
-		{"500 templates, a change of one", goals{p50: 4, cpu: 0.1}, ownKeys(500)},
-		{"2,000 templates, a change of one", goals{p50: 4, cpu: 0.1}, ownKeys(2000)},
-		{"500 templates on one key (CPU of one)", goals{p50: 150, cpu: 0.1}, sharedKey},
-		{"1,000 services × 5, 20 changes/s", goals{cpu: 1}, churn("")},
-		{"the same with a command", goals{cpu: 1}, churn(":true")},
-		{"1,000 services × 5, start (CPU of one)", goals{p50: 350, cpu: 0.3, mem: 50}, coldStart},
-		{"tree of 10,000 keys", goals{p50: 25, cpu: 0.3}, tree},
-		{"1,000 quiet queries (CPU in % of a core)", goals{cpu: 1}, quietQueries(quiet)},
+// groups returns all cases. Those of a group run at the same time.
+func groups(quiet time.Duration) [][]benchCase {
+	alone := []benchCase{
+		{"one key, one file", goals{p50: 1.5}, roomy, oneKey},
+		{"500 templates, a change of one", goals{p50: 4, cpu: 0.1}, roomy, ownKeys(500)},
+		{"2,000 templates, a change of one", goals{p50: 4, cpu: 0.1}, roomy, ownKeys(2000)},
+		{"500 templates on one key (CPU of one)", goals{p50: 150, cpu: 0.1}, roomy, sharedKey},
+		{"1,000 services × 5, 20 changes/s", goals{cpu: 1}, roomy, churn("")},
+		{"the same with a command", goals{cpu: 1}, roomy, churn(":true")},
+		{"1,000 services × 5, start (CPU of one)", goals{p50: 350, cpu: 0.3, mem: 50}, stockHTTP, coldStart},
+		{"tree of 10,000 keys", goals{p50: 25, cpu: 0.3}, roomy, tree},
 	}
+	var still []benchCase // they take long, and do next to nothing
+	for _, s := range stockSizes() {
+		alone = append(alone,
+			benchCase{s.name + ", changes", goals{}, s.agent, stockChanges(s.count, s.slowest)},
+			benchCase{s.name + ", 10 changes/s", goals{}, s.agent, stockChurn(s.count)})
+		still = append(still, benchCase{s.name + ", quiet (CPU in %)", goals{}, s.agent, stockQuiet(s.count, quiet)})
+	}
+	still = append(still,
+		benchCase{"1,000 quiet queries, HTTP (CPU in %)", goals{cpu: 1}, stockHTTP, quietQueries(quiet)},
+		benchCase{"1,000 quiet queries, HTTPS (CPU in %)", goals{cpu: 1}, stockHTTPS, quietQueries(quiet)})
+	var all [][]benchCase
+	for _, c := range alone {
+		all = append(all, []benchCase{c})
+	}
+	return append(all, still)
 }
 
 const (
@@ -59,7 +78,7 @@ func (b *bench) startAndSettle(ctx context.Context, specs []string) (*process, e
 	for _, spec := range specs {
 		names = append(names, filepath.Base(strings.Split(spec, ":")[1]))
 	}
-	p, err := b.start(ctx, b.Addr, specs)
+	p, err := b.start(ctx, specs)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +102,11 @@ func (b *bench) changes(ctx context.Context, n int, every time.Duration, specs [
 		return m, err
 	}
 	defer p.stop()
+	return b.eachChange(ctx, p, n, every, next)
+}
+
+func (b *bench) eachChange(ctx context.Context, p *process, n int, every time.Duration,
+	next func(i int) (text string, files []string, change func() error)) (m measured, err error) {
 	var times []time.Duration
 	for i := range n {
 		text, files, change := next(i)

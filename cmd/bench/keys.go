@@ -6,14 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -150,61 +145,4 @@ func tree(ctx context.Context, b *bench) (m measured, err error) {
 	})
 	m.note = bare
 	return m, err
-}
-
-// quietQueries is a case in which nothing moves. A proxy, whose cost is not render's, counts the requests.
-func quietQueries(long time.Duration) func(context.Context, *bench) (measured, error) {
-	return func(ctx context.Context, b *bench) (m measured, err error) {
-		const keys = 1000
-		if err := parallel(keys, func(i int) error { return b.Put(fmt.Sprintf("quiet/%d", i), "value") }); err != nil {
-			return m, err
-		}
-		var text strings.Builder
-		for i := range keys {
-			fmt.Fprintf(&text, "{{key \"quiet/%d\"}}\n", i)
-		}
-		spec, err := b.template("file", text.String())
-		if err != nil {
-			return m, err
-		}
-		var requests atomic.Int64
-		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: b.Addr})
-		proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 1000}
-		proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
-		server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			requests.Add(1)
-			proxy.ServeHTTP(w, r)
-		})}
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return m, err
-		}
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer server.Close()
-		wg.Go(func() { _ = server.Serve(listener) })
-		p, err := b.start(ctx, listener.Addr().String(), []string{spec})
-		if err != nil {
-			return m, err
-		}
-		defer p.stop()
-		if _, err := b.out.await(ctx, "value", "file"); err != nil {
-			return m, p.fault(err)
-		}
-		if err := pause(ctx, long/2); err != nil {
-			return m, err
-		}
-		if err := p.reset(); err != nil {
-			return m, err
-		}
-		requests.Store(0)
-		if err := pause(ctx, long); err != nil {
-			return m, err
-		}
-		counted := requests.Load()
-		m, err = p.usage()
-		m.cpu *= 100 / long.Seconds()
-		m.note = against(float64(counted)/long.Minutes(), 100) + " requests a minute"
-		return m, err
-	}
 }

@@ -26,8 +26,8 @@ type process struct {
 }
 
 // start runs render with the given --template values.
-func (b *bench) start(ctx context.Context, address string, specs []string) (*process, error) {
-	args := []string{"--consul-addr", address}
+func (b *bench) start(ctx context.Context, specs []string) (*process, error) {
+	args := append([]string{"--consul-addr", b.address}, b.args...)
 	for _, spec := range specs {
 		args = append(args, "--template", spec)
 	}
@@ -37,6 +37,7 @@ func (b *bench) start(ctx context.Context, address string, specs []string) (*pro
 		return nil, err
 	}
 	defer log.Close()
+	p.cmd.Env = append(os.Environ(), b.env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.began = time.Now()
@@ -76,6 +77,17 @@ func (p *process) usage() (m measured, err error) {
 	kb, err := strconv.ParseFloat(strings.TrimSpace(peak), 64)
 	m.mem = kb / 1024
 	return m, err
+}
+
+// connections returns how many connections to Consul render has, which are all its sockets.
+func (p *process) connections() (n int) {
+	open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.cmd.Process.Pid))
+	for _, fd := range open {
+		if what, err := os.Readlink(fd); err == nil && strings.HasPrefix(what, "socket:") { // else closed meanwhile
+			n++
+		}
+	}
+	return n
 }
 
 func (p *process) cpu() (seconds float64, err error) {

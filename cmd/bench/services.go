@@ -61,43 +61,47 @@ func churn(command string) func(context.Context, *bench) (measured, error) {
 			return m, err
 		}
 		defer p.stop()
-		const n = 300
-		made := make(chan change, n)
-		ctx, fail := context.WithCancelCause(ctx)
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer fail(nil)
-		wg.Go(func() {
-			if err := b.makeChanges(ctx, n, made); err != nil {
-				fail(err)
-			}
-		})
-		var times []time.Duration
-		var open []change
-		for len(times) < n {
-			_, at, err := b.out.arrivals(ctx)
-			if err != nil {
-				return m, cmp.Or(context.Cause(ctx), p.fault(err))
-			}
-			contents, err := os.ReadFile(b.out.path("file"))
-			if err != nil {
-				return m, err
-			}
-			for len(made) > 0 {
-				open = append(open, <-made)
-			}
-			open = slices.DeleteFunc(open, func(c change) bool {
-				arrived := bytes.Contains(contents, []byte(c.text))
-				if arrived {
-					times = append(times, at.Sub(c.began))
-				}
-				return arrived
-			})
-		}
-		m, err = p.usage()
-		m.times = times
-		return m, err
+		return b.steadyChanges(ctx, p, 300, interval, func(i, port int) error { return b.register(i*7%services, i%instances, port) })
 	}
+}
+
+// steadyChanges makes changes at a steady pace, whether those before are rendered or not. Move brings the given port into the file.
+func (b *bench) steadyChanges(ctx context.Context, p *process, n int, every time.Duration, move func(i, port int) error) (m measured, err error) {
+	made := make(chan change, n)
+	ctx, fail := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer fail(nil)
+	wg.Go(func() {
+		if err := makeChanges(ctx, n, every, move, made); err != nil {
+			fail(err)
+		}
+	})
+	var times []time.Duration
+	var open []change
+	for len(times) < n {
+		_, at, err := b.out.arrivals(ctx)
+		if err != nil {
+			return m, cmp.Or(context.Cause(ctx), p.fault(err))
+		}
+		contents, err := os.ReadFile(b.out.path("file"))
+		if err != nil {
+			return m, err
+		}
+		for len(made) > 0 {
+			open = append(open, <-made)
+		}
+		open = slices.DeleteFunc(open, func(c change) bool {
+			arrived := bytes.Contains(contents, []byte(c.text))
+			if arrived {
+				times = append(times, at.Sub(c.began))
+			}
+			return arrived
+		})
+	}
+	m, err = p.usage()
+	m.times = times
+	return m, err
 }
 
 // A change brings a text into the file.
@@ -106,14 +110,14 @@ type change struct {
 	began time.Time
 }
 
-// makeChanges gives an instance of a service another port, n times.
-func (b *bench) makeChanges(ctx context.Context, n int, made chan<- change) error {
-	ticker := time.NewTicker(interval)
+// makeChanges moves something to another port, n times.
+func makeChanges(ctx context.Context, n int, every time.Duration, move func(i, port int) error, made chan<- change) error {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for i := range n {
 		port := 20000 + i
 		made <- change{fmt.Sprintf("port %d;", port), time.Now()}
-		if err := b.register(i*7%services, i%instances, port); err != nil {
+		if err := move(i, port); err != nil {
 			return err
 		}
 		select {
@@ -135,7 +139,7 @@ func coldStart(ctx context.Context, b *bench) (m measured, err error) {
 		return m, err
 	}
 	start := func() error {
-		p, err := b.start(ctx, b.Addr, []string{spec})
+		p, err := b.start(ctx, []string{spec})
 		if err != nil {
 			return err
 		}
