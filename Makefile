@@ -1,4 +1,4 @@
-# What a person types: make demo, make test. What else there is: build, bench, fuzz, lint, consul, nginx, haproxy, clean.
+# What a person types: make demo, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, clean.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -9,7 +9,7 @@ FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 
 export CONSUL
 
-.PHONY: build demo test bench fuzz lint consul nginx haproxy clean
+.PHONY: build demo test bench soak fuzz lint consul nginx haproxy clean
 
 build:
 	go build -trimpath -o bin/render ./cmd/render
@@ -19,6 +19,10 @@ demo: build
 
 test: consul nginx haproxy
 	go test -race ./...
+
+# Queries that come and go, and nothing that stays: the long form of a test.
+soak: consul
+	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch
 
 bench: consul
 	go test -run '^$$' -bench . -benchmem ./watch ./template ./render

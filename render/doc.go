@@ -32,6 +32,9 @@
 //   - R8 Commit. Stage all changed files, swap all, run the command. A failure before all files are in place leaves, or
 //     puts back, every old one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
+//   - R11 Doubt keeps data. An answer that takes something to nothing counts only once a leader-consistent read confirms it,
+//     and so does one that is older than what is known. An answer that is leaderless or filtered by ACLs is an error, not
+//     data. (Package watch sees to this.)
 //   - R12 It does not die. In the daemon no failure ends the engine. Each is scoped to the query, target or action that it
 //     belongs to, is retried with a capped, jittered back-off, and shows in log and status.
 //   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
