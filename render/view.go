@@ -2,7 +2,6 @@ package render
 
 import (
 	"cmp"
-	"reflect"
 	"slices"
 	"time"
 
@@ -118,7 +117,7 @@ func (v *view) look(now time.Time) (changed bool, did verdict) {
 		did = recovered
 	}
 	v.since, v.failed = time.Time{}, false
-	if v.known && sameInstances(v.seen, list) {
+	if v.known && watch.Equal(v.seen, list) {
 		return false, did
 	}
 	v.seen, v.known = list, true
@@ -172,25 +171,6 @@ func (v *view) wake() (at time.Time) {
 type instanceID struct{ node, id string }
 
 func idOf(s *watch.HealthService) instanceID { return instanceID{s.Node, s.ID} }
-
-// sameInstances reports whether two lists mean the same to a template's reader (R3).
-func sameInstances(a, b []*watch.HealthService) bool {
-	return slices.EqualFunc(a, b, func(a, b *watch.HealthService) bool {
-		return a == b || reflect.DeepEqual(meaning(a), meaning(b))
-	})
-}
-
-// meaning returns an instance without what is never a change.
-func meaning(s *watch.HealthService) watch.HealthService {
-	m := *s
-	m.Checks = make([]*watch.HealthCheck, len(s.Checks))
-	for i, c := range s.Checks {
-		check := *c
-		check.Output, check.CreateIndex, check.ModifyIndex = "", 0, 0
-		m.Checks[i] = &check
-	}
-	return m
-}
 
 // use is a query as one target uses it.
 type use struct {

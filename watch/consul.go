@@ -61,12 +61,13 @@ type Consul struct {
 // An epoch is a time in which one address is asked. Indexes of another are void.
 type epoch struct {
 	context.Context
-	end context.CancelCauseFunc
+	end  context.CancelCauseFunc
+	used bool // has answered a query
 }
 
 func newEpoch() *epoch {
 	ctx, end := context.WithCancelCause(context.Background())
-	return &epoch{ctx, end}
+	return &epoch{Context: ctx, end: end}
 }
 
 // NewConsul returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a
@@ -149,7 +150,7 @@ func (c *Consul) Fetch(ctx context.Context, q Query, after uint64) (any, uint64,
 	if ctx.Err() != nil {
 		delete(c.answered, q)
 	} else if err == nil {
-		c.answered[q] = since
+		c.answered[q], since.used = since, true
 	}
 	return value, index, err
 }

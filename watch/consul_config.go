@@ -3,6 +3,7 @@ package watch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -63,6 +64,8 @@ type ConsulConfig struct {
 
 	// Log gets what an operator should know of the connection. The default drops it.
 	Log *slog.Logger
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // of tests, in place of a real network
 }
 
 // ConsulTLS says how to speak TLS. All files are read again when they change.
@@ -178,10 +181,13 @@ func (cfg ConsulConfig) connect(address string) (*endpoint, error) {
 		return fail(fmt.Errorf("unknown protocol scheme %q; use http, https or unix", scheme))
 	}
 	c.Address, c.PathPrefix, _ = strings.Cut(rest, "/")
+	if c.Address == "" {
+		return fail(errors.New("the address names no host"))
+	}
 	if c.PathPrefix != "" {
 		c.PathPrefix = "/" + strings.TrimSuffix(c.PathPrefix, "/")
 	}
-	if c.Scheme == "http" && c.Transport.MaxConnsPerHost == 0 {
+	if c.Transport.MaxConnsPerHost == 0 {
 		c.Transport.MaxConnsPerHost = cfg.MaxConnections
 	}
 	var err error
@@ -200,7 +206,10 @@ func (t ConsulTLS) config() api.TLSConfig {
 		CAPem:              []byte(t.CACertPEM),
 		InsecureSkipVerify: t.SkipVerify,
 	}
-	if t.CACert == "" {
+	switch {
+	case t.CACertPEM != "":
+		c.CAFile = ""
+	case t.CACert == "":
 		c.CAPath = t.CAPath
 	}
 	if t.Key == "" {
@@ -211,10 +220,13 @@ func (t ConsulTLS) config() api.TLSConfig {
 
 func (cfg ConsulConfig) transport() *http.Transport {
 	t := cfg.Transport
-	dialer := &net.Dialer{Timeout: t.DialTimeout, KeepAlive: t.DialKeepAlive}
+	dial := cfg.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: t.DialTimeout, KeepAlive: t.DialKeepAlive}).DialContext
+	}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
+		DialContext:         dial,
 		TLSHandshakeTimeout: t.TLSHandshakeTimeout,
 		IdleConnTimeout:     t.IdleConnTimeout,
 		MaxIdleConns:        t.MaxIdleConns,

@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"maps"
 	"net/url"
 	"strconv"
@@ -27,6 +29,7 @@ const (
 	hintSpacing = time.Second      // least time between two rounds of reading, where they read much
 	hintCost    = time.Millisecond // the part of that for each query that is read
 	hintLag     = 2 * time.Second  // a second round: the server that reads may be behind the one that has hinted
+	hintNoise   = 30 * time.Second // to a round for what does not matter soon, such as the output of a check
 	hintFailed  = 10 * time.Second // between attempts of a hint that is refused; its queries are read at each
 
 	mostKeyScopes = 8 // with a prefix; each needs a connection
@@ -60,8 +63,16 @@ func (s scope) paths() []string {
 	if s.keys {
 		return []string{keyPath(s.prefix)}
 	}
-	return []string{"/v1/catalog/services", "/v1/health/state/any", "/v1/catalog/nodes"}
+	return []string{"/v1/catalog/services", healthState, "/v1/catalog/nodes"}
 }
+
+// healthState returns with each change of a check, also of its output alone, which is no change for us, and in a large
+// cluster comes all the time. So this hint looks at the checks that are not passing: where they are as before, nothing that
+// matters soon has changed.
+const healthState = "/v1/health/state/any"
+
+// hintCheck is what matters of a check that is not passing.
+type hintCheck struct{ Node, ServiceID, CheckID, Status string }
 
 func (s scope) params() url.Values {
 	params := url.Values{}
@@ -73,8 +84,6 @@ func (s scope) params() url.Values {
 	if s.keys {
 		params.Set("keys", "")
 		params.Set("separator", "/")
-	} else {
-		params.Set(OptFilter, `Node == "none" and Node != "none"`)
 	}
 	return params
 }
@@ -197,11 +206,12 @@ func (c *Consul) newHint(s scope) *hint {
 // listen makes one of a hint's requests again and again. While it fails, its queries are read from time to time: so they
 // learn what is wrong, or that only the hint is.
 func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Values) {
-	var after uint64
+	var after, sum uint64
+	var woken time.Time // by a failure
 	failures, idle := 0, 0
 	for first := true; ctx.Err() == nil; {
 		began := time.Now()
-		index, err := c.askHint(ctx, path, params, after)
+		index, newSum, err := c.askHint(ctx, path, params, after)
 		var pause time.Duration
 		switch {
 		case errors.Is(err, errCut):
@@ -211,9 +221,11 @@ func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Va
 			if _, bad := errors.AsType[outageError](err); bad {
 				pause = Backoff(failures, DefaultBackoff, outageBackoff)
 			}
+			if failures == 0 || time.Since(woken) >= hintFailed {
+				h.wake(first, false)
+				first, woken = false, time.Now()
+			}
 			failures++
-			h.wake(first)
-			first = false
 		case index == after:
 			failures = 0
 			if pause = doubled(idleBase, idle, idleMax) - time.Since(began); pause > 0 {
@@ -222,14 +234,17 @@ func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Va
 				idle = 0
 			}
 		default:
-			h.wake(first)
+			h.wake(first, after != 0 && path == healthState && newSum == sum)
+			sum = newSum
 			after, failures, idle, first = index, 0, 0, false
+			pause = h.spacing() // what moves meanwhile could not begin another round before
 		}
 		sleep(ctx, pause)
 	}
 }
 
-func (c *Consul) askHint(ctx context.Context, path string, params url.Values, after uint64) (index uint64, err error) {
+// askHint makes a request of a hint. It returns a sum of what the answer says, where that is of interest.
+func (c *Consul) askHint(ctx context.Context, path string, params url.Values, after uint64) (index, sum uint64, err error) {
 	params = maps.Clone(params)
 	if c.cfg.MaxStale > 0 {
 		params.Set("stale", "")
@@ -237,15 +252,26 @@ func (c *Consul) askHint(ctx context.Context, path string, params url.Values, af
 	if after != 0 {
 		params.Set("index", strconv.FormatUint(after, 10))
 	}
-	index, _, err = c.get(ctx, path, params, new(any))
-	if errors.Is(err, errFiltered) {
-		err = nil
+	var checks []hintCheck
+	into := any(new(any))
+	switch {
+	case path == healthState:
+		into = &checks
+		params.Set(OptFilter, `Status != "passing"`)
+	case !params.Has("keys"):
+		params.Set(OptFilter, `Node == "none" and Node != "none"`)
 	}
-	return max(index, 1), err
+	index, _, err = c.get(ctx, path, params, into)
+	if errors.Is(err, errFiltered) {
+		err = nil // what the token may not see does not concern us
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, checks)
+	return max(index, 1), h.Sum64(), err
 }
 
-// wake has a round begin soon, and another when all servers should know what has moved.
-func (h *hint) wake(first bool) {
+// wake has a round begin soon, and another when all servers should know what has moved. Noise can wait for long.
+func (h *hint) wake(first, noise bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if first {
@@ -254,8 +280,24 @@ func (h *hint) wake(first bool) {
 	if h.unheard > 0 {
 		return
 	}
-	spacing := min(time.Duration(len(h.members))*hintCost, hintSpacing)
-	h.schedule(time.Until(h.began.Add(spacing)), true)
+	if noise {
+		if h.next == nil {
+			h.schedule(hintNoise, false)
+		}
+		return
+	}
+	h.schedule(time.Until(h.began.Add(h.leastSpacing())), true)
+}
+
+func (h *hint) spacing() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leastSpacing()
+}
+
+// leastSpacing must be called with the mutex held.
+func (h *hint) leastSpacing() time.Duration {
+	return min(time.Duration(len(h.members))*hintCost, hintSpacing)
 }
 
 // schedule must be called with the mutex held.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,6 +31,7 @@ var (
 	errTooStale = errors.New("the answer is older than the stale reads that are allowed")
 	errFiltered = errors.New("left out of its answer what the token may not read")
 	errSilent   = errors.New("no answer")
+	errTaken    = errors.New("the connection was closed for another request") // by net/http, where that is given up as its answer comes
 	errCut      = errors.New("a waiting request was cut off")
 )
 
@@ -49,9 +51,10 @@ func (e deniedError) Unwrap() []error { return []error{e.error, ErrDenied} }
 //
 // An answer "404 with an index" means that there is none: then found is false. The index comes with errFiltered, too.
 func (c *Consul) get(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
+	token := c.token()
 	index, found, err = c.request(ctx, path, params, into)
 	switch {
-	case errors.Is(err, ErrDenied) && c.renewToken():
+	case errors.Is(err, ErrDenied) && c.renewToken(token):
 		return c.request(ctx, path, params, into)
 	case errors.Is(err, errTooStale):
 		params = maps.Clone(params)
@@ -65,15 +68,27 @@ func (c *Consul) get(ctx context.Context, path string, params url.Values, into a
 // request makes one request, when there may be one.
 func (c *Consul) request(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
 	out := c.outageOf(params.Get(OptDatacenter))
-	if err := out.pass(ctx); err != nil {
-		return 0, false, err
+	var e *endpoint
+	var within context.Context
+	var release func()
+	for {
+		var probe bool
+		if probe, err = out.pass(ctx); err != nil {
+			return 0, false, err
+		}
+		if e, within, release, err = c.admit(ctx, params.Has("index")); err != nil {
+			return 0, false, err
+		}
+		if probe || !out.lasts() { // it may have begun while we waited for our turn
+			break
+		}
+		release()
 	}
-	e, within, release, err := c.admit(ctx, params.Has("index"))
-	if err != nil {
-		return 0, false, err
-	}
-	defer release()
+	defer c.afterWait(ctx, e, params.Has("index"), time.Now(), release)
 	index, found, err = c.do(within, e, path, params, into)
+	if errors.Is(err, errTaken) {
+		index, found, err = c.do(within, e, path, params, into)
+	}
 	if ctx.Err() != nil {
 		return 0, false, ctx.Err()
 	}
@@ -100,11 +115,21 @@ func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Va
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
 	defer cancel()
+	began := time.Now()
+	if waits {
+		var cut context.CancelCauseFunc
+		ctx, cut = context.WithCancelCause(ctx)
+		defer cut(nil)
+		ctx = httptrace.WithClientTrace(ctx, onceConnected(func() {
+			if time.Since(began) >= leastCutAge {
+				cut(errCut) // net/http would try again by itself, beyond our deadline
+			}
+		}))
+	}
 	req, err := c.newRequest(ctx, e, path, params)
 	if err != nil {
 		return 0, false, err
 	}
-	began := time.Now()
 	resp, err := e.config.HttpClient.Do(req)
 	if err == nil {
 		defer resp.Body.Close()
@@ -116,13 +141,28 @@ func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Va
 	case errors.Is(context.Cause(ctx), errSilent):
 		err = outageError{fmt.Errorf("%w within %s", errSilent, limit)}
 		c.move(e, err)
-	case waits && isCut(resp, err) && c.cuts.note(time.Since(began)):
+	case waits && (isCut(resp, err) || errors.Is(context.Cause(ctx), errCut)) && c.cuts.note(time.Since(began)):
 		return 0, false, errCut
+	case resp == nil && errors.Is(err, context.Canceled) && ctx.Err() == nil:
+		err = outageError{errTaken}
 	case resp == nil:
+		c.cuts.forget() // Consul ends: that is why requests were cut off
 		err = outageError{withoutURL(err)}
 		c.move(e, err)
 	}
 	return index, found, err
+}
+
+// onceConnected has again called when a request that has had a connection gets another: the first was closed before there
+// was an answer.
+func onceConnected(again func()) *httptrace.ClientTrace {
+	connected := false
+	return &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		if connected {
+			again()
+		}
+		connected = true
+	}}
 }
 
 // read decodes a response.

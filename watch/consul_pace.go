@@ -113,26 +113,33 @@ type outage struct {
 
 // pass returns nil when a request may be made: at once, as a probe, or when the outage has ended. Else it returns why
 // requests fail.
-func (o *outage) pass(ctx context.Context) error {
+func (o *outage) pass(ctx context.Context) (probes bool, err error) {
 	o.mu.Lock()
 	over, probe, err := o.over, o.probe, o.err
 	o.mu.Unlock()
 	if over == nil {
-		return nil
+		return false, nil
 	}
 	hold := time.NewTimer(outageHold)
 	defer hold.Stop()
 	select {
 	case <-over:
-		return nil
+		return false, nil
 	case <-probe:
 		o.offerProbe(over, probe)
-		return nil
+		return true, nil
 	case <-hold.C:
-		return err
+		return false, err
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
+}
+
+// lasts reports whether there is an outage.
+func (o *outage) lasts() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.over != nil
 }
 
 // offerProbe lets somebody try a little later, unless the outage is over then.

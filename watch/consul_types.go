@@ -163,9 +163,9 @@ type CARoot = api.CARoot
 // LeafCert is the certificate of a service in the mesh, with its private key.
 type LeafCert = api.LeafCert
 
-// equal reports whether two answers mean the same to a template's reader (R3): check output, indexes and the times of a
+// Equal reports whether two answers mean the same to a template's reader (R3): check output, indexes and the times of a
 // peering's last messages do not count.
-func equal(a, b any) bool {
+func Equal(a, b any) bool {
 	switch a := a.(type) {
 	case []*HealthService:
 		b, ok := b.([]*HealthService)

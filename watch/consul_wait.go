@@ -34,8 +34,9 @@ func (c *Consul) wait(ctx context.Context, q Query, after uint64) (any, uint64, 
 		if c.startPoll(hinted) {
 			params := c.readParams(q)
 			params.Set("index", strconv.FormatUint(after, 10))
+			began := time.Now()
 			value, index, err = c.ask(ctx, q, params)
-			c.endPoll()
+			c.afterWait(ctx, c.endpoint(), true, began, c.endPoll)
 			if !errors.Is(err, errCut) {
 				return value, index, err
 			}
@@ -57,6 +58,7 @@ func (c *Consul) wait(ctx context.Context, q Query, after uint64) (any, uint64, 
 
 // waitForHint reads a query each time that a hint says that something has moved, until its index is another.
 func (c *Consul) waitForHint(ctx context.Context, h *hint, m *member, q Query, after uint64) (any, uint64, error) {
+	out := c.outageOf(q.Options().Get(OptDatacenter))
 	for {
 		for moved := h.due(m); moved != nil; moved = h.due(m) {
 			select {
@@ -70,9 +72,13 @@ func (c *Consul) waitForHint(ctx context.Context, h *hint, m *member, q Query, a
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		}
+		release := sync.OnceFunc(func() { <-c.rereads })
+		if out.lasts() {
+			release() // all are to know of it, not a few after the other
+		}
 		h.reads(m)
 		value, index, err := c.ask(ctx, q, c.readParams(q))
-		<-c.rereads
+		release()
 		if err != nil || index != after {
 			return value, index, err
 		}
@@ -132,6 +138,16 @@ func (c *Consul) endPoll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.polls--
+}
+
+// afterWait calls release, and where a waiting request was given up, when its wait would have ended: until then an agent
+// counts its connection. It makes no difference where another address is asked now.
+func (c *Consul) afterWait(ctx context.Context, e *endpoint, waits bool, began time.Time, release func()) {
+	if left := time.Until(began.Add(c.cfg.Wait * 17 / 16)); waits && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errReset) && !e.multiplexed.Load() && left > 0 {
+		time.AfterFunc(left, release)
+		return
+	}
+	release()
 }
 
 // fewerPolls makes room for others who share the agent's connections with us.
@@ -217,15 +233,33 @@ func (c *cuts) note(age time.Duration) bool {
 	defer c.mu.Unlock()
 	now := time.Now()
 	apart, differ := now.Sub(c.at), (age - c.age).Abs()
+	same := differ <= max(age/20, 200*time.Millisecond)
 	if apart < leastCutAge/2 {
+		if !same {
+			c.age = 0 // all are cut off, whatever their age
+		}
 		return true
 	}
-	if c.age != 0 && differ <= max(age/20, 200*time.Millisecond) && apart >= age/2 {
-		c.most = max(leastCutWait, age*4/5)
-		c.log.Warn("something between here and consul cuts off requests that wait; render waits less long", "cut after", age.Round(time.Millisecond), "wait", c.most)
+	if c.age != 0 && same && differ <= apart/10 { // those who began together and are cut off one after the other differ as much
+		c.shorten(age)
 	}
 	c.age, c.at = age, now
 	return true
+}
+
+// shorten keeps waits below an age. Those who began before that may still be cut off at the same age.
+func (c *cuts) shorten(age time.Duration) {
+	if most := max(leastCutWait, age*4/5); c.most == 0 || most < c.most*9/10 {
+		c.most = most
+		c.log.Warn("something between here and consul cuts off requests that wait; render waits less long", "cut after", age.Round(time.Millisecond), "wait", most)
+	}
+}
+
+// forget forgets the last cut.
+func (c *cuts) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.age = 0
 }
 
 func (c *cuts) longest() time.Duration {
@@ -266,16 +300,16 @@ func (c *Consul) token() string {
 	return c.creds.token
 }
 
-// renewToken reads the token's file and reports whether there is another in it.
-func (c *Consul) renewToken() bool {
+// renewToken reads the token's file and reports whether there is another token now than one that was refused.
+func (c *Consul) renewToken(refused string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.refresh(true)
+	c.refresh(true)
+	return c.creds.token != refused
 }
 
-// refresh takes what has changed of the credentials' files, and reports whether the token has. It must be called with the
-// mutex held.
-func (c *Consul) refresh(force bool) (newToken bool) {
+// refresh takes what has changed of the credentials' files. It must be called with the mutex held.
+func (c *Consul) refresh(force bool) {
 	newToken, newTLS, err := c.creds.refresh(force)
 	if newToken {
 		c.log.Info("the token for consul has changed")
@@ -294,7 +328,6 @@ func (c *Consul) refresh(force bool) (newToken bool) {
 	} else if err == nil && (newToken || newTLS) {
 		c.fault = ""
 	}
-	return newToken
 }
 
 // move goes on to the next address, because one cannot be reached.
@@ -312,6 +345,9 @@ func (c *Consul) move(from *endpoint, why error) {
 	c.log.Warn("consul cannot be reached; the next address is asked", "was", from.address, "err", why, "now", e.address)
 	from.config.HttpClient.CloseIdleConnections()
 	c.current, c.at, c.ownNode = e, next, ""
+	if !c.since.used {
+		return // nobody has an index of it, or waits there; else nobody would learn that no address works
+	}
 	c.since.end(errReset)
 	c.since = newEpoch()
 	for _, h := range c.hints {

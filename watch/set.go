@@ -166,8 +166,8 @@ func (s *Set) publish(w *watcher, st State) {
 // After a failure, and after an index that went backwards (a restored or restarted Consul), the next request is a plain
 // read: waiting for an index of the past could last for the whole wait although the answer is another.
 func (s *Set) watch(ctx context.Context, w *watcher) {
-	reread := s.rereads(ctx, w)
-	defer reread.Stop()
+	defer w.stop()
+	defer s.rereads(ctx, w).Stop()
 	var st State
 	var after uint64
 	idle := 0
@@ -186,16 +186,16 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 		}
 		var pause time.Duration
 		switch {
-		case got.answered && (st.Rev == 0 || !equal(st.Value, got.value)):
+		case got.answered && (st.Rev == 0 || !Equal(st.Value, got.value)):
 			st = State{Value: got.value, Rev: st.Rev + 1, Index: got.index, Since: time.Now()}
 			s.publish(w, st)
 			after, idle = got.index, 0
 		case got.err == nil && st.Err != nil:
-			st.Err, st.Failures, st.Since = nil, 0, time.Now()
+			st.Err, st.Failures, st.Since, st.Index = nil, 0, time.Now(), got.index
 			s.publish(w, st)
 			after = got.index
 		case got.err == nil:
-			after = got.index
+			after, st.Index = got.index, got.index
 			if pause = doubled(idleBase, idle, idleMax) - time.Since(began); pause > 0 {
 				idle++
 			} else {
@@ -279,7 +279,9 @@ func (s *Set) rereads(ctx context.Context, w *watcher) *time.Timer {
 		}
 		s.wg.Go(func() {
 			s.reread(ctx, w)
-			timer.Reset(next())
+			if ctx.Err() == nil {
+				timer.Reset(next())
+			}
 		})
 	})
 	timer.Reset(next())
@@ -287,13 +289,20 @@ func (s *Set) rereads(ctx context.Context, w *watcher) *time.Timer {
 }
 
 func (s *Set) reread(ctx context.Context, w *watcher) {
-	differs := func() bool {
+	if w.query.Options().Has(OptNear) {
+		return // the order by distance changes without telling
+	}
+	differs := func() (from uint64, differs bool) {
 		value, _, err := s.src.Fetch(ctx, w.query, 0)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return err == nil && w.last.Rev > 0 && w.last.Err == nil && !equal(w.last.Value, value)
+		return w.last.Rev, err == nil && w.last.Rev > 0 && w.last.Err == nil && !Equal(w.last.Value, value)
 	}
-	if !differs() || !sleep(ctx, rereadGrace) || !differs() {
+	from, differ := differs()
+	if !differ || !sleep(ctx, rereadGrace) {
+		return
+	}
+	if still, differ := differs(); !differ || still != from { // where news have come it works
 		return
 	}
 	s.mu.Lock()

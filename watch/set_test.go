@@ -291,10 +291,10 @@ func TestEqual(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := equal(test.a, test.b); got != test.want {
+			if got := Equal(test.a, test.b); got != test.want {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
-			if got := equal(test.b, test.a); got != test.want {
+			if got := Equal(test.b, test.a); got != test.want {
 				t.Errorf("the other way round: got %v, want %v", got, test.want)
 			}
 		})
@@ -452,4 +452,174 @@ func TestByKindWithoutSource(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `the kind "service"`) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A change that a waiting request does not bring is found by a plain read beside it, and counted.
+func TestReread(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := &lossy{value: "a", index: 7}
+		fl := follow(t, src, SetConfig{}, web)
+		later(time.Second)
+		src.put("b", false)
+		changed := time.Now()
+		for fl.of(web).Value != "b" && time.Since(changed) < 2*rereadEvery {
+			later(time.Second)
+		}
+		took := time.Since(changed)
+		if took > rereadEvery+rereadGrace+time.Second || took < rereadEvery*3/4 || fl.set.Missed() != 1 || fl.errors() != 0 {
+			t.Errorf("took %s; %d missed, %d errors", took, fl.set.Missed(), fl.errors())
+		}
+		later(10 * rereadEvery)
+		if n := src.plain(); n < 11 || n > 18 {
+			t.Errorf("%d plain reads", n)
+		}
+		src.put("c", false)
+		later(rereadEvery + rereadGrace + time.Second)
+		if fl.of(web).Value != "c" || fl.set.Missed() != 2 {
+			t.Errorf("%v, %d missed", fl.of(web).Value, fl.set.Missed())
+		}
+	})
+}
+
+// A change that the waiting request brings, only later than the plain read has seen it, is none that was missed; neither
+// are many one after the other.
+func TestRereadRaces(t *testing.T) {
+	t.Parallel()
+	for name, every := range map[string]time.Duration{"a change": 0, "changes": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &lossy{value: "0", index: 7, late: 3 * time.Second}
+				fl := follow(t, src, SetConfig{}, web)
+				stop := time.Now().Add(5 * rereadEvery)
+				for i := 1; time.Now().Before(stop); i++ {
+					reads := src.plain()
+					for every == 0 && src.plain() == reads && time.Now().Before(stop) {
+						time.Sleep(time.Second)
+					}
+					src.put(fmt.Sprint(i), true)
+					later(max(every, time.Millisecond))
+				}
+				later(time.Minute)
+				if n := fl.set.Missed(); n != 0 {
+					t.Errorf("%d missed", n)
+				}
+				if fl.of(web).Value != src.value {
+					t.Errorf("the value is %v, want %v", fl.of(web).Value, src.value)
+				}
+			})
+		})
+	}
+}
+
+// A lossy source tells those who wait of a change late, or not at all.
+type lossy struct {
+	mu    sync.Mutex
+	value string
+	index uint64
+	told  uint64 // the index that those who wait know of
+	late  time.Duration
+	reads int
+}
+
+func (l *lossy) put(value string, tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.value = value
+	l.index++
+	if index := l.index; tell {
+		time.AfterFunc(l.late, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.told = max(l.told, index)
+		})
+	}
+}
+
+func (l *lossy) plain() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reads
+}
+
+func (l *lossy) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, error) {
+	for {
+		l.mu.Lock()
+		if after == 0 {
+			l.reads++
+		}
+		value, index, told := l.value, l.index, l.told
+		l.mu.Unlock()
+		if after == 0 || told > after {
+			return value, index, nil
+		}
+		if !sleep(ctx, 100*time.Millisecond) {
+			return nil, 0, ctx.Err()
+		}
+	}
+}
+
+// A set that is to ask once stops where there is an answer, and goes on where there is none, or nothing.
+func TestOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{steps: []step{{value: nil, index: 1}, {err: errors.New("gone")}, {err: errors.New("gone")}, {value: "a", index: 2}, {value: "b", index: 3}}}
+		fl := follow(t, src, SetConfig{Once: true}, web)
+		later(time.Hour)
+		if st := fl.of(web); st.Value != "a" || st.Rev != 2 || st.Err != nil {
+			t.Errorf("got %+v", st)
+		}
+		if n := len(src.afters()); n != 4 {
+			t.Errorf("asked %d times", n)
+		}
+		if fl.errors() != 2 {
+			t.Errorf("told of %d failures, want each", fl.errors())
+		}
+	})
+}
+
+// Failures in a row are counted, and the pauses between attempts are those that are set.
+func TestSetConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{}
+		for range 6 {
+			src.steps = append(src.steps, step{err: errors.New("gone")})
+		}
+		src.steps = append(src.steps, step{value: "a", index: 1}, step{err: errors.New("gone")})
+		fl := follow(t, src, SetConfig{Backoff: 2 * time.Second, MaxBackoff: 20 * time.Second, Once: true}, web)
+		var failures []int
+		for range 70 {
+			later(time.Second)
+			if st := fl.of(web); len(failures) == 0 || failures[len(failures)-1] != st.Failures {
+				failures = append(failures, st.Failures)
+			}
+		}
+		if want := []int{1, 2, 3, 4, 5, 6, 0}; !slices.Equal(failures, want) {
+			t.Errorf("failures %v, want %v", failures, want)
+		}
+		times := src.times()
+		for i, most := range []time.Duration{2, 4, 8, 16, 20, 20} {
+			if gap := times[i+1] - times[i]; gap > most*time.Second || gap < most*time.Second/2 {
+				t.Errorf("pause %d is %s, want up to %d s, and at least half of it", i+1, gap, most)
+			}
+		}
+	})
+}
+
+// An answer that takes a key or a list to nothing is confirmed by a source that can; of another it is believed at once, after
+// a second look.
+func TestR11Confirm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scripted{steps: []step{
+			{value: "a", index: 7}, {takes: time.Second, value: nil, index: 8}, {value: "a", index: 9}, // the second look sees it again
+			{takes: time.Second, value: "a", index: 9}, {takes: time.Second, value: nil, index: 10}, {value: nil, index: 10},
+		}}
+		states := watchFor(t, src, time.Minute)
+		var got []string
+		for _, st := range states {
+			got = append(got, fmt.Sprintf("%v %d %v", st.Value, st.Rev, st.Err != nil))
+		}
+		if want := []string{"a 1 false", "a 1 true", "a 1 false", "<nil> 2 false"}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
 }

@@ -1,0 +1,311 @@
+package watch
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Whoever asks, whenever, and whatever is refused: in no stretch of time are there more requests than the burst and the
+// rate allow, and in the end each has had its turn.
+func TestPaceBound(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			rate := 1 + random.IntN(50)
+			p := newPace(rate)
+			var mu sync.Mutex
+			var times []time.Time
+			var wg sync.WaitGroup
+			n := 0
+			for range 20 {
+				for range random.IntN(4 * rate) {
+					waits := random.IntN(2) == 0
+					n++
+					wg.Go(func() {
+						if err := p.wait(t.Context(), waits); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						times = append(times, time.Now())
+						mu.Unlock()
+					})
+				}
+				if random.IntN(4) == 0 {
+					p.refused(time.Duration(random.IntN(3)) * time.Second)
+				}
+				time.Sleep(time.Duration(random.IntN(5000)) * time.Millisecond)
+			}
+			wg.Wait()
+			if len(times) != n {
+				t.Fatalf("%d of %d had their turn", len(times), n)
+			}
+			for i := range times {
+				for j := i; j < n; j++ {
+					span := times[j].Sub(times[i]).Seconds()
+					if most := 2*rate + int(float64(rate)*span) + 1; j-i+1 > most {
+						t.Fatalf("rate %d: %d requests in %.3f s", rate, j-i+1, span)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestPaceRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(1000)
+		rate := func() float64 { return float64(p.limiter.Limit()) }
+		for i := range 100 { // as many queries are refused at one time
+			if slower := p.refused(0); slower != (i == 0) {
+				t.Fatalf("refusal %d slowed down: %v", i, slower)
+			}
+			time.Sleep(9 * time.Millisecond)
+		}
+		if got := rate(); got != 500 {
+			t.Errorf("rate %v after one second of refusals, want 500", got)
+		}
+		time.Sleep(200 * time.Millisecond)
+		p.refused(0)
+		if got := rate(); got < 250 || got > 270 {
+			t.Errorf("rate %v after another, want half, and what has recovered", got)
+		}
+		time.Sleep(recovery)
+		if err := p.wait(t.Context(), true); err != nil || rate() != 1000 {
+			t.Errorf("rate %v after the recovery, %v", rate(), err)
+		}
+		for range 1000 {
+			p.refused(0)
+			time.Sleep(slowDownEvery)
+		}
+		if got := rate(); got < leastRequests || got > 40 {
+			t.Errorf("rate %v after 1000 seconds of refusals", got)
+		}
+	})
+}
+
+func TestPaceRetryAfter(t *testing.T) {
+	tests := []struct{ asked, obeyed time.Duration }{
+		{0, 0}, {time.Second, time.Second}, {7 * time.Second, 7 * time.Second}, {time.Hour, maxRetryAfter}, {-time.Hour, 0},
+	}
+	for _, test := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPace(1000)
+			p.refused(test.asked)
+			began := time.Now()
+			if err := p.wait(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Since(began); got != test.obeyed {
+				t.Errorf("asked to wait %s, waited %s", test.asked, got)
+			}
+		})
+	}
+}
+
+// A server that refuses most requests is asked less and less, gets the time it asks for, and in the end answers all.
+func TestConsulRefuses(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		queries, paths := f.services(50)
+		c, out := f.consul(ConsulConfig{MaxConnections: 400, MaxRequests: 50})
+		fl := follow(t, c, SetConfig{}, queries...)
+		later(5 * time.Second)
+		if n := fl.answered(); n != len(queries) {
+			t.Fatalf("%d of %d queries answered", n, len(queries))
+		}
+		churn := func(d time.Duration) int { // everything changes each second
+			began := time.Now()
+			for i := 0; time.Since(began) < d; i++ {
+				values := make(map[string]string)
+				for j, path := range paths {
+					values[path] = fmt.Sprint(1 + (i+j)%60000)
+				}
+				f.set(values)
+				later(time.Second)
+			}
+			return len(f.since(began)) / int(d.Seconds())
+		}
+		before := churn(10 * time.Second)
+		f.fail(func(w http.ResponseWriter, _ *http.Request) bool {
+			if rand.IntN(10) == 0 {
+				return false
+			}
+			http.Error(w, "rate limit exceeded, try again later", http.StatusTooManyRequests)
+			return true
+		})
+		churn(time.Minute)
+		during := churn(4 * time.Minute)
+		f.fail(nil)
+		churn(55 * time.Second)
+		after := churn(20 * time.Second)
+		if during > before/10 || after < before*3/4 {
+			t.Errorf("requests a second: %d before, %d while most are refused, %d a minute after", before, during, after)
+		}
+		f.set(map[string]string{})
+		later(30 * time.Second)
+		for i, q := range queries {
+			f.mu.Lock()
+			want := f.facts[paths[i]].value
+			f.mu.Unlock()
+			if st := fl.of(q); st.Err != nil || plain(st.Value) != want {
+				t.Fatalf("%s is %s (%v), want %s", q, plain(st.Value), st.Err, want)
+			}
+		}
+		if n := out.count("consul refuses requests"); n < 1 || n > 300 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// Retry-After is obeyed by all.
+func TestConsulRetryAfter(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		queries, _ := f.services(50)
+		f.fail(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Retry-After", "17")
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return true
+		})
+		c, _ := f.consul(ConsulConfig{})
+		fl := follow(t, c, SetConfig{}, queries...)
+		later(time.Second)
+		f.fail(nil)
+		first := len(f.since(time.Time{}))
+		later(15 * time.Second)
+		if n := len(f.since(time.Time{})); n != first || n > 51 {
+			t.Errorf("%d requests at first, %d in the time that the server wanted none", first, n-first)
+		}
+		later(5 * time.Second)
+		if n := fl.answered(); n != 50 || fl.failing() != 0 {
+			t.Errorf("%d answered, %d still fail", n, fl.failing())
+		}
+	})
+}
+
+// While Consul is away, or not well, it is asked a few times a second, whatever the number of queries; all are told; and
+// all are there soon after its return.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	ways := map[string]func(f *fake, begin bool){
+		"refuses connections": func(f *fake, begin bool) { f.refuse(begin) },
+		"answers 500": func(f *fake, begin bool) {
+			if !begin {
+				f.fail(nil)
+				return
+			}
+			f.fail(func(w http.ResponseWriter, _ *http.Request) bool {
+				http.Error(w, "No cluster leader", http.StatusInternalServerError)
+				return true
+			})
+			f.cut()
+		},
+	}
+	for name, way := range ways {
+		for _, n := range []int{1, 200} {
+			for _, sharing := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, n, sharing), func(t *testing.T) {
+					bubble(t, func(t *testing.T, f *fake) {
+						queries, paths := f.services(n)
+						cfg := ConsulConfig{MaxConnections: 2000}
+						if sharing {
+							cfg.MaxConnections = 32
+						}
+						c, _ := f.consul(cfg)
+						fl := follow(t, c, SetConfig{}, queries...)
+						later(10 * time.Second)
+						attempts := func() int { return f.dials() + len(f.since(time.Time{})) }
+						way(f, true)
+						before := attempts()
+						later(30 * time.Second)
+						if k := fl.failing(); k != n {
+							t.Errorf("%d of %d queries know of it", k, n)
+						}
+						if k := attempts() - before; k > min(8*n, 2000)+30*5*2 {
+							t.Errorf("%d attempts in the first 30 seconds", k)
+						}
+						before = attempts()
+						later(30 * time.Second)
+						if k := attempts() - before; k > 150 || k < 10 {
+							t.Errorf("%d attempts in further 30 seconds", k)
+						}
+						for _, path := range paths {
+							f.put(path, "4711")
+						}
+						way(f, false)
+						later(2 * time.Second)
+						for _, q := range queries {
+							if st := fl.of(q); st.Err != nil || plain(st.Value) != "4711" {
+								t.Fatalf("2 s after its return: %s is %s, %v", q, plain(st.Value), st.Err)
+							}
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A datacenter that cannot be reached takes nothing from another.
+func TestOutageOfDatacenter(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		here, paths := f.services(200)
+		var there []Query
+		for _, q := range here {
+			there = append(there, NewQuery(q.Kind, q.Name, map[string][]string{OptDatacenter: {"dc2"}}))
+		}
+		f.fail(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("dc") != "dc2" {
+				return false
+			}
+			sleep(r.Context(), 7*time.Second) // what RPCs to a datacenter that is away take
+			http.Error(w, "No path to datacenter", http.StatusInternalServerError)
+			return true
+		})
+		c, _ := f.consul(ConsulConfig{MaxConnections: 1000})
+		fl := follow(t, c, SetConfig{}, append(there, here...)...)
+		later(time.Second)
+		if n := fl.answered(); n != len(here) {
+			t.Errorf("%d of %d queries answered", n, len(here))
+		}
+		later(2 * time.Minute)
+		if n := fl.failing(); n != len(there) {
+			t.Errorf("%d queries fail, want the %d of dc2", n, len(there))
+		}
+		f.put(paths[5], "4711")
+		later(time.Millisecond)
+		if got := fl.is(here[5]); got != "4711" {
+			t.Errorf("a change here is not there at once: %s", got)
+		}
+	})
+}
+
+// A server that takes requests and never answers: all queries know before long.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		queries, _ := f.services(300)
+		f.fail(func(_ http.ResponseWriter, r *http.Request) bool {
+			<-r.Context().Done()
+			return true
+		})
+		c, _ := f.consul(ConsulConfig{})
+		fl := follow(t, c, SetConfig{}, queries...)
+		later(2*plainDeadline + 10*time.Second)
+		if n := fl.failing(); n != 300 {
+			t.Errorf("%d of 300 queries know of it after two deadlines", n)
+		}
+		later(3 * time.Minute)
+		f.fail(nil)
+		later(plainDeadline + 5*time.Second)
+		if fl.failing() != 0 || fl.answered() != 300 {
+			t.Errorf("%d queries fail after its return", fl.failing())
+		}
+	})
+}
