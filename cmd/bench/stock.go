@@ -141,7 +141,7 @@ func quietQueries(long time.Duration) func(context.Context, *bench) (measured, e
 // what waits of 45 s and more explain.
 func (b *bench) requestsAtRest(queries int, most float64) float64 {
 	if strings.HasPrefix(b.address, "https:") {
-		return float64(queries) * 60 / 45
+		return float64(queries * 60 / 45)
 	}
 	return most
 }
