@@ -16,6 +16,9 @@ const (
 	retryBase = time.Second // pause after an action's first failure; doubled by each further one
 	retryMax  = time.Minute
 
+	rejectBase = 30 * time.Second // the same for contents that a check or a verification did not like
+	rejectMax  = 5 * time.Minute
+
 	failingHold = 10 * time.Second // how long a member whose queries fail holds the others of its action
 
 	diskWorkers = 16 // commits that are at their files at one time; commands do not count
@@ -68,15 +71,25 @@ func (e *Engine) group() {
 		case t.cfg.Action != "":
 			t.action = named[t.cfg.Action]
 		case t.cfg.Command.IsZero():
-			t.action = add(t.cfg.Destination, Action{Wait: e.cfg.Wait})
+			t.action = add(t.cfg.Destination, e.implied(Command{}))
 		case i >= 0:
 			t.action = ofCommands[i]
 		default:
-			t.action = add(t.cfg.Command.String(), Action{Command: t.cfg.Command, Spacing: DefaultSpacing, Wait: e.cfg.Wait})
+			t.action = add(t.cfg.Command.String(), e.implied(t.cfg.Command))
 			ofCommands = append(ofCommands, t.action)
 		}
 		t.action.targets = append(t.action.targets, t)
 	}
+}
+
+// implied returns the action that is made of a target's command.
+func (e *Engine) implied(command Command) Action {
+	a := e.cfg.Implied
+	a.Name, a.Command, a.Spacing = "", command, 0
+	if a.acts() {
+		a.Spacing = DefaultSpacing
+	}
+	return a
 }
 
 // advanceAll lets each active action do what it can, and returns when the next of them has something to do.
@@ -120,11 +133,11 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	if until, wait := e.mustWait(a, now); wait {
 		return until
 	}
-	targets := a.changedTargets()
+	targets := a.changedTargets(now)
 	if len(targets) == 0 && !a.owed {
 		a.pace.settle()
-		a.retry = time.Time{}
-		return time.Time{}
+		a.retry = a.retryAt(now)
+		return a.retry
 	}
 	e.commit(a, targets, now)
 	return time.Time{}
@@ -157,12 +170,24 @@ func (e *Engine) mustWait(a *action, now time.Time) (until time.Time, wait bool)
 	return until, wait
 }
 
-func (a *action) changedTargets() []*target {
+// changedTargets returns the members to commit: those with output that is not applied, but for those whose output was
+// rejected a short while ago. Atomic ones go together.
+func (a *action) changedTargets(now time.Time) []*target {
 	var changed []*target
+	rejected := 0
 	for _, t := range a.targets {
-		if t.changed() {
-			changed = append(changed, t)
+		if !t.changed() {
+			continue
 		}
+		if t.isRejected(now) {
+			if rejected++; !a.cfg.Atomic {
+				continue
+			}
+		}
+		changed = append(changed, t)
+	}
+	if rejected == len(changed) {
+		return nil // all of an atomic action
 	}
 	return changed
 }
@@ -187,7 +212,7 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 		done.stage()
 		err := done.swap()
 		<-e.disk
-		if err == nil {
+		if err == nil && done.checkLive() == nil {
 			_ = done.run() // done.err has it
 		}
 		done.took = time.Since(began)
@@ -196,17 +221,20 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 }
 
 func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
+	cfg := a.cfg
+	cfg.Atomic = cfg.Atomic || e.cfg.Once
 	done := &commitDone{
 		commit: &commit{
-			command: runner{Command: a.cfg.Command, timeout: a.cfg.Timeout, env: e.cfg.Env},
-			owed:    a.owed,
-			atomic:  a.cfg.Atomic,
+			cfg:   cfg,
+			hurry: e.hurry,
+			owed:  a.owed,
+			step:  e.cfg.step,
 		},
 		action:  a,
 		targets: targets,
 	}
 	for _, t := range targets {
-		done.files = append(done.files, &stagedFile{destination: t.cfg.Destination, contents: t.result.Output})
+		done.files = append(done.files, &stagedFile{destination: t.cfg.Destination, options: t.cfg.File, contents: t.result.Output})
 		for _, w := range t.result.Writes {
 			if !w.Append || t.sum != t.appended {
 				done.files = append(done.files, &stagedFile{destination: w.Path, contents: w.Contents, write: &w})
@@ -222,6 +250,7 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 		done.causesOf = append(done.causesOf, t.causes)
 		t.causes = nil // others may come while the commit is under way
 	}
+	done.env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.name, "RENDER_CAUSE=" + done.because()})
 	return done
 }
 
@@ -234,7 +263,7 @@ func pathsOf(t *target) []string {
 	return paths
 }
 
-// committed takes the end of a commit: its targets are applied, or the action is tried again later (R12, R13).
+// committed takes the end of a commit: its targets are applied, or tried again later (R12, R13).
 func (e *Engine) committed(done *commitDone) {
 	a := done.action
 	a.busy = false
@@ -242,7 +271,8 @@ func (e *Engine) committed(done *commitDone) {
 	if done.ran {
 		a.runs++
 	}
-	a.owed = done.err != nil && (done.ran || done.owed)
+	a.owed = done.owed
+	now := time.Now()
 	var errs []error
 	for i, t := range done.targets {
 		t.err = nil
@@ -254,7 +284,11 @@ func (e *Engine) committed(done *commitDone) {
 		} else if done.err == nil || done.ran {
 			t.appended = done.sums[i]
 		}
+		if done.rejected && (done.err != nil || errors.Is(t.err, errCheck)) {
+			t.reject(done.sums[i], now, done.err)
+		}
 		if t.known = done.err == nil && t.err == nil; t.known {
+			t.rejections = 0
 			t.apply(done.sums[i])
 		} else {
 			t.causes = slices.Concat(done.causesOf[i], t.causes)
@@ -263,13 +297,46 @@ func (e *Engine) committed(done *commitDone) {
 	}
 	errs = append(errs, done.err)
 	if a.err = errors.Join(errs...); a.err != nil {
-		a.retry = time.Now().Add(watch.Backoff(a.failures, retryBase, retryMax))
+		a.retry = a.retryAt(now)
 		a.failures++
 	} else {
 		a.failures = 0
 	}
 	e.active[a] = true
 	e.logCommit(done)
+}
+
+// retryAt returns when to try again: soon where something was in the way, late where all that is left was rejected.
+func (a *action) retryAt(now time.Time) time.Time {
+	var at time.Time
+	for _, t := range a.targets {
+		if t.changed() && !t.isRejected(now) || a.owed {
+			return now.Add(watch.Backoff(a.failures, retryBase, retryMax))
+		}
+		if t.changed() {
+			at = earlier(at, t.rejectedUntil)
+		}
+	}
+	return at
+}
+
+// reject notes that an output was rejected, and puts the next attempt off.
+func (t *target) reject(sum [sha256.Size]byte, now time.Time, err error) {
+	if t.rejected != sum {
+		t.rejections = 0
+	}
+	t.rejected = sum
+	base, most := rejectBase, rejectMax
+	if errors.Is(err, errCommand) { // it need not be the file's fault
+		base, most = retryBase, retryMax
+	}
+	t.rejectedUntil = now.Add(watch.Backoff(t.rejections, base, most))
+	t.rejections++
+}
+
+// isRejected reports whether the output was rejected, and is not to be tried again yet.
+func (t *target) isRejected(now time.Time) bool {
+	return t.rejections > 0 && t.sum == t.rejected && now.Before(t.rejectedUntil)
 }
 
 // print writes what would be written, for Config.Dry.

@@ -3,8 +3,9 @@ package render
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -19,7 +20,7 @@ const (
 type runner struct {
 	Command
 	timeout time.Duration
-	env     []string // added to ours
+	env     []string // all of it
 }
 
 // run runs the command in a process group of its own and returns the end of what it printed. A command that has not
@@ -29,13 +30,10 @@ func (r runner) run() (output string, err error) {
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	args := r.Args
-	if r.Shell != "" {
-		args = []string{"sh", "-c", r.Shell}
-	}
+	args := r.argv()
 	var out tail
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), r.env...)
+	cmd.Env = r.env
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = outputGrace
@@ -81,4 +79,30 @@ func (t *tail) String() string {
 		return "[…]" + string(kept)
 	}
 	return string(kept)
+}
+
+// argv returns what to run.
+func (c Command) argv() []string {
+	if c.Shell != "" {
+		return []string{"sh", "-c", c.Shell}
+	}
+	return c.Args
+}
+
+// fileMark stands for the file in a check that takes one.
+const fileMark = "{}"
+
+// takesFile reports whether a check wants the path of a file in it.
+func (c Command) takesFile() bool {
+	return strings.Contains(c.Shell, fileMark) || slices.ContainsFunc(c.Args, func(arg string) bool { return strings.Contains(arg, fileMark) })
+}
+
+// withFile returns the command with a file's path in it.
+func (c Command) withFile(path string) Command {
+	quoted := "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	d := Command{Shell: strings.ReplaceAll(c.Shell, fileMark, quoted)}
+	for _, arg := range c.Args {
+		d.Args = append(d.Args, strings.ReplaceAll(arg, fileMark, path))
+	}
+	return d
 }

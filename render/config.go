@@ -1,12 +1,10 @@
 package render
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,14 +16,15 @@ const (
 	DefaultSpacing = time.Second
 )
 
-// DefaultHold is how long a Guard holds an answer back.
-const DefaultHold = 5 * time.Minute
-
 // Config is what an Engine is to do. Validate says what is wrong with one.
 type Config struct {
 	Targets []Target
 	Actions []Action // what targets refer to by name
-	Wait    Wait     // of the actions that are made of a target's command, and of targets without one
+	// Implied says what the actions are like that are made of a target's command, and those of targets without one. Its
+	// name, command and spacing do not count.
+	Implied Action
+	// Exec is a program to supervise.
+	Exec Exec
 
 	// Once makes Run render everything once and return: all files or, while one target cannot finish, none. What a query
 	// has been answered counts, even if it changes before the others are; what does not exist is waited for.
@@ -38,6 +37,8 @@ type Config struct {
 	Env []string
 	// Log gets what happens. The default drops it.
 	Log *slog.Logger
+
+	step func(string) // tells tests how far a commit is
 }
 
 // Asking says how queries that fail are asked again.
@@ -54,6 +55,11 @@ type Target struct {
 	Action      string  // name of the action that its changes lead to, or empty
 	Command     Command // in place of Action: an action made of this command
 
+	// File says how the file is written.
+	File File
+	// Drift says what becomes of a file that somebody else has changed.
+	Drift Drift
+
 	// Partials are files, or folders of files, whose templates this one can use; see template.Options.
 	Partials []string
 	// TrimBlocks makes lines vanish that hold only actions without output; see template.Options.
@@ -67,79 +73,29 @@ type Target struct {
 }
 
 // An Action is what happens when files of its targets have changed.
+//
+// The check comes first. One with {} in it gets the path of each changed file in its place, before the swap; one without
+// comes after the swap. Where it fails, what it does not like keeps its old contents. Then come the command and the signal,
+// then the verification; where one of them fails, the old files come back, and the command runs again for them.
 type Action struct {
 	Name    string
+	Check   Command
 	Command Command
-	Timeout time.Duration // of the command; 0 means DefaultTimeout
+	Signal  Signal
+	Verify  Verify
+	Timeout time.Duration // of each run of the check and the command; 0 means DefaultTimeout
 	Spacing time.Duration // least time from one commit to the next (R7)
+	Splay   time.Duration // a random pause of up to this before the command
 	Wait    Wait
 	Atomic  bool  // all targets or none
 	Guard   Guard // of the targets that have none of their own
+	Env     Env   // of check, command and verification
 }
 
 // Wait lets changes collect before they are committed (R7). The zero value does not wait.
 type Wait struct {
 	Min time.Duration // quiet that ends the collecting
 	Max time.Duration // the longest that a change is kept back
-}
-
-// A Guard holds back answers with too few instances, to queries of the kinds watch.KindService and watch.KindConnect, for
-// each query of each target. The target goes on seeing the instances that it has seen; where the first answer is held
-// back it waits as if there were none. The first answer that is not in violation ends this at once. The zero value lets
-// everything through.
-//
-// Only a loss is a violation, or a first answer below Min: an answer with as many instances as the target sees is let
-// through, however few they are. Instances are counted: those that others replace are not lost, as in a deployment that
-// replaces all of them. A loss at once is that from what the target sees to one answer: many small ones are for Min.
-type Guard struct {
-	Min     int           // an answer with fewer instances is in violation
-	MaxDrop float64       // greatest part of the instances that may be lost at once, from 0 to 1; 0 means any part
-	Hold    time.Duration // how long the violation has to last for Then; 0 means DefaultHold
-	Then    GuardThen     // what comes of an answer that has been held back for Hold; "" means Keep
-}
-
-// A GuardThen says what comes of an answer that a Guard has held back for long.
-type GuardThen string
-
-// What comes of an answer that has been held back for long. Where it comes to this in a run with Config.Once, Keep and
-// Fail end the run with an *IncompleteError.
-const (
-	Keep   GuardThen = "keep"   // it is held back for as long as the violation lasts
-	Accept GuardThen = "accept" // it is let through
-	Fail   GuardThen = "fail"   // the target has failed until an answer is let through; its file stays as it is
-)
-
-// String returns the guard as the command line has it: "min=2,max_drop=50%,hold=5m0s,then=keep".
-func (g Guard) String() string {
-	var parts []string
-	if g.Min != 0 {
-		parts = append(parts, fmt.Sprintf("min=%d", g.Min))
-	}
-	if g.MaxDrop != 0 {
-		parts = append(parts, fmt.Sprintf("max_drop=%.10g%%", 100*g.MaxDrop))
-	}
-	return strings.Join(append(parts, fmt.Sprintf("hold=%s,then=%s", cmp.Or(g.Hold, DefaultHold), cmp.Or(g.Then, Keep))), ",")
-}
-
-// faults returns all that is wrong with the guard.
-func (g Guard) faults() []error {
-	var errs []error
-	if g.Min < 0 {
-		errs = append(errs, fmt.Errorf("the minimum %d is negative", g.Min))
-	}
-	if !(g.MaxDrop >= 0 && g.MaxDrop <= 1) { // nor NaN
-		errs = append(errs, fmt.Errorf("the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop))
-	}
-	if g.Hold < 0 {
-		errs = append(errs, fmt.Errorf("the hold %s is negative", g.Hold))
-	}
-	if !slices.Contains([]GuardThen{"", Keep, Accept, Fail}, g.Then) {
-		errs = append(errs, fmt.Errorf("then: %q is not one of %s, %s, %s", g.Then, Keep, Accept, Fail))
-	}
-	if g != (Guard{}) && g.Min == 0 && g.MaxDrop == 0 {
-		errs = append(errs, errors.New("lets everything through; give a minimum or a maximum drop"))
-	}
-	return errs
 }
 
 // A Command is a program to run: a line for sh, or a program and its arguments. The zero value runs nothing.
@@ -174,17 +130,17 @@ func (c Config) Validate() error {
 			fail("action %s: there are two of this name", a.Name)
 		}
 		actions[a.Name] = true
-		if a.Timeout < 0 || a.Spacing < 0 {
-			fail("action %s: timeout and spacing cannot be negative", a.Name)
-		}
-		if err := a.Wait.validate(); err != nil {
+		if err := a.validate(); err != nil {
 			fail("action %s: %w", a.Name, err)
 		}
 		for _, err := range a.Guard.faults() {
 			fail("action %s: guard: %w", a.Name, err)
 		}
 	}
-	if err := c.Wait.validate(); err != nil {
+	if err := c.Implied.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.Exec.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	makers := make(map[string]string)
@@ -210,7 +166,10 @@ func (c Config) Validate() error {
 			}
 			continue
 		}
-		path, err := filepath.Abs(t.Destination)
+		if t.Drift != "" && t.Drift != WarnDrift && t.Drift != RepairDrift && t.Drift != IgnoreDrift {
+			fail("template %s: drift: %q is not one of warn, repair, ignore", t.Source, t.Drift)
+		}
+		path, err := realPath(t.Destination)
 		if err != nil {
 			fail("template %s: destination %s: %w", t.Source, t.Destination, err)
 			continue
@@ -219,11 +178,29 @@ func (c Config) Validate() error {
 			fail("templates %s and %s have the same destination %s", other, t.Source, t.Destination)
 		}
 		makers[path] = t.Source
-		if source, err := filepath.Abs(t.Source); err == nil && source == path {
+		if source, err := realPath(t.Source); err == nil && source == path {
 			fail("template %s: would be overwritten by what it makes", t.Source)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (a Action) validate() error {
+	var errs []error
+	if a.Timeout < 0 || a.Spacing < 0 || a.Splay < 0 {
+		errs = append(errs, errors.New("timeout, spacing and splay cannot be negative"))
+	}
+	return errors.Join(append(errs, a.Wait.validate(), a.Verify.validate(), a.Signal.validate(), a.Env.validate())...)
+}
+
+func (x Exec) validate() error {
+	if x.KillTimeout < 0 || x.Splay < 0 {
+		return errors.New("exec: kill timeout and splay cannot be negative")
+	}
+	if err := x.Env.validate(); err != nil {
+		return fmt.Errorf("exec: %w", err)
+	}
+	return nil
 }
 
 func (w Wait) validate() error {

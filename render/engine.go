@@ -43,6 +43,7 @@ type Engine struct {
 	// Commits in flight.
 	commits chan *commitDone
 	disk    chan struct{} // holds a token for each commit at its files
+	hurry   chan struct{} // closed when the engine is to end
 	wg      sync.WaitGroup
 }
 
@@ -53,11 +54,16 @@ type target struct {
 	template *template.Template
 	action   *action
 
-	passes   int
-	result   template.Result // of the last pass; without the output once it is applied
-	sum      [sha256.Size]byte
-	applied  [sha256.Size]byte // of the output whose action has succeeded
-	known    bool              // applied is set
+	passes  int
+	result  template.Result // of the last pass; without the output once it is applied
+	sum     [sha256.Size]byte
+	applied [sha256.Size]byte // of the output whose action has succeeded
+	known   bool              // applied is set
+
+	rejected      [sha256.Size]byte // the output that was rejected last
+	rejections    int               // how often in a row
+	rejectedUntil time.Time         // it is not tried again before this
+
 	appended [sha256.Size]byte // of the output whose writes have been appended
 	err      error             // why the file could not be written
 	blocked  time.Time         // since when it cannot finish; zero if it could
@@ -112,6 +118,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		failing:   failing{errs: make(map[watch.Query]error)},
 		commits:   make(chan *commitDone),
 		disk:      make(chan struct{}, diskWorkers),
+		hurry:     make(chan struct{}),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -201,6 +208,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	defer e.set.Close()
 	defer e.drain()
+	defer close(e.hurry)
 	for _, t := range e.targets {
 		e.block(t, time.Now())
 		e.execute(t)

@@ -63,7 +63,7 @@ func (e *Engine) givenUp() error {
 func (e *Engine) applyAll() error {
 	var all []*commitDone
 	for _, a := range e.actions {
-		if targets := a.changedTargets(); len(targets) > 0 {
+		if targets := a.changedTargets(time.Now()); len(targets) > 0 {
 			all = append(all, e.newCommit(a, targets))
 		}
 	}
@@ -84,12 +84,20 @@ func (e *Engine) applyAll() error {
 		return fmt.Errorf("%w:\n%w", errLeftOut, errors.Join(errs...))
 	}
 	for _, c := range all {
+		if err := c.checkLive(); err != nil {
+			for _, other := range all {
+				err = errors.Join(err, other.abandon(nil))
+			}
+			return fmt.Errorf("%w:\n%w", errLeftOut, err)
+		}
+	}
+	for _, c := range all {
 		began := time.Now()
 		err := c.run()
 		c.took = time.Since(began)
 		e.committed(c)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("command %q: %w", c.command, err))
+			errs = append(errs, fmt.Errorf("%s: %w", c.action.cfg.doing(), err))
 		}
 	}
 	return errors.Join(errs...)

@@ -105,7 +105,7 @@ func playHistory(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 	cfg.Targets = append(cfg.Targets, twins...)
 	switch random.IntN(3) {
 	case 0:
-		cfg.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
+		cfg.Implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
 	case 1:
 		for i := range cfg.Targets {
 			cfg.Targets[i].Command = Command{Args: []string{"true", fmt.Sprint(i)}} // an action each: none waits for another

@@ -218,35 +218,58 @@ func (e *Engine) logCommit(done *commitDone) {
 	for _, w := range done.warnings {
 		e.log.Warn(w)
 	}
-	attrs := []slog.Attr{}
-	if changed := done.changed(); len(changed) > 0 {
-		attrs = append(attrs, slog.String("files", summary(changed, mostNamed, ", ")), slog.String("because", done.because()))
+	var attrs []slog.Attr
+	if len(done.swaps) > 0 {
+		attrs = append(attrs, slog.String("files", summary(done.swaps, mostNamed, ", ")), slog.String("because", done.because()))
 	}
 	if done.ran {
-		attrs = append(attrs, slog.String("command", done.command.String()), slog.Duration("took", done.took.Round(time.Millisecond)))
+		if doing := a.cfg.doing(); doing != "" {
+			attrs = append(attrs, slog.String("command", doing))
+		}
+		attrs = append(attrs, slog.Duration("took", done.took.Round(time.Millisecond)))
 		if done.output != "" {
 			attrs = append(attrs, slog.String("output", done.output))
 		}
 	}
-	switch {
-	case a.err != nil:
-		msg := "commit failed"
-		if done.ran && done.err != nil {
-			msg = "command failed"
+	if a.err != nil {
+		if len(done.swaps) > 0 && done.err == nil { // some are good
+			e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
+			attrs = nil
 		}
 		attrs = append(attrs, slog.Any("err", a.err))
+		msg := done.failure()
 		if !e.cfg.Once {
 			msg += "; it is tried again"
 			attrs = append(attrs, slog.Duration("in", time.Until(a.retry).Round(time.Millisecond)))
 		}
 		e.log.LogAttrs(context.Background(), slog.LevelError, msg, attrs...)
-	case len(done.changed()) > 0:
+		return
+	}
+	switch {
+	case len(done.swaps) > 0:
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
 	case done.ran:
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "command succeeded", attrs...)
 	default:
 		e.log.Debug("up to date", "action", a.name)
 	}
+}
+
+// failure says what has failed, and what became of the files.
+func (done *commitDone) failure() string {
+	what := "commit failed"
+	switch {
+	case errors.Is(done.action.err, errVerify):
+		what = "verification failed"
+	case errors.Is(done.action.err, errCommand):
+		what = "command failed"
+	case errors.Is(done.action.err, errCheck):
+		what = "check failed"
+	}
+	if done.rejected {
+		what += "; what was there before stays"
+	}
+	return what
 }
 
 // because names the changes that led to a commit.

@@ -255,7 +255,7 @@ func TestR7Wait(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start(Config{
 			Targets: []Target{r.target("a", `{{key "k"}}`)},
-			Wait:    Wait{Min: 2 * time.Second, Max: 10 * time.Second},
+			Implied: Action{Wait: Wait{Min: 2 * time.Second, Max: 10 * time.Second}},
 		})
 		r.set(kv("k"), "first")
 		r.wantFile("a", "first") // the first complete render does not wait
@@ -372,8 +372,9 @@ func TestR13CommandIsRetried(t *testing.T) {
 	})
 }
 
-// R13: the outputs go back to what was applied before the command failed; the file has to follow.
-func TestR13BackToTheAppliedOutput(t *testing.T) {
+// R8: what the command does not like goes back, and the command runs again. The outputs go back to that, too: nothing is
+// left to do.
+func TestR8BackToTheAppliedOutput(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "k"}}`)
 		target.Command = Command{Shell: fmt.Sprintf("grep -q good '%s'", target.Destination)}
@@ -381,7 +382,7 @@ func TestR13BackToTheAppliedOutput(t *testing.T) {
 		r.set(kv("k"), "good")
 		elapse(time.Minute)
 		r.set(kv("k"), "bad")
-		r.wantFile("a", "bad")
+		r.wantFile("a", "good")
 		r.set(kv("k"), "good")
 		elapse(time.Minute)
 		r.wantFile("a", "good")

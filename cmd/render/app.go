@@ -215,7 +215,7 @@ func newConfig(c *cli.Context, stdout io.Writer) (render.Config, error) {
 	}
 	if s := c.String("wait"); s != "" {
 		var err error
-		if cfg.Wait, err = parseWait(s); err != nil {
+		if cfg.Implied.Wait, err = parseWait(s); err != nil {
 			return cfg, err
 		}
 	}

@@ -1,0 +1,236 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// DefaultKillTimeout is how long a supervised program has to end.
+const DefaultKillTimeout = 30 * time.Second
+
+// An Exec is a program that the engine supervises: it is started when everything is rendered once, reloaded when files have
+// changed, and ended with the engine. When it ends by itself, so does the engine. The zero value is none.
+type Exec struct {
+	Command     Command
+	Env         Env
+	OnChange    OnChange
+	Reload      syscall.Signal // what to send, where OnChange is SendSignal
+	KillSignal  syscall.Signal // asks it to end; 0 sends nothing
+	KillTimeout time.Duration  // from KillSignal to SIGKILL; 0 means DefaultKillTimeout
+	Splay       time.Duration  // a random pause of up to this before a reload
+}
+
+// An OnChange says what becomes of a supervised program when files have changed.
+type OnChange uint8
+
+// What becomes of a supervised program.
+const (
+	Restart    OnChange = iota // it is ended and started again
+	SendSignal                 // it gets a signal
+	DoNothing
+)
+
+// An ExitError says that a supervised program has ended, and Run with it.
+type ExitError struct {
+	Code int // its exit code, or 128 and the number of the signal that has killed it
+	Err  error
+}
+
+func (e *ExitError) Error() string { return fmt.Sprintf("the supervised program has ended: %v", e.Err) }
+
+// A StopSignal as the cause of the context of Run is passed on to the supervised program.
+type StopSignal struct{ Signal syscall.Signal }
+
+func (s StopSignal) Error() string { return "stopped by " + s.Signal.String() }
+
+// child is a supervised program at work. One goroutine starts it, waits for it and ends it.
+type child struct {
+	cfg     Exec
+	environ []string
+	log     *slog.Logger
+
+	reloads chan struct{} // holds one at most: files have changed
+	signals chan syscall.Signal
+	stops   chan syscall.Signal
+	ended   chan error // gets how it has ended, once
+	wg      sync.WaitGroup
+
+	stopping bool // owned by supervise
+}
+
+// startChild starts a program; how it ends, or why it could not be started, comes from ended.
+func startChild(cfg Exec, environ []string, log *slog.Logger) *child {
+	c := &child{
+		cfg: cfg, environ: environ, log: log,
+		reloads: make(chan struct{}, 1),
+		signals: make(chan syscall.Signal, 16),
+		stops:   make(chan syscall.Signal, 1),
+		ended:   make(chan error, 1),
+	}
+	c.wg.Go(func() {
+		runtime.LockOSThread() // the kernel ends the child with the thread that has started it: see endWithUs
+		c.ended <- c.supervise()
+	})
+	return c
+}
+
+// reload tells the program, by its OnChange, that files have changed.
+func (c *child) reload() {
+	select {
+	case c.reloads <- struct{}{}:
+	default: // it has not got to the one before yet
+	}
+}
+
+// signal passes a signal on.
+func (c *child) signal(s syscall.Signal) {
+	select {
+	case c.signals <- s:
+	default: // sixteen are on their way already
+	}
+}
+
+// stop asks the program to end, by a signal other than KillSignal where that is not 0.
+func (c *child) stop(s syscall.Signal) {
+	select {
+	case c.stops <- s:
+	default:
+	}
+}
+
+// process is one run of the program.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+func (c *child) supervise() error {
+	for {
+		p, err := c.start()
+		if err != nil {
+			return fmt.Errorf("start %s: %w", c.cfg.Command, err)
+		}
+		again, err := c.watch(p)
+		p.signalGroup(syscall.SIGKILL) // what it has left behind
+		if !again || c.stopping {
+			return err
+		}
+	}
+}
+
+func (c *child) start() (*process, error) {
+	args := c.cfg.Command.argv()
+	p := &process{cmd: exec.Command(args[0], args[1:]...), ended: make(chan error, 1)}
+	p.cmd.Env = c.environ
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	p.cmd.SysProcAttr = endWithUs()
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	c.log.Info("started", "program", c.cfg.Command.String(), "pid", p.cmd.Process.Pid)
+	c.wg.Go(func() { p.ended <- p.cmd.Wait() })
+	return p, nil
+}
+
+// watch does what is asked for until the program has ended, and reports whether it is to be started again.
+func (c *child) watch(p *process) (again bool, err error) {
+	var splay <-chan time.Time // is up when a reload is due
+	for {
+		select {
+		case err := <-p.ended:
+			return false, err
+		case s := <-c.signals:
+			c.send(p, s)
+		case s := <-c.stops:
+			if s == 0 {
+				s = c.cfg.KillSignal
+			}
+			return false, c.end(p, s)
+		case <-c.reloads:
+			if splay == nil && c.cfg.OnChange != DoNothing {
+				splay = time.After(upTo(c.cfg.Splay))
+			}
+		case <-splay:
+			splay = nil
+			if c.cfg.OnChange == Restart {
+				c.log.Info("restarting, because files have changed", "program", c.cfg.Command.String())
+				_ = c.end(p, c.cfg.KillSignal)
+				return true, nil
+			}
+			c.log.Info("reloading, because files have changed", "program", c.cfg.Command.String(), "signal", c.cfg.Reload.String())
+			c.send(p, c.cfg.Reload)
+		}
+	}
+}
+
+// end ends the program: a signal, some time, and SIGKILL.
+func (c *child) end(p *process, s syscall.Signal) error {
+	if s != 0 {
+		c.send(p, s)
+	}
+	timeout := c.cfg.KillTimeout
+	if timeout == 0 {
+		timeout = DefaultKillTimeout
+	}
+	kill := time.NewTimer(timeout)
+	defer kill.Stop()
+	for {
+		select {
+		case err := <-p.ended:
+			return err
+		case s := <-c.signals:
+			c.send(p, s)
+		case s := <-c.stops: // while it is being restarted
+			c.stopping = true
+			if s != 0 {
+				c.send(p, s)
+			}
+		case <-kill.C:
+			c.log.Warn("the program does not end; it is killed", "program", c.cfg.Command.String(), "after", timeout)
+			p.signalGroup(syscall.SIGKILL)
+		}
+	}
+}
+
+// send sends a signal to the program; where it runs under a shell, to both.
+func (c *child) send(p *process, s syscall.Signal) {
+	if c.cfg.Command.Shell != "" {
+		p.signalGroup(s)
+		return
+	}
+	_ = p.cmd.Process.Signal(s)
+}
+
+func (p *process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// upTo returns a random time.
+func upTo(most time.Duration) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	return rand.N(most)
+}
+
+// exitError returns how a program's end ends us.
+func exitError(err error) error {
+	if err == nil {
+		return nil
+	}
+	failed, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return err // it could not be started
+	}
+	code := failed.ExitCode()
+	if status, ok := failed.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		code = 128 + int(status.Signal())
+	}
+	return &ExitError{Code: code, Err: err}
+}

@@ -1,0 +1,48 @@
+package render
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// An Env says what of our environment is passed on. The zero value passes all of it.
+type Env struct {
+	Pristine bool     // nothing but what render adds, and Custom
+	Custom   []string // NAME=value, last of all
+	Allow    []string // patterns, as of path.Match, of the names that are passed on; empty: all
+	Deny     []string // patterns of names that are not, whatever Allow says
+}
+
+func (e Env) validate() error {
+	for _, pattern := range slices.Concat(e.Allow, e.Deny) {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("environment: pattern %q: %w", pattern, err)
+		}
+	}
+	for _, entry := range e.Custom {
+		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" {
+			return fmt.Errorf("environment: %q is not NAME=value", name)
+		}
+	}
+	return nil
+}
+
+// environ returns the environment of what is run: ours, as far as e lets it through, then what is added, then e's own.
+func (e Env) environ(ours, added []string) []string {
+	matches := func(patterns []string, entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			ok, _ := path.Match(pattern, name)
+			return ok
+		})
+	}
+	var env []string
+	for _, entry := range ours {
+		if !e.Pristine && (len(e.Allow) == 0 || matches(e.Allow, entry)) && !matches(e.Deny, entry) {
+			env = append(env, entry)
+		}
+	}
+	return slices.Concat(env, added, e.Custom)
+}

@@ -1,0 +1,111 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// A Signal is sent to a process in place of a command, or after it. The zero value sends nothing.
+type Signal struct {
+	Signal  syscall.Signal
+	PIDFile string // a file that begins with the number of the process
+	Process string // the name of the program, of all processes that run it, where PIDFile is empty; Linux only
+}
+
+// IsZero reports whether there is nothing to send.
+func (s Signal) IsZero() bool { return s.Signal == 0 }
+
+// String returns the signal as logs show it.
+func (s Signal) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	if s.PIDFile != "" {
+		return fmt.Sprintf("signal %s to the process of %s", s.Signal, s.PIDFile)
+	}
+	return fmt.Sprintf("signal %s to %s", s.Signal, s.Process)
+}
+
+func (s Signal) validate() error {
+	if !s.IsZero() && (s.PIDFile == "") == (s.Process == "") {
+		return errors.New("a signal needs the file of a process number, or the name of a process, and not both")
+	}
+	return nil
+}
+
+func (s Signal) send() error {
+	if s.IsZero() {
+		return nil
+	}
+	pids, err := s.processes()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, s.Signal); err != nil {
+			return fmt.Errorf("%s: process %d: %w", s, pid, err)
+		}
+	}
+	return nil
+}
+
+func (s Signal) processes() ([]int, error) {
+	if s.PIDFile == "" {
+		return processesNamed(s.Process)
+	}
+	text, err := os.ReadFile(s.PIDFile)
+	if err != nil {
+		return nil, err
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid <= 1 {
+		return nil, errors.New("the file does not begin with the number of a process")
+	}
+	return []int{pid}, nil
+}
+
+// processesNamed returns the processes, but for our own, whose program has a name: the main ones, without the workers that
+// these have started.
+func processesNamed(name string) ([]int, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return nil, err
+	}
+	const most = 15              // bytes of a name that the kernel keeps
+	parents := make(map[int]int) // of those with the name
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil || strings.TrimSuffix(string(text), "\n") != name[:min(len(name), most)] {
+			continue // ended meanwhile, or another
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if parent, err := parentOf(pid); err == nil && pid != os.Getpid() {
+			parents[pid] = parent
+		}
+	}
+	var pids []int
+	for pid, parent := range parents {
+		if _, worker := parents[parent]; !worker {
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) == 0 {
+		return nil, errors.New("there is no such process")
+	}
+	return pids, nil
+}
+
+func parentOf(pid int) (int, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // a name may have blanks in it
+	return strconv.Atoi(fields[1])
+}
