@@ -47,6 +47,7 @@ type commitDone struct {
 	action   *action
 	targets  []*target
 	sums     [][sha256.Size]byte // of the outputs that were committed, by target
+	contents [][sha256.Size]byte // of the destinations alone, by target
 	paths    [][]string          // of the files that were committed, by target
 	causes   []string
 	causesOf [][]string // by target
@@ -241,6 +242,7 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 			}
 		}
 		done.sums = append(done.sums, t.sum)
+		done.contents = append(done.contents, sha256.Sum256(t.result.Output))
 		done.paths = append(done.paths, pathsOf(t))
 		for _, c := range t.causes {
 			if !slices.Contains(done.causes, c) {
@@ -289,6 +291,9 @@ func (e *Engine) committed(done *commitDone) {
 		}
 		if t.known = done.err == nil && t.err == nil; t.known {
 			t.rejections = 0
+			if e.drift != nil && t.cfg.Drift != IgnoreDrift {
+				e.drift.expect(t.cfg.Destination, done.contents[i])
+			}
 			t.apply(done.sums[i])
 		} else {
 			t.causes = slices.Concat(done.causesOf[i], t.causes)
@@ -301,6 +306,9 @@ func (e *Engine) committed(done *commitDone) {
 		a.failures++
 	} else {
 		a.failures = 0
+	}
+	if e.child != nil && len(done.swaps) > 0 {
+		e.child.reload()
 	}
 	e.active[a] = true
 	e.logCommit(done)

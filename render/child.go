@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -153,7 +154,7 @@ func (c *child) watch(p *process) (again bool, err error) {
 			if s == 0 {
 				s = c.cfg.KillSignal
 			}
-			return false, c.end(p, s)
+			return false, c.terminate(p, s)
 		case <-c.reloads:
 			if splay == nil && c.cfg.OnChange != DoNothing {
 				splay = time.After(upTo(c.cfg.Splay))
@@ -162,7 +163,7 @@ func (c *child) watch(p *process) (again bool, err error) {
 			splay = nil
 			if c.cfg.OnChange == Restart {
 				c.log.Info("restarting, because files have changed", "program", c.cfg.Command.String())
-				_ = c.end(p, c.cfg.KillSignal)
+				_ = c.terminate(p, c.cfg.KillSignal)
 				return true, nil
 			}
 			c.log.Info("reloading, because files have changed", "program", c.cfg.Command.String(), "signal", c.cfg.Reload.String())
@@ -171,8 +172,8 @@ func (c *child) watch(p *process) (again bool, err error) {
 	}
 }
 
-// end ends the program: a signal, some time, and SIGKILL.
-func (c *child) end(p *process, s syscall.Signal) error {
+// terminate ends a run of the program: a signal, some time, and SIGKILL.
+func (c *child) terminate(p *process, s syscall.Signal) error {
 	if s != 0 {
 		c.send(p, s)
 	}
@@ -233,4 +234,80 @@ func exitError(err error) error {
 		code = 128 + int(status.Signal())
 	}
 	return &ExitError{Code: code, Err: err}
+}
+
+// end returns where a child's end comes from; nil, from where nothing comes, for no child.
+func (c *child) end() <-chan error {
+	if c == nil {
+		return nil
+	}
+	return c.ended
+}
+
+// Signal passes a signal on to the supervised program, if there is one.
+func (e *Engine) Signal(s syscall.Signal) {
+	select {
+	case e.signals <- s:
+	default: // many are on their way already
+	}
+}
+
+// renderedOnce reports whether all targets have been rendered, and their actions have had their turn. A command that fails
+// may need the program to run; what a check has rejected is not there.
+func (e *Engine) renderedOnce() bool {
+	if e.cfg.Exec.Command.IsZero() || e.cfg.Dry != nil {
+		return false
+	}
+	for _, t := range e.targets {
+		if !t.finished() || t.action.busy || t.changed() && (t.action.commits == 0 || t.rejections > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Engine) startChild() *child {
+	return startChild(e.cfg.Exec, e.cfg.Exec.Env.environ(os.Environ(), e.cfg.Env), e.log)
+}
+
+// thenSupervise supervises the program, if there is one, when everything is rendered once.
+func (e *Engine) thenSupervise(ctx context.Context, err error) error {
+	if err != nil || e.cfg.Exec.Command.IsZero() || e.cfg.Dry != nil {
+		return err
+	}
+	e.set.Close()
+	e.child = e.startChild()
+	for {
+		select {
+		case s := <-e.signals:
+			e.child.signal(s)
+		case err := <-e.child.end():
+			return exitError(err)
+		case answer := <-e.questions:
+			answer <- e.status()
+		case <-ctx.Done():
+			return e.stopChild(ctx)
+		}
+	}
+}
+
+// stopChild ends the program, by the signal that has stopped us, and returns how it ended.
+func (e *Engine) stopChild(ctx context.Context) error {
+	if e.child == nil {
+		return nil
+	}
+	var with syscall.Signal
+	if s, ok := errors.AsType[StopSignal](context.Cause(ctx)); ok {
+		with = s.Signal
+	}
+	e.child.stop(with)
+	return exitError(<-e.child.end())
+}
+
+// endChild makes sure that nothing of the program is left, however we end.
+func (e *Engine) endChild() {
+	if e.child != nil {
+		e.child.stop(0)
+		e.child.wg.Wait()
+	}
 }

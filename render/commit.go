@@ -71,10 +71,11 @@ func (c *commit) stageFile(f *stagedFile) error {
 	if !check.takesFile() || !f.changes() && !f.owed {
 		return nil
 	}
-	path := f.temporary
-	if path == "" {
-		path = f.path // an earlier commit has swapped it, and did not succeed
+	path, remove, err := f.candidate()
+	if err != nil {
+		return fmt.Errorf("check %s: %w", f.destination, err)
 	}
+	defer remove()
 	if err := c.check(check.withFile(path), f.destination); err != nil {
 		f.discard()
 		if f.owed && !f.changes() {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"render/template"
@@ -39,6 +40,9 @@ type Engine struct {
 	reportAt time.Time        // when to look for targets to report; zero if there are none (R14)
 	guardsAt time.Time        // when to tell of guards that still hold; zero if there are none
 	failing  failing
+	drift    *driftWatch // nil where nobody wants to know
+	child    *child      // nil where there is none, or not yet
+	signals  chan syscall.Signal
 
 	// Commits in flight.
 	commits chan *commitDone
@@ -59,6 +63,7 @@ type target struct {
 	sum     [sha256.Size]byte
 	applied [sha256.Size]byte // of the output whose action has succeeded
 	known   bool              // applied is set
+	drifted bool              // somebody else has changed the file since
 
 	rejected      [sha256.Size]byte // the output that was rejected last
 	rejections    int               // how often in a row
@@ -79,7 +84,7 @@ func (t *target) changed() bool { return t.finished() && (!t.known || t.sum != t
 
 // apply notes that an output with the given sum is applied.
 func (t *target) apply(sum [sha256.Size]byte) {
-	t.known, t.applied = true, sum
+	t.known, t.applied, t.drifted = true, sum, false
 	if !t.changed() {
 		t.drop()
 	}
@@ -119,6 +124,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		commits:   make(chan *commitDone),
 		disk:      make(chan struct{}, diskWorkers),
 		hurry:     make(chan struct{}),
+		signals:   make(chan syscall.Signal, 16),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -197,6 +203,8 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 
 // Run does the engine's work and returns when everything that it started has ended; it can be called once.
 //
+// A supervised program (Config.Exec) that ends makes it return an *ExitError, or nil where its exit code is 0.
+//
 // With Config.Once it returns nil when everything is rendered and applied, and else an error: an *IncompleteError when a
 // template failed or ctx ended first, with nothing written, or what kept a file from being written or a command from
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
@@ -209,6 +217,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.set.Close()
 	defer e.drain()
 	defer close(e.hurry)
+	defer e.endChild()
+	defer e.watchDrift(ctx)()
 	for _, t := range e.targets {
 		e.block(t, time.Now())
 		e.execute(t)
@@ -223,8 +233,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		wake = earlier(wake, e.graph.lookAt) // after all passes: they make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
-				return err
+				return e.thenSupervise(ctx, err)
 			}
+		} else if e.child == nil && e.renderedOnce() {
+			e.child = e.startChild()
 		}
 		timer.Stop()
 		var alarm <-chan time.Time
@@ -239,12 +251,20 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.committed(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
+		case destination := <-e.drift.news(): // somebody else has changed a file
+			e.drifted(destination, time.Now())
+		case s := <-e.signals: // for the child
+			if e.child != nil {
+				e.child.signal(s)
+			}
+		case err := <-e.child.end(): // of the child
+			return exitError(err)
 		case <-alarm: // an action is due, or a view, or a report
 		case <-ctx.Done():
 			if e.cfg.Once {
 				return e.givenUp()
 			}
-			return nil
+			return e.stopChild(ctx)
 		}
 	}
 }

@@ -67,6 +67,7 @@ const (
 
 // stage compares the file with the disk and, where it differs, writes a temporary file beside it.
 func (f *stagedFile) stage() (warning string, err error) {
+	f.temporary, f.inPlace, f.saved, f.marked, f.owed, f.swapped = "", false, false, false, false, false
 	if f.path, err = followLinks(f.destination); err != nil {
 		return "", err
 	}
@@ -111,6 +112,22 @@ func (f *stagedFile) stage() (warning string, err error) {
 		copyExtended(f.path, f.temporary)
 	}
 	return warning, err
+}
+
+// candidate returns the path of a file with the contents to check, and what takes it away if it was made for that.
+func (f *stagedFile) candidate() (path string, remove func(), err error) {
+	switch {
+	case f.temporary != "":
+		return f.temporary, func() {}, nil
+	case !f.inPlace:
+		return f.path, func() {}, nil // an earlier commit has swapped it, and did not succeed
+	}
+	dir, err := os.MkdirTemp("", "render-check-")
+	if err != nil {
+		return "", nil, err
+	}
+	path = filepath.Join(dir, filepath.Base(f.path))
+	return path, func() { _ = os.RemoveAll(dir) }, os.WriteFile(path, f.contents, 0o600)
 }
 
 // recall takes what to go back to from a commit that did not succeed, perhaps of a render before this one.
