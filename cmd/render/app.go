@@ -61,7 +61,7 @@ func helpTemplate() string {
 }
 
 func flags() []cli.Flag {
-	return slices.Concat(mainFlags(), guardFlags(), consulFlags())
+	return slices.Concat(mainFlags(), actionFlags(), guardFlags(), consulFlags())
 }
 
 func mainFlags() []cli.Flag {
@@ -182,6 +182,15 @@ func runEngine(ctx context.Context, c *cli.Context, cfg render.Config) error {
 	if err != nil {
 		return err
 	}
+	done := make(chan struct{})
+	defer func() { <-done }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer close(done)
+		tellSystemd(ctx, engine, cfg.Log)
+	}()
+	go forward(ctx, engine)
 	return engine.Run(ctx)
 }
 
@@ -213,6 +222,9 @@ func newConfig(c *cli.Context, stdout io.Writer) (render.Config, error) {
 	if err := setGuards(c, cfg.Targets); err != nil {
 		return cfg, err
 	}
+	if err := setActions(c, &cfg); err != nil {
+		return cfg, err
+	}
 	if s := c.String("wait"); s != "" {
 		var err error
 		if cfg.Implied.Wait, err = parseWait(s); err != nil {
@@ -232,19 +244,8 @@ func parseTemplateSpec(spec string) (render.Target, error) {
 	if parts[0] == "" {
 		return render.Target{}, fmt.Errorf("template %q: has no source; give SOURCE:DESTINATION[:COMMAND]", spec)
 	}
-	t := render.Target{Source: parts[0], Destination: parts[1]}
-	switch command := parts[2]; {
-	case strings.TrimSpace(command) == "":
-	case strings.ContainsFunc(command, func(r rune) bool { return strings.ContainsRune(shellCharacters, r) }):
-		t.Command.Shell = command
-	default:
-		t.Command.Args = []string{command}
-	}
-	return t, nil
+	return render.Target{Source: parts[0], Destination: parts[1], Command: parseCommand(parts[2])}, nil
 }
-
-// shellCharacters make a command one for sh. One word without any of them is a program, which needs no shell.
-const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
 
 // parseWait reads MIN[:MAX].
 func parseWait(s string) (render.Wait, error) {

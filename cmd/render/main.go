@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"render/render"
 	"render/template"
 )
 
@@ -27,11 +28,50 @@ func (e usageError) Error() string { return e.err.Error() + "; see render --help
 func (e usageError) Unwrap() error { return e.err }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if os.Getpid() == 1 {
+		os.Exit(runAsInit(os.Stderr))
+	}
 	// R12: no other signal ends it. Nobody reads the channel, which drops them.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGALRM)
-	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+	signal.Notify(make(chan os.Signal, 1), append([]os.Signal{syscall.SIGHUP, syscall.SIGPIPE}, forwarded...)...)
+	os.Exit(run(untilStopped(), os.Args, os.Stdout, os.Stderr))
+}
+
+// untilStopped returns a context that SIGINT and SIGTERM end. A second one ends the process at once.
+func untilStopped() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stops := make(chan os.Signal, 1)
+	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		var cause render.StopSignal
+		if s := <-stops; s == syscall.SIGTERM {
+			cause.Signal = syscall.SIGTERM // SIGINT is what the supervised program's own signal stands for
+		}
+		cancel(cause)
+		signal.Stop(stops)
+	}()
+	return ctx
+}
+
+// forwarded are the signals that are the supervised program's. Without one they do nothing (R12).
+var forwarded = []os.Signal{
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGWINCH, syscall.SIGCONT,
+}
+
+// forward passes signals on to the engine's supervised program.
+func forward(ctx context.Context, engine *render.Engine) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, forwarded...)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case s := <-signals:
+			if s, ok := s.(syscall.Signal); ok {
+				engine.Signal(s)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
@@ -41,6 +81,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return exitDone
 	}
 	fmt.Fprintf(stderr, "render: %v\n", err)
+	if ended, ok := errors.AsType[*render.ExitError](err); ok {
+		return ended.Code
+	}
 	if fault, ok := errors.AsType[*template.Error](err); ok && fault.Excerpt() != "" {
 		fmt.Fprintf(stderr, "\n%s\n", fault.Excerpt())
 	}
