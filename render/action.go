@@ -291,7 +291,7 @@ func (e *Engine) committed(done *commitDone) {
 		}
 		if t.known = done.err == nil && t.err == nil; t.known {
 			t.rejections = 0
-			if e.drift != nil && t.cfg.Drift != IgnoreDrift {
+			if e.drift != nil && t.cfg.Drift.matters() {
 				e.drift.expect(t.cfg.Destination, done.contents[i])
 			}
 			t.apply(done.sums[i])
@@ -335,7 +335,7 @@ func (t *target) reject(sum [sha256.Size]byte, now time.Time, err error) {
 	}
 	t.rejected = sum
 	base, most := rejectBase, rejectMax
-	if errors.Is(err, errCommand) { // it need not be the file's fault
+	if _, ok := errors.AsType[commandError](err); ok { // it need not be the file's fault
 		base, most = retryBase, retryMax
 	}
 	t.rejectedUntil = now.Add(watch.Backoff(t.rejections, base, most))

@@ -37,11 +37,14 @@ type commit struct {
 var (
 	// errLeftOut is the error of an atomic commit of which a file could not be staged; failed has the reason.
 	errLeftOut = errors.New("nothing was written because not everything could be")
-	// errCommand is the error of a command or a signal that has failed.
-	errCommand = errors.New("the command has failed")
 	// errCheck is the error of files that a check does not like.
 	errCheck = errors.New("the check has failed")
 )
+
+// A commandError is the error of a command or a signal that has failed.
+type commandError struct{ error }
+
+func (e commandError) Unwrap() error { return e.error }
 
 // stage compares each file with the disk, writes what differs to a temporary file beside its destination and has it
 // checked there, if the check takes a file. What cannot be staged is noted in failed and left out.
@@ -346,11 +349,11 @@ func (c *commit) apply() (output string, err error) {
 func (c *commit) runCommand() (output string, err error) {
 	if !c.cfg.Command.IsZero() {
 		if output, err = c.runner(c.cfg.Command).run(); err != nil {
-			return output, fmt.Errorf("%w: %w", errCommand, err)
+			return output, commandError{err}
 		}
 	}
 	if err := c.cfg.Signal.send(); err != nil {
-		return output, fmt.Errorf("%w: %w", errCommand, err)
+		return output, commandError{err}
 	}
 	return output, nil
 }

@@ -166,7 +166,7 @@ func (c Config) Validate() error {
 			}
 			continue
 		}
-		if t.Drift != "" && t.Drift != WarnDrift && t.Drift != RepairDrift && t.Drift != IgnoreDrift {
+		if t.Drift != "" && !t.Drift.matters() && t.Drift != IgnoreDrift {
 			fail("template %s: drift: %q is not one of warn, repair, ignore", t.Source, t.Drift)
 		}
 		path, err := realPath(t.Destination)

@@ -22,12 +22,14 @@ const (
 // A Drift says what becomes of a destination that somebody else has changed or removed.
 type Drift string
 
-// What becomes of such a destination; "" means WarnDrift.
+// What becomes of such a destination; "" means IgnoreDrift.
 const (
 	WarnDrift   Drift = "warn"   // it is logged
 	RepairDrift Drift = "repair" // it is written again, and the action runs
 	IgnoreDrift Drift = "ignore"
 )
+
+func (d Drift) matters() bool { return d == WarnDrift || d == RepairDrift }
 
 // driftWatch notices destinations that somebody else changes or removes.
 type driftWatch struct {
@@ -64,7 +66,7 @@ func newDriftWatch(ctx context.Context) (*driftWatch, error) {
 
 // watchDrift starts to watch the destinations, if any target wants that, and returns what ends it.
 func (e *Engine) watchDrift(ctx context.Context) (end func()) {
-	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift != IgnoreDrift })
+	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift.matters() })
 	if !wanted || e.cfg.Once || e.cfg.Dry != nil {
 		return func() {}
 	}

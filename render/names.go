@@ -58,14 +58,15 @@ func followLinks(path string) (string, error) {
 	return "", errors.New("too many links")
 }
 
-// realPath returns where the links of a path lead, from the root: two destinations with the same one are the same file.
+// realPath returns where the links of a path lead, from the root, as far as that can be known: two destinations with the same
+// one are the same file.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	if path, err = followLinks(path); err != nil {
-		return "", err
+	if end, err := followLinks(path); err == nil {
+		path = end
 	}
 	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		path = filepath.Join(dir, filepath.Base(path))

@@ -97,7 +97,7 @@ func (e *Engine) applyAll() error {
 		c.took = time.Since(began)
 		e.committed(c)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.action.cfg.doing(), err))
+			errs = append(errs, fmt.Errorf("command %q: %w", c.action.cfg.doing(), err))
 		}
 	}
 	return errors.Join(errs...)

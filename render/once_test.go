@@ -80,7 +80,7 @@ func TestOnce(t *testing.T) {
 				a.Command, b.Command = Command{Shell: "exit 3"}, r.appends("runs")
 				return []Target{a, b}
 			},
-			`exit 3: the command has failed: exit status 3`, map[string]string{"a": "x", "b": "x", "runs": "ran\n"},
+			`command "exit 3": exit status 3`, map[string]string{"a": "x", "b": "x", "runs": "ran\n"},
 		},
 	}
 	for _, test := range tests {

@@ -258,10 +258,11 @@ func (e *Engine) logCommit(done *commitDone) {
 // failure says what has failed, and what became of the files.
 func (done *commitDone) failure() string {
 	what := "commit failed"
+	_, command := errors.AsType[commandError](done.action.err)
 	switch {
 	case errors.Is(done.action.err, errVerify):
 		what = "verification failed"
-	case errors.Is(done.action.err, errCommand):
+	case command:
 		what = "command failed"
 	case errors.Is(done.action.err, errCheck):
 		what = "check failed"
