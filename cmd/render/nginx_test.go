@@ -17,10 +17,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// nginxConf makes each worker name itself, so that a test can tell when nginx has changed to another.
-const nginxConf = `
+// nginxMain is an nginx.conf that includes the files in conf.d.
+const nginxMain = `
 daemon off;
 user root;
 worker_processes 1;
@@ -34,13 +35,17 @@ http {
 	fastcgi_temp_path %[1]s/fastcgi;
 	uwsgi_temp_path %[1]s/uwsgi;
 	scgi_temp_path %[1]s/scgi;
-	include %[1]s/upstream.conf;
-	server {
-		listen %[2]s;
-		location / {
-			proxy_pass http://http_backend;
-			add_header Worker $pid;
-		}
+	include %[1]s/conf.d/*.conf;
+}
+`
+
+// nginxServer makes each worker name itself, so that a test can tell when nginx has changed to another.
+const nginxServer = `
+server {
+	listen %s;
+	location / {
+		proxy_pass http://http_backend;
+		add_header Worker $pid;
 	}
 }
 `
@@ -55,12 +60,9 @@ const upstream = `upstream http_backend {
 // TestNginx puts a real nginx behind a real Consul: backends come and go, and no request fails.
 func TestNginx(t *testing.T) {
 	t.Parallel()
-	binary := findNginx(t)
-	agent, dir := testConsul(t), t.TempDir()
-	addr := freeAddr(t)
-	conf := filepath.Join(dir, "nginx.conf")
-	write(t, conf, fmt.Sprintf(nginxConf, dir, addr))
-	write(t, filepath.Join(dir, "upstream.ctmpl"), upstream)
+	agent, n, addr := testConsul(t), newNginx(t), freeAddr(t)
+	n.write("conf.d/server.conf", fmt.Sprintf(nginxServer, addr))
+	n.write("upstream.ctmpl", upstream)
 
 	backends := make(map[string]*backend)
 	add := func(name string) {
@@ -71,13 +73,13 @@ func TestNginx(t *testing.T) {
 	}
 	add("a")
 	add("b")
-	args := []string{"--consul-addr", agent.Addr, "--template", "upstream.ctmpl:upstream.conf"}
-	renderOnce(t, dir, args...)
-	startNginx(t, binary, dir, conf)
-	args[len(args)-1] += ":" + binary + " -p " + dir + " -c " + conf + " -s reload"
-	d := startRender(t, dir, args...)
+	args := []string{"--consul-addr", agent.Addr, "--template", "upstream.ctmpl:conf.d/upstream.conf"}
+	renderOnce(t, n.dir, args...)
+	n.start()
+	args[len(args)-1] += ":" + n.command("-s reload")
+	d := startRender(t, n.dir, args...)
 
-	web := newClient("http://" + addr)
+	web := newClient("http://"+addr, false)
 	awaits(t, func() error { _, _, err := web.get(); return err })
 	check(t, web.asks(t, "a", "b"))
 
@@ -112,32 +114,80 @@ func TestNginx(t *testing.T) {
 	d.stop()
 }
 
-// findNginx returns the path of nginx. Debian keeps it out of users' PATH.
-func findNginx(t *testing.T) string {
+// findProgram returns the path of a program that a target of the Makefile installs. Debian keeps some out of users' PATH.
+func findProgram(t *testing.T, program string) string {
 	t.Helper()
-	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
+	for _, name := range []string{program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatal("there is no nginx: run `make nginx`")
+		t.Fatalf("there is no %[1]s: run `make %[1]s`", program)
 	}
-	t.Skip("there is no nginx: run `make nginx`")
+	t.Skipf("there is no %[1]s: run `make %[1]s`", program)
 	return ""
 }
 
-func startNginx(t *testing.T, binary, dir, conf string) {
+// An nginx has a folder to itself, with nginx.conf and conf.d in it.
+type nginx struct {
+	t                 *testing.T
+	binary, dir, conf string
+}
+
+func newNginx(t *testing.T) *nginx {
 	t.Helper()
-	cmd := exec.Command(binary, "-p", dir, "-c", conf)
+	dir := t.TempDir()
+	n := &nginx{t, findProgram(t, "nginx"), dir, filepath.Join(dir, "nginx.conf")}
+	check(t, os.Mkdir(filepath.Join(dir, "conf.d"), 0o755))
+	n.write("nginx.conf", fmt.Sprintf(nginxMain, dir))
+	return n
+}
+
+func (n *nginx) write(name, contents string) {
+	n.t.Helper()
+	write(n.t, filepath.Join(n.dir, name), contents)
+}
+
+// command returns a line for sh that calls nginx with flags.
+func (n *nginx) command(flags string) string {
+	return fmt.Sprintf("%s -q -p %s -c %s %s", n.binary, n.dir, n.conf, flags)
+}
+
+// reload returns the command of the example, which knows whether nginx has taken its configuration.
+func (n *nginx) reload() string {
+	n.t.Helper()
+	script, err := filepath.Abs("../../examples/nginx/reload.sh")
+	check(n.t, err)
+	return script + " " + filepath.Join(n.dir, "nginx.pid")
+}
+
+// start starts nginx, which ends with the test, and returns when it can be told to reload.
+func (n *nginx) start() {
+	t := n.t
+	t.Helper()
+	cmd := exec.Command(n.binary, "-p", n.dir, "-c", n.conf)
 	check(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it ends its workers
 		_ = cmd.Wait()
-		if b, err := os.ReadFile(filepath.Join(dir, "error.log")); err == nil && t.Failed() {
-			t.Logf("nginx said:\n%s", b)
+		if t.Failed() {
+			t.Logf("nginx said:\n%s", n.said())
 		}
 	})
+	awaits(t, func() error {
+		pid, err := os.ReadFile(filepath.Join(n.dir, "nginx.pid"))
+		if err == nil && len(pid) == 0 {
+			err = errors.New("nginx.pid is empty")
+		}
+		return err
+	})
+}
+
+func (n *nginx) said() string {
+	b, err := os.ReadFile(filepath.Join(n.dir, "error.log"))
+	check(n.t, err)
+	return string(b)
 }
 
 // A backend is a web server that answers its name.
@@ -163,32 +213,38 @@ func startBackend(t *testing.T, name string) *backend {
 	return b
 }
 
-// A client asks nginx, with a new connection for each request.
+// A client asks nginx, over a new connection for each request or over one that it keeps.
 type client struct {
 	http http.Client
 	url  string
 }
 
-func newClient(url string) *client {
-	return &client{http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}, url}
+func newClient(url string, keepAlive bool) *client {
+	return &client{http.Client{Transport: &http.Transport{DisableKeepAlives: !keepAlive}, Timeout: patience}, url}
 }
 
 // get returns which backend has answered, and through which worker.
 func (c *client) get() (name string, worker int, err error) {
-	answer, err := c.http.Get(c.url)
+	name, header, err := c.ask()
 	if err != nil {
 		return "", 0, err
+	}
+	worker, err = strconv.Atoi(header.Get("Worker"))
+	return name, worker, err
+}
+
+// ask returns an answer whose status is 200.
+func (c *client) ask() (body string, header http.Header, err error) {
+	answer, err := c.http.Get(c.url)
+	if err != nil {
+		return "", nil, err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return "", 0, err
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", answer.Status, text)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return "", 0, fmt.Errorf("%s: %s", answer.Status, text)
-	}
-	worker, err = strconv.Atoi(answer.Header.Get("Worker"))
-	return string(text), worker, err
+	return string(text), answer.Header, err
 }
 
 // spread makes some requests, of which none may fail, and returns the backends that have answered, with the last worker
@@ -214,19 +270,24 @@ func (c *client) asks(t *testing.T, names ...string) error {
 }
 
 // load makes requests until it is stopped, and fails the test for each one that fails. Stop returns their number.
-func (c *client) load(t *testing.T) (stop func() int) {
+func (c *client) load(t *testing.T) (stop func() int) { return c.loadEvery(t, time.Microsecond) }
+
+// loadEvery is load at a steady pace, which leaves some of the machine to others.
+func (c *client) loadEvery(t *testing.T, every time.Duration) (stop func() int) {
 	var wg sync.WaitGroup
 	made := 0
 	end := make(chan struct{})
 	wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
 		for {
 			select {
 			case <-end:
 				return
-			default:
+			case <-tick.C:
 			}
 			made++
-			if _, _, err := c.get(); err != nil {
+			if _, _, err := c.ask(); err != nil {
 				t.Errorf("request %d: %v", made, err)
 			}
 		}
