@@ -3,10 +3,16 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -181,6 +187,203 @@ func TestNginxBadChanges(t *testing.T) {
 		t.Error("nginx itself got to see what is bad")
 	}
 	d.stop()
+}
+
+// TestNginxDoesNotTake gives nginx a port to listen on that is another program's. "nginx -t" likes that, and "nginx -s reload"
+// ends well, but nginx goes on as before. Both the example's reload.sh and a verification notice, and the old file comes back.
+func TestNginxDoesNotTake(t *testing.T) {
+	t.Parallel()
+	taken, port := serve(t, http.StatusTeapot)
+	for _, tt := range []struct {
+		name    string
+		command func(*nginx) string
+		args    []string
+		says    []string
+	}{
+		{"reload.sh", func(n *nginx) string { return n.reload() + " 4" }, nil, []string{"command failed; what was there before stays", "nginx goes on with its old configuration"}},
+		{
+			"verify", func(n *nginx) string { return n.command("-s reload") },
+			[]string{"--verify", "http://" + port + "/", "--verify-status", "204", "--verify-within", "4s"},
+			[]string{"verification failed; what was there before stays", "got the status 418, not 204"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n, addr := newNginx(t), freeAddr(t)
+			n.write("in", `server { listen {{key "listen"}}; return 204; }`)
+			data, out := filepath.Join(n.dir, "data.yaml"), filepath.Join(n.dir, "conf.d", "out.conf")
+			n.write("data.yaml", "keys: {listen: "+addr+"}")
+			args := []string{"--fixture", "data.yaml", "--template", "in:conf.d/out.conf"}
+			renderOnce(t, n.dir, args...)
+			old, err := os.ReadFile(out)
+			check(t, err)
+			n.start()
+			answers := func() error { return status("http://"+addr, http.StatusNoContent) }
+			awaits(t, answers)
+
+			args[len(args)-1] += ":" + tt.command(n)
+			d := startRender(t, n.dir, append(append(args, "--check", n.command("-t")), tt.args...)...)
+			write(t, data, "keys: {listen: "+port+"}")
+			awaits(t, func() error { return reported(d.said(), tt.says...) })
+			check(t, contains(out, string(old))())
+			check(t, answers())
+			if said := n.said(); !strings.Contains(said, "Address already in use") {
+				t.Errorf("nginx was not asked to listen there; it said:\n%s", said)
+			}
+			if tt.name != "verify" {
+				d.stop()
+				return
+			}
+			// The port gets free: the next change is taken.
+			taken()
+			write(t, data, "keys: {listen: '"+port+" reuseport'}")
+			awaits(t, func() error { return status("http://"+port, http.StatusNoContent) })
+			awaits(t, func() error { return reported(d.said(), "msg=rendered", "out.conf") })
+			d.stop()
+		})
+	}
+}
+
+// TestVerifyStatus undoes a change that nginx takes, and that is bad all the same: the service says so itself.
+func TestVerifyStatus(t *testing.T) {
+	t.Parallel()
+	n, addr := newNginx(t), freeAddr(t)
+	n.write("in", "server { listen "+addr+`; location / { return {{key "status"}}; } }`)
+	data, out := filepath.Join(n.dir, "data.yaml"), filepath.Join(n.dir, "conf.d", "out.conf")
+	n.write("data.yaml", "keys: {status: 200}")
+	args := []string{"--fixture", "data.yaml", "--template", "in:conf.d/out.conf"}
+	renderOnce(t, n.dir, args...)
+	n.start()
+	args[len(args)-1] += ":" + n.reload()
+	url := "http://" + addr + "/"
+	d := startRender(t, n.dir, append(args, "--verify", url, "--verify-within", "1s")...)
+	good, err := os.ReadFile(out)
+	check(t, err)
+	write(t, data, "keys: {status: 500}")
+	awaits(t, func() error {
+		return reported(d.said(), "verification failed; what was there before stays", "got the status 500, not 200")
+	})
+	check(t, contains(out, string(good))())
+	awaits(t, func() error { return status(url, http.StatusOK) }) // the command has run again, for the old file
+	write(t, data, "keys: {status: '200 fine'}")
+	awaits(t, fileHas(out, "fine"))
+	awaits(t, func() error { return reported(d.said(), "msg=rendered", "out.conf") })
+	check(t, status(url, http.StatusOK))
+	d.stop()
+}
+
+// TestHAProxy reloads a real HAProxy by a signal to its master. What the check does not like is never in the file.
+func TestHAProxy(t *testing.T) {
+	t.Parallel()
+	binary := findProgram(t, "haproxy")
+	dir, addr := t.TempDir(), freeAddr(t)
+	cfg, data := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "data.yaml")
+	write(t, filepath.Join(dir, "in"), `defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+frontend http
+    bind `+addr+`
+    http-request return status 200 content-type text/plain string "{{key "generation"}}"
+{{key "line"}}
+`)
+	set := func(generation int, line string) {
+		t.Helper()
+		write(t, data, fmt.Sprintf("keys: {generation: %q, line: %q}", fmt.Sprint(generation), line))
+	}
+	set(0, "# good")
+	args := []string{"--fixture", "data.yaml", "--template", "in:haproxy.cfg"}
+	renderOnce(t, dir, args...)
+	startHAProxy(t, binary, dir, cfg)
+	web := newClient("http://"+addr, false)
+	serves := func(generation int) func() error {
+		return func() error {
+			body, _, err := web.ask()
+			if err == nil && body != fmt.Sprint(generation) {
+				err = fmt.Errorf("haproxy serves %q, not %d", body, generation)
+			}
+			return err
+		}
+	}
+	awaits(t, serves(0))
+	d := startRender(t, dir, append(args, "--check", binary+" -c -f {}", "--signal", "USR2:"+filepath.Join(dir, "haproxy.pid"))...)
+
+	var bad atomic.Bool
+	var wg sync.WaitGroup
+	end := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			if text, err := os.ReadFile(cfg); err != nil || !strings.Contains(string(text), "# good") {
+				bad.Store(true)
+			}
+		}
+	})
+	defer wg.Wait()
+	stop := sync.OnceFunc(func() { close(end) })
+	defer stop()
+	load := web.loadEvery(t, 5*time.Millisecond)
+	for i := range 4 {
+		set(2*i+1, fmt.Sprintf("    no-such-line-%d", i))
+		awaits(t, func() error {
+			return reported(d.said(), "check failed; what was there before stays", fmt.Sprintf("no-such-line-%d", i))
+		})
+		check(t, serves(2*i)())
+		set(2*i+2, "# good")
+		awaits(t, serves(2*i+2))
+	}
+	if load() < 100 {
+		t.Error("only few requests were made meanwhile")
+	}
+	stop()
+	wg.Wait()
+	if bad.Load() {
+		t.Error("the file was bad, or gone, for a while")
+	}
+	d.stop()
+}
+
+// startHAProxy starts an HAProxy in master-worker mode, which ends with the test.
+func startHAProxy(t *testing.T, binary, dir, cfg string) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(dir, "haproxy.log"))
+	check(t, err)
+	defer log.Close()
+	cmd := exec.Command(binary, "-W", "-f", cfg, "-p", filepath.Join(dir, "haproxy.pid"))
+	cmd.Stdout, cmd.Stderr = log, log
+	check(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it ends its workers
+		_ = cmd.Wait()
+		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("haproxy said:\n%s", said)
+		}
+	})
+}
+
+// serve answers all requests at an address with a status, until stop is called or the test ends.
+func serve(t *testing.T, status int) (stop func(), addr string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(server.Close)
+	return server.Close, server.Listener.Addr().String()
+}
+
+// status returns an error unless a URL answers with a status.
+func status(url string, want int) error {
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(url)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != want {
+		return fmt.Errorf("%s answers %s, not %d", url, answer.Status, want)
+	}
+	return nil
 }
 
 // reported returns an error unless a line of a log has all of some texts in it.
