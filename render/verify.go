@@ -56,8 +56,8 @@ func (c *commit) verify() error {
 	}
 	within, every := cmp.Or(v.Within, DefaultVerifyWithin), cmp.Or(v.Every, DefaultVerifyEvery)
 	end := time.Now().Add(within)
-	for {
-		err := c.verifyOnce(v, time.Until(end))
+	for most := within; ; most = max(time.Until(end), every) { // the last attempt has time enough to tell what is wrong
+		err := c.verifyOnce(v, most)
 		if err == nil {
 			return nil
 		}
