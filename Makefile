@@ -41,6 +41,7 @@ fuzz: consul
 	$(FUZZ) FuzzFixture ./watch
 	$(FUZZ) FuzzTemplateSpec ./cmd/render
 	$(FUZZ) FuzzGuard ./cmd/render
+	$(FUZZ) FuzzActionFlags ./cmd/render
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }

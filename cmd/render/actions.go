@@ -133,7 +133,7 @@ const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
 
 // parseProgram returns a program to supervise. Plain words need no shell, which would stand between it and its signals.
 func parseProgram(text string) render.Command {
-	if strings.ContainsAny(text, strings.Trim(shellCharacters, " \t\n")) {
+	if strings.ContainsAny(strings.TrimSpace(text), strings.TrimLeft(shellCharacters, " \t")) {
 		return render.Command{Shell: text}
 	}
 	return render.Command{Args: strings.Fields(text)}
@@ -145,16 +145,18 @@ func parseSignal(text string) (s render.Signal, err error) {
 		return s, nil
 	}
 	name, process, _ := strings.Cut(text, ":")
-	if process == "" {
+	if s.Signal, err = signalOf(name); err != nil {
+		return s, err
+	}
+	if process == "" || s.Signal == 0 {
 		return s, fmt.Errorf("--signal %q: is not NAME:PROCESS, as in HUP:/run/nginx.pid or HUP:nginx", text)
 	}
-	s.Signal, err = signalOf(name)
 	if strings.Contains(process, "/") {
 		s.PIDFile = process
 	} else {
 		s.Process = process
 	}
-	return s, err
+	return s, nil
 }
 
 // signalOf returns the signal of a name, in any case and with or without SIG; none for "" and SIGNULL.
@@ -177,8 +179,8 @@ func parsePerms(text string) (fs.FileMode, error) {
 	if text == "" {
 		return 0, nil
 	}
-	mode, err := strconv.ParseUint(text, 8, 32)
-	if err != nil {
+	mode, err := strconv.ParseUint(text, 8, 12)
+	if err != nil || mode&uint64(fs.ModePerm) == 0 {
 		return 0, fmt.Errorf("--perms %q: is not an octal number as 0640", text)
 	}
 	return fs.FileMode(mode) & fs.ModePerm, nil

@@ -2,19 +2,24 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render"
 )
 
 // The templates of TestNginxBadChanges trust Consul, as careless ones do: what gets them wrong is in the data.
@@ -361,6 +366,150 @@ func startHAProxy(t *testing.T, binary, dir, cfg string) {
 		_ = cmd.Wait()
 		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
 			t.Logf("haproxy said:\n%s", said)
+		}
+	})
+}
+
+// TestOwner gives a file to somebody else, by name and by number. It stays with them when it changes.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	nobody, err := user.Lookup("nobody")
+	check(t, err)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "in"), "one")
+	for _, args := range [][]string{{"--user", "nobody", "--group", "1"}, nil} {
+		renderOnce(t, dir, append(args, "--template", "in:out")...)
+		info, err := os.Stat(filepath.Join(dir, "out"))
+		check(t, err)
+		if sys := info.Sys().(*syscall.Stat_t); fmt.Sprint(sys.Uid) != nobody.Uid || sys.Gid != 1 {
+			t.Errorf("with %q the file belongs to %d:%d", args, sys.Uid, sys.Gid)
+		}
+		write(t, filepath.Join(dir, "in"), "two")
+	}
+}
+
+func TestParseCommand(t *testing.T) {
+	for _, tt := range []struct {
+		text             string
+		command, program render.Command
+	}{
+		{"", render.Command{}, render.Command{}},
+		{" \t", render.Command{}, render.Command{}},
+		{"true", args("true"), args("true")},
+		{"/bin/true", args("/bin/true"), args("/bin/true")},
+		{"nginx -t", shell("nginx -t"), args("nginx", "-t")},
+		{"check{}", shell("check{}"), shell("check{}")},
+		{"haproxy -c -f {}", shell("haproxy -c -f {}"), shell("haproxy -c -f {}")},
+		{"a|b", shell("a|b"), shell("a|b")},
+		{"echo 'a b'", shell("echo 'a b'"), shell("echo 'a b'")},
+		{"$CMD", shell("$CMD"), shell("$CMD")},
+		{"~/bin/x", shell("~/bin/x"), shell("~/bin/x")},
+		{"A=b c", shell("A=b c"), shell("A=b c")},
+		{"sleep 1\nsleep 2", shell("sleep 1\nsleep 2"), shell("sleep 1\nsleep 2")},
+		{"sleep 1\n", shell("sleep 1\n"), args("sleep", "1")},
+	} {
+		if got := parseCommand(tt.text); !equal(got, tt.command) {
+			t.Errorf("parseCommand(%q) = %+v, want %+v", tt.text, got, tt.command)
+		}
+		if got := parseProgram(tt.text); !equal(got, tt.program) {
+			t.Errorf("parseProgram(%q) = %+v, want %+v", tt.text, got, tt.program)
+		}
+	}
+}
+
+func args(all ...string) render.Command { return render.Command{Args: all} }
+func shell(line string) render.Command  { return render.Command{Shell: line} }
+func equal(a, b render.Command) bool    { return a.Shell == b.Shell && slices.Equal(a.Args, b.Args) }
+
+func TestParseSignal(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want render.Signal
+		err  string // part of it; empty for success
+	}{
+		{"", render.Signal{}, ""},
+		{"HUP:/run/nginx.pid", render.Signal{Signal: syscall.SIGHUP, PIDFile: "/run/nginx.pid"}, ""},
+		{"SIGHUP:./a:b", render.Signal{Signal: syscall.SIGHUP, PIDFile: "./a:b"}, ""},
+		{"usr2:haproxy", render.Signal{Signal: syscall.SIGUSR2, Process: "haproxy"}, ""},
+		{"HUP", render.Signal{}, "is not NAME:PROCESS"},
+		{"HUP:", render.Signal{}, "is not NAME:PROCESS"},
+		{":nginx", render.Signal{}, "is not NAME:PROCESS"},
+		{":", render.Signal{}, "is not NAME:PROCESS"},
+		{"SIGNULL:nginx", render.Signal{}, "is not NAME:PROCESS"},
+		{"1:nginx", render.Signal{}, `there is no signal "1"`},
+		{" HUP:nginx", render.Signal{}, `there is no signal " HUP"`},
+		{"/run/nginx.pid:HUP", render.Signal{}, "there is no signal"},
+	} {
+		got, err := parseSignal(tt.text)
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || err == nil && got != tt.want {
+			t.Errorf("parseSignal(%q) = %+v, %v; want %+v, %q", tt.text, got, err, tt.want, tt.err)
+		}
+	}
+}
+
+func TestSignalOf(t *testing.T) {
+	for _, name := range []string{"HUP", "hup", "SIGHUP", "sighup", "SigHup"} {
+		if s, err := signalOf(name); s != syscall.SIGHUP || err != nil {
+			t.Errorf("%q is %v, %v", name, s, err)
+		}
+	}
+	for _, name := range []string{"", "SIGNULL", "signull"} {
+		if s, err := signalOf(name); s != 0 || err != nil {
+			t.Errorf("%q is %v, %v", name, s, err)
+		}
+	}
+	for _, name := range []string{"SIG", "SIGSIGHUP", "9", "KILLL", "HUP "} {
+		if s, err := signalOf(name); err == nil {
+			t.Errorf("%q is %v", name, s)
+		}
+	}
+}
+
+func TestParsePerms(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want fs.FileMode
+		fail bool
+	}{
+		{"", 0, false},
+		{"0640", 0o640, false},
+		{"640", 0o640, false},
+		{"7", 0o7, false},
+		{"4755", 0o755, false},
+		{"0", 0, true},
+		{"000", 0, true},
+		{"4000", 0, true},
+		{"888", 0, true},
+		{"0o640", 0, true},
+		{"-1", 0, true},
+		{"10000644", 0, true},
+		{"rw-r-----", 0, true},
+	} {
+		if got, err := parsePerms(tt.text); got != tt.want || (err != nil) != tt.fail {
+			t.Errorf("parsePerms(%q) = %o, %v", tt.text, got, err)
+		}
+	}
+}
+
+// Whatever is given, what is taken for a signal or a mode says all of it, and is one that can be used.
+func FuzzActionFlags(f *testing.F) {
+	for _, seed := range []string{"HUP:/run/nginx.pid", "usr2:haproxy", ":", "SIGNULL:x", "0640", "0", "10000644", "SIG:é/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if s, err := parseSignal(text); err == nil && text != "" {
+			_, process, _ := strings.Cut(text, ":")
+			if s.Signal <= 0 || s.PIDFile+s.Process != process || (s.PIDFile == "") == (s.Process == "") {
+				t.Errorf("signal %q: %+v", text, s)
+			}
+		}
+		if mode, err := parsePerms(text); err == nil && text != "" {
+			if n, err := strconv.ParseUint(text, 8, 64); err != nil || mode == 0 || uint64(mode) != n&0o777 {
+				t.Errorf("mode %q: %o", text, mode)
+			}
 		}
 	})
 }
