@@ -1,4 +1,4 @@
-# What a person types: make demo, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, clean.
+# What a person types: make demo, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, clean.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -9,7 +9,7 @@ FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 
 export CONSUL
 
-.PHONY: build demo test bench soak fuzz lint consul nginx haproxy clean
+.PHONY: build demo test bench soak fuzz lint consul nginx haproxy systemd clean
 
 build:
 	go build -trimpath -o bin/render ./cmd/render
@@ -17,7 +17,7 @@ build:
 demo: build
 	examples/nginx/demo.sh
 
-test: consul nginx haproxy
+test: consul nginx haproxy systemd
 	go test -race ./...
 
 # Queries that come and go, and nothing that stays: the long form of a test.
@@ -54,12 +54,15 @@ consul: $(CONSUL)
 $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
 
-# The real nginx and HAProxy for tests. RUNLEVEL=1 keeps Debian from starting them as services.
+# The real nginx, HAProxy and systemd-analyze for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light
 haproxy: PACKAGE := haproxy
-nginx haproxy:
-	@PATH="$$PATH:/usr/sbin"; command -v $@ >/dev/null || { \
-		command -v apt-get >/dev/null || { echo '$@ is missing, and there is no apt-get to install it with'; exit 1; }; \
+systemd: PACKAGE := systemd
+systemd: PROGRAM := systemd-analyze
+nginx haproxy systemd: PROGRAM ?= $@
+nginx haproxy systemd:
+	@PATH="$$PATH:/usr/sbin"; command -v $(PROGRAM) >/dev/null || { \
+		command -v apt-get >/dev/null || { echo '$(PROGRAM) is missing, and there is no apt-get to install it with'; exit 1; }; \
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }
 
 clean:

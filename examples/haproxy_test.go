@@ -7,7 +7,7 @@ import (
 )
 
 func TestHAProxyAccepts(t *testing.T) {
-	binary := find(t, "haproxy")
+	binary := find(t, "haproxy", "haproxy")
 	for name, catalog := range catalogs(t, "haproxy") {
 		t.Run(name, func(t *testing.T) {
 			conf, err := renderExample(t, "haproxy/haproxy.ctmpl", catalog)

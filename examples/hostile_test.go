@@ -143,8 +143,8 @@ func run(t *testing.T, binary string, args ...string) {
 	}
 }
 
-// find returns the path of a program. Debian keeps some out of users' PATH.
-func find(t *testing.T, program string) string {
+// find returns the path of a program, which a target of the Makefile installs. Debian keeps some out of users' PATH.
+func find(t *testing.T, program, target string) string {
 	t.Helper()
 	for _, name := range []string{program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -152,8 +152,8 @@ func find(t *testing.T, program string) string {
 		}
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("there is no %[1]s: run `make %[1]s`", program)
+		t.Fatalf("there is no %s: run `make %s`", program, target)
 	}
-	t.Skipf("there is no %[1]s: run `make %[1]s`", program)
+	t.Skipf("there is no %s: run `make %s`", program, target)
 	return ""
 }

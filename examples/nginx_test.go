@@ -9,7 +9,7 @@ import (
 )
 
 func TestNginxAccepts(t *testing.T) {
-	binary := find(t, "nginx")
+	binary := find(t, "nginx", "nginx")
 	for name, catalog := range catalogs(t, "nginx") {
 		t.Run(name, func(t *testing.T) {
 			upstreams, err := renderExample(t, "nginx/upstreams.ctmpl", catalog)

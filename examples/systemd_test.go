@@ -1,0 +1,41 @@
+package examples
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestSystemdUnit has systemd read the unit, with a built render where the unit has it, and say how much it can do.
+func TestSystemdUnit(t *testing.T) {
+	analyze := find(t, "systemd-analyze", "systemd")
+	dir := t.TempDir()
+	binary, unit := filepath.Join(dir, "render"), filepath.Join(dir, "render.service")
+	run(t, "go", "build", "-o", binary, "../cmd/render")
+	text, err := os.ReadFile("systemd/render.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const installed = "=/usr/local/bin/render "
+	if bytes.Count(text, []byte(installed)) != 1 {
+		t.Fatalf("the unit does not have %q", installed)
+	}
+	write(t, unit, bytes.Replace(text, []byte(installed), []byte("="+binary+" "), 1))
+
+	said, err := exec.CommandContext(t.Context(), analyze, "verify", unit).CombinedOutput()
+	if err != nil || len(said) > 0 {
+		t.Errorf("systemd does not like the unit: %v\n%s", err, said)
+	}
+	if help, _ := exec.CommandContext(t.Context(), analyze, "--help").Output(); !bytes.Contains(help, []byte("--offline")) {
+		t.Log("this systemd-analyze does not judge units that are not installed")
+		return
+	}
+	// 35 stands for an exposure of 3.5 of 10. A program that signals nginx and tests its configuration needs about 3.
+	const most = "35"
+	said, err = exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--threshold="+most, unit).CombinedOutput()
+	if err != nil {
+		t.Errorf("the unit may do more than it should: %v\n%s", err, said)
+	}
+}
