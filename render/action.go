@@ -286,6 +286,9 @@ func (e *Engine) committed(done *commitDone) {
 		} else if done.err == nil || done.ran {
 			t.appended = done.sums[i]
 		}
+		if t.err == nil && (done.err == nil || done.ran && !done.rejected) {
+			t.placed = true
+		}
 		if done.rejected && (done.err != nil || errors.Is(t.err, errCheck)) {
 			t.reject(done.sums[i], now, done.err)
 		}

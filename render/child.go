@@ -107,10 +107,14 @@ func (c *child) stop(s syscall.Signal) {
 	}
 }
 
+// groupEvery is how often to look whether all processes of a group have ended.
+const groupEvery = 20 * time.Millisecond
+
 // process is one run of the program.
 type process struct {
 	cmd   *exec.Cmd
-	ended chan error
+	ended chan struct{} // closed when it has ended
+	err   error         // how, then
 }
 
 func (c *child) supervise() error {
@@ -121,15 +125,19 @@ func (c *child) supervise() error {
 		}
 		again, err := c.watch(p)
 		p.signalGroup(syscall.SIGKILL) // what it has left behind
-		if !again || c.stopping {
+		if !again {
 			return err
 		}
 	}
 }
 
 func (c *child) start() (*process, error) {
+	select {
+	case <-c.reloads: // it will find all files that have changed so far
+	default:
+	}
 	args := c.cfg.Command.argv()
-	p := &process{cmd: exec.Command(args[0], args[1:]...), ended: make(chan error, 1)}
+	p := &process{cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	p.cmd.Env = c.environ
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	p.cmd.SysProcAttr = endWithUs()
@@ -137,7 +145,10 @@ func (c *child) start() (*process, error) {
 		return nil, err
 	}
 	c.log.Info("started", "program", c.cfg.Command.String(), "pid", p.cmd.Process.Pid)
-	c.wg.Go(func() { p.ended <- p.cmd.Wait() })
+	c.wg.Go(func() {
+		defer close(p.ended)
+		p.err = p.cmd.Wait()
+	})
 	return p, nil
 }
 
@@ -146,8 +157,8 @@ func (c *child) watch(p *process) (again bool, err error) {
 	var splay <-chan time.Time // is up when a reload is due
 	for {
 		select {
-		case err := <-p.ended:
-			return false, err
+		case <-p.ended:
+			return false, p.err
 		case s := <-c.signals:
 			c.send(p, s)
 		case s := <-c.stops:
@@ -163,8 +174,8 @@ func (c *child) watch(p *process) (again bool, err error) {
 			splay = nil
 			if c.cfg.OnChange == Restart {
 				c.log.Info("restarting, because files have changed", "program", c.cfg.Command.String())
-				_ = c.terminate(p, c.cfg.KillSignal)
-				return true, nil
+				err := c.terminate(p, c.cfg.KillSignal)
+				return !c.stopping, err
 			}
 			c.log.Info("reloading, because files have changed", "program", c.cfg.Command.String(), "signal", c.cfg.Reload.String())
 			c.send(p, c.cfg.Reload)
@@ -172,7 +183,8 @@ func (c *child) watch(p *process) (again bool, err error) {
 	}
 }
 
-// terminate ends a run of the program: a signal, some time, and SIGKILL.
+// terminate ends a run of the program: a signal, some time, and SIGKILL. A shell may end at once by the signal; what it has
+// started has got the signal, too, and has the same time.
 func (c *child) terminate(p *process, s syscall.Signal) error {
 	if s != 0 {
 		c.send(p, s)
@@ -183,10 +195,19 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 	}
 	kill := time.NewTimer(timeout)
 	defer kill.Stop()
+	ended := p.ended
+	var look <-chan time.Time
 	for {
 		select {
-		case err := <-p.ended:
-			return err
+		case <-ended:
+			if c.cfg.Command.Shell == "" || !p.groupLives() {
+				return p.err
+			}
+			ended, look = nil, time.Tick(groupEvery)
+		case <-look:
+			if !p.groupLives() {
+				return p.err
+			}
 		case s := <-c.signals:
 			c.send(p, s)
 		case s := <-c.stops: // while it is being restarted
@@ -201,9 +222,9 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 	}
 }
 
-// send sends a signal to the program; where it runs under a shell, to both.
+// send sends a signal to the program; where it runs under a shell, to both. What kills goes to all that it has started.
 func (c *child) send(p *process, s syscall.Signal) {
-	if c.cfg.Command.Shell != "" {
+	if c.cfg.Command.Shell != "" || s == syscall.SIGKILL {
 		p.signalGroup(s)
 		return
 	}
@@ -211,6 +232,8 @@ func (c *child) send(p *process, s syscall.Signal) {
 }
 
 func (p *process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+func (p *process) groupLives() bool { return syscall.Kill(-p.cmd.Process.Pid, 0) != syscall.ESRCH }
 
 // upTo returns a random time.
 func upTo(most time.Duration) time.Duration {
@@ -244,7 +267,7 @@ func (c *child) end() <-chan error {
 	return c.ended
 }
 
-// Signal passes a signal on to the supervised program, if there is one.
+// Signal passes a signal on to the supervised program, if there is one; SIGKILL to all that it has started as well.
 func (e *Engine) Signal(s syscall.Signal) {
 	select {
 	case e.signals <- s:
@@ -252,14 +275,14 @@ func (e *Engine) Signal(s syscall.Signal) {
 	}
 }
 
-// renderedOnce reports whether all targets have been rendered, and their actions have had their turn. A command that fails
-// may need the program to run; what a check has rejected is not there.
+// renderedOnce reports whether the files of all targets are there, and their actions have had their turn. That a command has
+// failed does not count: it may need the program to run.
 func (e *Engine) renderedOnce() bool {
 	if e.cfg.Exec.Command.IsZero() || e.cfg.Dry != nil {
 		return false
 	}
 	for _, t := range e.targets {
-		if !t.finished() || t.action.busy || t.changed() && (t.action.commits == 0 || t.rejections > 0) {
+		if !t.finished() || t.action.busy || !t.placed {
 			return false
 		}
 	}
@@ -301,7 +324,14 @@ func (e *Engine) stopChild(ctx context.Context) error {
 		with = s.Signal
 	}
 	e.child.stop(with)
-	return exitError(<-e.child.end())
+	for {
+		select {
+		case s := <-e.signals:
+			e.child.signal(s)
+		case err := <-e.child.end():
+			return exitError(err)
+		}
+	}
 }
 
 // endChild makes sure that nothing of the program is left, however we end.

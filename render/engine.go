@@ -64,6 +64,7 @@ type target struct {
 	applied [sha256.Size]byte // of the output whose action has succeeded
 	known   bool              // applied is set
 	drifted bool              // somebody else has changed the file since
+	placed  bool              // an output has been written that nothing has rejected
 
 	rejected      [sha256.Size]byte // the output that was rejected last
 	rejections    int               // how often in a row

@@ -38,11 +38,11 @@ func (e Env) environ(ours, added []string) []string {
 			return ok
 		})
 	}
-	var env []string
+	env := []string{} // not nil, which would stand for all of ours
 	for _, entry := range ours {
 		if !e.Pristine && (len(e.Allow) == 0 || matches(e.Allow, entry)) && !matches(e.Deny, entry) {
 			env = append(env, entry)
 		}
 	}
-	return slices.Concat(env, added, e.Custom)
+	return append(append(env, added...), e.Custom...)
 }
