@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +26,10 @@ type Exec struct {
 	KillSignal  syscall.Signal // asks it to end; 0 sends nothing
 	KillTimeout time.Duration  // from KillSignal to SIGKILL; 0 means DefaultKillTimeout
 	Splay       time.Duration  // a random pause of up to this before a reload
+
+	// Keeper, where it is set, returns a process that calls KeepProgram with its input and some arguments. It runs beside the
+	// program, and ends it when we are killed and cannot.
+	Keeper func(args ...string) *exec.Cmd
 }
 
 // An OnChange says what becomes of a supervised program when files have changed.
@@ -76,10 +79,7 @@ func startChild(cfg Exec, environ []string, log *slog.Logger) *child {
 		stops:   make(chan syscall.Signal, 1),
 		ended:   make(chan error, 1),
 	}
-	c.wg.Go(func() {
-		runtime.LockOSThread() // the kernel ends the child with the thread that has started it: see endWithUs
-		c.ended <- c.supervise()
-	})
+	c.wg.Go(func() { c.ended <- c.supervise() })
 	return c
 }
 
@@ -118,13 +118,20 @@ type process struct {
 }
 
 func (c *child) supervise() error {
+	if c.cfg.KillTimeout == 0 {
+		c.cfg.KillTimeout = DefaultKillTimeout
+	}
+	keep, end := c.startKeeper()
+	defer end()
 	for {
 		p, err := c.start()
 		if err != nil {
 			return fmt.Errorf("start %s: %w", c.cfg.Command, err)
 		}
+		keep(p.cmd.Process.Pid)
 		again, err := c.watch(p)
 		p.signalGroup(syscall.SIGKILL) // what it has left behind
+		keep(0)
 		if !again {
 			return err
 		}
@@ -140,7 +147,7 @@ func (c *child) start() (*process, error) {
 	p := &process{cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	p.cmd.Env = c.environ
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	p.cmd.SysProcAttr = endWithUs()
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -189,11 +196,7 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 	if s != 0 {
 		c.send(p, s)
 	}
-	timeout := c.cfg.KillTimeout
-	if timeout == 0 {
-		timeout = DefaultKillTimeout
-	}
-	kill := time.NewTimer(timeout)
+	kill := time.NewTimer(c.cfg.KillTimeout)
 	defer kill.Stop()
 	ended := p.ended
 	var look <-chan time.Time
@@ -216,7 +219,7 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 				c.send(p, s)
 			}
 		case <-kill.C:
-			c.log.Warn("the program does not end; it is killed", "program", c.cfg.Command.String(), "after", timeout)
+			c.log.Warn("the program does not end; it is killed", "program", c.cfg.Command.String(), "after", c.cfg.KillTimeout)
 			p.signalGroup(syscall.SIGKILL)
 		}
 	}
@@ -233,7 +236,10 @@ func (c *child) send(p *process, s syscall.Signal) {
 
 func (p *process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
-func (p *process) groupLives() bool { return syscall.Kill(-p.cmd.Process.Pid, 0) != syscall.ESRCH }
+func (p *process) groupLives() bool { return lives(-p.cmd.Process.Pid) }
+
+// lives reports whether there is a process, or where the number is negative any of a group.
+func lives(pid int) bool { return syscall.Kill(pid, 0) != syscall.ESRCH }
 
 // upTo returns a random time.
 func upTo(most time.Duration) time.Duration {
@@ -278,7 +284,7 @@ func (e *Engine) Signal(s syscall.Signal) {
 // renderedOnce reports whether the files of all targets are there, and their actions have had their turn. That a command has
 // failed does not count: it may need the program to run.
 func (e *Engine) renderedOnce() bool {
-	if e.cfg.Exec.Command.IsZero() || e.cfg.Dry != nil {
+	if !e.supervises() {
 		return false
 	}
 	for _, t := range e.targets {
@@ -289,13 +295,16 @@ func (e *Engine) renderedOnce() bool {
 	return true
 }
 
+// supervises reports whether there is a program to supervise.
+func (e *Engine) supervises() bool { return !e.cfg.Exec.Command.IsZero() && e.cfg.Dry == nil }
+
 func (e *Engine) startChild() *child {
 	return startChild(e.cfg.Exec, e.cfg.Exec.Env.environ(os.Environ(), e.cfg.Env), e.log)
 }
 
 // thenSupervise supervises the program, if there is one, when everything is rendered once.
 func (e *Engine) thenSupervise(ctx context.Context, err error) error {
-	if err != nil || e.cfg.Exec.Command.IsZero() || e.cfg.Dry != nil {
+	if err != nil || !e.supervises() {
 		return err
 	}
 	e.set.Close()

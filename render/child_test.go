@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -526,6 +527,46 @@ func TestProgramIsKilled(t *testing.T) {
 			s.endsWith(128 + int(syscall.SIGKILL))
 		})
 	}
+}
+
+// TestProgramEndsWithPanic: however we end, it does not stay behind.
+func TestProgramEndsWithPanic(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.world.set(kv("a"), "1")
+	engine, err := New(r.world, Config{
+		Targets: []Target{r.target("out", `{{key "a" | parseInt}}`)},
+		Exec:    Exec{Command: r.program(""), KillSignal: syscall.SIGTERM},
+		Log:     slog.New(slog.NewTextHandler(panicking{}, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		_ = engine.Run(t.Context())
+	}()
+	s := &supervised{rig: r}
+	s.starts(1)
+	r.set(kv("a"), "none")
+	if p := <-panicked; p == nil {
+		t.Error("there was no panic")
+	}
+	s.awaitEvents("start TERM")
+	if groupLives(s.pids()[0]) {
+		t.Error("the program is left")
+	}
+}
+
+// panicking panics when a failure is logged.
+type panicking struct{}
+
+func (panicking) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "template failed") {
+		panic("a fault of ours")
+	}
+	return len(p), nil
 }
 
 func TestProgramLeavesNothing(t *testing.T) {

@@ -29,6 +29,8 @@ type Config struct {
 	// Once makes Run render everything once and return: all files or, while one target cannot finish, none. What a query
 	// has been answered counts, even if it changes before the others are; what does not exist is waited for.
 	Once bool
+	// Timeout is how long a run with Once may take to render everything; 0 is no limit. A supervised program is not bound by it.
+	Timeout time.Duration
 	// Asking says how queries that fail are asked again.
 	Asking Asking
 	// Dry, where it is set, gets what would be written, and nothing is written or run.

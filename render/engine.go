@@ -207,7 +207,7 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 // A supervised program (Config.Exec) that ends makes it return an *ExitError, or nil where its exit code is 0.
 //
 // With Config.Once it returns nil when everything is rendered and applied, and else an error: an *IncompleteError when a
-// template failed or ctx ended first, with nothing written, or what kept a file from being written or a command from
+// template failed, or ctx or Config.Timeout ended first, with nothing written, or what kept a file from being written or a command from
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
@@ -226,6 +226,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var tooLate <-chan time.Time
+	if e.cfg.Timeout > 0 {
+		tooLate = time.After(e.cfg.Timeout)
+	}
 	for {
 		now := time.Now()
 		e.lookAgain(now)
@@ -261,6 +265,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		case err := <-e.child.end(): // of the child
 			return exitError(err)
 		case <-alarm: // an action is due, or a view, or a report
+		case <-tooLate: // with Config.Once
+			return e.givenUp()
 		case <-ctx.Done():
 			if e.cfg.Once {
 				return e.givenUp()

@@ -19,6 +19,8 @@ type Status struct {
 	Actions []ActionStatus
 	Queries []QueryStatus // sorted by their text
 	Missed  uint64        // changes that only a plain read beside the waiting requests has found; should be 0
+
+	ProgramWaits bool // there is a program to supervise, and not everything is rendered yet that it needs to be started
 }
 
 // A State tells how far a target is.
@@ -132,7 +134,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 }
 
 func (e *Engine) status() Status {
-	s := Status{Missed: e.set.Missed()}
+	s := Status{Missed: e.set.Missed(), ProgramWaits: e.supervises() && e.child == nil}
 	for _, t := range e.targets {
 		s.Targets = append(s.Targets, e.targetStatus(t))
 	}

@@ -103,6 +103,7 @@ func setExec(c *cli.Context, x *render.Exec) (err error) {
 		Allow:    c.StringSlice("exec-env-allowlist"),
 		Deny:     c.StringSlice("exec-env-denylist"),
 	}
+	x.Keeper = keeper
 	if x.KillSignal, err = signalOf(c.String("exec-kill-signal")); err != nil {
 		return err
 	}
@@ -131,12 +132,20 @@ func parseCommand(text string) render.Command {
 // shellCharacters make a command one for sh. One word without any of them is a program, which needs no shell.
 const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
 
-// parseProgram returns a program to supervise. Plain words need no shell, which would stand between it and its signals.
+// parseProgram returns a program to supervise. Plain words need no shell, which would stand between it and its signals, and
+// which a container may not have.
 func parseProgram(text string) render.Command {
-	if strings.ContainsAny(strings.TrimSpace(text), strings.TrimLeft(shellCharacters, " \t")) {
+	words := strings.Fields(text)
+	forShell := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" \t\n=%", r) { // they do not hurt within arguments
+			return -1
+		}
+		return r
+	}, shellCharacters)
+	if strings.ContainsAny(text, forShell) || len(words) > 0 && strings.Contains(words[0], "=") {
 		return render.Command{Shell: text}
 	}
-	return render.Command{Args: strings.Fields(text)}
+	return render.Command{Args: words}
 }
 
 // parseSignal reads NAME:PROCESS, where a PROCESS with a slash in it is the path of a file.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -146,16 +147,11 @@ func start(c *cli.Context, stdout, stderr io.Writer) error {
 		return usageError{err}
 	}
 	cfg.Log = log
-	ctx := c.Context
-	if timeout := c.Duration("timeout"); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	return runEngine(ctx, c, cfg)
+	return runEngine(c.Context, c, cfg)
 }
 
 func runEngine(ctx context.Context, c *cli.Context, cfg render.Config) error {
+	notify := takeNotify(cfg.Log)
 	files, err := watch.NewFiles()
 	if err != nil {
 		return err
@@ -182,15 +178,14 @@ func runEngine(ctx context.Context, c *cli.Context, cfg render.Config) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	defer func() { <-done }()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		defer close(done)
-		tellSystemd(ctx, engine, cfg.Log)
-	}()
-	go forward(ctx, engine)
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(ended)
+	if notify != nil {
+		wg.Go(func() { notify.follow(ctx, engine, ended) })
+	}
+	wg.Go(func() { forward(engine, !cfg.Exec.Command.IsZero(), ended) })
 	return engine.Run(ctx)
 }
 
@@ -208,7 +203,7 @@ func newConfig(c *cli.Context, stdout io.Writer) (render.Config, error) {
 	if len(specs) == 0 && !cfg.Once {
 		return cfg, errors.New("there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND]")
 	}
-	if timeout := c.Duration("timeout"); timeout < 0 || timeout > 0 && !cfg.Once {
+	if cfg.Timeout = c.Duration("timeout"); cfg.Timeout < 0 || cfg.Timeout > 0 && !cfg.Once {
 		return cfg, errors.New("--timeout bounds a run with --once, and is more than 0")
 	}
 	for _, spec := range specs {

@@ -14,30 +14,36 @@ import (
 // of all processes whose parents have ended. It does nothing else, so that its waiting for any process never takes away
 // the end of one that somebody waits for. It returns the child's exit code.
 func runAsInit(stderr io.Writer) (code int) {
-	signals := make(chan os.Signal, 64)
+	signals, ends := make(chan os.Signal, 64), make(chan os.Signal, 1)
 	signal.Notify(signals)
+	signal.Notify(ends, syscall.SIGCHLD) // apart, so that no other takes its place
 	program, err := os.Executable()
 	if err != nil {
 		fmt.Fprintf(stderr, "render: %v\n", err)
 		return exitFailed
 	}
-	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys:   &syscall.SysProcAttr{Setpgid: true}, // a terminal sends signals to our group: the child is to get them once
+	})
 	if err != nil {
 		fmt.Fprintf(stderr, "render: %v\n", err)
 		return exitFailed
 	}
-	for s := range signals {
-		switch s {
-		case syscall.SIGCHLD:
+	for {
+		select {
+		case <-ends:
 			if code, ended := reap(child.Pid); ended {
 				return code
 			}
-		case syscall.SIGURG, syscall.SIGPIPE: // our own runtime's, and our own output's
-		default:
-			_ = child.Signal(s)
+		case s := <-signals:
+			switch s {
+			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE: // ours, our runtime's, our output's
+			default:
+				_ = child.Signal(s)
+			}
 		}
 	}
-	return exitFailed
 }
 
 // reap takes the ends of all processes that have ended, and returns the exit code of one of them if it has.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 
@@ -27,7 +28,28 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() + "; see render --help" }
 func (e usageError) Unwrap() error { return e.err }
 
+// keepArgument makes us the keeper of a supervised program.
+const keepArgument = "keep-program"
+
+// keeper returns a keeper: see render.Exec. By the path that Linux has for our program it is not of our name, so that who
+// kills all of that name does not kill it.
+func keeper(args ...string) *exec.Cmd {
+	path := "/proc/self/exe"
+	if _, err := os.Stat(path); err != nil {
+		if path, err = os.Executable(); err != nil {
+			path = os.Args[0]
+		}
+	}
+	return &exec.Cmd{Path: path, Args: append([]string{os.Args[0], keepArgument}, args...)}
+}
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == keepArgument {
+		if err := render.KeepProgram(os.Stdin, os.Args[2:]); err != nil {
+			os.Exit(exitFailed)
+		}
+		return
+	}
 	if os.Getpid() == 1 {
 		os.Exit(runAsInit(os.Stderr))
 	}
@@ -36,7 +58,8 @@ func main() {
 	os.Exit(run(untilStopped(), os.Args, os.Stdout, os.Stderr))
 }
 
-// untilStopped returns a context that SIGINT and SIGTERM end. A second one ends the process at once.
+// untilStopped returns a context that SIGINT and SIGTERM end. A second one ends the process at once, unless there is a
+// program to supervise: see forward.
 func untilStopped() context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stops := make(chan os.Signal, 1)
@@ -57,18 +80,29 @@ var forwarded = []os.Signal{
 	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGWINCH, syscall.SIGCONT,
 }
 
-// forward passes signals on to the engine's supervised program.
-func forward(ctx context.Context, engine *render.Engine) {
-	signals := make(chan os.Signal, 16)
+// forward passes signals on to the engine's supervised program, if there is to be one, until the engine has ended. Of
+// those that stop us, untilStopped deals with the first, the second kills the program, and a third ends the process at once.
+func forward(engine *render.Engine, supervises bool, ended <-chan struct{}) {
+	if !supervises {
+		return
+	}
+	signals, stops := make(chan os.Signal, 16), make(chan os.Signal, 2)
 	signal.Notify(signals, forwarded...)
+	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	for {
+	defer signal.Stop(stops)
+	for n := 0; ; {
 		select {
 		case s := <-signals:
 			if s, ok := s.(syscall.Signal); ok {
 				engine.Signal(s)
 			}
-		case <-ctx.Done():
+		case <-stops:
+			if n++; n == 2 {
+				engine.Signal(syscall.SIGKILL)
+				signal.Stop(stops)
+			}
+		case <-ended:
 			return
 		}
 	}

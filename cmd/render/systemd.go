@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"strconv"
 	"time"
-
-	systemd "github.com/coreos/go-systemd/v22/daemon"
 
 	"render/render"
 )
@@ -17,55 +17,97 @@ const (
 	statusEvery = 5 * time.Second        // and afterwards
 )
 
-// tellSystemd tells systemd, where it has started us, how far the engine is, until ctx is done.
-func tellSystemd(ctx context.Context, engine *render.Engine, log *slog.Logger) {
-	if os.Getenv("NOTIFY_SOCKET") == "" {
-		return
+// notify tells systemd how far we are.
+type notify struct {
+	socket   string
+	watchdog time.Duration // how often it wants to hear of us, at least; 0 for no matter
+	log      *slog.Logger
+}
+
+// takeNotify returns what systemd wants to know, nil for nothing. It is ours alone: what we start shall not speak for us,
+// so it is taken out of the environment.
+func takeNotify(log *slog.Logger) *notify {
+	n := &notify{socket: os.Getenv("NOTIFY_SOCKET"), log: log}
+	if pid := os.Getenv("WATCHDOG_PID"); pid == "" || pid == strconv.Itoa(os.Getpid()) {
+		micros, _ := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64) // 0 if it is no number
+		n.watchdog = time.Duration(max(0, micros)) * time.Microsecond
 	}
-	tell := func(state string) {
-		if _, err := systemd.SdNotify(false, state); err != nil {
-			log.Debug("cannot tell systemd", "err", err)
-		}
+	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"} {
+		_ = os.Unsetenv(name)
 	}
-	every := statusEvery
-	if watchdog, err := systemd.SdWatchdogEnabled(false); err == nil && watchdog > 0 {
-		every = min(every, watchdog/2)
+	if n.socket == "" {
+		return nil
 	}
-	defer tell(systemd.SdNotifyStopping)
-	ready, last := false, ""
-	tick := time.NewTicker(readyEvery)
-	defer tick.Stop()
+	return n
+}
+
+func (n *notify) tell(state string) {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err == nil {
+		_, err = conn.Write([]byte(state))
+		_ = conn.Close()
+	}
+	if err != nil {
+		n.log.Debug("cannot tell systemd", "err", err)
+	}
+}
+
+// follow tells of an engine until it has ended. ctx stops the engine.
+func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan struct{}) {
+	var beat <-chan time.Time
+	if n.watchdog > 0 {
+		ticker := time.NewTicker(n.watchdog / 2)
+		defer ticker.Stop()
+		beat = ticker.C
+	}
+	look := time.NewTicker(readyEvery)
+	defer look.Stop()
+	ready, due, last := false, false, ""
 	for {
 		status, err := engine.Status(ctx) // it comes from the engine's loop: while that is stuck, the watchdog gets nothing
 		if err != nil {
-			return
+			break
+		}
+		if due {
+			due = false
+			n.tell("WATCHDOG=1")
 		}
 		if text := summary(status); text != last {
 			last = text
-			tell("STATUS=" + text)
+			n.tell("STATUS=" + text)
 		}
 		if !ready && isReady(status) {
 			ready = true
-			tell(systemd.SdNotifyReady)
-			tick.Reset(every)
+			n.tell("READY=1")
+			look.Reset(statusEvery)
 		}
-		tell(systemd.SdNotifyWatchdog)
 		select {
-		case <-tick.C:
+		case <-look.C:
+		case <-beat:
+			due = true
 		case <-ctx.Done():
+		case <-ended:
+		}
+	}
+	n.tell("STOPPING=1")
+	for { // commands and a program that are let end have time limits of their own
+		select {
+		case <-beat:
+			n.tell("WATCHDOG=1")
+		case <-ended:
 			return
 		}
 	}
 }
 
-// isReady reports whether all that can be applied is.
+// isReady reports whether all that can be applied is, and the program to supervise, if there is one, is started.
 func isReady(s render.Status) bool {
 	for _, t := range s.Targets {
 		if t.State == render.Pending || t.State == render.Rendered {
 			return false
 		}
 	}
-	return true
+	return !s.ProgramWaits
 }
 
 func summary(s render.Status) string {
@@ -79,6 +121,9 @@ func summary(s render.Status) string {
 	}
 	if n := count[render.Failed]; n > 0 {
 		text += fmt.Sprintf(", %d failed", n)
+	}
+	if s.ProgramWaits {
+		text += ", the program is not started yet"
 	}
 	return text
 }

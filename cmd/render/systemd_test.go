@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// systemd is what listens to a render in its place.
+type systemd struct {
+	mu  sync.Mutex
+	got []string
+}
+
+// startSystemd has all renders that the test starts from now on notify it.
+func startSystemd(t *testing.T) *systemd {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "") // paths of sockets must be short
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	socket := filepath.Join(folder, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	check(t, err)
+	t.Setenv("NOTIFY_SOCKET", socket)
+	s := new(systemd)
+	var wg sync.WaitGroup
+	t.Cleanup(wg.Wait)
+	t.Cleanup(func() { _ = conn.Close() })
+	wg.Go(func() {
+		for b := make([]byte, 4096); ; {
+			n, err := conn.Read(b)
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.got = append(s.got, string(b[:n]))
+			s.mu.Unlock()
+		}
+	})
+	return s
+}
+
+func (s *systemd) messages() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
+}
+
+// hears returns the condition that it has got a message.
+func (s *systemd) hears(want string) func() error {
+	return func() error {
+		if got := s.messages(); !slices.Contains(got, want) {
+			return fmt.Errorf("systemd has got %q, and no %s", got, want)
+		}
+		return nil
+	}
+}
+
+func TestReady(t *testing.T) {
+	s := startSystemd(t)
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data.yaml")
+	write(t, data, "keys: {a: 1, b: text}")
+	write(t, filepath.Join(dir, "in"), `{{key "a"}}`)
+	write(t, filepath.Join(dir, "waits"), `{{key "missing"}}`)
+	write(t, filepath.Join(dir, "fails"), `{{key "b" | parseInt}}`)
+	d := startRender(t, dir, "--fixture", data, "--template", "waits:waiting", "--template", "fails:failed",
+		"--template", "in:out:touch began; until test -e go; do sleep 0.01; done")
+	awaits(t, func() error { _, err := os.Stat(filepath.Join(dir, "began")); return err })
+	awaits(t, s.hears("STATUS=0 of 3 templates applied, 1 wait, 1 failed"))
+	if s.hears("READY=1")() == nil {
+		t.Fatal("it is ready while a command runs")
+	}
+	write(t, filepath.Join(dir, "go"), "")
+	awaits(t, s.hears("READY=1"))
+	awaits(t, s.hears("STATUS=1 of 3 templates applied, 1 wait, 1 failed"))
+	d.stop()
+	awaits(t, s.hears("STOPPING=1"))
+	got := s.messages()
+	slices.Sort(got)
+	for _, message := range []string{"READY=1", "STOPPING=1"} {
+		first, last := slices.Index(got, message), len(got)-1
+		for ; got[last] != message; last-- {
+		}
+		if first != last {
+			t.Errorf("it has said %s twice: %q", message, got)
+		}
+	}
+	for _, message := range got {
+		if strings.HasPrefix(message, "WATCHDOG") {
+			t.Error("it has spoken to a watchdog that there is not")
+		}
+	}
+}
+
+func TestWatchdog(t *testing.T) {
+	s := startSystemd(t)
+	t.Setenv("WATCHDOG_USEC", "100000")
+	p := newSupervised(t, "trap 'echo TERM >>events; until test -e go; do sleep 0.01; done; exit 7' TERM")
+	d := p.start("--exec", "sh program", "--exec-reload-signal", "")
+	awaits(t, s.hears("READY=1"))
+	beats := func(n int) func() error {
+		before := s.count("WATCHDOG=1")
+		return func() error {
+			if s.count("WATCHDOG=1") < before+n {
+				return errors.New("the watchdog hears nothing")
+			}
+			return nil
+		}
+	}
+	began := time.Now()
+	awaits(t, beats(5))
+	if took := time.Since(began); took < 4*50*time.Millisecond {
+		t.Errorf("five beats within %s", took)
+	}
+	write(t, p.path("data.yaml"), "keys: {}") // the text follows
+	awaits(t, s.hears("STATUS=0 of 1 templates applied, 1 wait"))
+	d.signal(syscall.SIGTERM)
+	awaits(t, s.hears("STOPPING=1"))
+	awaits(t, beats(2)) // while the program ends
+	write(t, p.path("go"), "")
+	d.endsWith(7)
+}
+
+func (s *systemd) count(message string) (n int) {
+	for _, m := range s.messages() {
+		if m == message {
+			n++
+		}
+	}
+	return n
+}
+
+// TestReadyWithProgram: what waits for us wants the program.
+func TestReadyWithProgram(t *testing.T) {
+	s := startSystemd(t)
+	p := newSupervised(t, "")
+	write(t, p.path("waits"), `{{key "missing"}}`)
+	p.args = append(p.args, "--template", "waits:waiting")
+	d := p.start("--exec", "sh program")
+	awaits(t, s.hears("STATUS=1 of 2 templates applied, 1 wait, the program is not started yet"))
+	if s.hears("READY=1")() == nil {
+		t.Fatal("it is ready without its program")
+	}
+	write(t, p.path("data.yaml"), "keys: {a: 1, missing: 1}")
+	awaits(t, s.hears("READY=1"))
+	awaits(t, p.happens("start"))
+	awaits(t, s.hears("STATUS=2 of 2 templates applied"))
+	d.signal(syscall.SIGTERM)
+	d.endsWith(7)
+	awaits(t, s.hears("STOPPING=1"))
+}
+
+// TestNotifySocket tells of sockets that do not answer, and of one without a path.
+func TestNotifySocket(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "in"), "")
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "missing"))
+	d := startRender(t, dir, "--template", "in:out")
+	awaits(t, d.saying("rendered"))
+	d.stop()
+	if strings.Contains(d.said(), "systemd") {
+		t.Error("the log tells of systemd")
+	}
+}
