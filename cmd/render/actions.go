@@ -97,6 +97,9 @@ func setActions(c *cli.Context, cfg *render.Config) error {
 func setExec(c *cli.Context, x *render.Exec) (err error) {
 	x.Command = parseProgram(c.String("exec"))
 	x.KillTimeout, x.Splay = c.Duration("exec-kill-timeout"), c.Duration("exec-splay")
+	if x.KillTimeout <= 0 {
+		return errors.New("--exec-kill-timeout must be more than 0")
+	}
 	x.Env = render.Env{
 		Pristine: c.Bool("exec-env-pristine"),
 		Custom:   c.StringSlice("exec-env-custom"),
