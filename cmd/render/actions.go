@@ -140,7 +140,7 @@ const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
 func parseProgram(text string) render.Command {
 	words := strings.Fields(text)
 	forShell := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" \t\n=%", r) { // they do not hurt within arguments
+		if strings.ContainsRune(" \t=%", r) { // they do not hurt within arguments
 			return -1
 		}
 		return r
