@@ -138,6 +138,7 @@ const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
 // parseProgram returns a program to supervise. Plain words need no shell, which would stand between it and its signals, and
 // which a container may not have.
 func parseProgram(text string) render.Command {
+	text = strings.TrimSpace(text)
 	words := strings.Fields(text)
 	forShell := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" \t=%", r) { // they do not hurt within arguments
