@@ -24,7 +24,7 @@ test: consul nginx haproxy systemd
 soak: consul
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch
 
-bench: consul
+bench: consul nginx
 	go test -run '^$$' -bench . -benchmem ./watch ./template ./render
 	go build -trimpath -o bin/render ./cmd/render
 	go run ./cmd/bench -render bin/render

@@ -43,6 +43,9 @@ func groups(quiet time.Duration) [][]benchCase {
 		{"the same with a command", goals{cpu: 1}, roomy, churn(":true")},
 		{"1,000 services × 5, start (CPU of one)", goals{p50: 350, cpu: 0.3, mem: 50}, stockHTTP, coldStart},
 		{"tree of 10,000 keys", goals{p50: 25, cpu: 0.3}, roomy, tree},
+		{"until nginx answers, -s reload", goals{}, roomy, nginxAnswers(reloadBySignal)},
+		{"until nginx answers, reload.sh", goals{}, roomy, nginxAnswers(reloadByScript)},
+		{"500 actions of one file (CPU of one)", goals{}, roomy, ownCommands},
 	}
 	var still []benchCase // they take long, and do next to nothing
 	for _, s := range stockSizes() {

@@ -4,7 +4,8 @@
 // Linux, whose inotify and /proc it reads.
 //
 // A time is from just before a write to Consul is sent until the new contents stand at their destination. CPU and
-// memory are those of the render process, without the commands that it runs.
+// memory are those of the render process, without the commands that it runs. The cases of nginx count until it answers by
+// the change, and those of many actions until all their commands have run.
 //
 // The cases of services over HTTP and HTTPS are those of an agent with its stock limits. The bench counts against these,
 // too: it keeps up to nine connections. What the agent does, it tells itself by its telemetry, which counts a request when
