@@ -295,7 +295,7 @@ func (e *Engine) committed(done *commitDone) {
 		if t.known = done.err == nil && t.err == nil; t.known {
 			t.rejections = 0
 			if e.drift != nil && t.cfg.Drift.matters() {
-				e.drift.expect(t.cfg.Destination, done.contents[i])
+				e.drift.expect(t.cfg, done.contents[i])
 			}
 			t.apply(done.sums[i])
 		} else {

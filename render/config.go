@@ -40,7 +40,8 @@ type Config struct {
 	// Log gets what happens. The default drops it.
 	Log *slog.Logger
 
-	step func(string) // tells tests how far a commit is
+	step       func(string) // tells tests how far a commit is
+	unnotified bool         // files that others change are noticed by the regular check only: bubbles know no notifications
 }
 
 // Asking says how queries that fail are asked again.

@@ -3,9 +3,7 @@ package render
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
-	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -33,49 +31,50 @@ func (d Drift) matters() bool { return d == WarnDrift || d == RepairDrift }
 
 // driftWatch notices destinations that somebody else changes or removes.
 type driftWatch struct {
-	notifier *fsnotify.Watcher
-	found    chan string // destinations that are not as they should be
+	notifier *fsnotify.Watcher // nil where the system does not tell of changes
+	found    chan *expected    // what is not as it should be
 	wg       sync.WaitGroup
 
-	mu       sync.Mutex // guards what follows
-	expected map[string]expected
-	folders  map[string]bool
+	mu       sync.Mutex           // guards what follows
+	expected map[string]*expected // by path
 }
 
+// expected is what a destination should be. Whenever that changes there is a new one, so that what was seen of the one
+// before does not count for it.
 type expected struct {
 	destination string
+	path        string // from the root, where links lead
+	file        File
 	sum         [sha256.Size]byte
-	told        bool // that it is not so
+	told        bool // that it is not so; guarded by driftWatch.mu
 }
 
 // newDriftWatch starts to watch. It ends with ctx; wait waits for that.
-func newDriftWatch(ctx context.Context) (*driftWatch, error) {
-	notifier, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
-	}
+func newDriftWatch(ctx context.Context, notifier *fsnotify.Watcher) *driftWatch {
 	d := &driftWatch{
 		notifier: notifier,
-		found:    make(chan string),
-		expected: make(map[string]expected),
-		folders:  make(map[string]bool),
+		found:    make(chan *expected),
+		expected: make(map[string]*expected),
 	}
 	d.wg.Go(func() { d.run(ctx) })
-	return d, nil
+	return d
 }
 
 // watchDrift starts to watch the destinations, if any target wants that, and returns what ends it.
 func (e *Engine) watchDrift(ctx context.Context) (end func()) {
-	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift.matters() })
+	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift != IgnoreDrift })
 	if !wanted || e.cfg.Once || e.cfg.Dry != nil {
 		return func() {}
 	}
-	ctx, stop := context.WithCancel(ctx)
-	var err error
-	if e.drift, err = newDriftWatch(ctx); err != nil {
-		e.log.Warn("changes of files by others will not be noticed", "err", err)
-		return stop
+	var notifier *fsnotify.Watcher
+	if !e.cfg.unnotified {
+		var err error
+		if notifier, err = fsnotify.NewWatcher(); err != nil {
+			e.log.Warn("changes of files by others will be noticed late", "within", driftCheck, "err", err)
+		}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	e.drift = newDriftWatch(ctx, notifier)
 	return func() {
 		stop()
 		e.drift.wait()
@@ -83,7 +82,7 @@ func (e *Engine) watchDrift(ctx context.Context) (end func()) {
 }
 
 // news returns where drifted files come from; nil, from where nothing comes, for no watch.
-func (d *driftWatch) news() <-chan string {
+func (d *driftWatch) news() <-chan *expected {
 	if d == nil {
 		return nil
 	}
@@ -92,130 +91,141 @@ func (d *driftWatch) news() <-chan string {
 
 func (d *driftWatch) wait() {
 	d.wg.Wait()
-	_ = d.notifier.Close()
+	if d.notifier != nil {
+		_ = d.notifier.Close()
+	}
 }
 
-// expect notes what a destination should hold.
-func (d *driftWatch) expect(destination string, sum [sha256.Size]byte) {
-	path, err := realPath(destination)
+// expect notes what a destination should be.
+func (d *driftWatch) expect(t Target, sum [sha256.Size]byte) {
+	path, err := realPath(t.Destination)
 	if err != nil {
 		return
 	}
 	d.mu.Lock()
-	d.expected[path] = expected{destination: destination, sum: sum}
-	folder := filepath.Dir(path)
-	isNew := !d.folders[folder]
-	d.folders[folder] = true
+	d.expected[path] = &expected{destination: t.Destination, path: path, file: t.File, sum: sum}
 	d.mu.Unlock()
-	if isNew {
-		_ = d.notifier.Add(folder) // a folder that cannot be watched is left to the regular check
+	if d.notifier != nil {
+		// Once more where it is watched already: it may have been removed and made again. A folder that cannot be watched
+		// is left to the regular check.
+		_ = d.notifier.Add(filepath.Dir(path))
 	}
 }
 
-// lookLater has a destination found once more, by the next regular check.
-func (d *driftWatch) lookLater(destination string) {
+// isCurrent reports whether this is what is expected now.
+func (d *driftWatch) isCurrent(x *expected) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for path, x := range d.expected {
-		if x.destination == destination {
-			x.told = false
-			d.expected[path] = x
-		}
-	}
+	return d.expected[x.path] == x
+}
+
+// lookLater has a destination found once more, by the next regular check.
+func (d *driftWatch) lookLater(x *expected) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	x.told = false
 }
 
 // run looks at files that were touched, a little later, and at all of them now and then.
 func (d *driftWatch) run(ctx context.Context) {
+	var events chan fsnotify.Event
+	var lost chan error
+	if d.notifier != nil {
+		events, lost = d.notifier.Events, d.notifier.Errors
+	}
 	touched := make(map[string]bool)
 	var settled <-chan time.Time
 	every := time.NewTicker(driftCheck)
 	defer every.Stop()
 	for {
 		select {
-		case event, ok := <-d.notifier.Events:
-			if !ok {
-				return
+		case event := <-events:
+			if !d.isExpected(event.Name) {
+				continue
 			}
-			d.mu.Lock()
-			_, ours := d.expected[event.Name]
-			d.mu.Unlock()
-			if ours {
-				touched[event.Name] = true
-			}
-			if ours && settled == nil {
+			touched[event.Name] = true
+			if settled == nil {
 				settled = time.After(driftSettle)
 			}
-		case <-d.notifier.Errors: // the regular check will see what was lost
+		case <-lost: // the regular check will see what was lost
 		case <-settled:
 			settled = nil
-			d.look(ctx, touched)
+			d.look(ctx, func(x *expected) bool { return touched[x.path] })
 			clear(touched)
 		case <-every.C:
-			d.look(ctx, d.all())
+			d.look(ctx, func(*expected) bool { return true })
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (d *driftWatch) all() map[string]bool {
+func (d *driftWatch) isExpected(path string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := make(map[string]bool, len(d.expected))
-	for path := range d.expected {
-		all[path] = true
-	}
-	return all
+	return d.expected[path] != nil
 }
 
-func (d *driftWatch) look(ctx context.Context, paths map[string]bool) {
-	for path := range paths {
-		d.mu.Lock()
-		before := d.expected[path]
-		d.mu.Unlock()
-		contents, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// look looks at some of the files, and gives news of those that have begun to be other than expected.
+func (d *driftWatch) look(ctx context.Context, which func(*expected) bool) {
+	d.mu.Lock()
+	all := slices.Collect(maps.Values(d.expected))
+	d.mu.Unlock()
+	for _, x := range all {
+		if !which(x) {
 			continue
 		}
-		drifted := err != nil || sha256.Sum256(contents) != before.sum
-		d.mu.Lock()
-		now := d.expected[path]
-		news := drifted && now == before && !now.told
-		now.told = drifted
-		if now.sum == before.sum {
-			d.expected[path] = now
+		drifted, err := x.drifted()
+		if err != nil {
+			continue
 		}
+		d.mu.Lock()
+		news := drifted && !x.told
+		x.told = drifted
 		d.mu.Unlock()
 		if !news {
 			continue
 		}
 		select {
-		case d.found <- before.destination:
+		case d.found <- x:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
+// drifted reports whether a file has other contents than expected, or other attributes than its target asks for.
+func (x *expected) drifted() (bool, error) {
+	is, err := readOld(x.path)
+	if err != nil || !is.exists {
+		return !is.exists, err
+	}
+	want, err := x.file.attributes(is.attributes)
+	return want != is.attributes || sha256.Sum256(is.contents) != x.sum, err
+}
+
 // drifted deals with a destination that is not as it should be.
-func (e *Engine) drifted(destination string, now time.Time) {
+func (e *Engine) drifted(x *expected, now time.Time) {
+	if !e.drift.isCurrent(x) {
+		return // our own change, which was seen before it was expected
+	}
 	for _, t := range e.targets {
-		if t.cfg.Destination != destination {
+		if t.cfg.Destination != x.destination {
 			continue
 		}
 		if t.action.busy || !t.known { // it may be our own change
-			e.drift.lookLater(destination)
+			e.drift.lookLater(x)
 			continue
 		}
 		t.drifted = true
 		if t.cfg.Drift != RepairDrift {
-			e.log.Warn("somebody has changed a file; it stays so until its template gives something else", "file", destination, "template", t.cfg.Source)
+			e.log.Warn("somebody has changed a file; it stays so until its template gives something else", "file", x.destination, "template", t.cfg.Source)
 			continue
 		}
-		e.log.Warn("somebody has changed a file; it is written again", "file", destination, "template", t.cfg.Source)
+		e.log.Warn("somebody has changed a file; it is written again", "file", x.destination, "template", t.cfg.Source)
 		t.known = false
 		t.wants = true
-		t.causes = append(t.causes, destination+" was changed by somebody else")
+		t.causes = append(t.causes, x.destination+" was changed by somebody else")
 		t.action.pace.changed(now)
 		e.active[t.action] = true
 	}

@@ -256,8 +256,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.committed(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
-		case destination := <-e.drift.news(): // somebody else has changed a file
-			e.drifted(destination, time.Now())
+		case x := <-e.drift.news(): // somebody else has changed a file
+			e.drifted(x, time.Now())
 		case s := <-e.signals: // for the child
 			if e.child != nil {
 				e.child.signal(s)

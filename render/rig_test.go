@@ -116,6 +116,7 @@ func names(all ...string) []*watch.CatalogSnippet {
 // rig runs an engine over a world, in a folder of its own: inside a synctest bubble or in real time.
 type rig struct {
 	t      *testing.T
+	bubble bool
 	settle func() // in a bubble: returns when everybody waits
 	world  *world
 	dir    string
@@ -170,6 +171,7 @@ func (r *rig) wantLog(part string) {
 func (r *rig) start(cfg Config) {
 	r.t.Helper()
 	cfg.Log = r.log.logger()
+	cfg.unnotified = r.bubble
 	engine, err := New(r.world, cfg)
 	if err != nil {
 		r.t.Fatal(err)
@@ -268,7 +270,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.settle = synctest.Wait
+		r.bubble, r.settle = true, synctest.Wait
 		f(t, r)
 	})
 }
