@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"render/watch"
@@ -32,8 +33,9 @@ type action struct {
 	targets []*target
 	pace    pace
 
-	busy     bool // a commit is in flight (R9)
-	owed     bool // the command has to run although no file changes (R13)
+	busy     bool          // a commit is in flight (R9)
+	owed     bool          // the command has to run although no file changes (R13)
+	left     []*stagedFile // of earlier commits, that say so on disk
 	commits  int
 	runs     int
 	failures int
@@ -187,8 +189,8 @@ func (a *action) changedTargets(now time.Time) []*target {
 		}
 		changed = append(changed, t)
 	}
-	if rejected == len(changed) {
-		return nil // all of an atomic action
+	if a.cfg.Atomic && rejected == len(changed) {
+		return nil
 	}
 	return changed
 }
@@ -252,7 +254,12 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 		done.causesOf = append(done.causesOf, t.causes)
 		t.causes = nil // others may come while the commit is under way
 	}
-	done.env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.name, "RENDER_CAUSE=" + done.because()})
+	for _, left := range a.left {
+		if !slices.ContainsFunc(done.files, func(f *stagedFile) bool { return f.destination == left.destination }) {
+			done.files = append(done.files, &stagedFile{destination: left.destination, options: left.options, stay: true})
+		}
+	}
+	done.env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.name, "RENDER_CAUSE=" + strings.ReplaceAll(done.because(), "\x00", "")})
 	return done
 }
 
@@ -274,6 +281,7 @@ func (e *Engine) committed(done *commitDone) {
 		a.runs++
 	}
 	a.owed = done.owed
+	a.left = slices.DeleteFunc(done.files, func(f *stagedFile) bool { return !f.marked })
 	now := time.Now()
 	var errs []error
 	for i, t := range done.targets {
@@ -289,7 +297,7 @@ func (e *Engine) committed(done *commitDone) {
 		if t.err == nil && (done.err == nil || done.ran && !done.rejected) {
 			t.placed = true
 		}
-		if done.rejected && (done.err != nil || errors.Is(t.err, errCheck)) {
+		if done.rejected || errors.Is(t.err, errCheck) {
 			t.reject(done.sums[i], now, done.err)
 		}
 		if t.known = done.err == nil && t.err == nil; t.known {
@@ -308,6 +316,7 @@ func (e *Engine) committed(done *commitDone) {
 		a.retry = a.retryAt(now)
 		a.failures++
 	} else {
+		a.retry = a.rejectedUntil()
 		a.failures = 0
 	}
 	if e.child != nil && len(done.swaps) > 0 {
@@ -319,12 +328,17 @@ func (e *Engine) committed(done *commitDone) {
 
 // retryAt returns when to try again: soon where something was in the way, late where all that is left was rejected.
 func (a *action) retryAt(now time.Time) time.Time {
-	var at time.Time
+	inTheWay := func(t *target) bool { return t.changed() && !t.isRejected(now) }
+	if a.owed || slices.ContainsFunc(a.targets, inTheWay) {
+		return now.Add(watch.Backoff(a.failures, retryBase, retryMax))
+	}
+	return a.rejectedUntil()
+}
+
+// rejectedUntil returns when the first output that was rejected may be tried again; zero if none was.
+func (a *action) rejectedUntil() (at time.Time) {
 	for _, t := range a.targets {
-		if t.changed() && !t.isRejected(now) || a.owed {
-			return now.Add(watch.Backoff(a.failures, retryBase, retryMax))
-		}
-		if t.changed() {
+		if t.changed() && t.rejections > 0 && t.sum == t.rejected {
 			at = earlier(at, t.rejectedUntil)
 		}
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +25,7 @@ type commit struct {
 	owed  bool            // the action has to succeed although no file changes; afterwards: it still has to
 
 	failed   map[string]error // what did not get in place, by destination
-	rejected bool             // something did not like the new files, and the old ones are back
+	rejected bool             // something did not like the new files as a whole, and the old ones are back
 	warnings []string
 	swaps    []string // destinations that were changed, and stayed so
 	ran      bool     // the command, or what stands for it
@@ -51,12 +52,15 @@ func (e commandError) Unwrap() error { return e.error }
 func (c *commit) stage() {
 	staged := c.files[:0:0]
 	for _, f := range c.files {
-		if err := c.stageFile(f); err != nil {
+		err := c.stageFile(f)
+		if err != nil {
+			f.discard()
 			c.fail(f, err)
-			continue
 		}
-		c.owed = c.owed || f.owed
-		staged = append(staged, f)
+		if err == nil || f.owed { // what is owed is so for the contents in place, too
+			c.owed = c.owed || f.owed
+			staged = append(staged, f)
+		}
 	}
 	c.files = staged
 	c.at("staged")
@@ -71,7 +75,7 @@ func (c *commit) stageFile(f *stagedFile) error {
 		c.warnings = append(c.warnings, warning)
 	}
 	check := c.cfg.Check
-	if !check.takesFile() || !f.changes() && !f.owed {
+	if !check.takesFile() || !f.changes() && !f.live() {
 		return nil
 	}
 	path, remove, err := f.candidate()
@@ -79,14 +83,11 @@ func (c *commit) stageFile(f *stagedFile) error {
 		return fmt.Errorf("check %s: %w", f.destination, err)
 	}
 	defer remove()
-	if err := c.check(check.withFile(path), f.destination); err != nil {
-		f.discard()
-		if f.owed && !f.changes() {
-			err = errors.Join(err, f.undo())
-		}
-		return err
+	err = c.check(check.withFile(path), f.destination)
+	if err != nil && !f.changes() {
+		err = errors.Join(err, f.undo(true))
 	}
-	return nil
+	return err
 }
 
 func (c *commit) fail(f *stagedFile, err error) {
@@ -107,7 +108,6 @@ func (c *commit) check(check Command, of string) error {
 	if err == nil {
 		return nil
 	}
-	c.rejected = true
 	return fmt.Errorf("%w for %s: %s: %w%s", errCheck, of, check, err, quoted(output))
 }
 
@@ -138,6 +138,9 @@ func (a Action) acts() bool {
 // swap puts all staged files in their places, or, where one of them fails, none.
 func (c *commit) swap() error {
 	if c.cfg.Atomic && len(c.failed) > 0 {
+		for _, err := range c.failed {
+			c.rejected = c.rejected || errors.Is(err, errCheck)
+		}
 		return c.abandon(errLeftOut)
 	}
 	if err := c.swapFiles(c.files); err != nil {
@@ -159,6 +162,11 @@ func (c *commit) swapFiles(files []*stagedFile) error {
 		c.at("saved")
 	}
 	for _, f := range files {
+		if f.options.Backup && !c.cfg.acts() { // else it is made of the saved file when the action has succeeded
+			if err := f.backUp(); err != nil {
+				c.warnings = append(c.warnings, fmt.Sprintf("%s has no backup: %v", f.destination, err))
+			}
+		}
 		if err := f.swap(); err != nil {
 			return err
 		}
@@ -188,13 +196,7 @@ func (c *commit) save(files []*stagedFile, dirs map[string]bool) error {
 // abandon undoes the swap, takes the staged files away and notes err.
 func (c *commit) abandon(err error) error {
 	for _, f := range c.files {
-		switch {
-		case f.swapped:
-			err = errors.Join(err, f.undo())
-		case !f.owed:
-			err = errors.Join(err, f.settle())
-		}
-		f.discard()
+		err = errors.Join(err, f.giveUp())
 	}
 	c.err = err
 	return err
@@ -211,29 +213,32 @@ func (c *commit) discard() {
 // stay, the bad ones are noted in failed.
 func (c *commit) checkLive() error {
 	check := c.cfg.Check
-	var live []*stagedFile
-	var names []string
-	for _, f := range c.files {
-		if f.live() {
-			live = append(live, f)
-			names = append(names, f.destination)
-		}
-	}
+	live := c.live()
 	if check.IsZero() || check.takesFile() || !c.owed && len(live) == 0 {
 		return nil
 	}
-	err := c.check(check, summary(names, mostNamed, ", "))
+	var names []string
+	for _, f := range live {
+		names = append(names, f.destination)
+	}
+	err := c.check(check, cmp.Or(summary(names, mostNamed, ", "), "the old files"))
 	c.at("checked")
 	if err == nil {
 		return nil
 	}
-	undone := c.goBack(live)
-	if undone != nil || len(live) < 2 || c.cfg.Atomic {
-		c.err = errors.Join(err, undone)
-		return c.err
+	undone := c.goBack(live, false)
+	if undone == nil && len(live) > 1 && !c.cfg.Atomic {
+		c.checkEach(live)
+		return nil
 	}
-	c.checkEach(live)
-	return nil
+	c.rejected = undone == nil
+	c.err = errors.Join(err, undone)
+	return c.err
+}
+
+// live returns the files that are in place and whose action has yet to succeed.
+func (c *commit) live() []*stagedFile {
+	return slices.DeleteFunc(slices.Clone(c.files), func(f *stagedFile) bool { return !f.live() })
 }
 
 // checkEach tries files one by one. One that needs another to be good is tried again when that is in place.
@@ -256,29 +261,30 @@ func (c *commit) checkEach(files []*stagedFile) {
 }
 
 func (c *commit) tryAlone(f *stagedFile) error {
-	if _, err := f.stage(); err != nil {
-		return err
+	_, err := f.stage()
+	if err == nil {
+		err = c.swapFiles([]*stagedFile{f})
 	}
-	err := c.swapFiles([]*stagedFile{f})
 	if err == nil {
 		err = c.check(c.cfg.Check, f.destination)
 	}
-	if err != nil && f.swapped {
-		err = errors.Join(err, f.undo())
+	if err != nil {
+		err = errors.Join(err, f.giveUp())
 	}
-	f.discard()
 	return err
 }
 
-// goBack puts the old files back that are not in place any more.
-func (c *commit) goBack(live []*stagedFile) error {
+// goBack puts the old files back. Where the new ones may have been acted upon it stays on disk that the action owes
+// something: to act on the old ones.
+func (c *commit) goBack(live []*stagedFile, acted bool) error {
 	var errs []error
+	dirs := make(map[string]bool)
 	for _, f := range live {
-		errs = append(errs, f.undo())
+		errs = append(errs, f.undo(acted))
+		dirs[filepath.Dir(f.path)] = true
 		c.at("undone one")
 	}
-	c.owed = false
-	return errors.Join(errs...)
+	return errors.Join(append(errs, syncDirs(dirs))...)
 }
 
 // run does what the action says about the files that were swapped, or owes since an earlier commit. If that fails, the old
@@ -289,7 +295,11 @@ func (c *commit) run() error {
 			c.swaps = append(c.swaps, f.destination)
 		}
 	}
-	if !c.cfg.acts() || !c.owed && len(c.swaps) == 0 {
+	switch {
+	case !c.cfg.acts():
+		c.settle()
+		return nil
+	case !c.owed && len(c.swaps) == 0:
 		return nil
 	}
 	c.ran = true
@@ -299,11 +309,11 @@ func (c *commit) run() error {
 		c.settle()
 		return nil
 	}
-	live := slices.DeleteFunc(slices.Clone(c.files), func(f *stagedFile) bool { return !f.live() })
+	live := c.live()
 	if len(live) == 0 || c.isFirst(live) {
 		return c.err
 	}
-	if err := c.goBack(live); err != nil {
+	if err := c.goBack(live, true); err != nil {
 		c.err = errors.Join(c.err, err)
 		return c.err
 	}
@@ -311,9 +321,10 @@ func (c *commit) run() error {
 	c.rejected = true
 	c.at("undone")
 	if _, err := c.runCommand(); err != nil {
-		c.owed = true
 		c.err = fmt.Errorf("%w; with the old files, which are back: %w", c.err, err)
+		return c.err
 	}
+	c.settle()
 	return c.err
 }
 
@@ -358,13 +369,21 @@ func (c *commit) runCommand() (output string, err error) {
 	return output, nil
 }
 
+// maxChanged is the most bytes of paths that a command is told of: the kernel takes no variable of 128 KiB.
+const maxChanged = 100 << 10
+
 // runner returns a command of this commit, ready to run.
 func (c *commit) runner(command Command) runner {
 	var changed []string
+	room := maxChanged
 	for _, f := range c.files {
-		if f.changes() || f.live() {
-			changed = append(changed, f.destination)
+		if !f.changes() && !f.owed {
+			continue
 		}
+		if room -= len(f.destination) + 1; room < 0 {
+			break
+		}
+		changed = append(changed, f.destination)
 	}
 	added := slices.Concat(c.env, []string{"RENDER_CHANGED=" + strings.Join(changed, "\n")})
 	return runner{Command: command, timeout: c.cfg.Timeout, env: c.cfg.Env.environ(os.Environ(), added)}

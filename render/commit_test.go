@@ -265,6 +265,13 @@ func TestR13Mark(t *testing.T) {
 	if c := p.commit(Command{Shell: "exit 1"}, map[string]string{"out": "3"}); c.err == nil || !c.rejected {
 		t.Fatal("the command did not fail")
 	}
+	p.want(map[string]string{"out": "2", filepath.Base(mark): markText}) // it has failed for the old file, too
+	if c := p.commit(isMarked, map[string]string{"out": "2"}); c.err != nil || !c.ran {
+		t.Fatalf("the command was owed for the old file: ran %v, err %v", c.ran, c.err)
+	}
+	if c := p.commit(Command{Shell: "grep 2 '" + p.path("out") + "'"}, map[string]string{"out": "3"}); c.err == nil || !c.rejected {
+		t.Fatal("the command did not fail")
+	}
 	p.want(map[string]string{"out": "2"})
 	if c := p.commit(Command{Shell: "exit 1"}, map[string]string{"out": "2"}); c.ran {
 		t.Error("the command ran although nothing changed and nothing was owed")

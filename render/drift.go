@@ -62,7 +62,7 @@ func newDriftWatch(ctx context.Context, notifier *fsnotify.Watcher) *driftWatch 
 
 // watchDrift starts to watch the destinations, if any target wants that, and returns what ends it.
 func (e *Engine) watchDrift(ctx context.Context) (end func()) {
-	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift != IgnoreDrift })
+	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift.matters() })
 	if !wanted || e.cfg.Once || e.cfg.Dry != nil {
 		return func() {}
 	}

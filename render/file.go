@@ -31,19 +31,22 @@ type stagedFile struct {
 	options     File
 	path        string // where links lead
 	contents    []byte
+	stay        bool            // it only matters for what is owed: the contents are those on disk
 	write       *template.Write // where writeToFile asks for the file; it says more than contents
-	disk        oldFile         // what is there before the swap
-	old         oldFile         // what to go back to: other than disk where a commit before this one did not succeed
-	temporary   string          // beside path, with contents; empty where the disk has them already
-	inPlace     bool            // written through, because the name cannot be given to another file
-	saved       bool            // the old file has a second name
-	marked      bool            // a mark is on disk: the action has yet to succeed
-	owed        bool            // the mark is from a commit before this one
+	want        attributes
+	disk        oldFile // what is there before the swap
+	old         oldFile // what to go back to: other than disk where a commit before this one did not succeed
+	temporary   string  // beside path, with contents; empty where the disk has them already
+	inPlace     bool    // written through, because the name cannot be given to another file
+	saved       bool    // the old file has a second name
+	marked      bool    // a mark is on disk: the action has yet to succeed
+	owed        bool    // it had to succeed before this commit, or has to for the old file, which is back
+	back        bool    // owed, and the old file is in place
 	swapped     bool
 }
 
 // live reports whether the new file is in place and its action has yet to succeed.
-func (f *stagedFile) live() bool { return f.swapped || f.owed }
+func (f *stagedFile) live() bool { return f.swapped || f.owed && !f.back }
 
 // oldFile is what a destination was.
 type oldFile struct {
@@ -67,7 +70,7 @@ const (
 
 // stage compares the file with the disk and, where it differs, writes a temporary file beside it.
 func (f *stagedFile) stage() (warning string, err error) {
-	f.temporary, f.inPlace, f.saved, f.marked, f.owed, f.swapped = "", false, false, false, false, false
+	f.temporary, f.inPlace, f.saved, f.marked, f.owed, f.back, f.swapped = "", false, false, false, false, false, false
 	if f.path, err = followLinks(f.destination); err != nil {
 		return "", err
 	}
@@ -80,36 +83,46 @@ func (f *stagedFile) stage() (warning string, err error) {
 	if err := f.recall(); err != nil {
 		return "", err
 	}
-	want := f.disk.attributes
+	if f.stay {
+		f.contents = f.disk.contents
+		return "", nil
+	}
+	f.want = f.disk.attributes
 	if !f.disk.exists {
-		want = attributes{mode: newFileMode, uid: -1, gid: -1}
+		f.want = attributes{mode: newFileMode, uid: -1, gid: -1}
 	}
 	if f.write != nil {
-		want, err = f.prepareWrite(want)
+		err = f.prepareWrite()
 	} else {
-		want, err = f.options.attributes(want)
+		f.want, err = f.options.attributes(f.want)
 	}
 	if err != nil {
 		return "", err
 	}
 	if f.disk.exists && bytes.Equal(f.disk.contents, f.contents) {
-		return "", f.repair(want)
+		return "", f.repair()
 	}
+	return f.stageNew()
+}
+
+func (f *stagedFile) stageNew() (warning string, err error) {
 	if !f.disk.exists {
 		if err := f.makeFolder(); err != nil {
 			return "", err
 		}
 	}
-	f.temporary, warning, err = writeTemporary(f.path, f.contents, want)
-	if errors.Is(err, syscall.EROFS) && f.disk.exists { // a file that is mounted into a folder that cannot be written
+	if f.want.uid == f.disk.uid && f.want.gid == f.disk.gid {
+		f.temporary, warning, err = writeLike(f.path, f.contents, f.want)
+	} else {
+		f.temporary, err = writeTemporary(f.path, f.contents, f.want)
+	}
+	_, noOwner := errors.AsType[ownerError](err)
+	switch {
+	case errors.Is(err, syscall.EROFS) && f.disk.exists: // a file that is mounted into a folder that cannot be written
 		f.inPlace = true
 		return fmt.Sprintf("%s is written in place: %v", f.destination, err), nil
-	}
-	if errors.Is(err, fs.ErrPermission) {
+	case errors.Is(err, fs.ErrPermission) && !noOwner:
 		err = fmt.Errorf("%w; render makes a new file beside the old one and then renames it, so it needs to write to the folder", err)
-	}
-	if err == nil && f.disk.exists {
-		copyExtended(f.path, f.temporary)
 	}
 	return warning, err
 }
@@ -140,31 +153,38 @@ func (f *stagedFile) recall() error {
 	if err != nil {
 		return err
 	}
-	f.marked, f.owed = true, true
 	saved, err := readOld(savedOf(f.path))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", savedOf(f.path), err)
+	}
+	f.marked, f.owed = true, true
 	switch {
-	case err != nil:
-		return err
 	case saved.exists:
 		f.old, f.saved = saved, true
 	case string(mark) == markText+markNothing:
-		f.old = oldFile{}
+		f.old, f.back = oldFile{}, !f.disk.exists
+	default:
+		f.back = true
 	}
 	return nil
 }
 
 // repair gives a file that has its contents the mode and owner that it should have. Nobody needs to reload because of that.
-func (f *stagedFile) repair(want attributes) error {
-	have := f.disk.attributes
-	if have == want {
+func (f *stagedFile) repair() error {
+	if f.disk.attributes == f.want {
 		return nil
 	}
-	if want.uid != have.uid || want.gid != have.gid {
-		if err := os.Chown(f.path, want.uid, want.gid); err != nil {
+	return f.want.give(f.path, f.disk.attributes)
+}
+
+// give gives a file attributes in place of those that it has.
+func (a attributes) give(path string, have attributes) error {
+	if a.uid != have.uid || a.gid != have.gid {
+		if err := os.Chown(path, a.uid, a.gid); err != nil {
 			return err
 		}
 	}
-	return os.Chmod(f.path, want.mode)
+	return os.Chmod(path, a.mode) // also where it has the mode: a new owner takes bits away
 }
 
 func (f *stagedFile) makeFolder() error {
@@ -195,16 +215,17 @@ func (o File) attributes(want attributes) (attributes, error) {
 	return want, err
 }
 
-// prepareWrite makes the file what writeToFile asks for, and returns its attributes.
-func (f *stagedFile) prepareWrite(want attributes) (attributes, error) {
+// prepareWrite makes the file what writeToFile asks for.
+func (f *stagedFile) prepareWrite() (err error) {
 	parent := filepath.Dir(f.destination)
 	if info, err := os.Lstat(parent); err == nil && info.Mode().Type() == fs.ModeSymlink || f.path != f.destination {
-		return want, errors.New("writeToFile does not follow links")
+		return errors.New("writeToFile does not follow links")
 	}
 	if f.write.Append {
 		f.contents = slices.Concat(f.disk.contents, f.contents)
 	}
-	return File{Perms: f.write.Perms, User: f.write.User, Group: f.write.Group}.attributes(want)
+	f.want, err = File{Perms: f.write.Perms, User: f.write.User, Group: f.write.Group}.attributes(f.want)
+	return err
 }
 
 func userID(name string) (int, error) {
@@ -257,61 +278,88 @@ func (f *stagedFile) changes() bool { return f.temporary != "" || f.inPlace }
 
 // save gives the old file a second name, so that it can come back even after a crash, and marks that something is owed.
 func (f *stagedFile) save() error {
-	if f.marked {
-		return nil
-	}
-	saved := savedOf(f.path)
-	if f.disk.exists {
+	if f.disk.exists && !f.saved && (!f.marked || f.back) {
+		saved := savedOf(f.path)
 		_ = os.Remove(saved) // of a crash between two steps
-		if err := os.Link(f.path, saved); err != nil {
-			temporary, _, err := writeTemporary(f.path, f.disk.contents, f.disk.attributes)
-			if err != nil {
-				return fmt.Errorf("keep the old %s: %w", f.destination, err)
-			}
-			if err := os.Rename(temporary, saved); err != nil {
-				return fmt.Errorf("keep the old %s: %w", f.destination, err)
-			}
+		if err := f.keepAs(saved, saved); err != nil {
+			return fmt.Errorf("keep the old %s: %w", f.destination, err)
 		}
 		f.saved = true
+	}
+	if f.marked {
+		return nil
 	}
 	mark, err := os.OpenFile(markOf(f.path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
+	f.marked = true
 	text := markText
 	if !f.disk.exists {
 		text += markNothing
 	}
 	_, err = mark.WriteString(text)
-	f.marked = true
 	return errors.Join(err, mark.Sync(), mark.Close())
+}
+
+// keepAs gives the file on disk another name, over what has it now, or a copy of it where it can have no other. The link is
+// made under a name of its own first.
+func (f *stagedFile) keepAs(name, link string) error {
+	err := os.Link(f.path, link)
+	if err != nil {
+		if link, _, err = writeLike(f.path, f.disk.contents, f.disk.attributes); err != nil {
+			return err
+		}
+	}
+	if link == name {
+		return nil
+	}
+	return renameOver(link, name)
+}
+
+// renameOver gives a file the name of another. Two names of one file would both stay by a rename alone.
+func renameOver(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return removeAny(from)
+}
+
+// removeAny removes a file, if there is one.
+func removeAny(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // swap puts the new file in place.
 func (f *stagedFile) swap() error {
-	if f.options.Backup && f.disk.exists {
-		if err := f.backUp(); err != nil {
-			return fmt.Errorf("back %s up: %w", f.destination, err)
+	if !f.inPlace {
+		err := os.Rename(f.temporary, f.path)
+		if f.inPlace = isMounted(err); err != nil && !f.inPlace {
+			return fmt.Errorf("put %s in place: %w", f.destination, err)
 		}
 	}
-	var err error
-	if !f.inPlace {
-		err = os.Rename(f.temporary, f.path)
-		f.inPlace = errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV)
-	}
 	if f.inPlace {
-		err = f.overwrite(f.contents, f.disk.contents)
-	}
-	if err != nil {
-		return fmt.Errorf("put %s in place: %w", f.destination, err)
+		if f.temporary != "" {
+			_ = os.Remove(f.temporary)
+			f.temporary = ""
+		}
+		if err := f.overwrite(f.contents, f.disk.contents, f.want, f.disk.attributes); err != nil {
+			return fmt.Errorf("write %s in place: %w", f.destination, err)
+		}
 	}
 	f.swapped = true
 	return nil
 }
 
+// isMounted reports whether a rename has failed because there is a mount of its own in the way.
+func isMounted(err error) bool { return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) }
+
 // overwrite writes contents through to a file whose name cannot be given to another, such as a file that is mounted, and
 // what was there before where that fails half-way.
-func (f *stagedFile) overwrite(contents, before []byte) error {
+func (f *stagedFile) overwrite(contents, before []byte, want, have attributes) error {
 	file, err := os.OpenFile(f.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -325,77 +373,151 @@ func (f *stagedFile) overwrite(contents, before []byte) error {
 		}
 		return file.Sync()
 	}
-	if err = write(contents); err != nil {
-		err = errors.Join(err, write(before))
+	if want != have {
+		err = want.give(f.path, have)
+	}
+	if err == nil {
+		if err = write(contents); err != nil {
+			err = errors.Join(err, write(before))
+		}
 	}
 	return errors.Join(err, file.Close())
 }
 
-// backUp gives the old file the name DESTINATION.bak.
+// backUp gives the file on disk the name DESTINATION.bak.
 func (f *stagedFile) backUp() error {
-	temporary := hiddenIn(f.path, ".bak")
-	_ = os.Remove(temporary)
-	if err := os.Link(f.path, temporary); err != nil {
+	if !f.disk.exists {
+		return nil
+	}
+	link := hiddenIn(f.path, ".bak")
+	if err := removeAny(link); err != nil {
 		return err
 	}
-	return os.Rename(temporary, f.path+".bak")
+	return f.keepAs(f.path+".bak", link)
 }
 
-// undo puts the old file back, or takes the new one away where there was none.
-func (f *stagedFile) undo() error {
+// undo puts the old file back, or takes the new one away where there was none. Where the action may have acted on the new
+// one, by this commit or an earlier one, it stays on disk that it has to succeed: for the old one.
+func (f *stagedFile) undo(acted bool) error {
 	if err := f.restore(); err != nil {
 		return fmt.Errorf("put the old %s back: %w", f.destination, err)
 	}
-	f.swapped, f.owed = false, false
-	return f.settle()
+	f.swapped, f.saved = false, false
+	if acted || f.owed {
+		f.owed, f.back = true, true
+		return nil
+	}
+	return f.unmark()
 }
 
 func (f *stagedFile) restore() error {
-	switch {
-	case !f.old.exists:
-		return os.Remove(f.path)
-	case f.inPlace:
-		return f.overwrite(f.old.contents, f.contents)
-	case f.saved:
-		f.saved = false
-		return os.Rename(savedOf(f.path), f.path)
+	if !f.old.exists {
+		return removeAny(f.path)
 	}
-	temporary, _, err := writeTemporary(f.path, f.old.contents, f.old.attributes)
+	if !f.inPlace {
+		err := f.restoreByName()
+		if f.inPlace = isMounted(err); !f.inPlace {
+			return err
+		}
+	}
+	if err := f.overwrite(f.old.contents, f.contents, f.old.attributes, f.want); err != nil {
+		return err
+	}
+	return f.dropSaved()
+}
+
+func (f *stagedFile) restoreByName() error {
+	if f.saved {
+		if err := renameOver(savedOf(f.path), f.path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	temporary, _, err := writeLike(f.path, f.old.contents, f.old.attributes)
 	if err != nil {
 		return err
 	}
-	return os.Rename(temporary, f.path)
+	if err = os.Rename(temporary, f.path); err != nil {
+		_ = os.Remove(temporary)
+	}
+	return err
 }
 
-// settle takes away what was kept because something was owed.
+// giveUp undoes what this commit has done to a file so far.
+func (f *stagedFile) giveUp() (err error) {
+	if f.swapped {
+		err = f.undo(false)
+	} else if !f.owed {
+		err = f.unmark()
+	}
+	f.discard()
+	return err
+}
+
+// settle notes that the action has succeeded with the file in place. What it was before becomes the backup.
 func (f *stagedFile) settle() error {
-	if !f.marked {
+	if f.saved && f.options.Backup && !bytes.Equal(f.old.contents, f.contents) {
+		if err := renameOver(savedOf(f.path), f.path+".bak"); err != nil {
+			return err
+		}
+		f.saved = false
+	}
+	return f.unmark()
+}
+
+// unmark takes away what was kept because something was owed: the mark first, or a crash would make it look as if the old
+// file were in place.
+func (f *stagedFile) unmark() error {
+	if f.marked {
+		if err := removeAny(markOf(f.path)); err != nil {
+			return err
+		}
+	}
+	f.marked, f.owed, f.back = false, false, false
+	return f.dropSaved()
+}
+
+func (f *stagedFile) dropSaved() error {
+	if !f.saved {
 		return nil
 	}
-	f.marked = false
-	if err := os.Remove(markOf(f.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if f.saved {
-		f.saved = false
-		return os.Remove(savedOf(f.path))
-	}
-	return nil
+	f.saved = false
+	return removeAny(savedOf(f.path))
 }
 
 // discard takes away what was staged and not swapped.
 func (f *stagedFile) discard() {
-	if f.temporary != "" && !f.swapped {
+	if f.swapped {
+		return
+	}
+	if f.temporary != "" {
 		_ = os.Remove(f.temporary)
 	}
+	f.temporary, f.inPlace = "", false
 }
 
-// writeTemporary writes contents to a new file beside path and syncs it. It has its mode and owner before anyone can see
-// the contents under the name path.
-func writeTemporary(path string, contents []byte, want attributes) (temporary, warning string, err error) {
+// An ownerError says that a file could not be given to its owner.
+type ownerError struct{ error }
+
+func (e ownerError) Error() string { return "it does not get its owner: " + e.error.Error() }
+func (e ownerError) Unwrap() error { return e.error }
+
+// writeLike is writeTemporary for a file with an owner that it would be good to keep: if that cannot be it is ours.
+func writeLike(path string, contents []byte, want attributes) (temporary, warning string, err error) {
+	temporary, err = writeTemporary(path, contents, want)
+	if _, noOwner := errors.AsType[ownerError](err); noOwner {
+		warning = fmt.Sprintf("%s: %v", path, err)
+		want = attributes{mode: want.mode & fs.ModePerm, uid: -1, gid: -1} // a setuid bit must not move to another owner
+		temporary, err = writeTemporary(path, contents, want)
+	}
+	return temporary, warning, err
+}
+
+// writeTemporary writes contents to a new file beside path and syncs it. It has its mode and owner, and the extended
+// attributes of the file at path, before anyone can see the contents under the name path.
+func writeTemporary(path string, contents []byte, want attributes) (temporary string, err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix(path)+"*")
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	defer func() {
 		err = errors.Join(err, file.Close())
@@ -404,17 +526,16 @@ func writeTemporary(path string, contents []byte, want attributes) (temporary, w
 		}
 	}()
 	if _, err := file.Write(contents); err != nil {
-		return "", "", err
+		return "", err
 	}
-	mode := want.mode
 	if want.uid >= 0 && want.uid != os.Geteuid() || want.gid >= 0 && want.gid != os.Getegid() {
 		if err := file.Chown(want.uid, want.gid); err != nil {
-			warning = fmt.Sprintf("%s does not get its owner: %v", path, err)
-			mode &= fs.ModePerm // a setuid bit must not move to another owner
+			return "", ownerError{err}
 		}
 	}
-	if err := file.Chmod(mode); err != nil {
-		return "", "", err
+	copyExtended(path, file.Name()) // before the mode: a list of rights has a mode in it
+	if err := file.Chmod(want.mode); err != nil {
+		return "", err
 	}
-	return file.Name(), warning, file.Sync()
+	return file.Name(), file.Sync()
 }

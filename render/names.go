@@ -2,6 +2,8 @@ package render
 
 import (
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +15,7 @@ import (
 //
 //	.render-NAME-123    a file being written
 //	.render-NAME.owed   a mark: an action has yet to succeed since the file was changed
-//	.render-NAME.old    what the file was then; none where there was no file
+//	.render-NAME.old    what the file was then; none where there was no file, or where that is in place again
 
 const ourPrefix = ".render-"
 
@@ -21,7 +23,10 @@ const maxBase = 200 // leaves room for what is added: a name has 255 bytes at mo
 
 func hiddenIn(path, end string) string {
 	base := filepath.Base(path)
-	return filepath.Join(filepath.Dir(path), ourPrefix+base[:min(len(base), maxBase)]+end)
+	if len(base) > maxBase {
+		base = fmt.Sprintf("%s-%x", base[:maxBase], crc32.ChecksumIEEE([]byte(base)))
+	}
+	return filepath.Join(filepath.Dir(path), ourPrefix+base+end)
 }
 
 func temporaryPrefix(path string) string { return filepath.Base(hiddenIn(path, "-")) }
@@ -51,7 +56,7 @@ func followLinks(path string) (string, error) {
 			return "", err
 		}
 		if !filepath.IsAbs(link) {
-			link = filepath.Join(filepath.Dir(path), link)
+			link = filepath.Join(realFolder(filepath.Dir(path)), link) // what ".." means depends on where the folder is
 		}
 		path = link
 	}
@@ -68,10 +73,15 @@ func realPath(path string) (string, error) {
 	if end, err := followLinks(path); err == nil {
 		path = end
 	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		path = filepath.Join(dir, filepath.Base(path))
+	return filepath.Join(realFolder(filepath.Dir(path)), filepath.Base(path)), nil
+}
+
+// realFolder returns where the links of a folder's path lead. The folder need not exist.
+func realFolder(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil || filepath.Dir(path) == path {
+		return real
 	}
-	return path, nil
+	return filepath.Join(realFolder(filepath.Dir(path)), filepath.Base(path))
 }
 
 var temporaryEnd = regexp.MustCompile(`^(-\d+|\.bak)$`)

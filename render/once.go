@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -97,7 +98,7 @@ func (e *Engine) applyAll() error {
 		c.took = time.Since(began)
 		e.committed(c)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("command %q: %w", c.action.cfg.doing(), err))
+			errs = append(errs, fmt.Errorf("command %q: %w", cmp.Or(c.action.cfg.doing(), c.action.name), err))
 		}
 	}
 	return errors.Join(errs...)

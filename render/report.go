@@ -267,7 +267,7 @@ func (done *commitDone) failure() string {
 	case errors.Is(done.action.err, errCheck):
 		what = "check failed"
 	}
-	if done.rejected {
+	if done.rejected || errors.Is(done.action.err, errCheck) {
 		what += "; what was there before stays"
 	}
 	return what

@@ -308,3 +308,29 @@ func (b *logBuffer) count(msg string) int {
 func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+// of returns a configuration with one action of these targets.
+func of(a Action, targets ...Target) Config {
+	a.Name = "action"
+	for i := range targets {
+		targets[i].Action = a.Name
+	}
+	return Config{Actions: []Action{a}, Targets: targets}
+}
+
+// wantClean checks that nothing of ours is left beside the destinations.
+func (r *rig) wantClean() {
+	r.t.Helper()
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ourPrefix) {
+			r.t.Errorf("left behind: %s: %q\nlog:\n%s", e.Name(), r.read(e.Name()), r.log)
+		}
+	}
+}
+
+// sh returns a line for sh that runs in the rig's folder.
+func (r *rig) sh(line string) Command { return Command{Shell: "cd '" + r.dir + "'; " + line} }
