@@ -44,6 +44,9 @@ func (v Verify) validate() error {
 	return nil
 }
 
+// leastAttempt is how long one attempt may take, even if the time is up sooner: so that it can tell what is wrong.
+const leastAttempt = time.Second
+
 // errVerify is the error of an action that did not take effect.
 var errVerify = errors.New("the verification has failed")
 
@@ -56,8 +59,8 @@ func (c *commit) verify() error {
 	}
 	within, every := cmp.Or(v.Within, DefaultVerifyWithin), cmp.Or(v.Every, DefaultVerifyEvery)
 	end := time.Now().Add(within)
-	for most := within; ; most = max(time.Until(end), every) { // the last attempt has time enough to tell what is wrong
-		err := c.verifyOnce(v, most)
+	for {
+		err := c.verifyOnce(v, max(time.Until(end), leastAttempt))
 		if err == nil {
 			return nil
 		}
