@@ -135,7 +135,7 @@ func (a Action) acts() bool {
 	return !a.Check.IsZero() || !a.Command.IsZero() || !a.Signal.IsZero() || !a.Verify.IsZero()
 }
 
-// swap puts all staged files in their places, or, where one of them fails, none.
+// swap puts the staged files in their places. One that fails is noted in failed and left out; of an atomic action, all are.
 func (c *commit) swap() error {
 	if c.cfg.Atomic && len(c.failed) > 0 {
 		for _, err := range c.failed {
@@ -143,32 +143,53 @@ func (c *commit) swap() error {
 		}
 		return c.abandon(errLeftOut)
 	}
-	if err := c.swapFiles(c.files); err != nil {
+	if err := c.swapFiles(c.files, c.cfg.Atomic); err != nil {
 		return c.abandon(err)
 	}
 	return nil
 }
 
-func (c *commit) swapFiles(files []*stagedFile) error {
+// swapFiles puts some of the files in their places; orNone makes the first error end it.
+func (c *commit) swapFiles(files []*stagedFile, orNone bool) error {
+	leaveOut := func(f *stagedFile, err error) error {
+		if orNone {
+			return err
+		}
+		c.fail(f, err)
+		return f.giveUp()
+	}
 	files = slices.DeleteFunc(slices.Clone(files), func(f *stagedFile) bool { return !f.changes() })
 	dirs := make(map[string]bool)
 	for _, f := range files {
 		dirs[filepath.Dir(f.path)] = true
 	}
 	if c.cfg.acts() && len(files) > 0 {
-		if err := c.save(files, dirs); err != nil {
+		for _, f := range files {
+			if err := c.save(f, dirs); err != nil {
+				if err = leaveOut(f, err); err != nil {
+					return err
+				}
+			}
+		}
+		if err := syncDirs(dirs); err != nil {
 			return err
 		}
 		c.at("saved")
 	}
 	for _, f := range files {
+		if !f.changes() {
+			continue // left out
+		}
 		if f.options.Backup && !c.cfg.acts() { // else it is made of the saved file when the action has succeeded
 			if err := f.backUp(); err != nil {
 				c.warnings = append(c.warnings, fmt.Sprintf("%s has no backup: %v", f.destination, err))
 			}
 		}
 		if err := f.swap(); err != nil {
-			return err
+			if err = leaveOut(f, err); err != nil {
+				return err
+			}
+			continue
 		}
 		c.at("swapped one")
 	}
@@ -179,18 +200,15 @@ func (c *commit) swapFiles(files []*stagedFile) error {
 	return nil
 }
 
-// save makes sure that the old files can come back, and that it is known that the action has to succeed.
-func (c *commit) save(files []*stagedFile, dirs map[string]bool) error {
-	for _, f := range files {
-		err := f.save()
-		if f.inPlace && errors.Is(err, syscall.EROFS) {
-			delete(dirs, filepath.Dir(f.path))
-			c.warnings = append(c.warnings, fmt.Sprintf("%s: if render ends before the action has succeeded, the next start will not know: %v", f.destination, err))
-		} else if err != nil {
-			return err
-		}
+// save makes sure that an old file can come back, and that it is known that the action has to succeed.
+func (c *commit) save(f *stagedFile, dirs map[string]bool) error {
+	err := f.save()
+	if f.inPlace && errors.Is(err, syscall.EROFS) {
+		delete(dirs, filepath.Dir(f.path))
+		c.warnings = append(c.warnings, fmt.Sprintf("%s: if render ends before the action has succeeded, the next start will not know: %v", f.destination, err))
+		return nil
 	}
-	return syncDirs(dirs)
+	return err
 }
 
 // abandon undoes the swap, takes the staged files away and notes err.
@@ -263,7 +281,7 @@ func (c *commit) checkEach(files []*stagedFile) {
 func (c *commit) tryAlone(f *stagedFile) error {
 	_, err := f.stage()
 	if err == nil {
-		err = c.swapFiles([]*stagedFile{f})
+		err = c.swapFiles([]*stagedFile{f}, true)
 	}
 	if err == nil {
 		err = c.check(c.cfg.Check, f.destination)

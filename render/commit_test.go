@@ -222,7 +222,7 @@ func TestR8WhatCannotBeStaged(t *testing.T) {
 func TestR8SwapIsUndone(t *testing.T) {
 	p := newPlace(t)
 	p.write("a", "old", 0o604)
-	c := &commit{}
+	c := &commit{cfg: Action{Atomic: true}}
 	for _, name := range []string{"a", "b", "z"} {
 		c.files = append(c.files, &stagedFile{destination: p.path(name), contents: []byte("new")})
 	}
