@@ -29,10 +29,10 @@
 //     spacing apart, and the last change is always committed. With a wait, changes collect until nothing has changed for
 //     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action.
 //     After passes that took long the action rests, for thirty times that and a second at most.
-//   - R8 Commit. Stage all changed files, swap all, check, command, verify. Any failure puts every file back, and runs the
-//     command again where it had run. With several files in a failed check, each is tried alone, so that one bad file cannot
-//     hold the others, unless the action is atomic. A command that fails where there were no files before leaves them: what
-//     it reloads may need them to start.
+//   - R8 Commit. Stage all changed files, swap all, check, command, verify. A file that cannot be written is left out, unless
+//     the action is atomic. Any failure after that puts every file back, and runs the command again where it had run. With
+//     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
+//     atomic. A command that fails where there were no files before leaves them: what it reloads may need them to start.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
 //   - R11 Doubt keeps data. An answer that takes something to nothing counts only once a leader-consistent read confirms it,
 //     and so does one that is older than what is known. An answer that is leaderless or filtered by ACLs is an error, not

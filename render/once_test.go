@@ -210,3 +210,55 @@ func TestOnceAsksOnce(t *testing.T) {
 		r.wantFile("f", "1b")
 	})
 }
+
+// With Once, what a check does not like keeps all files of all actions from being written; a command or verification that
+// fails puts the files of its own action back. Each is an error.
+func TestOnceAction(t *testing.T) {
+	tests := []struct {
+		name   string
+		action func(r *rig) Action // of b and c; a has none
+		err    string
+		files  map[string]string
+	}{
+		{"all is well", func(r *rig) Action {
+			return Action{Check: r.sh("grep -q new {}"), Command: r.appends("runs"), Verify: Verify{Command: r.sh("grep new b c")}}
+		}, "", map[string]string{"a": "new", "b": "new", "c": "new", "runs": "ran\n"}},
+		{"check before the swap", func(r *rig) Action {
+			return Action{Check: r.sh("echo why; false {}"), Command: r.appends("runs")}
+		}, "c: cd ", map[string]string{"a": "old", "b": "old", "c": "no file", "runs": "no file"}},
+		{"check after the swap", func(r *rig) Action {
+			return Action{Check: r.sh("echo why; cat a b c > seen; false"), Command: r.appends("runs")}
+		}, "it said: why", map[string]string{"a": "old", "b": "old", "c": "no file", "seen": "newnewnew", "runs": "no file"}},
+		{"command", func(r *rig) Action {
+			return Action{Command: r.sh("cat b >> runs; ! grep -q new b")}
+		}, "exit status 1", map[string]string{"a": "new", "b": "old", "c": "no file", "runs": "newold"}},
+		{"verification", func(r *rig) Action {
+			return Action{Verify: Verify{Command: r.sh("false"), Within: time.Millisecond}}
+		}, "verification has failed", map[string]string{"a": "new", "b": "old", "c": "no file"}},
+		{"missing folder", func(r *rig) Action {
+			if err := os.Mkdir(r.path("c"), 0o755); err != nil {
+				r.t.Fatal(err)
+			}
+			return Action{Command: r.appends("runs")}
+		}, "c: is a directory", map[string]string{"a": "old", "b": "old", "runs": "no file"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.write("a", "old")
+				r.write("b", "old")
+				r.world.set(kv("k"), "new")
+				cfg := of(test.action(r), r.target("b", `{{key "k"}}`), r.target("c", `{{key "k"}}`))
+				cfg.Targets = append(cfg.Targets, r.target("a", `{{key "k"}}`))
+				err := r.run(t.Context(), cfg)
+				if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+					t.Errorf("got %v, want %q", err, test.err)
+				}
+				for name, want := range test.files {
+					r.wantFile(name, want)
+				}
+				r.wantClean()
+			})
+		})
+	}
+}

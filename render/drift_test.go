@@ -1,0 +1,173 @@
+package render
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+const (
+	driftWarned   = "somebody has changed a file; it stays so until its template gives something else"
+	driftRepaired = "somebody has changed a file; it is written again"
+)
+
+// The regular check, in fake time: nothing tells of the changes.
+func TestDrift(t *testing.T) {
+	changes := map[string]func(r *rig, destination string){
+		"edited": func(r *rig, path string) { r.must(os.WriteFile(path, []byte("edited"), 0o644)) },
+		"replaced": func(r *rig, path string) {
+			r.must(os.Rename(r.write("other", "edited"), path))
+		},
+		"removed": func(r *rig, path string) { r.must(os.Remove(path)) },
+	}
+	tests := []struct {
+		drift           Drift
+		warned, written int
+		runs            int
+	}{
+		{"", 0, 0, 1}, {IgnoreDrift, 0, 0, 1}, {WarnDrift, 1, 0, 1}, {RepairDrift, 0, 1, 2},
+	}
+	for name, change := range changes {
+		for _, test := range tests {
+			t.Run(fmt.Sprintf("%s %q", name, test.drift), func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					a := r.target("a", `{{key "k"}}`)
+					a.Drift = test.drift
+					r.start(of(Action{Command: r.appends("runs"), Spacing: time.Second}, a))
+					r.set(kv("k"), "1")
+					elapse(5 * time.Minute)
+					if n := r.log.count(driftWarned) + r.log.count(driftRepaired); n != 0 {
+						t.Errorf("%d warnings before anything was changed", n)
+					}
+					change(r, a.Destination)
+					changed := r.read("a")
+					elapse(10 * time.Minute)
+					if n := r.log.count(driftWarned); n != test.warned {
+						t.Errorf("%d warnings, want %d\n%s", n, test.warned, r.log)
+					}
+					if n := r.log.count(driftRepaired); n != test.written {
+						t.Errorf("%d repairs, want %d\n%s", n, test.written, r.log)
+					}
+					if n := r.lines("runs"); n != test.runs {
+						t.Errorf("%d runs, want %d", n, test.runs)
+					}
+					if test.written > 0 {
+						r.wantFile("a", "1")
+					} else {
+						r.wantFile("a", changed)
+					}
+					r.set(kv("k"), "2")
+					elapse(70 * time.Second)
+					r.wantFile("a", "2")
+					if test.warned > 0 { // the next time is another one
+						change(r, a.Destination)
+						elapse(10 * time.Minute)
+						if n := r.log.count(driftWarned); n != 2 {
+							t.Errorf("%d warnings in the end, want 2", n)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A mode or owner that was asked for is repaired; that is nothing to run a command for. One that was not asked for is nobody's
+// business.
+func TestDriftOfAttributes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		asked, free := r.target("asked", "x"), r.target("free", "x")
+		asked.File.Perms, asked.Drift, free.Drift = 0o600, RepairDrift, RepairDrift
+		r.start(of(Action{Command: r.appends("runs")}, asked, free))
+		elapse(5 * time.Second)
+		for _, path := range []string{asked.Destination, free.Destination} {
+			r.must(os.Chmod(path, 0o666))
+		}
+		elapse(2 * time.Minute)
+		info, err := os.Stat(asked.Destination)
+		r.must(err)
+		if info.Mode() != 0o600 {
+			t.Errorf("mode %o\n%s", info.Mode(), r.log)
+		}
+		if info, err = os.Stat(free.Destination); err != nil || info.Mode() != 0o666 {
+			t.Errorf("mode %o, %v", info.Mode(), err)
+		}
+		if n := r.lines("runs"); n != 1 {
+			t.Errorf("%d runs", n)
+		}
+		if n := r.log.count(driftRepaired); n != 1 {
+			t.Errorf("%d repairs", n)
+		}
+	})
+}
+
+// In real time a change is noticed at once, also in a folder that was removed and made again.
+func TestDriftIsNoticed(t *testing.T) {
+	r := newRig(t)
+	a := r.target("a", `{{key "k"}}`)
+	a.Destination, a.Drift = r.path("folder/a"), RepairDrift
+	r.world.set(kv("k"), "1")
+	r.start(Config{Targets: []Target{a}})
+	whole := func() bool { return r.read("folder/a") == "1" }
+	r.await("the file", whole)
+	r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+	for n := 1; n <= 4; n++ {
+		if n%2 == 1 {
+			r.must(os.WriteFile(a.Destination, []byte("edited"), 0o644))
+		} else {
+			r.must(os.RemoveAll(r.path("folder")))
+		}
+		r.await("the repair", func() bool {
+			return r.log.count(driftRepaired) == n && whole() && r.status().Targets[0].State == Applied
+		})
+	}
+}
+
+// Own changes are never taken for others', however long the command takes.
+func TestDriftOwnChanges(t *testing.T) {
+	r := newRig(t)
+	a := r.target("a", `{{key "k"}}`)
+	a.Drift = RepairDrift
+	r.world.set(kv("k"), "0")
+	r.start(of(Action{Command: r.sh("sleep 0.2; cat a >> runs; echo >> runs"), Spacing: time.Millisecond}, a))
+	r.await("the first run", func() bool { return r.lines("runs") == 1 })
+	want := "0\n"
+	for i := 1; i <= 6; i++ {
+		r.world.set(kv("k"), fmt.Sprint(i))
+		r.await("the run", func() bool { return r.lines("runs") == i+1 })
+		want += fmt.Sprintln(i)
+	}
+	r.wantFile("runs", want)
+	if n := r.log.count(driftRepaired); n != 0 {
+		t.Errorf("%d repairs\n%s", n, r.log)
+	}
+}
+
+// What was seen before a commit has ended is no news after it.
+func TestDriftSeenTooEarly(t *testing.T) {
+	r := newRig(t)
+	a := r.target("a", "x")
+	a.Drift = RepairDrift
+	engine, err := New(r.world, Config{Targets: []Target{a}, Log: r.log.logger()})
+	r.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	engine.drift = newDriftWatch(ctx, nil)
+	defer engine.drift.wait()
+	defer cancel()
+	target := engine.targets[0]
+	target.known = true
+	engine.drift.expect(a, sha256.Sum256([]byte("x")))
+	seen := engine.drift.expected[a.Destination]
+	engine.drift.expect(a, sha256.Sum256([]byte("y"))) // the commit has ended
+	engine.drifted(seen, time.Now())
+	if !target.known || r.log.String() != "" {
+		t.Errorf("known %v, log %s", target.known, r.log)
+	}
+	engine.drifted(engine.drift.expected[a.Destination], time.Now())
+	if target.known {
+		t.Error("what is seen afterwards is not news")
+	}
+}
