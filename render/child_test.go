@@ -284,6 +284,9 @@ func TestChangesWhileProgramEnds(t *testing.T) {
 	s.set(kv("a"), "5") // comes after all that is under way
 	s.awaitEvents("start INT start INT start")
 	s.wantFile("seen", "045")
+	if n := s.log.count("started"); n != 3 {
+		t.Errorf("it was started %d times, want 3", n)
+	}
 }
 
 func TestProgramThatIgnoresItsKillSignal(t *testing.T) {

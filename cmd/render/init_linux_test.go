@@ -91,6 +91,10 @@ func TestInitPassesSignalsOnOnce(t *testing.T) {
 	awaits(t, s.happens("start"))
 	d.signal(syscall.SIGUSR1)
 	awaits(t, s.happens("start USR1"))
+	awaits(t, d.hasChildren(1))
+	if p := d.children()[0]; p.group != p.pid {
+		t.Errorf("render is in the group of process 1: %+v", p)
+	}
 	for range 100 { // no storm of signals makes it miss the end of a process
 		d.signal(syscall.SIGWINCH)
 	}
