@@ -360,7 +360,7 @@ func TestProgramIsToldNothing(t *testing.T) {
 	s.awaitEvents("start USR1")
 }
 
-func TestSplay(t *testing.T) {
+func TestProgramSplay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
