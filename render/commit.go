@@ -27,7 +27,8 @@ type commit struct {
 	failed   map[string]error // what did not get in place, by destination
 	rejected bool             // something did not like the new files as a whole, and the old ones are back
 	warnings []string
-	swaps    []string // destinations that were changed, and stayed so
+	tried    []string // destinations that were changed
+	swaps    []string // those that stayed so
 	ran      bool     // the command, or what stands for it
 	output   string   // of it
 	err      error    // of the commit as a whole
@@ -311,6 +312,7 @@ func (c *commit) run() error {
 	for _, f := range c.files {
 		if f.swapped {
 			c.swaps = append(c.swaps, f.destination)
+			c.tried = append(c.tried, f.destination)
 		}
 	}
 	switch {

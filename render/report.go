@@ -219,8 +219,8 @@ func (e *Engine) logCommit(done *commitDone) {
 		e.log.Warn(w)
 	}
 	var attrs []slog.Attr
-	if len(done.swaps) > 0 {
-		attrs = append(attrs, slog.String("files", summary(done.swaps, mostNamed, ", ")), slog.String("because", done.because()))
+	if len(done.tried) > 0 {
+		attrs = append(attrs, slog.String("files", summary(done.tried, mostNamed, ", ")), slog.String("because", done.because()))
 	}
 	if done.ran {
 		if doing := a.cfg.doing(); doing != "" {
