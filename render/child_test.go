@@ -60,12 +60,7 @@ func (r *rig) supervise(cfg Config) *supervised {
 		engine.Signal(syscall.SIGKILL)
 		<-s.ended
 		for _, pid := range append(pids, s.pids()...) {
-			for end := time.Now().Add(10 * time.Second); groupLives(pid); time.Sleep(time.Millisecond) { // what was killed is there until somebody has taken its end
-				if time.Now().After(end) {
-					r.t.Errorf("the group of process %d is left", pid)
-					break
-				}
-			}
+			r.await(fmt.Sprintf("the end of the group of process %d", pid), func() bool { return !groupLives(pid) })
 		}
 	})
 	return s
@@ -257,9 +252,7 @@ func TestProgramIsRestarted(t *testing.T) {
 	s.set(kv("a"), "2")
 	s.awaitEvents("start INT start")
 	s.wantFile("seen", "12")
-	if groupLives(s.pids()[0]) {
-		t.Error("what the program has started is left")
-	}
+	s.await("the end of what the program has started", func() bool { return !groupLives(s.pids()[0]) })
 }
 
 // TestChangesWhileProgramEnds: however many there are while a program ends, the one that follows has seen them all.
@@ -417,7 +410,8 @@ func TestProgramUnderShell(t *testing.T) {
 	r.world.set(kv("a"), "1")
 	program := r.program("trap 'echo TERM >>events; sleep 0.3; echo done >>events; exit' TERM")
 	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
-		Command: Command{Shell: program.String() + "; echo shell"},
+		Command:     Command{Shell: program.String() + "; echo shell"},
+		KillTimeout: 5 * time.Second, // for what the program starts just when it gets the signal
 	}})
 	s.starts(1)
 	s.cancel(StopSignal{syscall.SIGTERM})
@@ -560,9 +554,7 @@ func TestProgramEndsWithPanic(t *testing.T) {
 		t.Error("there was no panic")
 	}
 	s.awaitEvents("start TERM")
-	if groupLives(s.pids()[0]) {
-		t.Error("the program is left")
-	}
+	s.await("the end of the program", func() bool { return !groupLives(s.pids()[0]) })
 }
 
 // panicking panics when a failure is logged.

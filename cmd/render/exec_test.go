@@ -41,8 +41,8 @@ func newSupervised(t *testing.T, more string) *supervised {
 	write(t, s.path("program"), fmt.Sprintf(noting, more))
 	t.Cleanup(func() {
 		for _, pid := range s.pids() {
-			if livesGroup(pid) {
-				t.Errorf("the group of process %d is left", pid)
+			if err := within(patience, groupHasEnded(pid)); err != nil {
+				t.Error(err)
 				_ = syscall.Kill(-pid, syscall.SIGKILL)
 			}
 		}
@@ -120,11 +120,9 @@ type processStat struct {
 	state              string
 }
 
-// processes returns all processes.
-func processes(t *testing.T) (all []processStat) {
-	t.Helper()
-	paths, err := filepath.Glob("/proc/[0-9]*/stat")
-	check(t, err)
+// processes returns all processes, where there is a /proc.
+func processes() (all []processStat) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is a good one
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -144,7 +142,7 @@ func processes(t *testing.T) (all []processStat) {
 func (d *daemon) keeper() (pid int) {
 	d.t.Helper()
 	awaits(d.t, func() error {
-		for _, p := range processes(d.t) {
+		for _, p := range processes() {
 			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid))
 			if err == nil && p.parent == d.cmd.Process.Pid && bytes.Contains(line, []byte(keepArgument)) {
 				pid = p.pid
@@ -166,13 +164,14 @@ func hasEnded(pid int) func() error {
 	}
 }
 
-// livesGroup reports whether a process group has a process that is more than a zombie.
-func livesGroup(group int) bool {
-	if syscall.Kill(-group, 0) != nil {
-		return false
+// groupHasEnded returns the condition that a process group has nothing but zombies.
+func groupHasEnded(group int) func() error {
+	return func() error {
+		if syscall.Kill(-group, 0) == nil && slices.ContainsFunc(processes(), func(p processStat) bool { return p.group == group && p.state != "Z" }) {
+			return fmt.Errorf("the group of process %d is left", group)
+		}
+		return nil
 	}
-	all := processes(new(testing.T))
-	return len(all) == 0 || slices.ContainsFunc(all, func(p processStat) bool { return p.group == group && p.state != "Z" && p.state != "X" })
 }
 
 // TestProgramHasOurStreams runs a program that copies its input to its output.
@@ -343,7 +342,7 @@ func TestProgramDiesWithRender(t *testing.T) {
 			d.kill()
 			awaits(t, hasEnded(keeper))
 			awaits(t, func() error {
-				for _, p := range processes(t) {
+				for _, p := range processes() {
 					if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", p.pid)); err == nil && cwd == s.dir && p.state != "Z" {
 						return fmt.Errorf("%+v is left", p)
 					}

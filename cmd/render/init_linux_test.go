@@ -35,7 +35,7 @@ func startInit(t *testing.T, s *supervised, args ...string) *daemon {
 
 // children returns the processes, zombies included, whose parent is the daemon.
 func (d *daemon) children() (all []processStat) {
-	for _, p := range processes(d.t) {
+	for _, p := range processes() {
 		if p.parent == d.cmd.Process.Pid {
 			all = append(all, p)
 		}
