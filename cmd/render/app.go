@@ -57,7 +57,7 @@ func helpTemplate() string {
 		name, _, _ = strings.Cut(name, " [ ") // what may be repeated is named twice
 		fmt.Fprintf(&b, "   %s\n        %s\n", name, meaning)
 	}
-	b.WriteString("\nExit codes: 0 done or stopped, 13 wrong usage, 14 failed.\n")
+	b.WriteString("\nExit codes: 0 done or stopped, 13 wrong usage, 14 failed; with --exec that of the program.\n")
 	return b.String()
 }
 
