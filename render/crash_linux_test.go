@@ -387,3 +387,116 @@ func TestNotAllowed(t *testing.T) {
 		p.want(map[string]string{"kept": "new"})
 	})
 }
+
+// What is kept of a file survives a second failure, and a third.
+func TestMarkedAgain(t *testing.T) {
+	p := newPlace(t)
+	p.write("out", "old", 0o644)
+	p.must(os.Link(p.path("out"), p.path("link")))
+	fails := p.sh("exit 1")
+	for range 2 {
+		if c := p.commit(fails, map[string]string{"out": "new"}); c.err == nil || !c.owed {
+			t.Fatalf("owed %v, err %v", c.owed, c.err)
+		}
+		p.want(map[string]string{"out": "old", "link": "old", ".render-out.owed": markText})
+	}
+	c := p.newCommit(fails, map[string]string{"out": "new"})
+	c.stage()
+	p.must(c.swap()) // and then nothing
+	p.want(map[string]string{"out": "new", "link": "old", ".render-out.owed": markText, ".render-out.old": "old"})
+	if c := p.commit(p.sh("grep -q old out"), map[string]string{"out": "new"}); c.err == nil || c.owed {
+		t.Errorf("owed %v, err %v", c.owed, c.err)
+	}
+	p.want(map[string]string{"out": "old", "link": "old"})
+	if before, after := p.ino("link"), p.ino("out"); before != after {
+		t.Error("it is another file with the same contents")
+	}
+}
+
+func (p place) ino(name string) uint64 {
+	_, stat := p.stat(name)
+	return stat.Ino
+}
+
+// A file that is back is left alone while its action is repeated, and the action runs once a time.
+func TestOwedOnly(t *testing.T) {
+	p := newPlace(t)
+	p.write("out", "old", 0o644)
+	p.write(".render-out.owed", markText, 0o600)
+	before := p.ino("out")
+	if c := p.commit(p.sh("echo ran >> runs; exit 1"), map[string]string{"out": "old"}); c.err == nil || !c.owed {
+		t.Errorf("owed %v, err %v", c.owed, c.err)
+	}
+	p.want(map[string]string{"out": "old", "runs": "ran\n", ".render-out.owed": markText})
+	if p.ino("out") != before {
+		t.Error("it was written again")
+	}
+}
+
+// A crash between the second name and the swap leaves two names of one file. None of them stays.
+func TestKilledBeforeTheSwap(t *testing.T) {
+	p := newPlace(t)
+	p.write("out", "old", 0o644)
+	p.must(os.Link(p.path("out"), p.path(".render-out.old")))
+	p.write(".render-out.owed", markText, 0o600)
+	c := p.newCommit(p.sh("echo ran >> runs; [ $(wc -l < runs) = 2 ]"), map[string]string{"out": "old"}) // fails, and then not
+	c.files[0].options.Backup = true
+	c.stage()
+	p.must(c.swap())
+	if err := c.run(); err == nil || c.owed {
+		t.Errorf("owed %v, err %v", c.owed, err)
+	}
+	p.want(map[string]string{"out": "old", "runs": "ran\nran\n"})
+
+	p.must(os.Link(p.path("out"), p.path(".render-out.old")))
+	p.write(".render-out.owed", markText, 0o600)
+	c = p.newCommit(p.sh(":"), map[string]string{"out": "old"})
+	c.files[0].options.Backup = true
+	c.stage()
+	p.must(c.swap())
+	p.must(c.run())
+	p.want(map[string]string{"out": "old", "runs": "ran\nran\n"}) // nothing has changed: no backup
+}
+
+// What an action owed is nobody's business any more when there is no action.
+func TestOwedWithoutAction(t *testing.T) {
+	p := newPlace(t)
+	p.write("out", "new", 0o644)
+	p.write(".render-out.old", "old", 0o644)
+	p.write(".render-out.owed", markText, 0o600)
+	if c := p.commit(Command{}, map[string]string{"out": "new"}); c.err != nil || c.owed {
+		t.Errorf("owed %v, err %v", c.owed, c.err)
+	}
+	p.want(map[string]string{"out": "new"})
+}
+
+// Contents of an earlier run that the check does not like go back, too.
+func TestCheckOfWhatIsOwed(t *testing.T) {
+	p := newPlace(t)
+	p.write("out", "bad", 0o644)
+	p.write(".render-out.old", "old", 0o644)
+	p.write(".render-out.owed", markText, 0o600)
+	c := p.newCommit(p.sh("cat out > seen"), map[string]string{"out": "bad"})
+	c.cfg.Check = Command{Shell: "! grep -q bad {}"}
+	c.stage()
+	p.must(c.swap())
+	p.must(c.checkLive())
+	p.must(c.run())
+	if c.failed[p.path("out")] == nil {
+		t.Error("it passed")
+	}
+	p.want(map[string]string{"out": "old", "seen": "old"})
+}
+
+// A new file that is gone already when it should go is no further failure.
+func TestUndoOfWhatIsGone(t *testing.T) {
+	p := newPlace(t)
+	c := p.newCommit(p.sh("rm -f out"), map[string]string{"out": "new"})
+	c.cfg.Verify = Verify{Command: p.sh("false"), Within: time.Millisecond}
+	c.stage()
+	p.must(c.swap())
+	if err := c.run(); err == nil || !c.rejected || c.owed {
+		t.Errorf("rejected %v, owed %v, err %v", c.rejected, c.owed, err)
+	}
+	p.want(map[string]string{})
+}

@@ -119,20 +119,12 @@ func (f *stagedFile) stageNew() (warning string, err error) {
 	_, noOwner := errors.AsType[ownerError](err)
 	switch {
 	case errors.Is(err, syscall.EROFS) && f.disk.exists: // a file that is mounted into a folder that cannot be written
-		return fmt.Sprintf("%s is written in place: %v", f.destination, err), f.stageInPlace()
+		f.inPlace = true
+		return fmt.Sprintf("%s is written in place: %v", f.destination, err), nil
 	case errors.Is(err, fs.ErrPermission) && !noOwner:
 		err = fmt.Errorf("%w; render makes a new file beside the old one and then renames it, so it needs to write to the folder", err)
 	}
 	return warning, err
-}
-
-func (f *stagedFile) stageInPlace() error {
-	file, err := os.OpenFile(f.path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	f.inPlace = true
-	return file.Close()
 }
 
 // candidate returns the path of a file with the contents to check, and what takes it away if it was made for that.
