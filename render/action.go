@@ -297,7 +297,10 @@ func (e *Engine) committed(done *commitDone) {
 		if t.err == nil && (done.err == nil || done.ran && !done.rejected) {
 			t.placed = true
 		}
-		if done.rejected || errors.Is(t.err, errCheck) {
+		switch {
+		case errors.Is(t.err, errCheck):
+			t.reject(done.sums[i], now, t.err)
+		case done.rejected:
 			t.reject(done.sums[i], now, done.err)
 		}
 		if t.known = done.err == nil && t.err == nil; t.known {

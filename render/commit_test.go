@@ -67,6 +67,13 @@ func (p place) want(want map[string]string) {
 	}
 }
 
+func (p place) stat(name string) (fs.FileInfo, *syscall.Stat_t) {
+	p.t.Helper()
+	info, err := os.Stat(p.path(name))
+	p.must(err)
+	return info, info.Sys().(*syscall.Stat_t)
+}
+
 // commit stages, swaps and runs.
 func (p place) commit(command Command, files map[string]string) *commit {
 	p.t.Helper()
@@ -333,6 +340,7 @@ func TestCommandTimeout(t *testing.T) {
 
 // What ignores SIGTERM is killed.
 func TestCommandIgnoresTERM(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes as long as the grace")
 	}

@@ -13,13 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (p place) stat(name string) (fs.FileInfo, *syscall.Stat_t) {
-	p.t.Helper()
-	info, err := os.Stat(p.path(name))
-	p.must(err)
-	return info, info.Sys().(*syscall.Stat_t)
-}
-
 // inMount returns a place where the file out is mounted from outside: the file real beside the place. With readOnly the rest
 // of it cannot be written.
 func inMount(t *testing.T, readOnly bool) (p place, real string) {

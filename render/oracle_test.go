@@ -30,12 +30,14 @@ func TestOracle(t *testing.T) {
 	}
 	for seed := range uint64(histories) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, r *rig) { playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), nil) })
 		})
 		if seed%3 != 0 {
 			continue
 		}
 		t.Run(fmt.Sprint(seed, " with twins"), func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, r *rig) {
 				playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2)))
 			})

@@ -212,6 +212,7 @@ func TestOwedForTheOldFiles(t *testing.T) {
 				elapse(70 * time.Second)
 				r.wantFile("a", "1")
 				r.wantFile("runs", "11")
+				r.wantClean()
 				r.set(kv("k"), "2")
 				elapse(70 * time.Second)
 				r.wantFile("a", "2")
@@ -225,12 +226,13 @@ func TestOwedForTheOldFiles(t *testing.T) {
 // each file has to hold the last good contents, the last run of the command has to have seen just that, and nothing may be
 // left behind.
 func TestUndoOracle(t *testing.T) {
-	histories := 10
+	histories := 8
 	if testing.Short() {
 		histories = 3
 	}
 	for seed := range uint64(histories) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, r *rig) { playUndo(t, r, rand.New(rand.NewPCG(seed, 7))) })
 		})
 	}
