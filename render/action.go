@@ -244,7 +244,7 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 			}
 		}
 		done.sums = append(done.sums, t.sum)
-		done.contents = append(done.contents, sha256.Sum256(t.result.Output))
+		done.contents = append(done.contents, t.outputSum())
 		done.paths = append(done.paths, pathsOf(t))
 		for _, c := range t.causes {
 			if !slices.Contains(done.causes, c) {
@@ -341,7 +341,7 @@ func (a *action) retryAt(now time.Time) time.Time {
 // rejectedUntil returns when the first output that was rejected may be tried again; zero if none was.
 func (a *action) rejectedUntil() (at time.Time) {
 	for _, t := range a.targets {
-		if t.changed() && t.rejections > 0 && t.sum == t.rejected {
+		if t.changed() && t.wasRejected() {
 			at = earlier(at, t.rejectedUntil)
 		}
 	}
@@ -364,8 +364,11 @@ func (t *target) reject(sum [sha256.Size]byte, now time.Time, err error) {
 
 // isRejected reports whether the output was rejected, and is not to be tried again yet.
 func (t *target) isRejected(now time.Time) bool {
-	return t.rejections > 0 && t.sum == t.rejected && now.Before(t.rejectedUntil)
+	return t.wasRejected() && now.Before(t.rejectedUntil)
 }
+
+// wasRejected reports whether the output is the one that was rejected last.
+func (t *target) wasRejected() bool { return t.rejections > 0 && t.sum == t.rejected }
 
 // print writes what would be written, for Config.Dry.
 func (e *Engine) print(t *target) error {

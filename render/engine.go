@@ -94,6 +94,14 @@ func (t *target) apply(sum [sha256.Size]byte) {
 // drop lets go of what is needed until an output is applied.
 func (t *target) drop() { t.result.Output, t.result.Writes = nil, nil }
 
+// outputSum stands for what a finished target wants in its destination alone.
+func (t *target) outputSum() [sha256.Size]byte {
+	if len(t.result.Writes) == 0 {
+		return t.sum
+	}
+	return sha256.Sum256(t.result.Output)
+}
+
 // sumOf stands for all that a result wants on disk.
 func sumOf(r template.Result) [sha256.Size]byte {
 	if len(r.Writes) == 0 {

@@ -208,7 +208,8 @@ func (c *Consul) newHint(s scope) *hint {
 func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Values) {
 	var after, sum uint64
 	var woken time.Time // by a failure
-	failures, idle := 0, 0
+	var idle idling
+	failures := 0
 	for first := true; ctx.Err() == nil; {
 		began := time.Now()
 		index, newSum, err := c.askHint(ctx, path, params, after)
@@ -228,11 +229,7 @@ func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Va
 			failures++
 		case index == after:
 			failures = 0
-			if pause = doubled(idleBase, idle, idleMax) - time.Since(began); pause > 0 {
-				idle++
-			} else {
-				idle = 0
-			}
+			pause = idle.pause(began)
 		default:
 			h.wake(first, after != 0 && path == healthState && newSum == sum)
 			sum = newSum
@@ -330,7 +327,7 @@ func (h *hint) due(m *member) <-chan struct{} {
 	return h.moved
 }
 
-// reads notes that a member is being read, and returns the round that this belongs to.
+// reads notes that a member is being read in this round.
 func (h *hint) reads(m *member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -67,12 +67,11 @@ func (c *Consul) waitForHint(ctx context.Context, h *hint, m *member, q Query, a
 				return nil, 0, ctx.Err()
 			}
 		}
-		select {
-		case c.rereads <- struct{}{}:
-		case <-ctx.Done():
-			return nil, 0, ctx.Err()
+		back, err := take(ctx, c.rereads)
+		if err != nil {
+			return nil, 0, err
 		}
-		release := sync.OnceFunc(func() { <-c.rereads })
+		release := sync.OnceFunc(back)
 		if out.lasts() {
 			release() // all are to know of it, not a few after the other
 		}

@@ -170,7 +170,7 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 	defer s.rereads(ctx, w).Stop()
 	var st State
 	var after uint64
-	idle := 0
+	var idle idling
 	for {
 		began := time.Now()
 		got := s.fetch(ctx, w, after)
@@ -196,11 +196,7 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 			after = got.index
 		case got.err == nil:
 			after, st.Index = got.index, got.index
-			if pause = doubled(idleBase, idle, idleMax) - time.Since(began); pause > 0 {
-				idle++
-			} else {
-				idle = 0
-			}
+			pause = idle.pause(began)
 		}
 		if got.err != nil {
 			pause = s.fail(w, &st, got.err)
@@ -328,6 +324,21 @@ func isNothing(value any) bool {
 func Backoff(failures int, base, limit time.Duration) time.Duration {
 	d := doubled(base, failures, limit)
 	return d - rand.N(d/2+1)
+}
+
+// idling counts requests in a row that were answered early and brought nothing new.
+type idling int
+
+// pause counts one more that brought nothing new, and returns how long to pause before the next. One that took its time
+// ends the row.
+func (n *idling) pause(began time.Time) time.Duration {
+	pause := doubled(idleBase, int(*n), idleMax) - time.Since(began)
+	if pause > 0 {
+		*n++
+	} else {
+		*n = 0
+	}
+	return pause
 }
 
 func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
