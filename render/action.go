@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -69,16 +70,20 @@ func (e *Engine) group() {
 	}
 	var ofCommands []*action
 	for _, t := range e.targets {
-		i := slices.IndexFunc(ofCommands, func(a *action) bool { return a.cfg.Command.equal(t.cfg.Command) })
-		switch {
-		case t.cfg.Action != "":
+		if t.cfg.Action != "" {
 			t.action = named[t.cfg.Action]
-		case t.cfg.Command.IsZero():
-			t.action = add(t.cfg.Destination, e.implied(Command{}))
+			t.action.targets = append(t.action.targets, t)
+			continue
+		}
+		cfg := e.implied(t.cfg)
+		i := slices.IndexFunc(ofCommands, func(a *action) bool { return reflect.DeepEqual(a.cfg, cfg) })
+		switch {
+		case cfg.Command.IsZero():
+			t.action = add(t.cfg.Destination, cfg)
 		case i >= 0:
 			t.action = ofCommands[i]
 		default:
-			t.action = add(t.cfg.Command.String(), e.implied(t.cfg.Command))
+			t.action = add(cfg.Command.String(), cfg)
 			ofCommands = append(ofCommands, t.action)
 		}
 		t.action.targets = append(t.action.targets, t)
@@ -86,12 +91,16 @@ func (e *Engine) group() {
 }
 
 // implied returns the action that is made of a target's command.
-func (e *Engine) implied(command Command) Action {
+func (e *Engine) implied(t Target) Action {
 	a := e.cfg.Implied
-	a.Name, a.Command, a.Spacing = "", command, 0
-	if a.acts() {
+	if t.Implied != nil {
+		a = *t.Implied
+	}
+	a.Name, a.Command = "", t.Command
+	if a.Spacing == 0 && a.acts() {
 		a.Spacing = DefaultSpacing
 	}
+	a.Spacing = max(0, a.Spacing)
 	return a
 }
 

@@ -21,7 +21,8 @@ type Config struct {
 	Targets []Target
 	Actions []Action // what targets refer to by name
 	// Implied says what the actions are like that are made of a target's command, and those of targets without one. Its
-	// name, command and spacing do not count.
+	// name and command do not count; its spacing is DefaultSpacing where it is 0 and there is a check or a command, and
+	// none where it is negative.
 	Implied Action
 	// Exec is a program to supervise.
 	Exec Exec
@@ -29,6 +30,8 @@ type Config struct {
 	// Once makes Run render everything once and return: all files or, while one target cannot finish, none. What a query
 	// has been answered counts, even if it changes before the others are; what does not exist is waited for.
 	Once bool
+	// FailAbsent makes a run with Once fail at once where something does not exist, instead of waiting for it.
+	FailAbsent bool
 	// Timeout is how long a run with Once may take to render everything; 0 is no limit. A supervised program is not bound by it.
 	Timeout time.Duration
 	// Asking says how queries that fail are asked again.
@@ -53,10 +56,12 @@ type Asking struct {
 
 // A Target is one template and the one file that it makes.
 type Target struct {
-	Source      string  // path of the template
+	Source      string  // path of the template; with Contents its name only
+	Contents    string  // the template itself, in place of a file
 	Destination string  // path of the file; may be empty with Config.Dry
 	Action      string  // name of the action that its changes lead to, or empty
 	Command     Command // in place of Action: an action made of this command
+	Implied     *Action // in place of Config.Implied; nil for that one
 
 	// File says how the file is written.
 	File File
@@ -140,7 +145,7 @@ func (c Config) Validate() error {
 			fail("action %s: guard: %w", a.Name, err)
 		}
 	}
-	if err := c.Implied.validate(); err != nil {
+	if err := c.Implied.validateImplied(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.Exec.validate(); err != nil {
@@ -159,6 +164,11 @@ func (c Config) Validate() error {
 		}
 		for _, err := range t.Guard.faults() {
 			fail("template %s: guard: %w", t.Source, err)
+		}
+		if t.Implied != nil {
+			if err := t.Implied.validateImplied(); err != nil {
+				fail("template %s: %w", t.Source, err)
+			}
 		}
 		if t.RemoveDelay < 0 {
 			fail("template %s: the remove delay %s is negative", t.Source, t.RemoveDelay)
@@ -181,7 +191,7 @@ func (c Config) Validate() error {
 			fail("templates %s and %s have the same destination %s", other, t.Source, t.Destination)
 		}
 		makers[path] = t.Source
-		if source, err := realPath(t.Source); err == nil && source == path {
+		if source, err := realPath(t.Source); err == nil && source == path && t.Contents == "" {
 			fail("template %s: would be overwritten by what it makes", t.Source)
 		}
 	}
@@ -194,6 +204,11 @@ func (a Action) validate() error {
 		errs = append(errs, errors.New("timeout, spacing and splay cannot be negative"))
 	}
 	return errors.Join(append(errs, a.Wait.validate(), a.Verify.validate(), a.Signal.validate(), a.Env.validate())...)
+}
+
+func (a Action) validateImplied() error {
+	a.Spacing = max(0, a.Spacing)
+	return a.validate()
 }
 
 func (x Exec) validate() error {

@@ -160,9 +160,13 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 }
 
 func (e *Engine) parse(t Target) (*template.Template, error) {
-	text, err := os.ReadFile(t.Source)
-	if err != nil {
-		return nil, fmt.Errorf("read template: %w", err)
+	text := t.Contents
+	if text == "" {
+		b, err := os.ReadFile(t.Source)
+		if err != nil {
+			return nil, fmt.Errorf("read template: %w", err)
+		}
+		text = string(b)
 	}
 	o := template.Options{Env: e.lookupEnv, TrimBlocks: t.TrimBlocks}
 	for _, path := range t.Partials {
@@ -172,7 +176,7 @@ func (e *Engine) parse(t Target) (*template.Template, error) {
 		}
 		o.Partials = append(o.Partials, partials...)
 	}
-	return template.Parse(t.Source, string(text), o)
+	return template.Parse(t.Source, text, o)
 }
 
 // readPartials reads a file of partials, or all files of a folder but the hidden ones, in the order of their names.

@@ -52,6 +52,49 @@ func TestActionsOfTargets(t *testing.T) {
 	})
 }
 
+// A target may have an implied action that is unlike the others'. Targets share one where command and all else are equal.
+func TestImpliedActionOfTarget(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		slow := &Action{Wait: Wait{Min: 5 * time.Second, Max: time.Minute}, Spacing: -1}
+		var targets []Target
+		for i, implied := range []*Action{nil, slow, slow, nil} {
+			target := r.target(fmt.Sprint(i), `{{key "k"}}`)
+			target.Command, target.Implied = r.appends(fmt.Sprintf("runs %t", implied == slow)), implied
+			targets = append(targets, target)
+		}
+		r.world.set(kv("k"), "v")
+		r.start(Config{Targets: targets})
+		if n := len(r.status().Actions); n != 2 {
+			t.Errorf("%d actions, want 2", n)
+		}
+		elapse(time.Minute)
+		for i, want := range []struct{ usual, slow int }{{2, 1}, {3, 1}} { // a second apart, and quiet for 5 s never
+			r.set(kv("k"), fmt.Sprint(i))
+			elapse(DefaultSpacing)
+			if usual, slow := r.lines("runs false"), r.lines("runs true"); usual != want.usual || slow != want.slow {
+				t.Errorf("after change %d: %d and %d runs, want %d and %d", i, usual, slow, want.usual, want.slow)
+			}
+		}
+		elapse(5 * time.Second)
+		if n := r.lines("runs true"); n != 2 {
+			t.Errorf("%d slow runs, want 2", n)
+		}
+	})
+}
+
+// The text of a template may be in its configuration.
+func TestContents(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.world.set(kv("k"), "v")
+		r.start(Config{Targets: []Target{{Source: "inline", Contents: `{{key "k"}}!`, Destination: r.path("out")}}})
+		r.wantFile("out", "v!")
+	})
+	_, err := New(newWorld(), Config{Targets: []Target{{Source: "inline", Contents: "{{nope}}", Destination: "out"}}})
+	if err == nil || !strings.Contains(err.Error(), "inline:1:3") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // An action waits for members that are pending, and goes on without those that are blocked, unless it is atomic.
 func TestBlockedMembers(t *testing.T) {
 	for _, atomic := range []bool{false, true} {

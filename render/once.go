@@ -18,6 +18,9 @@ func (e *Engine) finishOnce() (done bool, err error) {
 		if t.result.Err != nil {
 			return true, e.incomplete(func(t *target) bool { return t.result.Err != nil })
 		}
+		if e.cfg.FailAbsent && len(t.result.Absent) > 0 {
+			return true, e.givenUp()
+		}
 		complete = complete && t.finished()
 	}
 	if !complete {

@@ -135,6 +135,18 @@ func TestOnceTiming(t *testing.T) {
 	})
 }
 
+// What does not exist ends a run with FailAbsent at once.
+func TestOnceFailAbsent(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		began := time.Now()
+		r.world.set(kv("none"), nil)
+		err := r.run(context.Background(), Config{FailAbsent: true, Targets: []Target{r.target("a", `{{key "none"}}`)}})
+		if err == nil || !strings.Contains(err.Error(), "kv none (") || !strings.Contains(err.Error(), "does not exist") || time.Since(began) != 0 {
+			t.Errorf("got %v after %s", err, time.Since(began))
+		}
+	})
+}
+
 // Once, too, runs a command that an earlier run still owed.
 func TestOnceRunsWhatIsOwed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
