@@ -105,8 +105,8 @@ type funcError struct {
 func (e *funcError) Error() string { return e.name + ": " + e.err.Error() }
 func (e *funcError) Unwrap() error { return e.err }
 
-// suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
-func suggestion(name string, known []string) string {
+// Suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
+func Suggestion(name string, known []string) string {
 	best, least := "", 1+len(name)/3
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least || d == least && best == "" {

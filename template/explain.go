@@ -24,7 +24,7 @@ func explain(msg string) string {
 			return fmt.Sprintf("%s has no field %s", kindOfType(name), field)
 		}
 		fields := fieldsOf(t)
-		guess := suggestion(field, fields)
+		guess := Suggestion(field, fields)
 		if guess == "" {
 			guess = ";"
 		}

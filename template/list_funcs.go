@@ -168,7 +168,7 @@ func (p *pass) field(v reflect.Value, path string) (reflect.Value, error) {
 	case t.Kind() == reflect.Struct:
 		f, ok := t.FieldByName(name)
 		if !ok || !f.IsExported() {
-			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), p.quote(name), suggestion(name, fieldsOf(t)))
+			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), p.quote(name), Suggestion(name, fieldsOf(t)))
 		}
 		return p.field(v.FieldByIndex(f.Index), rest)
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:

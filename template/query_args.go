@@ -123,7 +123,7 @@ func (a asker) status(statuses ...string) (option, error) {
 	}
 	for _, s := range statuses {
 		if !slices.Contains(filterNames, s) {
-			return option{}, &funcError{"status", fmt.Errorf("invalid status: %s%s", a.pass.quote(s), suggestion(s, filterNames))}
+			return option{}, &funcError{"status", fmt.Errorf("invalid status: %s%s", a.pass.quote(s), Suggestion(s, filterNames))}
 		}
 	}
 	return option{"status", watch.OptStatus, statuses}, nil
@@ -239,7 +239,7 @@ func (a asker) filters(arg, list string) ([]string, error) {
 		switch {
 		case f == "":
 		case !slices.Contains(filterNames, f):
-			return nil, fmt.Errorf("invalid filter: %s in %s%s", a.pass.quote(f), a.pass.quote(arg), suggestion(f, filterNames))
+			return nil, fmt.Errorf("invalid filter: %s in %s%s", a.pass.quote(f), a.pass.quote(arg), Suggestion(f, filterNames))
 		default:
 			statuses = append(statuses, f)
 		}

@@ -352,7 +352,7 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 	if message, ok := refused[n.Ident]; ok {
 		return b.text.errorAt(n.Pos, message)
 	}
-	return b.text.errorAt(n.Pos, "there is no function "+n.Ident+suggestion(n.Ident, functionNames()))
+	return b.text.errorAt(n.Pos, "there is no function "+n.Ident+Suggestion(n.Ident, functionNames()))
 }
 
 // pureFuncs are the functions that need nothing but their arguments, a table a subject. The first that has a name counts.

@@ -135,10 +135,12 @@ func start(c *cli.Context, stdout, stderr io.Writer) error {
 	if c.NArg() > 0 {
 		return usageError{fmt.Errorf("extra args: %q", c.Args().Slice())}
 	}
-	log, err := newLogger(stderr, c.String("log-level"), c.String("log-format"))
-	if err != nil {
+	logs := newLogs(stderr)
+	defer logs.Close()
+	if err := logs.apply(logSettings{Level: c.String("log-level"), Format: c.String("log-format")}); err != nil {
 		return usageError{err}
 	}
+	log := logs.logger()
 	// What libraries print, as net/http does of connections that end oddly, is of use to developers only.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
@@ -273,31 +275,4 @@ func injected(c *cli.Context) []string {
 	}
 	slices.Sort(env)
 	return env
-}
-
-// levelTrace is below slog's least level, as consul-template's trace is.
-const levelTrace = slog.LevelDebug - 4
-
-var levels = map[string]slog.Level{
-	"trace": levelTrace,
-	"debug": slog.LevelDebug,
-	"info":  slog.LevelInfo,
-	"warn":  slog.LevelWarn,
-	"err":   slog.LevelError,
-	"error": slog.LevelError,
-}
-
-func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	least, ok := levels[strings.ToLower(level)]
-	if !ok {
-		return nil, fmt.Errorf("log level %q is not one of trace, debug, info, warn, err", level)
-	}
-	opts := &slog.HandlerOptions{Level: least}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
-	}
-	return nil, fmt.Errorf("log format %q is not one of text, json", format)
 }

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLogFileName(t *testing.T) {
+	for path, want := range map[string]string{
+		"/var/log/": "/var/log/render.log", "/var/log/web": "/var/log/web.log", "/var/log/web.txt": "/var/log/web.txt",
+		"/var/log.d/web": "/var/log.d/web.log", "web": "web.log", "./": "./render.log",
+	} {
+		if got := (logFileSettings{Path: path}).name(); got != want {
+			t.Errorf("%s: got %s, not %s", path, got, want)
+		}
+	}
+}
+
+// filesOf returns the names in a folder, but for one.
+func filesOf(t *testing.T, dir, but string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	check(t, err)
+	for _, e := range entries {
+		if e.Name() != but {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// contentsOf returns the messages in rotated files, the oldest first, and then in the one that is written to.
+func contentsOf(t *testing.T, dir, live string) (all []string) {
+	t.Helper()
+	for _, name := range append(filesOf(t, dir, live), live) {
+		all = append(all, strings.Join(messages(t, read(t, filepath.Join(dir, name))), " "))
+	}
+	return all
+}
+
+// Nothing gets bigger than it may, the file keeps its name, and those rotated away sort by age: in this test all of them
+// are of the same moment.
+func TestLogFileRotatesByBytes(t *testing.T) {
+	line := len("time=" + time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Local().Format("2006-01-02T15:04:05.000Z07:00") + " level=INFO msg=1\n")
+	for _, tt := range []struct {
+		bytes, keep int
+		want        []string
+	}{
+		{0, -1, []string{"1 2 3 4 5 6 7 8 9"}},
+		{3 * line, 0, []string{"1 2 3", "4 5 6", "7 8 9"}},
+		{4*line - 1, 0, []string{"1 2 3", "4 5 6", "7 8 9"}},
+		{2 * line, 2, []string{"5 6", "7 8", "9"}},
+		{2 * line, 9, []string{"1 2", "3 4", "5 6", "7 8", "9"}},
+		{2 * line, -1, []string{"9"}},
+		{1, 1, []string{"8", "9"}}, // a line alone may be bigger
+	} {
+		t.Run(fmt.Sprintf("%d bytes, keep %d", tt.bytes, tt.keep), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				s := logFileSettings{Path: dir + "/", RotateBytes: tt.bytes, MaxFiles: tt.keep}
+				l, stderr := newTestLogs(t, toFile(s))
+				for i := range 9 {
+					if i == 4 {
+						check(t, l.apply(toFile(s))) // it goes on where it was
+					}
+					l.logger().Info(fmt.Sprint(i + 1))
+				}
+				if got := contentsOf(t, dir, "render.log"); !slices.Equal(got, tt.want) {
+					t.Errorf("got %q, not %q", got, tt.want)
+				}
+				if got := len(messages(t, stderr.String())); got != 9 {
+					t.Errorf("%d lines on standard error", got)
+				}
+			})
+		})
+	}
+}
+
+func TestLogFileRotatesByAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := toFile(logFileSettings{Path: filepath.Join(dir, "web.txt"), RotateDuration: 24 * time.Hour})
+		l, _ := newTestLogs(t, s)
+		l.logger().Info("1")
+		time.Sleep(23 * time.Hour)
+		s.Format = "json"
+		check(t, l.apply(s)) // the file does not get younger
+		l.logger().Info("2")
+		time.Sleep(time.Hour)
+		l.logger().Info("3") // is JSON, and the first
+		rotated := filesOf(t, dir, "web.txt")
+		if len(rotated) != 1 || rotated[0] != "web-"+time.Now().UTC().Format(stampLayout)+".txt" {
+			t.Errorf("rotated away: %s", rotated)
+		}
+		check(t, l.apply(s))
+		time.Sleep(24*time.Hour - time.Nanosecond)
+		l.logger().Info("4")
+		time.Sleep(time.Nanosecond)
+		l.logger().Info("5")
+		time.Sleep(1000 * time.Hour)
+		if got := contentsOf(t, dir, "web.txt"); !slices.Equal(got, []string{"1 2", "3 4", "5"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// The age of a file that is not as we write it, is that of its last write.
+func TestLogFileOfUnknownAge(t *testing.T) {
+	for _, first := range []string{"hello\n", "time=now\n", "time=", `{"time":"2000-01-01T00:00:00`, "{}\n"} {
+		for age, want := range map[time.Duration]int{2 * time.Hour: 1, time.Minute: 0} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "a.log")
+			write(t, path, first)
+			then := time.Now().Add(-age)
+			check(t, os.Chtimes(path, then, then))
+			l, _ := newTestLogs(t, toFile(logFileSettings{Path: path, RotateDuration: time.Hour}))
+			l.logger().Info("1")
+			if got := filesOf(t, dir, "a.log"); len(got) != want {
+				t.Errorf("%q, %s old: rotated away: %s", first, age, got)
+			}
+		}
+	}
+}
+
+// A clock that was set back makes no file older than one before it.
+func TestLogFileClockSetBack(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a-2999-12-31T23-59-59.999Z.log"), "")
+	l, _ := newTestLogs(t, toFile(logFileSettings{Path: filepath.Join(dir, "a"), RotateBytes: 1, MaxFiles: 1}))
+	l.logger().Info("1")
+	l.logger().Info("2")
+	if got := filesOf(t, dir, "a.log"); !slices.Equal(got, []string{"a-3000-01-01T00-00-00.000Z.log"}) {
+		t.Errorf("rotated away: %s", got)
+	}
+}
+
+// What others keep beside the log is not ours to remove.
+func TestLogFileLeavesOthers(t *testing.T) {
+	dir := t.TempDir()
+	others := []string{
+		"a-2020-01-02T03-04-05.678Z.log.gz", "a-2020-01-02T03-04-05.678Z.txt", "a-2020-01-02T03-04-05Z.log", "a-old.log",
+		"aa-2020-01-02T03-04-05.678Z.log", "b-2020-01-02T03-04-05.678Z.log",
+	}
+	for _, name := range others {
+		write(t, filepath.Join(dir, name), "")
+	}
+	folder := "a-2020-01-02T03-04-05.678Z.log"
+	check(t, os.Mkdir(filepath.Join(dir, folder), 0o755))
+	l, _ := newTestLogs(t, toFile(logFileSettings{Path: filepath.Join(dir, "a.log"), RotateBytes: 1, MaxFiles: -1}))
+	for range 3 {
+		l.logger().Info("m")
+	}
+	if got := filesOf(t, dir, "a.log"); !slices.Equal(got, slices.Sorted(slices.Values(append(others, folder)))) {
+		t.Errorf("left: %s", got)
+	}
+}
+
+func TestLogFileMode(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.OpenFile(filepath.Join(dir, "like"), os.O_CREATE, 0o640) // the umask is the same
+	check(t, err)
+	check(t, f.Close())
+	want, err := os.Stat(f.Name())
+	check(t, err)
+	l, _ := newTestLogs(t, toFile(logFileSettings{Path: filepath.Join(dir, "a"), RotateBytes: 1}))
+	l.logger().Info("1")
+	l.logger().Info("2")
+	for _, name := range filesOf(t, dir, "like") {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want.Mode() {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
+// Somebody else, as logrotate, moves the file or empties it.
+func TestLogFileIsChangedByOthers(t *testing.T) {
+	tests := map[string]struct {
+		act    func(t *testing.T, path string)
+		reload bool
+		want   string
+		moved  string
+	}{
+		"moved":                   {move, false, "2", "1"},
+		"moved, and then SIGHUP":  {move, true, "2", "1"},
+		"moved, and made anew":    {moveAndMake, false, "2", "1"},
+		"removed":                 {func(t *testing.T, path string) { check(t, os.Remove(path)) }, false, "2", ""},
+		"copied, and then empty":  {func(t *testing.T, path string) { check(t, os.Truncate(path, 0)) }, false, "2", ""},
+		"emptied and then SIGHUP": {func(t *testing.T, path string) { check(t, os.Truncate(path, 0)) }, true, "2", ""},
+		"nothing":                 {func(*testing.T, string) {}, true, "1 2", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "a.log")
+			l, stderr := newTestLogs(t, toFile(logFileSettings{Path: path}))
+			log := l.logger()
+			log.Info("1")
+			tt.act(t, path)
+			if tt.reload {
+				check(t, l.apply(toFile(logFileSettings{Path: path})))
+				if _, err := os.Stat(path); err != nil {
+					t.Error(err)
+				}
+			}
+			log.Info("2")
+			if got := strings.Join(messages(t, read(t, path)), " "); got != tt.want {
+				t.Errorf("the file has %q", got)
+			}
+			if tt.moved != "" {
+				if got := strings.Join(messages(t, read(t, path+".1")), " "); got != tt.moved {
+					t.Errorf("the moved file has %q", got)
+				}
+			}
+			if got := strings.Join(messages(t, stderr.String()), " "); got != "1 2" {
+				t.Errorf("standard error has %q", got)
+			}
+		})
+	}
+}
+
+func move(t *testing.T, path string) { check(t, os.Rename(path, path+".1")) }
+
+func moveAndMake(t *testing.T, path string) {
+	move(t, path)
+	write(t, path, "")
+}
+
+// A link stays where it is; what it leads to is rotated.
+func TestLogFileIsLink(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	check(t, os.Symlink(filepath.Join(elsewhere, "b.log"), filepath.Join(dir, "a.log")))
+	l, _ := newTestLogs(t, toFile(logFileSettings{Path: filepath.Join(dir, "a.log"), RotateBytes: 1}))
+	l.logger().Info("1")
+	l.logger().Info("2")
+	if got := contentsOf(t, elsewhere, "b.log"); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := filesOf(t, dir, ""); !slices.Equal(got, []string{"a.log"}) {
+		t.Errorf("beside the link: %s", got)
+	}
+}
+
+// The folder is removed and comes back. No line is missing on standard error, where this is said once.
+func TestLogFileWithoutFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	check(t, os.Mkdir(dir, 0o755))
+	l, stderr := newTestLogs(t, toFile(logFileSettings{Path: dir + "/", RotateBytes: 1, MaxFiles: 2}))
+	l.logger().Info("before")
+	check(t, os.RemoveAll(dir))
+	for range 5 {
+		l.logger().Info("without")
+	}
+	check(t, stderr.says(5, "msg=without")())
+	check(t, stderr.says(1, `level=ERROR msg="cannot write the log file"`)())
+	check(t, stderr.says(1, "its folder "+dir+" is missing; create it")())
+	check(t, os.Mkdir(dir, 0o755))
+	l.logger().Info("after")
+	check(t, stderr.says(1, `msg="the log file is written again" failures=5`)())
+	if got := contentsOf(t, dir, "render.log"); !slices.Equal(got, []string{"after"}) {
+		t.Errorf("got %q", got)
+	}
+	messages(t, stderr.String())
+}
+
+func TestLogFileCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	check(t, os.Mkdir(filepath.Join(dir, "folder.log"), 0o755))
+	write(t, filepath.Join(dir, "file.log"), "")
+	check(t, syscall.Mkfifo(filepath.Join(dir, "pipe.log"), 0o600))
+	check(t, os.Symlink("loop.log", filepath.Join(dir, "loop.log")))
+	for name, want := range map[string]string{
+		"none/":          "log file " + dir + "/none/render.log: its folder " + dir + "/none is missing; create it",
+		"none/a":         "log file " + dir + "/none/a.log: its folder " + dir + "/none is missing; create it",
+		"folder":         "folder.log: it is a folder; for a file in it, give its path with a / at the end",
+		"file.log/a.log": dir + "/file.log is not a folder",
+		"file.log/":      dir + "/file.log is not a folder",
+		"pipe.log":       "pipe.log: it is not a regular file",
+		"loop":           "log file: open " + dir + "/loop.log: too many levels of symbolic links",
+	} {
+		_, err := openLogFile(logFileSettings{Path: dir + "/" + name}, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, not %s", name, err, want)
+		}
+	}
+	// With somebody who reads the pipe it can be opened.
+	r, err := os.OpenFile(filepath.Join(dir, "pipe.log"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	check(t, err)
+	defer r.Close()
+	if _, err := openLogFile(logFileSettings{Path: r.Name()}, nil); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"render/template"
+)
+
+// logSettings say where the log goes besides standard error, and what of it.
+type logSettings struct {
+	Level  string // trace, debug, info, warn, err or error, in any case
+	Format string // text or json; syslog has its own
+	Syslog syslogSettings
+	File   logFileSettings
+}
+
+// levelTrace is below slog's least level, as consul-template's trace is.
+const levelTrace = slog.LevelDebug - 4
+
+var levels = map[string]slog.Level{
+	"trace": levelTrace,
+	"debug": slog.LevelDebug,
+	"info":  slog.LevelInfo,
+	"warn":  slog.LevelWarn,
+	"err":   slog.LevelError,
+	"error": slog.LevelError,
+}
+
+// unknown is the error of a name that is not one of those there are.
+func unknown(what, name string, known ...string) error {
+	return fmt.Errorf("%s %q is not one of %s%s", what, name, strings.Join(known, ", "), template.Suggestion(name, known))
+}
+
+func parseLevel(name string) (slog.Level, error) {
+	level, ok := levels[strings.ToLower(name)]
+	if !ok {
+		return 0, unknown("log level", name, "trace", "debug", "info", "warn", "err")
+	}
+	return level, nil
+}
+
+// newHandler returns what writes lines of a format that is known.
+func newHandler(w io.Writer, format string, least slog.Level) slog.Handler {
+	opts := &slog.HandlerOptions{Level: least, ReplaceAttr: nameTrace}
+	if format == "json" {
+		return slog.NewJSONHandler(w, opts)
+	}
+	return slog.NewTextHandler(w, opts)
+}
+
+// nameTrace has trace called so, which slog would call DEBUG-4.
+func nameTrace(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == levelTrace {
+		a.Value = slog.StringValue("TRACE")
+	}
+	return a
+}
+
+// logs is a log whose settings can change while it is in use. It goes to standard error, whatever else it goes to; a place
+// that fails takes no line from the others.
+type logs struct {
+	stderr  *lockedWriter
+	current atomic.Pointer[generation]
+
+	// While a line is on its way this is read-locked, so that what a change closes has no line to come.
+	lines sync.RWMutex
+}
+
+// A generation is the log between two changes of its settings. It does not change itself, but for the file.
+type generation struct {
+	least  slog.Level
+	stderr slog.Handler
+	all    slog.Handler  // with stderr
+	file   *logFile      // nil for none
+	syslog *syslogSender // nil for none; the next generation has the same if its settings are
+}
+
+// lockedWriter keeps lines of one generation from those of another.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// newLogs returns a log that goes to stderr alone, as text, from info on: what there is to say before there are settings.
+func newLogs(stderr io.Writer) *logs {
+	l := &logs{stderr: &lockedWriter{w: stderr}}
+	l.current.Store(l.plain("text", slog.LevelInfo))
+	return l
+}
+
+// plain returns a generation with nothing but standard error.
+func (l *logs) plain(format string, least slog.Level) *generation {
+	h := newHandler(l.stderr, format, least)
+	return &generation{least: least, stderr: h, all: h}
+}
+
+// logger returns the log. It, and what is derived from it, follows all changes.
+func (l *logs) logger() *slog.Logger { return slog.New(&handler{logs: l}) }
+
+// apply changes the settings. What is new is opened first, and on an error nothing changes. The file is opened again even
+// if its settings are the same. It must not be called while it or Close runs.
+func (l *logs) apply(s logSettings) error {
+	old := l.current.Load()
+	next, err := l.open(s, old.syslog)
+	if err != nil {
+		return err
+	}
+	if err := l.swap(next); err != nil {
+		l.report(slog.LevelWarn, "the old log was not closed cleanly", "err", err)
+	}
+	return nil
+}
+
+// Close closes what there is besides standard error, to which the logger goes on to log.
+func (l *logs) Close() error {
+	old := l.current.Load()
+	return l.swap(&generation{least: old.least, stderr: old.stderr, all: old.stderr})
+}
+
+// open returns a new generation, which takes over what the old one had of syslog if it can.
+func (l *logs) open(s logSettings, old *syslogSender) (*generation, error) {
+	least, err := parseLevel(s.Level)
+	if err != nil {
+		return nil, err
+	}
+	if s.Format != "text" && s.Format != "json" {
+		return nil, unknown("log format", s.Format, "text", "json")
+	}
+	g := l.plain(s.Format, least)
+	handlers := []slog.Handler{g.stderr}
+	if s.File.Path != "" {
+		if g.file, err = openLogFile(s.File, l.report); err != nil {
+			return nil, err
+		}
+		handlers = append(handlers, newHandler(g.file, s.Format, least))
+	}
+	if s.Syslog.Enabled {
+		if g.syslog, err = takeSyslog(s.Syslog, old, l.report); err != nil {
+			return nil, errors.Join(err, g.close(old))
+		}
+		handlers = append(handlers, newSyslogHandler(g.syslog, least))
+	}
+	if len(handlers) > 1 {
+		g.all = slog.NewMultiHandler(handlers...)
+	}
+	return g, nil
+}
+
+// swap puts a generation in the place of the current one, and closes that.
+func (l *logs) swap(next *generation) error {
+	l.lines.Lock()
+	old := l.current.Swap(next)
+	l.lines.Unlock()
+	return old.close(next.syslog)
+}
+
+// close closes what a generation has opened, but for what another has taken over. No line may be on its way to it.
+func (g *generation) close(kept *syslogSender) error {
+	var errs []error
+	if g.file != nil {
+		errs = append(errs, g.file.Close())
+	}
+	if g.syslog != nil && g.syslog != kept {
+		errs = append(errs, g.syslog.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// report logs to standard error only, whatever the level is: what is wrong with the other places cannot be said there. It
+// takes no lock that a line on its way holds.
+func (l *logs) report(level slog.Level, msg string, args ...any) {
+	r := slog.NewRecord(time.Now(), level, msg, 0)
+	r.Add(args...)
+	_ = l.current.Load().stderr.Handle(context.Background(), r) // there is nobody left to tell
+}
+
+// A handler leads to the current generation.
+type handler struct {
+	logs   *logs
+	with   []func(slog.Handler) slog.Handler // what With and WithGroup add, in their order
+	cached atomic.Pointer[derived]
+}
+
+// derived is a generation's handler with what a logger adds.
+type derived struct {
+	from *generation
+	slog.Handler
+}
+
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.logs.current.Load().least
+}
+
+// Handle logs to the generation that is current all the time. Each line has a time, also that of a record without one.
+func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+	h.logs.lines.RLock()
+	defer h.logs.lines.RUnlock()
+	return h.derived().Handle(ctx, r)
+}
+
+// derived returns the handler of the current generation with what this one adds.
+func (h *handler) derived() slog.Handler {
+	g := h.logs.current.Load()
+	if d := h.cached.Load(); d != nil && d.from == g {
+		return d.Handler
+	}
+	d := &derived{g, g.all}
+	for _, add := range h.with {
+		d.Handler = add(d.Handler)
+	}
+	h.cached.Store(d)
+	return d.Handler
+}
+
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return h.adding(func(to slog.Handler) slog.Handler { return to.WithAttrs(attrs) })
+}
+
+func (h *handler) WithGroup(name string) slog.Handler {
+	return h.adding(func(to slog.Handler) slog.Handler { return to.WithGroup(name) })
+}
+
+func (h *handler) adding(add func(slog.Handler) slog.Handler) slog.Handler {
+	return &handler{logs: h.logs, with: append(slices.Clip(h.with), add)}
+}
+
+// A reporter says something where it does not go to the place that it is about.
+type reporter func(level slog.Level, msg string, args ...any)
+
+// A trouble is what is wrong with a place of the log. It is said once, and once that it is over.
+type trouble struct {
+	report    reporter
+	bad, well string
+
+	mu    sync.Mutex
+	times int // since it was well
+}
+
+// note takes how it went this time.
+func (t *trouble) note(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err != nil:
+		if t.times++; t.times == 1 {
+			t.report(slog.LevelError, t.bad, "err", err)
+		}
+	case t.times > 0:
+		t.report(slog.LevelWarn, t.well, "failures", t.times)
+		t.times = 0
+	}
+}

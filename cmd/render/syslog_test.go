@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A syslogd is a daemon that a test listens as.
+type syslogd struct {
+	t      *testing.T
+	socket string
+	conn   *net.UnixConn
+}
+
+func newSyslogd(t *testing.T) *syslogd {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "") // paths of sockets must be short
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	d := &syslogd{t: t, socket: filepath.Join(folder, "log")}
+	d.start()
+	t.Cleanup(func() { _ = d.conn.Close() })
+	return d
+}
+
+func (d *syslogd) start() {
+	d.t.Helper()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: d.socket, Net: "unixgram"})
+	check(d.t, err)
+	d.conn = conn
+}
+
+func (d *syslogd) stop() {
+	check(d.t, d.conn.Close())
+	check(d.t, os.Remove(d.socket))
+}
+
+// settings are those of a log that goes to the daemon.
+func (d *syslogd) settings(facility string) logSettings {
+	return logSettings{Level: "trace", Format: "text", Syslog: syslogSettings{
+		Enabled: true, Facility: facility, Name: "web", network: "unixgram", address: d.socket,
+	}}
+}
+
+// hear returns the next line: its priority and its text.
+func (d *syslogd) hear() (priority int, text string) {
+	d.t.Helper()
+	check(d.t, d.conn.SetReadDeadline(time.Now().Add(patience)))
+	b := make([]byte, 1<<16)
+	n, err := d.conn.Read(b)
+	check(d.t, err)
+	line := string(b[:n])
+	head, text, ok := strings.Cut(line, fmt.Sprintf(" web[%d]: ", os.Getpid()))
+	number, date, ok2 := strings.Cut(strings.TrimPrefix(head, "<"), ">")
+	priority, err = strconv.Atoi(number)
+	if _, dateErr := time.Parse(time.Stamp, date); !ok || !ok2 || err != nil || dateErr != nil {
+		d.t.Fatalf("not a line: %q", line)
+	}
+	return priority, strings.TrimSuffix(text, "\n")
+}
+
+func TestSyslogPriority(t *testing.T) {
+	severities := map[slog.Level]int{levelTrace: 7, slog.LevelDebug: 7, slog.LevelInfo: 5, slog.LevelWarn: 4, slog.LevelError: 3}
+	numbers := map[string]int{
+		"kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "syslog": 5, "lpr": 6, "news": 7, "uucp": 8, "cron": 9,
+		"authpriv": 10, "ftp": 11, "local0": 16, "LOCAL1": 17, "Local2": 18, "LOCAL3": 19, "LOCAL4": 20, "LOCAL5": 21,
+		"LOCAL6": 22, "LOCAL7": 23,
+	}
+	if len(numbers) != len(facilities) {
+		t.Errorf("%d facilities", len(facilities))
+	}
+	d := newSyslogd(t)
+	for name, number := range numbers {
+		l, _ := newTestLogs(t, d.settings(name))
+		for level, severity := range severities {
+			l.logger().Log(t.Context(), level, "m")
+			if got, text := d.hear(); got != 8*number+severity || text != "m" {
+				t.Errorf("%s, %s: got <%d> %q", name, level, got, text)
+			}
+		}
+	}
+}
+
+func TestSyslogText(t *testing.T) {
+	d := newSyslogd(t)
+	l, stderr := newTestLogs(t, d.settings("USER"))
+	log := l.logger()
+	long := strings.Repeat("x", syslogLongest-len("m k=")-1)
+	for want, say := range map[string]func(){
+		"the message":                     func() { log.Info("the message") },
+		`m k=v n=1 e="a b"`:               func() { log.Info("m", "k", "v", "n", 1, "e", fmt.Errorf("a b")) },
+		`two\nlines k="a\nb"`:             func() { log.Info("two\nlines", "k", "a\nb") },
+		"m a=1 g.k=v":                     func() { log.With("a", 1).WithGroup("g").Info("m", "k", "v") },
+		"m time=now msg=other level=high": func() { log.Info("m", "time", "now", "msg", "other", "level", "high") },
+		"m g.level=INFO g.msg=\"\"": func() {
+			log.WithGroup("g").Info("m", "level", slog.LevelInfo, "msg", "")
+		},
+		"":                     func() { log.Info("") },
+		"m k=" + long + "...":  func() { log.Info("m", "k", long+"ü", "rest", "y") }, // in the midst of a letter
+		"m k=" + long + "x":    func() { log.Info("m", "k", long+"x") },
+		"m k=" + long + "y...": func() { log.Info("m", "k", long+"yz") },
+	} {
+		say()
+		if _, got := d.hear(); got != want {
+			t.Errorf("got %q, not %q", got, want)
+		}
+	}
+	check(t, stderr.says(10, "level=INFO msg=")())
+}
+
+// Syslog and a file are logged to both, whatever changes with the others, and the daemon gets each line once.
+func TestSyslogBesideFile(t *testing.T) {
+	d := newSyslogd(t)
+	path := filepath.Join(t.TempDir(), "a.log")
+	l, stderr := newTestLogs(t, plainLog)
+	var want []string
+	for _, s := range []logSettings{d.settings("USER"), d.settings("USER"), d.settings("CRON"), d.settings("CRON")} {
+		want = append(want, fmt.Sprint(len(want)))
+		s.File.Path = path
+		check(t, l.apply(s))
+		l.logger().Info(want[len(want)-1], "k", "v")
+	}
+	check(t, l.apply(plainLog))
+	l.logger().Info("without")
+	for i, text := range want {
+		if priority, got := d.hear(); got != text+" k=v" || priority != []int{13, 13, 77, 77}[i] {
+			t.Errorf("got <%d> %q", priority, got)
+		}
+	}
+	if got := messages(t, read(t, path)); !slices.Equal(got, want) {
+		t.Errorf("the file has %q", got)
+	}
+	if got := messages(t, stderr.String()); !slices.Equal(got, append(want, "without")) {
+		t.Errorf("standard error has %q", got)
+	}
+}
+
+// A daemon that is gone is said once, and the log goes on when it is back. It is no reason not to change other settings.
+func TestSyslogIsAway(t *testing.T) {
+	d := newSyslogd(t)
+	l, stderr := newTestLogs(t, d.settings("USER"))
+	d.stop()
+	for range 5 {
+		l.logger().Info("away")
+	}
+	awaits(t, stderr.says(1, `level=ERROR msg="syslog does not get the log"`))
+	s := d.settings("USER")
+	s.Format = "json"
+	check(t, l.apply(s))
+	d.start()
+	l.logger().Info("back")
+	for text := ""; text != "back"; {
+		_, text = d.hear() // some of those before may have waited
+	}
+	awaits(t, stderr.says(1, `"msg":"syslog gets the log again"`))
+	check(t, stderr.says(5, "msg=away")())
+	messages(t, stderr.String())
+}
+
+// Lines that wait at the end are sent.
+func TestSyslogIsClosed(t *testing.T) {
+	d := newSyslogd(t)
+	l, _ := newTestLogs(t, d.settings("USER"))
+	const n = 100
+	for range n {
+		l.logger().Info("m")
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	for range n {
+		d.hear()
+	}
+	check(t, <-closed)
+}
+
+func TestSyslogIsMissing(t *testing.T) {
+	l := newLogs(new(logText))
+	s := logSettings{Level: "info", Format: "text", Syslog: syslogSettings{
+		Enabled: true, Facility: "USER", network: "unixgram", address: filepath.Join(t.TempDir(), "log"),
+	}}
+	want := "syslog: there is no daemon to log to, at /dev/log or elsewhere; start one, or turn syslog off: dial unixgram "
+	if err := l.apply(s); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v", err)
+	}
+	s.Syslog.Enabled = false
+	check(t, l.apply(s))
+}
