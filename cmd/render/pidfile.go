@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// A pidFile tells others our process id. The zero value is none.
+type pidFile struct {
+	path string // "" for none
+}
+
+// move puts the file at a path, "" for nowhere, and removes the one at the previous path. On an error nothing changes.
+func (p *pidFile) move(path string) error {
+	next := pidFile{path}
+	if err := next.write(); err != nil {
+		return err
+	}
+	if p.isAt(path) {
+		*p = next
+		return nil
+	}
+	if err := p.remove(); err != nil {
+		return errors.Join(err, next.remove())
+	}
+	*p = next
+	return nil
+}
+
+// remove removes the file if there is one that still holds our process id.
+func (p *pidFile) remove() error {
+	if p.path == "" || !p.isOurs() {
+		return nil
+	}
+	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("pid file: %w; it still holds our process id: remove it", err)
+	}
+	return nil
+}
+
+// write writes the file in its place: it may be one that was made for us in a folder that is not ours.
+func (p *pidFile) write() error {
+	if p.path == "" || p.isOurs() {
+		return nil
+	}
+	info, err := os.Stat(p.path)
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return fmt.Errorf("pid file %s: it is not a regular file; give another path", p.path)
+	}
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err := os.WriteFile(p.path, ourPID(), 0o666); err != nil {
+		if isNew {
+			_ = os.Remove(p.path) // an empty one, if any
+		}
+		return explainPIDFile(p.path, err)
+	}
+	return nil
+}
+
+// explainPIDFile says why a pid file cannot be written, and what to do.
+func explainPIDFile(path string, err error) error {
+	folder := filepath.Dir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("pid file %s: its folder %s is missing; create it", path, folder)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("pid file %s: %s is not a folder; give another path", path, folder)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("pid file %s: it is a folder; give the path of a file, as in %s", path, filepath.Join(path, "render.pid"))
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("pid file: %w; give a path that user %d may write", err, os.Geteuid())
+	}
+	return fmt.Errorf("pid file: %w; make room for it, or give another path", err)
+}
+
+func ourPID() []byte { return []byte(strconv.Itoa(os.Getpid())) }
+
+// isOurs reports whether the file holds our process id.
+func (p *pidFile) isOurs() bool {
+	info, err := os.Stat(p.path)
+	if err != nil || !info.Mode().IsRegular() { // to read a pipe could take for ever
+		return false
+	}
+	held, err := os.ReadFile(p.path)
+	return err == nil && bytes.Equal(held, ourPID())
+}
+
+// isAt reports whether a path is that of the file, if by another name.
+func (p *pidFile) isAt(path string) bool {
+	if p.path == path {
+		return true
+	}
+	old, err := os.Stat(p.path)
+	if err != nil {
+		return false
+	}
+	next, err := os.Stat(path)
+	return err == nil && os.SameFile(old, next)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestPIDFileDiskFull(t *testing.T) {
+	dir := mountSmall(t, "size=64k")
+	fillDisk(t, dir)
+	path := filepath.Join(dir, "a")
+	err := new(pidFile).move(path)
+	if want := "pid file: write " + path + ": no space left on device; make room for it, or give another path"; err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("there is one")
+	}
+}
+
+// In a folder that is not ours a file that was made for us can be written. If one cannot be removed, nothing changes.
+func TestPIDFileInFolderOfOthers(t *testing.T) {
+	dir, ours := t.TempDir(), t.TempDir()
+	path, next := filepath.Join(dir, "a"), filepath.Join(ours, "b")
+	write(t, path, "1")
+	check(t, errors.Join(os.Chmod(path, 0o666), os.Chmod(dir, 0o755), os.Chmod(ours, 0o777), os.Chmod(filepath.Dir(dir), 0o755)))
+	asNobody(t, func() {
+		var p pidFile
+		check(t, p.move(path))
+		check(t, contains(path, fmt.Sprint(os.Getpid()))())
+		if err := p.move(dir + "/b"); err == nil || !strings.Contains(err.Error(), "permission denied; give a path that user ") {
+			t.Errorf("got %v", err)
+		}
+		if err := p.move(next); err == nil || !strings.Contains(err.Error(), "permission denied; it still holds our process id") {
+			t.Errorf("got %v", err)
+		}
+		if p.path != path {
+			t.Errorf("it is at %s", p.path)
+		}
+		if _, err := os.Stat(next); err == nil {
+			t.Error("there are two")
+		}
+	})
+}
