@@ -3,13 +3,9 @@ package watch
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -22,7 +18,8 @@ const (
 )
 
 // Files is the Source of the kind "file": the contents of files, absent where there is no such file. It notices a file
-// that is replaced, as editors and ConfigMaps do, because it watches folders and not files.
+// that is replaced, as editors and ConfigMaps do, because it watches folders and not files. Where a query has an OptSandbox,
+// no byte from outside is ever read for it, whatever links are swapped meanwhile.
 type Files struct {
 	changing sync.Mutex // held while the notifier's folders change; never by the goroutine that reads its events
 	notifier *fsnotify.Watcher
@@ -30,10 +27,10 @@ type Files struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting map[string]map[chan struct{}]bool
-	known   map[string]known
+	known   map[place]known
 }
 
-// known is what was last seen of a path. The index counts the contents seen.
+// known is what was last seen of a file. The index counts the contents seen.
 type known struct {
 	sum   [sha256.Size]byte
 	found bool
@@ -46,7 +43,7 @@ func NewFiles() (*Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	f := &Files{notifier: notifier, waiting: make(map[string]map[chan struct{}]bool), known: make(map[string]known)}
+	f := &Files{notifier: notifier, waiting: make(map[string]map[chan struct{}]bool), known: make(map[place]known)}
 	f.wg.Go(f.dispatch)
 	return f, nil
 }
@@ -64,7 +61,7 @@ func (f *Files) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, 
 	if q.Kind != KindFile {
 		return nil, 0, errUnknownKind(q)
 	}
-	text, found, index, err := f.fetch(ctx, q.Name, after)
+	text, found, index, err := f.fetch(ctx, place{q.Name, q.Options().Get(OptSandbox)}, after)
 	if err != nil || !found {
 		return nil, index, err
 	}
@@ -72,17 +69,17 @@ func (f *Files) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, 
 }
 
 // fetch waits for contents with another index than after, like Source.Fetch.
-func (f *Files) fetch(ctx context.Context, path string, after uint64) (text string, found bool, index uint64, err error) {
+func (f *Files) fetch(ctx context.Context, at place, after uint64) (text string, found bool, index uint64, err error) {
 	if after == 0 {
-		return f.read(path)
+		return f.read(at)
 	}
-	news, stop := f.listen(path)
+	news, stop := f.listen(at.path)
 	defer stop()
 	check := time.NewTicker(fileCheck)
 	defer check.Stop()
 	for {
-		seen := signature(path)
-		text, found, index, err = f.read(path)
+		seen := at.signature()
+		text, found, index, err = f.read(at)
 		if err != nil || index != after {
 			return text, found, index, err
 		}
@@ -92,7 +89,7 @@ func (f *Files) fetch(ctx context.Context, path string, after uint64) (text stri
 				settle(ctx, news)
 				changed = true
 			case <-check.C:
-				changed = signature(path) != seen
+				changed = at.signature() != seen
 			case <-ctx.Done():
 				return "", false, 0, ctx.Err()
 			}
@@ -119,27 +116,18 @@ func settle(ctx context.Context, news <-chan struct{}) {
 	}
 }
 
-// signature is cheap to get and changes with nearly every change of a file. Contents decide (see read).
-func signature(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprint(info.Size(), info.ModTime().UnixNano(), info.Sys())
-}
-
-func (f *Files) read(path string) (text string, found bool, index uint64, err error) {
+func (f *Files) read(at place) (text string, found bool, index uint64, err error) {
 	var sum [sha256.Size]byte
-	info, err := os.Stat(path)
+	info, err := at.stat()
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case isMissing(err):
 	case err != nil:
 		return "", false, 0, err
 	case !info.Mode().IsRegular():
-		return "", false, 0, fmt.Errorf("%s is not a regular file", path)
+		return "", false, 0, fmt.Errorf("%s is not a regular file", at.path)
 	default:
-		b, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b, err := at.read()
+		if err != nil && !isMissing(err) {
 			return "", false, 0, err
 		}
 		if err == nil {
@@ -148,10 +136,10 @@ func (f *Files) read(path string) (text string, found bool, index uint64, err er
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	k := f.known[path]
+	k := f.known[at]
 	if k.index == 0 || k.found != found || k.sum != sum {
 		k = known{sum: sum, found: found, index: k.index + 1}
-		f.known[path] = k
+		f.known[at] = k
 	}
 	return text, found, k.index, nil
 }

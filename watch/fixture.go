@@ -51,7 +51,7 @@ func (f *Fixture) Fetch(ctx context.Context, q Query, after uint64) (any, uint64
 }
 
 func (f *Fixture) load(ctx context.Context, after uint64) (*fixtureData, uint64, error) {
-	text, found, index, err := f.files.fetch(ctx, f.path, after)
+	text, found, index, err := f.files.fetch(ctx, place{path: f.path}, after)
 	if err != nil {
 		return nil, 0, fmt.Errorf("fixture: %w", err)
 	}

@@ -35,6 +35,7 @@ const (
 	OptFilter        = "filter"    // an expression in Consul's language of filters
 	OptStatus        = "status"    // which instances of a service: one value for each status, none for passing alone
 	OptReachable     = "reachable" // "true": only the datacenters that answer
+	OptSandbox       = "sandbox"   // of a file: the absolute path of the folder that it has to lie below, or it is not read
 )
 
 // The statuses of a service instance, and the filter that lets every instance through.

@@ -3,6 +3,7 @@ package watch_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,17 +120,23 @@ func TestContractFiles(t *testing.T) {
 		},
 	}
 	for name, write := range writers {
-		t.Run(name, func(t *testing.T) {
-			sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
-				path := filepath.Join(t.TempDir(), "file")
-				return sourcetest.Subject{
-					Source: newFiles(t),
-					Query:  watch.NewQuery(watch.KindFile, path, nil),
-					Set:    func(value string) { write(t, path, value) },
-					Remove: func() { check(t, os.Remove(path)) },
-				}
+		for _, sandbox := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, sandbox %v", name, sandbox), func(t *testing.T) {
+				sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+					dir := t.TempDir()
+					path, opts := filepath.Join(dir, "file"), url.Values{}
+					if sandbox {
+						opts.Set(watch.OptSandbox, dir)
+					}
+					return sourcetest.Subject{
+						Source: newFiles(t),
+						Query:  watch.NewQuery(watch.KindFile, path, opts),
+						Set:    func(value string) { write(t, path, value) },
+						Remove: func() { check(t, os.Remove(path)) },
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
