@@ -92,7 +92,7 @@ func (t *Template) execError(err error) *Error {
 	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !t.pass.inText(m[2]) {
 		e.Msg = m[1] + " a value that is not in the template's text" + m[3]
 	}
-	e.Msg = explain(e.Msg)
+	e.Msg = t.delims.explain(e.Msg)
 	return e
 }
 

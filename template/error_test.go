@@ -13,7 +13,12 @@ import (
 // fault returns what is wrong with a text, be it found by Parse or by Execute.
 func fault(t *testing.T, name, text string, known answers) *template.Error {
 	t.Helper()
-	tmpl, err := template.Parse(name, text, template.Options{Env: testEnv})
+	return faultWith(t, name, text, known, template.Options{Env: testEnv})
+}
+
+func faultWith(t *testing.T, name, text string, known answers, o template.Options) *template.Error {
+	t.Helper()
+	tmpl, err := template.Parse(name, text, o)
 	if err == nil {
 		r := tmpl.Execute(known.lookup)
 		if err = r.Err; err == nil {
@@ -156,10 +161,12 @@ func TestErrorMessages(t *testing.T) {
 				"                         ^"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := fault(t, c.file, c.text, known)
-			if got := e.Error() + "\n" + e.Excerpt(); got != c.want {
-				t.Errorf("got\n%s\nwant\n%s", got, c.want)
-			}
+			withDelimiters(func(o template.Options, in func(string) string) {
+				e := faultWith(t, c.file, in(c.text), known, o)
+				if got := e.Error() + "\n" + e.Excerpt(); got != in(c.want) {
+					t.Errorf("got\n%s\nwant\n%s", got, in(c.want))
+				}
+			})
 		})
 	}
 }

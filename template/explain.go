@@ -13,10 +13,13 @@ import (
 var (
 	noFieldInText  = regexp.MustCompile(`^can't evaluate field (\w+) in type (\S+)$`)
 	nilFieldInText = regexp.MustCompile(`^nil pointer evaluating (\S+)\.(\w+)$`)
+	noEntryInText  = regexp.MustCompile(`^map has no entry for key "([^"]+)"$`)
+	noMapInText    = regexp.MustCompile(`^nil data; no entry for key "([^"]+)"$`)
+	keywordInText  = regexp.MustCompile(`\{\{(end|else|break|continue|range)\}\}`)
 )
 
 // explain makes a message of text/template say more: what the value at hand is, and which fields it has.
-func explain(msg string) string {
+func (d delimiters) explain(msg string) string {
 	if m := noFieldInText.FindStringSubmatch(msg); m != nil {
 		field, name := m[1], m[2]
 		t, known := valueTypes[strings.TrimPrefix(name, "*")]
@@ -31,9 +34,20 @@ func explain(msg string) string {
 		return fmt.Sprintf("%s has no field %s%s it has %s", article(t.Name()), field, guess, strings.Join(fields, ", "))
 	}
 	if m := nilFieldInText.FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("there is no %s here whose field %s could be read; guard it with {{with}}", lastPart(m[1]), m[2])
+		return fmt.Sprintf("there is no %s here whose field %s could be read; guard it with %s", lastPart(m[1]), m[2], d.around("with"))
+	}
+	if m := noEntryInText.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("the map has no entry %s; where it may be missing, read it with %s", m[1], d.around(fmt.Sprintf("index MAP %q", m[1])))
+	}
+	if m := noMapInText.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("there is nothing here that could have an entry %s; guard it with %s", m[1], d.around("with"))
 	}
 	return msg
+}
+
+// keywords puts the template's own delimiters around the keywords that a message of the parser names.
+func (d delimiters) keywords(msg string) string {
+	return keywordInText.ReplaceAllStringFunc(msg, func(action string) string { return d.around(strings.Trim(action, "{}")) })
 }
 
 // kindOfType describes a type that is not one of ours.

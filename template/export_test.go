@@ -1,6 +1,9 @@
 package template
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // What tests in package template_test need to see.
 const SiteMark = siteMark
@@ -20,3 +23,18 @@ var NotBare = notBare
 
 // Refused returns what an error says of a function that is left out.
 func Refused(name string) string { return refused[name] }
+
+// Denies returns the names of all functions that an entry of Options.Denied denies.
+func Denies(pattern string) []string {
+	d, _ := newDenied([]string{pattern})
+	return slices.Sorted(maps.Keys(d))
+}
+
+// Original returns the name that all names of a function have in common.
+func Original(name string) string { return original(name) }
+
+// ParseLate parses a text that nothing has looked at.
+func (t *Template) ParseLate(text string) error {
+	_, err := t.root.New("late").Parse(text)
+	return err
+}

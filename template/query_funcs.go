@@ -247,12 +247,34 @@ func (a asker) below(function string, args []any, keep func(*watch.KeyPair) bool
 	return kept, nil
 }
 
-func (a asker) file(path string) string {
+func (a asker) file(path string) (string, error) {
 	path = strings.TrimSpace(path)
 	if path == "" {
-		return ""
+		return "", nil
 	}
-	return needed[string](a, watch.NewQuery(watch.KindFile, path, nil))
+	q, err := a.fileQuery(path)
+	if err != nil {
+		return "", &funcError{"file", fmt.Errorf("%s: %w", a.pass.quote(path), err)}
+	}
+	return needed[string](a, q), nil
+}
+
+// fileQuery returns the query for a file, and an error where the sandbox forbids it. An answer that there is already is
+// from inside: whoever gave it minds the sandbox, also while links are swapped.
+func (a asker) fileQuery(path string) (watch.Query, error) {
+	sandbox := a.pass.sandbox
+	if sandbox == "" {
+		return watch.NewQuery(watch.KindFile, path, nil), nil
+	}
+	q := watch.NewQuery(watch.KindFile, path, url.Values{watch.OptSandbox: {sandbox}})
+	if _, answered := a.pass.lookup(q); answered {
+		return q, nil
+	}
+	err := watch.CheckSandbox(sandbox, path)
+	if err != nil {
+		a.pass.note(a.site, q) // so that it is noticed when the link is mended
+	}
+	return q, err
 }
 
 func inFunc(name string, err error) error {

@@ -81,15 +81,18 @@ func TestReadmeExamples(t *testing.T) {
 		}
 		examples++
 		text, want := strings.Trim(row[len(row)-2], "`"), strings.Trim(row[len(row)-1], "`")
-		tmpl, err := template.Parse("README.md", text, template.Options{Env: func(name string) (string, bool) { return "eu", name == "REGION" }})
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		r := tmpl.Execute(lookup)
-		if got := strings.ReplaceAll(string(r.Output), "\n", "⏎"); got != want || !r.Finished() {
-			t.Errorf("%s\n got %q, absent %v, error %v\nwant %q", text, got, r.Absent, r.Err, want)
-		}
+		withDelimiters(func(o template.Options, in func(string) string) {
+			o.Env = func(name string) (string, bool) { return "eu", name == "REGION" }
+			tmpl, err := template.Parse("README.md", in(text), o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r := tmpl.Execute(lookup)
+			if got := strings.ReplaceAll(string(r.Output), "\n", "⏎"); got != want || !r.Finished() {
+				t.Errorf("%s\n got %q, absent %v, error %v\nwant %q", in(text), got, r.Absent, r.Err, want)
+			}
+		})
 	}
 	if examples < len(template.FunctionNames())/2 {
 		t.Errorf("only %d examples were found", examples)
@@ -112,12 +115,18 @@ func TestReadmeFunctions(t *testing.T) {
 	}
 }
 
-// The README's error is the one that its template gives.
-func TestReadmeError(t *testing.T) {
+// The README's errors are those that their templates give.
+func TestReadmeErrors(t *testing.T) {
 	_, _, text := readme(t)
-	want := block(t, text, "text")
-	e := fault(t, "web.ctmpl", strings.Split(want, "\n")[1], nil)
-	if got := e.Error() + "\n" + e.Excerpt(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	parts := strings.Split(text, "\n```text\n")
+	for _, part := range parts[1:] {
+		want, _, _ := strings.Cut(part, "\n```\n")
+		e := faultWith(t, "web.ctmpl", strings.Split(want, "\n")[1], nil, template.Options{Denied: []string{"plugin"}})
+		if got := e.Error() + "\n" + e.Excerpt(); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+	if len(parts) != 3 {
+		t.Errorf("found %d errors, not 2", len(parts)-1)
 	}
 }

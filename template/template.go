@@ -23,29 +23,18 @@ import (
 	"render/watch"
 )
 
-// A Lookup gives the answer to a query, as far as it is known. A nil value that was answered means: there is none.
+// A Lookup gives the answer to a query, as far as it is known. A nil value that was answered means: there is none. The answers
+// do not change while an Execute lasts.
 type Lookup func(watch.Query) (value any, answered bool)
-
-// Options are what a template needs beside its text. The zero value is of use.
-type Options struct {
-	// Env looks up an environment variable for the function env and its kin. The default is os.LookupEnv.
-	Env func(name string) (value string, ok bool)
-	// Partials are more texts. What they define can be used by name; what stands outside of a define is a template by the
-	// base name of the partial.
-	Partials []Partial
-	// TrimBlocks makes lines vanish that hold only actions without output, such as if, range, else and end.
-	TrimBlocks bool
-}
-
-// A Partial is a text whose templates other templates can use.
-type Partial struct{ Name, Text string }
 
 // A Template is a parsed text. It can be executed again and again, by one goroutine at a time.
 type Template struct {
-	texts []*text // its own, then the partials
-	root  *template.Template
-	sites []site // the places where the text asks queries
-	pass  pass   // the present execution, or the last
+	texts  []*text // its own, then the partials
+	delims delimiters
+	root   *template.Template
+	strict bool   // a missing key is an error
+	sites  []site // the places where the text asks queries
+	pass   pass   // the present execution, or the last
 }
 
 // A Result is what one execution gave.
@@ -67,6 +56,7 @@ type pass struct {
 	template *Template
 	lookup   Lookup
 	env      func(string) (string, bool)
+	sandbox  string // of the function file
 	asked    map[watch.Query]*asked
 	parsed   map[argument]watch.Query // arguments of earlier passes, too: they are mostly the same
 	result   Result
@@ -91,9 +81,9 @@ type asked struct {
 // Parse parses a text. The name is what errors call it, usually its file. An error is an *Error and tells the place.
 func Parse(name, body string, o Options) (*Template, error) {
 	t := &Template{texts: []*text{{name, body}}}
-	t.pass.template, t.pass.env = t, o.Env
-	if t.pass.env == nil {
-		t.pass.env = os.LookupEnv
+	d, err := t.configure(o)
+	if err != nil {
+		return nil, &Error{Name: name, Msg: err.Error(), Err: err}
 	}
 	p := parser{t: t, trim: o.TrimBlocks, trees: make(map[string]*parse.Tree), owners: make(map[string]*text)}
 	if err := p.add("", ""); err != nil {
@@ -105,20 +95,36 @@ func Parse(name, body string, o Options) (*Template, error) {
 			return nil, err
 		}
 	}
-	b := binder{t: t, funcs: make(template.FuncMap)}
+	b := binder{t: t, denied: d, funcs: make(template.FuncMap)}
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		b.text = p.owners[name]
 		if err := b.bind(p.trees[name].Root); err != nil {
 			return nil, err
 		}
 	}
-	t.root = template.New("").Option("missingkey=zero").Funcs(b.funcs)
+	t.root = template.New("").Funcs(b.funcs)
 	for name, tree := range p.trees {
 		if _, err := t.root.AddParseTree(name, tree); err != nil {
 			return nil, t.parseError(err)
 		}
 	}
 	return t, nil
+}
+
+// configure applies all options but the texts, and returns the functions that these must not use.
+func (t *Template) configure(o Options) (d denied, err error) {
+	t.strict = o.ErrorOnMissingKey
+	t.pass.template, t.pass.env = t, o.Env
+	if t.pass.env == nil {
+		t.pass.env = os.LookupEnv
+	}
+	if t.delims, err = newDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
+		return nil, err
+	}
+	if t.pass.sandbox, err = newSandbox(o.Sandbox); err != nil {
+		return nil, err
+	}
+	return newDenied(o.Denied)
 }
 
 // A parser turns the texts of a template into trees.
@@ -136,8 +142,10 @@ func (p *parser) add(name, number string) error {
 	tree := parse.New(number)
 	tree.Mode = parse.SkipFuncCheck // bind looks at the functions, and says more about what it does not know
 	trees := make(map[string]*parse.Tree)
-	if _, err := tree.Parse(text.text, "", "", trees); err != nil {
-		return p.t.parseError(err)
+	if _, err := tree.Parse(text.text, p.t.delims.left, p.t.delims.right, trees); err != nil {
+		e := p.t.parseError(err)
+		e.Msg = p.t.delims.keywords(e.Msg)
+		return e
 	}
 	if p.trim {
 		trimBlocks(text.text, trees)
@@ -161,26 +169,40 @@ func (t *Template) Name() string { return t.texts[0].name }
 
 // Execute runs the template once with the answers there are. Where it calls functions that do more than give a value, it
 // runs a second time: they do nothing before it is clear that nothing is missing (R4).
+//
+// Where a missing key is an error and something is pending, an error also leads to a second run, in which a missing key is
+// none: else each of them would hide the queries behind it, and cost a pass (R2).
 func (t *Template) Execute(lookup Lookup) Result {
 	p := &t.pass
 	p.lookup, p.effects, p.deferred = lookup, false, false
-	t.run()
-	if p.deferred && len(p.result.Pending) == 0 && len(p.result.Absent) == 0 {
+	failed := t.run(t.strict)
+	if failed && t.strict && p.unanswered() {
+		t.run(false)
+	}
+	if p.deferred && !p.unanswered() {
 		p.effects = true
-		t.run()
+		t.run(t.strict)
 	}
 	return p.result
 }
 
-func (t *Template) run() {
+// unanswered reports whether something is pending or absent.
+func (p *pass) unanswered() bool { return len(p.result.Pending) > 0 || len(p.result.Absent) > 0 }
+
+// run executes the template and reports whether it failed, also where that is no error of the result.
+func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
 	p.asked = make(map[watch.Query]*asked, len(p.asked))
 	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
 	p.scratch, p.depth = scratch{}, 0
+	missingKey := "missingkey=zero"
+	if strict {
+		missingKey = "missingkey=error"
+	}
 	out := bytes.NewBuffer(make([]byte, 0, p.size+p.size/8))
-	err := t.root.Execute(out, nil)
+	err := t.root.Option(missingKey).Execute(out, nil)
 	switch {
-	case len(p.result.Pending) > 0 || len(p.result.Absent) > 0:
+	case p.unanswered():
 		p.result.Writes = nil
 	case err != nil:
 		p.result.Err, p.result.Writes = t.execError(err), nil
@@ -188,6 +210,7 @@ func (t *Template) run() {
 		p.result.Output = out.Bytes()
 		p.size = out.Len()
 	}
+	return err != nil
 }
 
 // Where returns the place in the text, as name:line:column, where the last execution first asked a query.
@@ -203,14 +226,20 @@ func (t *Template) Where(q watch.Query) string {
 // ask looks a query up for the function at a site and records it (R1).
 func (p *pass) ask(site int, q watch.Query) (value any, answered bool) {
 	value, answered = p.lookup(q)
-	if p.asked[q] == nil {
-		p.asked[q] = &asked{site: site}
-		p.result.Used = append(p.result.Used, q)
-		if !answered {
-			p.result.Pending = append(p.result.Pending, q)
-		}
+	if p.note(site, q) && !answered {
+		p.result.Pending = append(p.result.Pending, q)
 	}
 	return value, answered
+}
+
+// note records that a query was asked at a site, and reports whether that is the first time.
+func (p *pass) note(site int, q watch.Query) (first bool) {
+	if p.asked[q] != nil {
+		return false
+	}
+	p.asked[q] = &asked{site: site}
+	p.result.Used = append(p.result.Used, q)
+	return true
 }
 
 // need records that an answer says "there is none" where the template cannot do without.
@@ -263,10 +292,14 @@ type site struct {
 // A function that asks a query has to know where it stands in the text, so that a query can be traced to its line.
 // So each such call gets a function of its own: the name in the parsed tree becomes "key" + siteMark + number. The mark
 // is a letter, as a function's name needs, but one that no name has.
+//
+// Nothing but bind gives functions to a template, so one that it did not see, and did not check, is not there to be called.
+// Go's own are the exception.
 type binder struct {
-	t     *Template
-	text  *text // that is being bound
-	funcs template.FuncMap
+	t      *Template
+	text   *text // that is being bound
+	denied denied
+	funcs  template.FuncMap
 }
 
 const siteMark = "\u01c3"
@@ -325,6 +358,9 @@ func (b *binder) bindBranch(n *parse.BranchNode) error {
 }
 
 func (b *binder) bindCall(n *parse.IdentifierNode) error {
+	if message := b.denied.message(n.Ident); message != "" {
+		return b.text.errorAt(n.Pos, message)
+	}
 	if f, ok := queryFuncs[n.Ident]; ok {
 		i := len(b.t.sites)
 		b.t.sites = append(b.t.sites, site{text: b.text, pos: n.Pos})

@@ -28,21 +28,21 @@ func TestTrimBlocks(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			tmpl, err := template.Parse("t", test.text, template.Options{TrimBlocks: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := tmpl.Execute(nil); string(got.Output) != test.want || got.Err != nil {
-				t.Errorf("got %q, %v; want %q", got.Output, got.Err, test.want)
-			}
+			withDelimiters(func(o template.Options, in func(string) string) {
+				o.TrimBlocks = true
+				tmpl, err := template.Parse("t", in(test.text), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := tmpl.Execute(nil); string(got.Output) != test.want || got.Err != nil {
+					t.Errorf("got %q, %v; want %q", got.Output, got.Err, test.want)
+				}
+			})
 		})
 	}
 }
 
 func TestPartials(t *testing.T) {
-	parse := func(text string, partials ...template.Partial) (*template.Template, error) {
-		return template.Parse("main", text, template.Options{Partials: partials})
-	}
 	p := func(name, text string) template.Partial { return template.Partial{Name: "dir/" + name, Text: text} }
 	tests := []struct {
 		name     string
@@ -66,21 +66,26 @@ func TestPartials(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			tmpl, err := parse(test.text, test.partials...)
-			var result template.Result
-			if err == nil {
-				result = tmpl.Execute(nil)
-				err = result.Err
-			}
-			if test.err != "" {
-				if err == nil || !strings.Contains(err.Error(), test.err) {
-					t.Errorf("got %v, want %q", err, test.err)
+			withDelimiters(func(o template.Options, in func(string) string) {
+				for _, partial := range test.partials {
+					o.Partials = append(o.Partials, template.Partial{Name: partial.Name, Text: in(partial.Text)})
 				}
-				return
-			}
-			if err != nil || string(result.Output) != test.want {
-				t.Errorf("got %q, %v; want %q", result.Output, err, test.want)
-			}
+				tmpl, err := template.Parse("main", in(test.text), o)
+				var result template.Result
+				if err == nil {
+					result = tmpl.Execute(nil)
+					err = result.Err
+				}
+				if test.err != "" {
+					if err == nil || !strings.Contains(err.Error(), test.err) {
+						t.Errorf("got %v, want %q", err, test.err)
+					}
+					return
+				}
+				if err != nil || string(result.Output) != test.want {
+					t.Errorf("got %q, %v; want %q", result.Output, err, test.want)
+				}
+			})
 		})
 	}
 }

@@ -1,0 +1,144 @@
+package template
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Options are what a template needs beside its text. The zero value is of use.
+type Options struct {
+	// Env looks up an environment variable for the function env and its kin. The default is os.LookupEnv.
+	Env func(name string) (value string, ok bool)
+	// Partials are more texts. What they define can be used by name; what stands outside of a define is a template by the
+	// base name of the partial.
+	Partials []Partial
+	// TrimBlocks makes lines vanish that hold only actions without output, such as if, range, else and end.
+	TrimBlocks bool
+	// LeftDelimiter and RightDelimiter stand around an action, in the text and in the partials. The defaults are {{ and }}.
+	LeftDelimiter, RightDelimiter string
+	// ErrorOnMissingKey makes it an error to read an entry that a map does not have, as in .nope, once nothing is pending.
+	ErrorOnMissingKey bool
+	// Denied are the functions that may stand nowhere in the text and the partials: names, or patterns as of path.Match,
+	// which match all but the functions that Go has by itself. A name stands for all names of its function.
+	Denied []string
+	// Sandbox is the folder that the function file may read below. The empty one is no sandbox. The query has it as
+	// watch.OptSandbox: whoever answers has to mind it, because links can change at any time.
+	Sandbox string
+}
+
+// A Partial is a text whose templates other templates can use.
+type Partial struct{ Name, Text string }
+
+// delimiters stand around an action.
+type delimiters struct{ left, right string }
+
+func newDelimiters(left, right string) (delimiters, error) {
+	d := delimiters{"{{", "}}"}
+	if left != "" {
+		d.left = left
+	}
+	if right != "" {
+		d.right = right
+	}
+	for _, delimiter := range []string{d.left, d.right} {
+		if strings.ContainsFunc(delimiter, unicode.IsSpace) {
+			return d, fmt.Errorf("the delimiter %q has a blank in it; take one without, such as [[ or <%%", delimiter)
+		}
+	}
+	if d.left == d.right {
+		return d, fmt.Errorf("the left delimiter and the right one are both %q; take two that differ, such as [[ and ]]", d.left)
+	}
+	return d, nil
+}
+
+// around returns an action as it is written in the text.
+func (d delimiters) around(action string) string { return d.left + action + d.right }
+
+// newSandbox returns a sandbox by its absolute path, so that all ways to write it make the same query.
+func newSandbox(folder string) (string, error) {
+	if folder == "" {
+		return "", nil
+	}
+	absolute, err := filepath.Abs(folder)
+	if err != nil {
+		return "", fmt.Errorf("find the sandbox %s: %w", folder, err)
+	}
+	return absolute, nil
+}
+
+// denied has the functions that a template must not use, with what was said to deny them.
+type denied map[string]string
+
+func newDenied(patterns []string) (denied, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	names := functionNames()
+	for name := range refused { // consul-template has some of these
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	d := make(denied)
+	for _, pattern := range patterns {
+		if !d.add(pattern, names) {
+			return nil, fmt.Errorf("cannot deny %q: there is no such function%s", pattern, Suggestion(pattern, names))
+		}
+	}
+	return d, nil
+}
+
+// add denies all functions that a pattern matches, and reports whether there are any.
+func (d denied) add(pattern string, names []string) bool {
+	matched := make(map[string]bool)
+	for _, name := range names {
+		fits, _ := path.Match(pattern, name) // a malformed one matches nothing
+		if name == pattern || fits && !slices.Contains(goFuncs, name) {
+			matched[original(name)] = true
+		}
+	}
+	for _, name := range names {
+		if matched[original(name)] {
+			d[name] = pattern
+		}
+	}
+	return len(matched) > 0
+}
+
+// message returns what an error says of the use of a function, and nothing where the function is not denied.
+func (d denied) message(name string) string {
+	switch pattern, found := d[name]; {
+	case !found:
+		return ""
+	case pattern == name:
+		return fmt.Sprintf("the function %s is denied by the configuration; do without it, or take it off the list there", name)
+	default:
+		return fmt.Sprintf("the function %s is denied by the configuration, by %q; do without it, or change the list there", name, pattern)
+	}
+}
+
+// synonyms are further names of functions. Those of sprig with and without its prefix are not listed; see original.
+var synonyms = map[string]string{
+	"biggest":          "max",
+	"key_or_default":   "keyOrDefault",
+	"must_date_modify": "mustDateModify",
+	"push":             "append",
+	"mustPush":         "mustAppend",
+	"trimall":          "trimAll",
+	"tuple":            "list",
+	"vault":            "secret",
+}
+
+// original returns the one name that all names of a function have in common.
+func original(name string) string {
+	if bare, ok := strings.CutPrefix(name, "sprig_"); ok && !slices.Contains(notBare, bare) {
+		name = bare
+	}
+	if other, ok := synonyms[name]; ok {
+		return other
+	}
+	return name
+}
