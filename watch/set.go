@@ -57,7 +57,7 @@ type SetConfig struct {
 // seen waits in a mailbox. Nobody blocks on a slow reader, and an error never hides an answer that was not taken yet.
 type Set struct {
 	src   Source
-	cfg   SetConfig
+	cfg   SetConfig // its pauses are guarded by mu
 	ready chan struct{}
 	wg    sync.WaitGroup
 
@@ -78,15 +78,15 @@ type watcher struct {
 
 // NewSet returns an empty set. Close must be called when it is no longer needed.
 func NewSet(src Source, cfg SetConfig) *Set {
-	cfg.Backoff = cmp.Or(cfg.Backoff, DefaultBackoff)
-	cfg.MaxBackoff = cmp.Or(cfg.MaxBackoff, DefaultMaxBackoff)
-	return &Set{
+	s := &Set{
 		src:     src,
 		cfg:     cfg,
 		ready:   make(chan struct{}, 1),
 		watched: make(map[Query]*watcher),
 		fresh:   make(map[Query]State),
 	}
+	s.SetBackoff(cfg.Backoff, cfg.MaxBackoff)
+	return s
 }
 
 // Watch begins to watch a query. It does nothing where the query is watched already, or the set closed.
@@ -111,6 +111,21 @@ func (s *Set) Forget(q Query) {
 		delete(s.watched, q)
 		delete(s.fresh, q)
 	}
+}
+
+// SetBackoff changes the pauses after failures, as of SetConfig, from the next failure of each query on.
+func (s *Set) SetBackoff(base, most time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.Backoff = cmp.Or(base, DefaultBackoff)
+	s.cfg.MaxBackoff = cmp.Or(most, DefaultMaxBackoff)
+}
+
+// backoff returns the pauses after a first failure, and after many.
+func (s *Set) backoff() (base, most time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Backoff, s.cfg.MaxBackoff
 }
 
 // Ready returns a channel that can be received from when Take has something to give. It does not queue: one receive may
@@ -216,11 +231,11 @@ func (s *Set) fail(w *watcher, st *State, err error) (pause time.Duration) {
 	if st.Err == nil {
 		st.Since = time.Now()
 	}
-	most := s.cfg.MaxBackoff
+	base, most := s.backoff()
 	if _, few := errors.AsType[outageError](err); few {
 		most = min(most, outageBackoff)
 	}
-	pause = Backoff(st.Failures, s.cfg.Backoff, most)
+	pause = Backoff(st.Failures, base, most)
 	st.Err = err
 	st.Failures++
 	if !told || s.cfg.Once {

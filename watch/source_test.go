@@ -174,3 +174,17 @@ func TestFileThatIsNone(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestContractSwitch(t *testing.T) {
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+		path := filepath.Join(t.TempDir(), "file")
+		src := watch.NewSwitch(watch.ByKind{})
+		src.Use(newFiles(t))
+		return sourcetest.Subject{
+			Source: src,
+			Query:  watch.NewQuery(watch.KindFile, path, nil),
+			Set:    func(value string) { check(t, os.WriteFile(path, []byte(value), 0o644)) },
+			Remove: func() { check(t, os.Remove(path)) },
+		}
+	})
+}
