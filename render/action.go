@@ -28,7 +28,7 @@ const (
 
 // action is an Action at work. Owned by the loop.
 type action struct {
-	name    string
+	key     actionKey
 	order   int // in Engine.actions
 	cfg     Action
 	targets []*target
@@ -57,37 +57,79 @@ type commitDone struct {
 	took     time.Duration
 }
 
-// group gives each target its action: the one that it names, the one of its command, or one of its own.
-func (e *Engine) group() {
-	add := func(name string, cfg Action) *action {
-		a := &action{name: name, order: len(e.actions), cfg: cfg, pace: pace{spacing: cfg.Spacing, wait: cfg.Wait}}
-		e.actions = append(e.actions, a)
-		return a
+// actionKind tells actions apart that have the same name.
+type actionKind uint8
+
+const (
+	named     actionKind = iota // in the configuration
+	ofCommand                   // made of a command
+	ofTarget                    // of one target without a command
+)
+
+type actionKey struct {
+	kind actionKind
+	name string
+}
+
+// group gives each target its action: the one that it names, the one of its command, or one of its own. An action that was
+// there before keeps its state. It returns those of them that have other settings now.
+func (e *Engine) group(before []*action) (altered map[*action]bool) {
+	g := grouping{before: make(map[actionKey][]*action), now: make(map[actionKey][]*action), altered: make(map[*action]bool)}
+	for _, a := range before {
+		g.before[a.key] = append(g.before[a.key], a)
 	}
-	named := make(map[string]*action)
 	for _, cfg := range e.cfg.Actions {
-		named[cfg.Name] = add(cfg.Name, cfg)
+		g.action(actionKey{named, cfg.Name}, cfg)
 	}
-	var ofCommands []*action
 	for _, t := range e.targets {
-		if t.cfg.Action != "" {
-			t.action = named[t.cfg.Action]
-			t.action.targets = append(t.action.targets, t)
-			continue
-		}
-		cfg := e.implied(t.cfg)
-		i := slices.IndexFunc(ofCommands, func(a *action) bool { return reflect.DeepEqual(a.cfg, cfg) })
-		switch {
+		switch cfg := e.implied(t.cfg); {
+		case t.cfg.Action != "":
+			t.action = g.now[actionKey{named, t.cfg.Action}][0]
 		case cfg.Command.IsZero():
-			t.action = add(t.cfg.Destination, cfg)
-		case i >= 0:
-			t.action = ofCommands[i]
+			t.action = g.action(actionKey{ofTarget, t.cfg.Destination}, cfg)
 		default:
-			t.action = add(cfg.Command.String(), cfg)
-			ofCommands = append(ofCommands, t.action)
+			t.action = g.shared(actionKey{ofCommand, cfg.Command.String()}, cfg)
 		}
 		t.action.targets = append(t.action.targets, t)
 	}
+	e.actions = g.actions
+	return g.altered
+}
+
+// grouping is how far group is.
+type grouping struct {
+	before  map[actionKey][]*action // those that are not in use again
+	now     map[actionKey][]*action
+	actions []*action
+	altered map[*action]bool
+}
+
+// shared returns the action with some settings that other targets have, or a new one.
+func (g *grouping) shared(key actionKey, cfg Action) *action {
+	for _, a := range g.now[key] {
+		if reflect.DeepEqual(a.cfg, cfg) {
+			return a
+		}
+	}
+	return g.action(key, cfg)
+}
+
+// action adds an action: one from before, best one with the same settings, or a new one.
+func (g *grouping) action(key actionKey, cfg Action) *action {
+	a := &action{key: key, cfg: cfg}
+	if old := g.before[key]; len(old) > 0 {
+		i := max(0, slices.IndexFunc(old, func(a *action) bool { return reflect.DeepEqual(a.cfg, cfg) }))
+		a = old[i]
+		g.before[key] = slices.Delete(old, i, i+1)
+		if !reflect.DeepEqual(a.cfg, cfg) {
+			g.altered[a] = true
+		}
+	}
+	a.cfg, a.order, a.targets = cfg, len(g.actions), nil
+	a.pace.spacing, a.pace.wait = cfg.Spacing, cfg.Wait
+	g.actions = append(g.actions, a)
+	g.now[key] = append(g.now[key], a)
+	return a
 }
 
 // implied returns the action that is made of a target's command.
@@ -109,7 +151,7 @@ func (e *Engine) advanceAll(now time.Time) (wake time.Time) {
 	inOrder := slices.SortedFunc(maps.Keys(e.active), func(a, b *action) int { return cmp.Compare(a.order, b.order) })
 	for _, a := range inOrder {
 		at := e.advance(a, now)
-		if at.IsZero() {
+		if at.IsZero() && e.coming == nil {
 			delete(e.active, a)
 		}
 		wake = earlier(wake, at)
@@ -125,7 +167,7 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 			e.execute(t)
 		}
 	}
-	if a.busy || e.cfg.Once {
+	if a.busy || e.cfg.Once || e.coming != nil {
 		return time.Time{}
 	}
 	due, changed := a.pace.due()
@@ -268,7 +310,7 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 			done.files = append(done.files, &stagedFile{destination: left.destination, options: left.options, stay: true})
 		}
 	}
-	done.env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.name, "RENDER_CAUSE=" + strings.ReplaceAll(done.because(), "\x00", "")})
+	done.env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + strings.ReplaceAll(done.because(), "\x00", "")})
 	return done
 }
 

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -55,6 +57,12 @@ type StopSignal struct{ Signal syscall.Signal }
 
 func (s StopSignal) Error() string { return "stopped by " + s.Signal.String() }
 
+// equal reports whether two are the same but for who keeps the program.
+func (x Exec) equal(y Exec) bool {
+	x.Keeper, y.Keeper = nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
 // child is a supervised program at work. One goroutine starts it, waits for it and ends it.
 type child struct {
 	cfg     Exec
@@ -68,6 +76,7 @@ type child struct {
 	wg      sync.WaitGroup
 
 	stopping bool // owned by supervise
+	outdated bool // another is to take its place, or none; owned by the engine's loop
 }
 
 // startChild starts a program; how it ends, or why it could not be started, comes from ended.
@@ -302,6 +311,36 @@ func (e *Engine) startChild() *child {
 	return startChild(e.cfg.Exec, e.cfg.Exec.Env.environ(os.Environ(), e.cfg.Env), e.log)
 }
 
+// supervise starts the program when everything is rendered once, and ends one that is not in force any more: when another
+// can take its place, or at once where there is to be none. Its end is then no news.
+func (e *Engine) supervise() {
+	if e.leaving != nil || e.child != nil && !e.child.outdated {
+		return
+	}
+	switch ready := e.renderedOnce(); {
+	case e.child == nil && ready:
+		e.child = e.startChild()
+	case e.child != nil && (ready || !e.supervises()):
+		e.log.Info("ending the program, because the configuration has changed", "program", e.child.cfg.Command.String())
+		e.child.stop(0)
+		e.leaving, e.child = e.child, nil
+	}
+}
+
+// programWaits reports whether there is a program to supervise that is not started yet.
+func (e *Engine) programWaits() bool { return e.supervises() && (e.child == nil || e.child.outdated) }
+
+// children are the program, and the one before it while that ends.
+func (e *Engine) children() []*child {
+	return slices.DeleteFunc([]*child{e.child, e.leaving}, func(c *child) bool { return c == nil })
+}
+
+func (e *Engine) signalChildren(s syscall.Signal) {
+	for _, c := range e.children() {
+		c.signal(s)
+	}
+}
+
 // thenSupervise supervises the program, if there is one, when everything is rendered once.
 func (e *Engine) thenSupervise(ctx context.Context, err error) error {
 	if err != nil || !e.supervises() {
@@ -325,28 +364,34 @@ func (e *Engine) thenSupervise(ctx context.Context, err error) error {
 
 // stopChild ends the program, by the signal that has stopped us, and returns how it ended.
 func (e *Engine) stopChild(ctx context.Context) error {
-	if e.child == nil {
-		return nil
-	}
 	var with syscall.Signal
 	if s, ok := errors.AsType[StopSignal](context.Cause(ctx)); ok {
 		with = s.Signal
 	}
-	e.child.stop(with)
-	for {
+	for _, c := range e.children() {
+		c.stop(with)
+	}
+	ended, left := e.child.end(), e.leaving.end()
+	var err error
+	for ended != nil || left != nil {
 		select {
 		case s := <-e.signals:
-			e.child.signal(s)
-		case err := <-e.child.end():
-			return exitError(err)
+			e.signalChildren(s)
+		case err = <-ended:
+			ended = nil
+		case <-left:
+			left = nil
 		}
 	}
+	return exitError(err)
 }
 
-// endChild makes sure that nothing of the program is left, however we end.
+// endChild makes sure that nothing of a program is left, however we end.
 func (e *Engine) endChild() {
-	if e.child != nil {
-		e.child.stop(0)
-		e.child.wg.Wait()
+	for _, c := range e.children() {
+		c.stop(0)
+	}
+	for _, c := range e.children() {
+		c.wg.Wait()
 	}
 }

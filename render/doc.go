@@ -4,8 +4,8 @@
 // when files change, for one target or many. The dependency graph has these three levels and nothing else; a change at
 // its left touches only what hangs on it at its right.
 //
-// An [Engine] has one loop, which owns all its state. Watchers, commits and callers of [Engine.Status] reach it by
-// channels, so there is nothing to lock.
+// An [Engine] has one loop, which owns all its state. Watchers, commits and callers of [Engine.Status] and [Engine.Apply]
+// reach it by channels, so there is nothing to lock.
 //
 // # The rules
 //
@@ -34,6 +34,10 @@
 //     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
 //     atomic. A command that fails where there were no files before leaves them: what it reloads may need them to start.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
+//   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the one
+//     before stays in force. Targets that are the same keep their output, answers and watchers, and nothing runs for them; what
+//     actions owe is owed by those that follow them; a supervised program that is the same is left alone. So it is with a
+//     template that changes on disk, where that is watched: a text that cannot be used changes nothing.
 //   - R11 Doubt keeps data. An answer that takes something to nothing counts only once a leader-consistent read confirms it,
 //     and so does one that is older than what is known. An answer that is leaderless or filtered by ACLs is an error, not
 //     data. (Package watch sees to this.)

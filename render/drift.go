@@ -12,10 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-const (
-	driftSettle = 200 * time.Millisecond // from a notification to the look at the file: who writes may not be done
-	driftCheck  = time.Minute            // between looks at all files: not every change is notified
-)
+const driftSettle = 200 * time.Millisecond // from a change to the look at the file
 
 // A Drift says what becomes of a destination that somebody else has changed or removed.
 type Drift string
@@ -31,9 +28,8 @@ func (d Drift) matters() bool { return d == WarnDrift || d == RepairDrift }
 
 // driftWatch notices destinations that somebody else changes or removes.
 type driftWatch struct {
-	notifier *fsnotify.Watcher // nil where the system does not tell of changes
-	found    chan *expected    // what is not as it should be
-	wg       sync.WaitGroup
+	*notices
+	found chan *expected // what is not as it should be
 
 	mu       sync.Mutex           // guards what follows
 	expected map[string]*expected // by path
@@ -51,34 +47,29 @@ type expected struct {
 
 // newDriftWatch starts to watch. It ends with ctx; wait waits for that.
 func newDriftWatch(ctx context.Context, notifier *fsnotify.Watcher) *driftWatch {
-	d := &driftWatch{
-		notifier: notifier,
-		found:    make(chan *expected),
-		expected: make(map[string]*expected),
-	}
-	d.wg.Go(func() { d.run(ctx) })
+	d := &driftWatch{found: make(chan *expected), expected: make(map[string]*expected)}
+	d.notices = newNotices(notifier, driftSettle, driftSettle, d.isExpected)
+	d.start(ctx, func(touched map[string]bool) {
+		d.look(ctx, func(x *expected) bool { return touched == nil || touched[x.path] })
+	})
 	return d
 }
 
-// watchDrift starts to watch the destinations, if any target wants that, and returns what ends it.
-func (e *Engine) watchDrift(ctx context.Context) (end func()) {
-	wanted := slices.ContainsFunc(e.targets, func(t *target) bool { return t.cfg.Drift.matters() })
-	if !wanted || e.cfg.Once || e.cfg.Dry != nil {
-		return func() {}
-	}
-	var notifier *fsnotify.Watcher
-	if !e.cfg.unnotified {
-		var err error
-		if notifier, err = fsnotify.NewWatcher(); err != nil {
-			e.log.Warn("changes of files by others will be noticed late", "within", driftCheck, "err", err)
+// watchDrift starts to watch the destinations where a target wants that, and forgets those that none does any more.
+func (e *Engine) watchDrift(ctx context.Context) {
+	wanted := make(map[string]bool)
+	for _, t := range e.targets {
+		if t.cfg.Drift.matters() {
+			wanted[t.cfg.Destination] = true
 		}
 	}
-	ctx, stop := context.WithCancel(ctx)
-	e.drift = newDriftWatch(ctx, notifier)
-	return func() {
-		stop()
-		e.drift.wait()
+	if e.drift != nil {
+		e.drift.expectOnly(wanted)
 	}
+	if e.drift != nil || len(wanted) == 0 || e.cfg.Once || e.cfg.Dry != nil {
+		return
+	}
+	e.drift = newDriftWatch(ctx, e.notifier("changes of files by others will be noticed late"))
 }
 
 // news returns where drifted files come from; nil, from where nothing comes, for no watch.
@@ -87,13 +78,6 @@ func (d *driftWatch) news() <-chan *expected {
 		return nil
 	}
 	return d.found
-}
-
-func (d *driftWatch) wait() {
-	d.wg.Wait()
-	if d.notifier != nil {
-		_ = d.notifier.Close()
-	}
 }
 
 // expect notes what a destination should be.
@@ -105,11 +89,22 @@ func (d *driftWatch) expect(t Target, sum [sha256.Size]byte) {
 	d.mu.Lock()
 	d.expected[path] = &expected{destination: t.Destination, path: path, file: t.File, sum: sum}
 	d.mu.Unlock()
-	if d.notifier != nil {
-		// Once more where it is watched already: it may have been removed and made again. A folder that cannot be watched
-		// is left to the regular check.
-		_ = d.notifier.Add(filepath.Dir(path))
+	d.watch(filepath.Dir(path))
+}
+
+// expectOnly forgets all destinations but some, which are named as they are configured.
+func (d *driftWatch) expectOnly(destinations map[string]bool) {
+	folders := make(map[string]bool)
+	d.mu.Lock()
+	for path, x := range d.expected {
+		if destinations[x.destination] {
+			folders[filepath.Dir(path)] = true
+		} else {
+			delete(d.expected, path)
+		}
 	}
+	d.mu.Unlock()
+	d.watchOnly(folders)
 }
 
 // isCurrent reports whether this is what is expected now.
@@ -124,40 +119,6 @@ func (d *driftWatch) lookLater(x *expected) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	x.told = false
-}
-
-// run looks at files that were touched, a little later, and at all of them now and then.
-func (d *driftWatch) run(ctx context.Context) {
-	var events chan fsnotify.Event
-	var lost chan error
-	if d.notifier != nil {
-		events, lost = d.notifier.Events, d.notifier.Errors
-	}
-	touched := make(map[string]bool)
-	var settled <-chan time.Time
-	every := time.NewTicker(driftCheck)
-	defer every.Stop()
-	for {
-		select {
-		case event := <-events:
-			if !d.isExpected(event.Name) {
-				continue
-			}
-			touched[event.Name] = true
-			if settled == nil {
-				settled = time.After(driftSettle)
-			}
-		case <-lost: // the regular check will see what was lost
-		case <-settled:
-			settled = nil
-			d.look(ctx, func(x *expected) bool { return touched[x.path] })
-			clear(touched)
-		case <-every.C:
-			d.look(ctx, func(*expected) bool { return true })
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 func (d *driftWatch) isExpected(path string) bool {

@@ -3,11 +3,9 @@ package render
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -26,23 +24,33 @@ const (
 // An Engine keeps the targets of a configuration true to a source.
 type Engine struct {
 	src       watch.Source
-	cfg       Config
+	begun     Config // what New was given
 	log       *slog.Logger
 	questions chan chan Status
+	proposals chan *proposal
+	refusals  chan error
 	ended     chan struct{}
 
 	// Owned by the loop.
-	targets  []*target
-	actions  []*action
-	graph    *graph
-	set      *watch.Set
-	active   map[*action]bool // those that may have something to do
-	reportAt time.Time        // when to look for targets to report; zero if there are none (R14)
-	guardsAt time.Time        // when to tell of guards that still hold; zero if there are none
-	failing  failing
-	drift    *driftWatch // nil where nobody wants to know
-	child    *child      // nil where there is none, or not yet
-	signals  chan syscall.Signal
+	cfg       Config    // in force
+	coming    *proposal // what it is to be replaced by when no action is busy; nil for none
+	refused   refused   // what is not in force although somebody wanted that
+	sources   sources   // of the templates, as they were read for cfg
+	targets   []*target
+	actions   []*action
+	graph     *graph
+	set       *watch.Set
+	active    map[*action]bool // those that may have something to do
+	reportAt  time.Time        // when to look for targets to report; zero if there are none (R14)
+	guardsAt  time.Time        // when to tell of guards that still hold; zero if there are none
+	failing   failing
+	drift     *driftWatch    // nil where nobody wants to know
+	templates *templateWatch // the same
+	version   int            // of the configuration, for templates
+	staleAt   time.Time      // when to tell of changed templates that cannot be used; zero if there are none
+	child     *child         // nil where there is none, or not yet
+	leaving   *child         // one that another is to follow, or none, while it ends
+	signals   chan syscall.Signal
 
 	// Commits in flight.
 	commits chan *commitDone
@@ -55,6 +63,8 @@ type Engine struct {
 type target struct {
 	dependency
 	cfg      Target
+	path     string // where the links of its destination lead: what it is known by
+	texts    texts
 	template *template.Template
 	action   *action
 
@@ -70,6 +80,7 @@ type target struct {
 	rejections    int               // how often in a row
 	rejectedUntil time.Time         // it is not tried again before this
 
+	stale    error             // why a newer text of the template is not in use
 	appended [sha256.Size]byte // of the output whose writes have been appended
 	err      error             // why the file could not be written
 	blocked  time.Time         // since when it cannot finish; zero if it could
@@ -123,9 +134,12 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		src:       src,
+		begun:     cfg,
 		cfg:       cfg,
 		log:       cfg.Log,
 		questions: make(chan chan Status),
+		proposals: make(chan *proposal),
+		refusals:  make(chan error),
 		ended:     make(chan struct{}),
 		graph:     newGraph(),
 		active:    make(map[*action]bool),
@@ -138,71 +152,15 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	var errs []error
-	for _, t := range cfg.Targets {
-		parsed, err := e.parse(t)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		e.targets = append(e.targets, &target{cfg: t, template: parsed})
-	}
-	if err := errors.Join(errs...); err != nil {
+	var err error
+	if e.targets, e.sources, err = e.readTargets(cfg.Targets); err != nil {
 		return nil, err
 	}
-	e.group()
+	e.group(nil)
 	for _, t := range e.targets {
-		if t.rules = newViewRules(t.cfg, t.action.cfg, cfg.Once); t.rules != nil {
-			t.views = make(map[watch.Query]*view)
-		}
+		t.see(newViewRules(t.cfg, t.action.cfg, cfg.Once))
 	}
 	return e, nil
-}
-
-func (e *Engine) parse(t Target) (*template.Template, error) {
-	text := t.Contents
-	if text == "" {
-		b, err := os.ReadFile(t.Source)
-		if err != nil {
-			return nil, fmt.Errorf("read template: %w", err)
-		}
-		text = string(b)
-	}
-	o := template.Options{Env: e.lookupEnv, TrimBlocks: t.TrimBlocks}
-	for _, path := range t.Partials {
-		partials, err := readPartials(path)
-		if err != nil {
-			return nil, fmt.Errorf("read partials of template %s: %w", t.Source, err)
-		}
-		o.Partials = append(o.Partials, partials...)
-	}
-	return template.Parse(t.Source, text, o)
-}
-
-// readPartials reads a file of partials, or all files of a folder but the hidden ones, in the order of their names.
-func readPartials(path string) ([]template.Partial, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	paths := []string{path}
-	if info.IsDir() {
-		if paths, err = filepath.Glob(filepath.Join(path, "[^.]*")); err != nil {
-			return nil, err
-		}
-	}
-	var partials []template.Partial
-	for _, path := range paths {
-		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			continue
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		partials = append(partials, template.Partial{Name: path, Text: string(text)})
-	}
-	return partials, nil
 }
 
 func (e *Engine) lookupEnv(name string) (string, bool) {
@@ -223,7 +181,7 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
-	e.sweep()
+	e.sweep(e.targets)
 	e.set = watch.NewSet(e.src, watch.SetConfig{
 		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(),
 	})
@@ -231,7 +189,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.drain()
 	defer close(e.hurry)
 	defer e.endChild()
-	defer e.watchDrift(ctx)()
+	watching, stop := context.WithCancel(ctx)
+	defer e.endWatches()
+	defer stop()
+	e.watchFiles(watching)
 	for _, t := range e.targets {
 		e.block(t, time.Now())
 		e.execute(t)
@@ -244,6 +205,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	for {
 		now := time.Now()
+		e.adopt(watching, now)
 		e.lookAgain(now)
 		wake := e.report(now)
 		wake = earlier(wake, e.advanceAll(now))
@@ -252,8 +214,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			if done, err := e.finishOnce(); done {
 				return e.thenSupervise(ctx, err)
 			}
-		} else if e.child == nil && e.renderedOnce() {
-			e.child = e.startChild()
+		} else {
+			e.supervise()
 		}
 		timer.Stop()
 		var alarm <-chan time.Time
@@ -268,14 +230,22 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.committed(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
+		case found := <-e.templates.news(): // templates have changed
+			e.reread(found, time.Now())
 		case x := <-e.drift.news(): // somebody else has changed a file
 			e.drifted(x, time.Now())
+		case p := <-e.offers(): // Apply
+			e.coming = p
+		case <-e.coming.gaveUp(): // Apply, which waits no more
+			e.withdraw()
+		case err := <-e.refusals: // Reject
+			e.reject(err, time.Now())
 		case s := <-e.signals: // for the child
-			if e.child != nil {
-				e.child.signal(s)
-			}
+			e.signalChildren(s)
 		case err := <-e.child.end(): // of the child
 			return exitError(err)
+		case <-e.leaving.end(): // of the child before
+			e.leaving = nil
 		case <-alarm: // an action is due, or a view, or a report
 		case <-tooLate: // with Config.Once
 			return e.givenUp()
@@ -310,12 +280,13 @@ func (e *Engine) drain() {
 	}
 }
 
-func (e *Engine) sweep() {
+// sweep removes what an earlier run left beside the destinations of targets.
+func (e *Engine) sweep(targets []*target) {
 	if e.cfg.Dry != nil {
 		return
 	}
 	var destinations []string
-	for _, t := range e.targets {
+	for _, t := range targets {
 		destinations = append(destinations, t.cfg.Destination)
 	}
 	if err := sweep(destinations); err != nil {
@@ -362,10 +333,7 @@ func (e *Engine) execute(t *target) {
 	for _, q := range watched {
 		e.set.Watch(q)
 	}
-	for _, q := range forgotten {
-		e.set.Forget(q)
-		e.forgetFailure(q)
-	}
+	e.forgetQueries(forgotten)
 	now := time.Now()
 	e.tellJudged(now)
 	if !t.finished() {
@@ -387,6 +355,14 @@ func (e *Engine) execute(t *target) {
 		t.action.pace.changed(now)
 	}
 	e.active[t.action] = true
+}
+
+// forgetQueries ends what is done for queries that nobody uses any longer (R6).
+func (e *Engine) forgetQueries(all []watch.Query) {
+	for _, q := range all {
+		e.set.Forget(q)
+		e.forgetFailure(q)
+	}
 }
 
 // refuse makes a pass fail that has used an answer which a guard has held back for too long, and reports whether it has.

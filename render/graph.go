@@ -148,18 +148,41 @@ func (g *graph) finish(t *target, r template.Result) (watched, forgotten []watch
 	}
 	t.waiting = len(r.Pending)
 	for q := range old {
-		if _, still := t.uses[q]; still {
-			continue
-		}
-		g.forgetView(use{t, q})
-		n := g.nodes[q]
-		delete(n.users, t)
-		if len(n.users) == 0 {
-			delete(g.nodes, q)
+		if _, still := t.uses[q]; !still && g.release(use{t, q}) {
 			forgotten = append(forgotten, q)
 		}
 	}
 	return watched, forgotten
+}
+
+// remove takes a target out of the graph, and returns the queries that nobody uses any longer.
+func (g *graph) remove(t *target) (forgotten []watch.Query) {
+	for q := range t.uses {
+		if g.release(use{t, q}) {
+			forgotten = append(forgotten, q)
+		}
+	}
+	t.uses = nil
+	return forgotten
+}
+
+// release ends a use, and reports whether that was the query's last.
+func (g *graph) release(u use) (last bool) {
+	g.forgetView(u)
+	n := g.nodes[u.query]
+	delete(n.users, u.target)
+	if len(n.users) > 0 {
+		return false
+	}
+	delete(g.nodes, u.query)
+	return true
+}
+
+// addCause notes why a target is not applied, for people.
+func (d *dependency) addCause(cause string) {
+	if len(d.causes) < maxCauses {
+		d.causes = append(d.causes, cause)
+	}
 }
 
 // nouns are what the elements of list answers are called.

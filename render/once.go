@@ -101,7 +101,7 @@ func (e *Engine) applyAll() error {
 		c.took = time.Since(began)
 		e.committed(c)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("command %q: %w", cmp.Or(c.action.cfg.doing(), c.action.name), err))
+			errs = append(errs, fmt.Errorf("command %q: %w", cmp.Or(c.action.cfg.doing(), c.action.key.name), err))
 		}
 	}
 	return errors.Join(errs...)

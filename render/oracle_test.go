@@ -23,6 +23,9 @@ import (
 // Every third history is played a second time, where each target has a twin with the same template, which sees lists of
 // instances by a guard, a delay or both. When all is quiet its file has to hold what a render from scratch gives, too,
 // unless a guard holds something back; and at the end, when all instances are there, in any case.
+//
+// The others are played a second time, too, half of them with twins: there a new configuration comes now and then, with
+// targets that are new, gone, made of another text or of another action, or with a fault.
 func TestOracle(t *testing.T) {
 	histories := 150
 	if testing.Short() {
@@ -31,15 +34,25 @@ func TestOracle(t *testing.T) {
 	for seed := range uint64(histories) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			bubble(t, func(t *testing.T, r *rig) { playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), nil) })
+			bubble(t, func(t *testing.T, r *rig) { playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), nil, nil) })
 		})
 		if seed%3 != 0 {
+			t.Run(fmt.Sprint(seed, " with reloads"), func(t *testing.T) {
+				t.Parallel()
+				bubble(t, func(t *testing.T, r *rig) {
+					var ofTwins *rand.Rand
+					if seed%3 == 2 {
+						ofTwins = rand.New(rand.NewPCG(seed, 2))
+					}
+					playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), ofTwins, rand.New(rand.NewPCG(seed, 3)))
+				})
+			})
 			continue
 		}
 		t.Run(fmt.Sprint(seed, " with twins"), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, r *rig) {
-				playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2)))
+				playHistory(t, r, rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2)), nil)
 			})
 		})
 	}
@@ -74,79 +87,77 @@ var fragments = []string{
 type history struct {
 	random  *rand.Rand
 	answers map[watch.Query]any // of the queries that have one
+
+	// The configuration.
+	subjects []*subject
+	before   map[string]*subject // by name, those that were there once
+	implied  Action
+	env      []string
 }
 
-func playHistory(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
-	h := &history{random: random, answers: make(map[watch.Query]any)}
+// subject is a target, with what is expected of it.
+type subject struct {
+	name    string
+	scratch *template.Template
+	target  Target
+	twin    *Target
+	earlier map[string]bool // what a render from scratch gave
+}
+
+func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
+	h := &history{random: random, answers: make(map[watch.Query]any), before: make(map[string]*subject)}
 	bursts := random.IntN(2) == 0
-	var cfg Config
-	var scratch []*template.Template
-	earlier := make([]map[string]bool, 1+random.IntN(4)) // what a render from scratch gave, by target
+	n := 1 + random.IntN(4)
 	// For all waits, spacings, retries, back-offs, and a report of what is blocked (R5 (c)).
 	quiet := 70 * time.Second
 	if ofTwins != nil {
 		quiet = 5 * time.Minute // for holds, too, one of which may come of another
 	}
-	var twins []Target
-	for i := range earlier {
-		var text strings.Builder
-		for range 1 + random.IntN(4) {
-			text.WriteString(fragments[random.IntN(len(fragments))])
-		}
-		cfg.Targets = append(cfg.Targets, r.target(fmt.Sprint(i), text.String()))
-		parsed, err := template.Parse("scratch", text.String(), template.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		scratch = append(scratch, parsed)
-		earlier[i] = map[string]bool{"no file": true}
-		if ofTwins != nil {
-			twins = append(twins, twin(ofTwins, r.target(fmt.Sprint("twin ", i), text.String())))
-		}
+	for i := range n {
+		h.add(t, r, fmt.Sprint(i), random, ofTwins)
 	}
-	cfg.Targets = append(cfg.Targets, twins...)
 	switch random.IntN(3) {
 	case 0:
-		cfg.Implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
+		h.implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
 	case 1:
-		for i := range cfg.Targets {
-			cfg.Targets[i].Command = Command{Args: []string{"true", fmt.Sprint(i)}} // an action each: none waits for another
+		for i, s := range h.subjects { // an action each: none waits for another
+			s.target.Command = Command{Args: []string{"true", fmt.Sprint(i)}}
+			if s.twin != nil {
+				s.twin.Command = Command{Args: []string{"true", fmt.Sprint(n + i)}}
+			}
 		}
 	}
 	for range random.IntN(10) {
 		h.change(r.world)
 	}
-	r.start(cfg)
-	note := func() {
-		for i, tmpl := range scratch {
-			if result := tmpl.Execute(h.lookup); result.Finished() {
-				earlier[i][string(result.Output)] = true
-			}
-		}
-	}
-	note()
+	r.start(h.config())
+	h.note()
 	for step := range 40 {
 		for range 1 + random.IntN(4) {
+			if ofReloads != nil && ofReloads.IntN(4) == 0 {
+				h.reload(t, r, ofReloads, ofTwins)
+				h.note()
+			}
 			h.change(r.world)
-			note()
+			h.note()
 			if !bursts || random.IntN(2) == 0 {
 				elapse(time.Duration(random.IntN(1500)) * time.Millisecond)
 			}
 		}
 		elapse(quiet)
-		for i, tmpl := range scratch {
-			got := r.read(fmt.Sprint(i))
-			result := tmpl.Execute(h.lookup)
+		for _, s := range h.subjects {
+			got := r.read(s.name)
+			result := s.scratch.Execute(h.lookup)
 			switch {
-			case result.Finished() && got != string(result.Output):
-				t.Fatalf("step %d: file %d holds %q, a render from scratch gives %q\ntemplate: %s\nanswers: %v\nlog:\n%s",
-					step, i, got, result.Output, r.read(fmt.Sprintf("%d.ctmpl", i)), h.answers, r.log)
-			case !bursts && !earlier[i][got]:
-				t.Fatalf("step %d: file %d holds %q, which no render from scratch has given\ntemplate: %s", step, i, got, r.read(fmt.Sprintf("%d.ctmpl", i)))
+			case result.Finished() && !h.mayWait(s) && got != string(result.Output):
+				t.Fatalf("step %d: file %s holds %q, a render from scratch gives %q\ntemplate: %s\nanswers: %v\nlog:\n%s",
+					step, s.name, got, result.Output, r.read(s.name+".ctmpl"), h.answers, r.log)
+			case !bursts && !s.earlier[got]:
+				t.Fatalf("step %d: file %s holds %q, which no render from scratch has given\ntemplate: %s", step, s.name, got, r.read(s.name+".ctmpl"))
 			}
 		}
-		if ofTwins == nil || wantTwins(t, r, scratch, h) {
-			wantOnlyUsed(t, r, scratch, h)
+		if ofTwins == nil || wantTwins(t, r, h) {
+			wantOnlyUsed(t, r, h)
 		}
 	}
 	if ofTwins == nil {
@@ -157,8 +168,126 @@ func playHistory(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 		r.world.set(q, h.answers[q])
 	}
 	elapse(quiet)
-	if !wantTwins(t, r, scratch, h) {
+	if !wantTwins(t, r, h) {
 		t.Fatalf("a guard holds back that all instances are there:\n%+v", r.status().Targets)
+	}
+}
+
+// add adds a target of a random text, and its twin.
+func (h *history) add(t *testing.T, r *rig, name string, random, ofTwins *rand.Rand) {
+	s := h.before[name]
+	if s == nil {
+		s = &subject{name: name, earlier: map[string]bool{"no file": true}}
+		h.before[name] = s
+	}
+	h.subjects = append(h.subjects, s)
+	s.target = r.target(name, "")
+	if ofTwins != nil {
+		twinned := twin(ofTwins, r.target("twin "+name, ""))
+		s.twin = &twinned
+	}
+	s.rewrite(t, r, random)
+}
+
+// rewrite gives a target, and its twin, another text.
+func (s *subject) rewrite(t *testing.T, r *rig, random *rand.Rand) {
+	var text strings.Builder
+	for range 1 + random.IntN(4) {
+		text.WriteString(fragments[random.IntN(len(fragments))])
+	}
+	var err error
+	if s.scratch, err = template.Parse("scratch", text.String(), template.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	r.write(s.name+".ctmpl", text.String())
+	if s.twin != nil {
+		r.write("twin "+s.name+".ctmpl", text.String())
+	}
+}
+
+// shared is an action that several targets may have.
+const shared = "shared"
+
+func (h *history) config() Config {
+	cfg := Config{Implied: h.implied, Env: h.env, Actions: []Action{
+		{Name: shared, Command: Command{Args: []string{"true"}}, Spacing: time.Second},
+		{Name: "unused"},
+	}}
+	for _, s := range h.subjects {
+		cfg.Targets = append(cfg.Targets, s.target)
+	}
+	for _, s := range h.subjects {
+		if s.twin != nil {
+			cfg.Targets = append(cfg.Targets, *s.twin)
+		}
+	}
+	return cfg
+}
+
+// reload changes the configuration in one to three ways.
+func (h *history) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
+	for range 1 + random.IntN(3) {
+		one := h.subjects[random.IntN(len(h.subjects))]
+		switch random.IntN(8) {
+		case 0:
+			if name := fmt.Sprint(random.IntN(6)); !slices.ContainsFunc(h.subjects, func(s *subject) bool { return s.name == name }) {
+				h.add(t, r, name, random, ofTwins)
+			}
+		case 1:
+			if len(h.subjects) > 1 {
+				h.subjects = slices.DeleteFunc(h.subjects, func(s *subject) bool { return s == one })
+			}
+		case 2:
+			one.rewrite(t, r, random)
+		case 3:
+			one.target.Action, one.target.Command = "", Command{Args: []string{"true", one.name, fmt.Sprint(random.IntN(2))}}
+		case 4:
+			one.target.Action, one.target.Command = shared, Command{}
+		case 5:
+			one.target.Action, one.target.Command = "", Command{}
+			h.implied.Wait = Wait{Max: time.Duration(random.IntN(3)) * time.Second}
+		case 6:
+			if one.twin != nil {
+				*one.twin = twin(ofTwins, Target{
+					Source: one.twin.Source, Destination: one.twin.Destination, Command: one.twin.Command,
+				})
+			}
+			h.env = []string{fmt.Sprint("N=", random.IntN(2))}
+		case 7:
+			random.Shuffle(len(h.subjects), func(i, j int) { h.subjects[i], h.subjects[j] = h.subjects[j], h.subjects[i] })
+		}
+	}
+	cfg := h.config()
+	if random.IntN(4) == 0 {
+		broken := cfg
+		broken.Targets = append(slices.Clone(cfg.Targets), Target{Source: "broken", Contents: "{{", Destination: r.path("broken")})
+		if err := r.engine.Apply(t.Context(), broken); err == nil {
+			t.Fatal("a broken configuration was taken")
+		}
+	}
+	if err := r.engine.Apply(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range r.status().Targets {
+		if s.Destination != cfg.Targets[i].Destination {
+			t.Fatalf("target %d is %s, want %s", i, s.Destination, cfg.Targets[i].Destination)
+		}
+	}
+}
+
+// mayWait reports whether another target of its action may keep a target's file from being written.
+func (h *history) mayWait(s *subject) bool {
+	return s.target.Action == shared && slices.ContainsFunc(h.subjects, func(s *subject) bool {
+		return s.target.Action == shared && !s.scratch.Execute(h.lookup).Finished()
+	})
+}
+
+// note notes what a render from scratch gives now.
+func (h *history) note() {
+	for _, s := range h.subjects {
+		if result := s.scratch.Execute(h.lookup); result.Finished() {
+			s.earlier[string(result.Output)] = true
+		}
 	}
 }
 
@@ -185,32 +314,33 @@ func twin(random *rand.Rand, target Target) Target {
 }
 
 // wantTwins checks the files of twins, and reports whether no guard holds anything back.
-func wantTwins(t *testing.T, r *rig, scratch []*template.Template, h *history) (unheld bool) {
+func wantTwins(t *testing.T, r *rig, h *history) (unheld bool) {
 	t.Helper()
 	unheld = true
-	for i, tmpl := range scratch {
-		s := r.status().Targets[len(scratch)+i]
-		result, got := tmpl.Execute(h.lookup), r.read(fmt.Sprint("twin ", i))
-		switch accepts := r.engine.cfg.Targets[len(scratch)+i].Guard.Then == Accept; {
+	all := r.status().Targets[len(h.subjects):]
+	for i, subject := range h.subjects {
+		s := all[i]
+		result, got := subject.scratch.Execute(h.lookup), r.read("twin "+subject.name)
+		switch accepts := subject.twin.Guard.Then == Accept; {
 		case len(s.Held) > 0 && accepts:
-			t.Fatalf("twin %d: still held, long after it was to be accepted: %+v\nlog:\n%s", i, s, r.log)
+			t.Fatalf("twin %s: still held, long after it was to be accepted: %+v\nlog:\n%s", subject.name, s, r.log)
 		case len(s.Held) > 0:
 			unheld = false
 		case result.Finished() && got != string(result.Output):
-			t.Fatalf("twin %d holds %q, a render from scratch gives %q\ntemplate: %s\nanswers: %v\nstatus: %+v\nlog:\n%s",
-				i, got, result.Output, r.read(fmt.Sprintf("%d.ctmpl", i)), h.answers, s, r.log)
+			t.Fatalf("twin %s holds %q, a render from scratch gives %q\ntemplate: %s\nanswers: %v\nstatus: %+v\nlog:\n%s",
+				subject.name, got, result.Output, r.read(subject.name+".ctmpl"), h.answers, s, r.log)
 		}
 	}
 	return unheld
 }
 
 // wantOnlyUsed checks that all that finished targets use is watched and, where all are finished, nothing else (R6).
-func wantOnlyUsed(t *testing.T, r *rig, scratch []*template.Template, h *history) {
+func wantOnlyUsed(t *testing.T, r *rig, h *history) {
 	t.Helper()
 	used := make(map[string]bool)
 	allFinished := true
-	for _, tmpl := range scratch {
-		result := tmpl.Execute(h.lookup)
+	for _, s := range h.subjects {
+		result := s.scratch.Execute(h.lookup)
 		if !result.Finished() {
 			allFinished = false
 			continue

@@ -32,7 +32,8 @@ func (e *Engine) report(now time.Time) (next time.Time) {
 	if !e.guardsAt.IsZero() && !now.Before(e.guardsAt) {
 		e.guardsAt = e.reportGuards(now)
 	}
-	return earlier(earlier(e.reportAt, e.failing.report), e.guardsAt)
+	next = earlier(earlier(e.reportAt, e.failing.report), e.guardsAt)
+	return earlier(next, earlier(e.reportRefused(now), e.reportFaults(now)))
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
@@ -251,7 +252,7 @@ func (e *Engine) logCommit(done *commitDone) {
 	case done.ran:
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "command succeeded", attrs...)
 	default:
-		e.log.Debug("up to date", "action", a.name)
+		e.log.Debug("up to date", "action", a.key.name)
 	}
 }
 

@@ -20,6 +20,9 @@ type Status struct {
 	Queries []QueryStatus // sorted by their text
 	Missed  uint64        // changes that only a plain read beside the waiting requests has found; should be 0
 
+	// Rejected is why the configuration in force is not the newest one that somebody wanted; nil where it is. See Engine.Apply.
+	Rejected error
+
 	ProgramWaits bool // there is a program to supervise, and not everything is rendered yet that it needs to be started
 }
 
@@ -45,6 +48,7 @@ type TargetStatus struct {
 	Missing     []Missing // what it waits for
 	Held        []Held    // what guards hold back from it, sorted by query
 	Err         error     // why it failed
+	Stale       error     // why a newer text of its template is not in use; nil where the newest is
 }
 
 // Missing is a query without which a target cannot finish.
@@ -134,13 +138,13 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 }
 
 func (e *Engine) status() Status {
-	s := Status{Missed: e.set.Missed(), ProgramWaits: e.supervises() && e.child == nil}
+	s := Status{Missed: e.set.Missed(), Rejected: e.refused.err, ProgramWaits: e.programWaits()}
 	for _, t := range e.targets {
 		s.Targets = append(s.Targets, e.targetStatus(t))
 	}
 	for _, a := range e.actions {
 		s.Actions = append(s.Actions, ActionStatus{
-			Name: a.name, Commits: a.commits, Runs: a.runs, Busy: a.busy,
+			Name: a.key.name, Commits: a.commits, Runs: a.runs, Busy: a.busy,
 			Failures: a.failures, Retry: a.retry, Err: a.err,
 		})
 	}
@@ -157,7 +161,7 @@ func (e *Engine) status() Status {
 func (e *Engine) targetStatus(t *target) TargetStatus {
 	s := TargetStatus{
 		Source: t.cfg.Source, Destination: t.cfg.Destination,
-		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: e.held(t), Err: t.result.Err,
+		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: e.held(t), Err: t.result.Err, Stale: t.stale,
 	}
 	switch {
 	case t.result.Err != nil:

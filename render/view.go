@@ -287,3 +287,73 @@ func (g *graph) stillHeld() (all []judgement) {
 	}
 	return all
 }
+
+// see gives a target its rules, before it has seen anything.
+func (t *target) see(r *viewRules) {
+	if t.rules = r; r != nil {
+		t.views = make(map[watch.Query]*view)
+	}
+}
+
+// seeBy gives a target other rules, and reports whether it has to run because of that. What it has seen so far is what
+// the new rules compare with.
+func (e *Engine) seeBy(t *target, r *viewRules, now time.Time) (changed bool) {
+	old := t.rules
+	switch {
+	case old == nil && r == nil, old != nil && r != nil && *old == *r:
+		return false
+	case r == nil:
+		e.graph.letThrough(t)
+		e.tellJudged(now)
+		t.rules, t.views = nil, nil
+	case old == nil:
+		t.see(r)
+		e.graph.believe(t)
+	default:
+		t.rules = r
+		e.graph.lookBy(t, r, now)
+		e.tellJudged(now)
+	}
+	return true
+}
+
+// letThrough ends a target's views, as if what they hold back were let through.
+func (g *graph) letThrough(t *target) {
+	for q, v := range t.views {
+		u := use{t, q}
+		delete(g.restless, u)
+		if v.held() {
+			g.judged = append(g.judged, judgement{
+				use: u, verdict: recovered, first: !v.known, before: len(v.seen), after: v.count, since: v.since,
+			})
+		}
+	}
+}
+
+// believe gives a target that saw every answer as it came a view of each: of what is there now.
+func (g *graph) believe(t *target) {
+	for q, u := range t.uses {
+		n := g.nodes[q]
+		if u != answered || n.state.Rev == 0 || !t.rules.concern(q) {
+			continue
+		}
+		v := newView(q, t.rules)
+		v.answer, _ = n.state.Value.([]*watch.HealthService)
+		v.seen, v.known = v.answer, true
+		t.views[q] = v
+	}
+}
+
+// lookBy has a target's views follow other rules from now on. What was to be seen for a while longer is so for the new
+// while at most.
+func (g *graph) lookBy(t *target, r *viewRules, now time.Time) {
+	for q, v := range t.views {
+		v.rules, v.failed = r, false
+		for i := range v.gone {
+			if end := now.Add(r.delay); end.Before(v.gone[i].until) {
+				v.gone[i].until = end
+			}
+		}
+		g.look(use{t, q}, v, now)
+	}
+}
