@@ -42,6 +42,9 @@ fuzz: consul
 	$(FUZZ) FuzzTemplateSpec ./cmd/render
 	$(FUZZ) FuzzGuard ./cmd/render
 	$(FUZZ) FuzzActionFlags ./cmd/render
+	$(FUZZ) FuzzParse ./cmd/render/conf
+	$(FUZZ) FuzzHCL1 ./cmd/render/conf
+	$(FUZZ) FuzzJSON ./cmd/render/conf
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }
