@@ -76,6 +76,11 @@ type Target struct {
 	Partials []string
 	// TrimBlocks makes lines vanish that hold only actions without output; see template.Options.
 	TrimBlocks bool
+	// These are as in template.Options.
+	LeftDelimiter, RightDelimiter string
+	ErrorOnMissingKey             bool
+	Denied                        []string
+	Sandbox                       string
 
 	// Guard keeps the target from following large losses of instances at once. The default is its action's.
 	Guard Guard

@@ -154,6 +154,8 @@ func partialPaths(path string) ([]string, error) {
 func (e *Engine) parse(t Target, x texts) (*template.Template, error) {
 	return template.Parse(t.Source, x.body, template.Options{
 		Env: e.lookupEnv, TrimBlocks: t.TrimBlocks, Partials: x.partials,
+		LeftDelimiter: t.LeftDelimiter, RightDelimiter: t.RightDelimiter,
+		ErrorOnMissingKey: t.ErrorOnMissingKey, Denied: t.Denied, Sandbox: t.Sandbox,
 	})
 }
 

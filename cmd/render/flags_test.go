@@ -4,7 +4,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -16,47 +15,36 @@ import (
 	"render/watch"
 )
 
-// Every flag, and every environment variable of one, is in the reference.
-func TestFlagsAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("README.md")
+// planOf returns what the flags come to.
+func planOf(args ...string) (*plan, error) {
+	line := new(commandLine)
+	app := newApp(nil, io.Discard, io.Discard)
+	app.Flags = line.flags()
+	app.Action = func(*cli.Context) error { return nil }
+	if err := app.Run(append([]string{"render"}, args...)); err != nil {
+		return nil, err
+	}
+	loaded, err := load(line)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	for _, f := range flags() {
-		name := "`--" + f.Names()[0]
-		if !strings.Contains(string(text), name+" ") && !strings.Contains(string(text), name+"`") && !strings.Contains(string(text), name+"=") {
-			t.Errorf("README.md does not have the flag --%s", f.Names()[0])
-		}
-		documented, ok := f.(cli.DocGenerationFlag)
-		if !ok {
-			t.Fatalf("--%s has no documentation", f.Names()[0])
-		}
-		for _, env := range documented.GetEnvVars() {
-			if !strings.Contains(string(text), "`"+env+"`") {
-				t.Errorf("README.md does not have %s of --%s", env, f.Names()[0])
-			}
-		}
-	}
+	return loaded.build()
 }
 
-// consulSettings returns what flags set.
-func consulSettings(args ...string) (cfg watch.ConsulConfig, asking render.Asking, err error) {
-	app := newApp(io.Discard, io.Discard)
-	app.Action = func(c *cli.Context) error {
-		if cfg, err = newConsulConfig(c, nil); err == nil {
-			asking, err = newAsking(c)
-		}
-		return err
+// consulOf returns what flags set of Consul.
+func consulOf(args ...string) (watch.ConsulConfig, render.Asking, error) {
+	p, err := planOf(append(args, "--once")...)
+	if err != nil {
+		return watch.ConsulConfig{}, render.Asking{}, err
 	}
-	err = app.Run(append([]string{"render"}, args...))
-	return cfg, asking, err
+	return p.consul, p.engine.Asking, nil
 }
 
 func TestConsulFlags(t *testing.T) {
 	for _, name := range []string{"CONSUL_HTTP_ADDR", "CONSUL_TOKEN", "CONSUL_HTTP_TOKEN", "CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE", "CONSUL_NAMESPACE", "CONSUL_PARTITION"} {
 		t.Setenv(name, "")
 	}
-	usual, usually, err := consulSettings()
+	usual, usually, err := consulOf()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +85,7 @@ func TestConsulFlags(t *testing.T) {
 		{"--block-query-wait 5s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Wait = 5 * time.Second }},
 	}
 	for _, test := range tests {
-		cfg, asking, err := consulSettings(strings.Fields(test.args)...)
+		cfg, asking, err := consulOf(strings.Fields(test.args)...)
 		want, wantAsking := usual, usually
 		test.want(&want, &wantAsking)
 		if err != nil || !reflect.DeepEqual(cfg, want) || asking != wantAsking {
@@ -108,7 +96,7 @@ func TestConsulFlags(t *testing.T) {
 		"--consul-max-connections 0", "--consul-max-requests -1", "--block-query-wait 0", "--consul-retry-backoff 0",
 		"--consul-retry-attempts -1", "--consul-retry-max-backoff -1s", "--max-stale 5",
 	} {
-		if cfg, _, err := consulSettings(strings.Fields(args)...); err == nil {
+		if cfg, _, err := consulOf(strings.Fields(args)...); err == nil {
 			t.Errorf("%s: no error, but %+v", args, cfg)
 		}
 	}
@@ -122,7 +110,7 @@ func TestConsulFlagsOutOfRange(t *testing.T) {
 		"--consul-addr a,ftp://b":                `consul at ftp://b: unknown protocol scheme "ftp"; use http, https or unix`,
 		"--consul-ssl --consul-ssl-cert missing": "open missing: no such file",
 	} {
-		cfg, _, err := consulSettings(strings.Fields(args)...)
+		cfg, _, err := consulOf(strings.Fields(args)...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,17 @@ import (
 	"render/render"
 )
 
+// guardFrom returns the guard of the text of a flag.
+func guardFrom(text string) (render.Guard, error) {
+	value, err := guardKind.parse(text)
+	if err != nil {
+		return render.Guard{}, err
+	}
+	v := newValues(topSchema, origin{}, nil)
+	v.set(topSchema.settings["guard"], given{value, origin{}})
+	return guardOf(v), nil
+}
+
 func TestParseGuard(t *testing.T) {
 	tests := []struct {
 		text string
@@ -21,11 +32,11 @@ func TestParseGuard(t *testing.T) {
 		{text: "then=fail, hold=90s, max-drop=0.25, min=1", want: render.Guard{Min: 1, MaxDrop: 0.25, Hold: 90 * time.Second, Then: render.Fail}},
 		{text: " max_drop = 12.5 % ", want: render.Guard{MaxDrop: 0.125}},
 		{text: "max_drop=100%", want: render.Guard{MaxDrop: 1}},
-		{text: "min=two", err: `guard "min=two": min: "two" is not a number of instances`},
-		{text: "min=1.5", err: "not a number of instances"},
+		{text: "min=two", err: `"min=two": min: "two" is not a whole number`},
+		{text: "min=1.5", err: "not a whole number"},
 		{text: "max_drop=half", err: `max_drop: "half" is not a share of the instances, as in 50% or 0.5`},
 		{text: "max_drop=50%%", err: "not a share"},
-		{text: "hold=5", err: "hold: time: missing unit"},
+		{text: "hold=5", err: "hold: 5 has no unit"},
 		{text: "min=1,least=2", err: `there is no part "least"; the parts are min, max_drop, hold and then`},
 		{text: "2", err: `there is no part "2"`},
 		{text: "min=1,", err: `there is no part ""`},
@@ -35,7 +46,7 @@ func TestParseGuard(t *testing.T) {
 		{text: "max_drop=1,max-drop=1", err: "max_drop is given twice"},
 	}
 	for _, test := range tests {
-		got, err := parseGuard(test.text)
+		got, err := guardFrom(test.text)
 		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%q: got %v, want %q", test.text, err, test.err)
 		}
@@ -51,12 +62,12 @@ func FuzzGuard(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		g, err := parseGuard(text)
+		g, err := guardFrom(text)
 		cfg := render.Config{Actions: []render.Action{{Name: "a", Guard: g}}}
 		if err != nil || g == (render.Guard{}) || cfg.Validate() != nil {
 			return
 		}
-		again, err := parseGuard(g.String())
+		again, err := guardFrom(g.String())
 		if err != nil {
 			t.Fatalf("%q became %q: %v", text, g, err)
 		}

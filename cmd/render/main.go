@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
 
 	"render/render"
 	"render/template"
@@ -20,6 +18,7 @@ const (
 	exitDone   = 0
 	exitUsage  = 13
 	exitFailed = 14
+	exitConfig = 15
 )
 
 // A usageError is a mistake on the command line or in the environment.
@@ -27,6 +26,9 @@ type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() + "; see render --help" }
 func (e usageError) Unwrap() error { return e.err }
+
+// A settingError is a fault of a setting that only shows when it is used, as a log file that cannot be opened.
+type settingError struct{ error }
 
 // keepArgument makes us the keeper of a supervised program.
 const keepArgument = "keep-program"
@@ -53,66 +55,22 @@ func main() {
 	if os.Getpid() == 1 {
 		os.Exit(runAsInit(os.Stderr))
 	}
-	// R12: no other signal ends it. Nobody reads the channel, which drops them.
-	signal.Notify(make(chan os.Signal, 1), append([]os.Signal{syscall.SIGHUP, syscall.SIGPIPE}, forwarded...)...)
-	os.Exit(run(untilStopped(), os.Args, os.Stdout, os.Stderr))
+	ctx, desk := openDesk()
+	os.Exit(run(ctx, desk, os.Args, os.Stdout, os.Stderr))
 }
 
-// untilStopped returns a context that SIGINT and SIGTERM end. A second one ends the process at once, unless there is a
-// program to supervise: see forward.
-func untilStopped() context.Context {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	stops := make(chan os.Signal, 1)
-	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
-		var cause render.StopSignal
-		if s := <-stops; s == syscall.SIGTERM {
-			cause.Signal = syscall.SIGTERM // SIGINT is what the supervised program's own signal stands for
-		}
-		cancel(cause)
-		signal.Stop(stops)
-	}()
-	return ctx
-}
-
-// forwarded are the signals that are the supervised program's. Without one they do nothing (R12).
-var forwarded = []os.Signal{
-	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGWINCH, syscall.SIGCONT,
-}
-
-// forward passes signals on to the engine's supervised program, if there is to be one, until the engine has ended. Of
-// those that stop us, untilStopped deals with the first, the second kills the program, and a third ends the process at once.
-func forward(engine *render.Engine, supervises bool, ended <-chan struct{}) {
-	if !supervises {
-		return
-	}
-	signals, stops := make(chan os.Signal, 16), make(chan os.Signal, 2)
-	signal.Notify(signals, forwarded...)
-	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	defer signal.Stop(stops)
-	for n := 0; ; {
-		select {
-		case s := <-signals:
-			if s, ok := s.(syscall.Signal); ok {
-				engine.Signal(s)
-			}
-		case <-stops:
-			if n++; n == 2 {
-				engine.Signal(syscall.SIGKILL)
-				signal.Stop(stops)
-			}
-		case <-ended:
-			return
-		}
-	}
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
-	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, args)
+func run(ctx context.Context, desk *desk, args []string, stdout, stderr io.Writer) (code int) {
+	err := newApp(desk, stdout, stderr).RunContext(ctx, args)
 	if err == nil {
 		return exitDone
+	}
+	if wrong, ok := errors.AsType[*configError](err); ok {
+		if wrong.atUsage() {
+			fmt.Fprintf(stderr, "render: %v\n", usageError{wrong})
+			return exitUsage
+		}
+		fmt.Fprintf(stderr, "render: %s\n", wrong.excerpts())
+		return exitConfig
 	}
 	fmt.Fprintf(stderr, "render: %v\n", err)
 	if ended, ok := errors.AsType[*render.ExitError](err); ok {
@@ -123,6 +81,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
+	}
+	if _, ok := errors.AsType[settingError](err); ok {
+		return exitConfig
 	}
 	return exitFailed
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"render/render"
@@ -22,6 +24,7 @@ type notify struct {
 	socket   string
 	watchdog time.Duration // how often it wants to hear of us, at least; 0 for no matter
 	log      *slog.Logger
+	ready    atomic.Bool // all that could be applied once was
 }
 
 // takeNotify returns what systemd wants to know, nil for nothing. It is ours alone: what we start shall not speak for us,
@@ -52,6 +55,20 @@ func (n *notify) tell(state string) {
 	}
 }
 
+// reloading tells that a reload begins, once we are ready; nil tells nobody.
+func (n *notify) reloading() {
+	if n != nil && n.ready.Load() {
+		n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
+	}
+}
+
+// reloaded tells that a reload has ended, with a new configuration or the one before.
+func (n *notify) reloaded() {
+	if n != nil && n.ready.Load() {
+		n.tell("READY=1")
+	}
+}
+
 // follow tells of an engine until it has ended. ctx stops the engine.
 func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan struct{}) {
 	var beat <-chan time.Time
@@ -62,7 +79,7 @@ func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan
 	}
 	look := time.NewTicker(readyEvery)
 	defer look.Stop()
-	ready, due, last := false, false, ""
+	due, last := false, ""
 	for {
 		status, err := engine.Status(ctx) // it comes from the engine's loop: while that is stuck, the watchdog gets nothing
 		if err != nil {
@@ -76,8 +93,8 @@ func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan
 			last = text
 			n.tell("STATUS=" + text)
 		}
-		if !ready && isReady(status) {
-			ready = true
+		if !n.ready.Load() && isReady(status) {
+			n.ready.Store(true)
 			n.tell("READY=1")
 			look.Reset(statusEvery)
 		}
@@ -122,8 +139,16 @@ func summary(s render.Status) string {
 	if n := count[render.Failed]; n > 0 {
 		text += fmt.Sprintf(", %d failed", n)
 	}
+	if s.Rejected != nil {
+		text += ", a new configuration is not used: " + firstLine(s.Rejected.Error())
+	}
 	if s.ProgramWaits {
 		text += ", the program is not started yet"
 	}
 	return text
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }

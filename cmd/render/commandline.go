@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// A commandLine is what flags say, in their order. It is brought into each document anew, so that a reload has it, too.
+type commandLine struct {
+	configs []string
+	used    []flagUse
+}
+
+// flagUse is one use of a flag.
+type flagUse struct {
+	setting *setting
+	name    string // as it was written
+	value   any
+}
+
+// templateFlag is the setting of --template.
+var templateFlag = &setting{
+	flag: "template", topic: topicTemplates, operand: "SPEC",
+	meaning: "`SOURCE:DESTINATION[:COMMAND]`: the first two colons separate, the rest belongs to the command, which sh runs; repeatable",
+	kind:    &kind{name: "SOURCE:DESTINATION[:COMMAND]", parse: func(s string) (any, error) { return parseTemplateSpec(s) }},
+}
+
+// flagSettings returns the settings that have flags.
+func flagSettings() []*setting {
+	all := []*setting{templateFlag}
+	for _, s := range slices.Concat(templateSettings, globalSettings) {
+		if s.flag != "" {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// flags returns the flags of the command line, which note their uses in it.
+func (c *commandLine) flags() []cli.Flag {
+	var all []cli.Flag
+	settings := make(map[string]*setting)
+	for _, s := range flagSettings() {
+		settings[s.flag] = s
+		all = append(all, &cli.GenericFlag{Name: s.flag, Value: &flagValue{c, s, s.flag}})
+	}
+	for old, now := range oldFlags {
+		all = append(all, &cli.GenericFlag{Name: old, Hidden: true, Value: &flagValue{c, settings[now], old}})
+	}
+	return append(all, &cli.BoolFlag{Name: "version", Aliases: []string{"v"}})
+}
+
+// flagValue notes each use of a flag.
+type flagValue struct {
+	line    *commandLine
+	setting *setting
+	name    string
+}
+
+func (f *flagValue) String() string { return "" }
+
+// IsBoolFlag makes a flag need no value.
+func (f *flagValue) IsBoolFlag() bool { return f != nil && f.setting != nil && f.setting.kind.truth }
+
+// Set notes a use.
+func (f *flagValue) Set(text string) error {
+	value, err := f.setting.kind.parse(text)
+	if err != nil {
+		return fmt.Errorf("%s", withoutValue(f.setting, err))
+	}
+	f.line.used = append(f.line.used, flagUse{f.setting, f.name, value})
+	if f.setting.flag == "config" {
+		f.line.configs = append(f.line.configs, value.([]string)...)
+	}
+	return nil
+}
+
+// bring brings what the flags say into a loader's document. All that describes a template in single flags is one template.
+func (c *commandLine) bring(l *loader) {
+	var single *values
+	for _, use := range c.used {
+		s, from := use.setting, origin{name: "--" + use.name}
+		if use.name != s.flag {
+			l.notice(from, "--%s is an old name of --%s", use.name, s.flag)
+		}
+		switch {
+		case s == templateFlag:
+			v := l.doc.template(from)
+			for key, value := range use.value.(map[string]any) {
+				v.given[key] = given{value, from}
+			}
+		case s.flag == "config":
+		case slices.Contains(templateSettings, s):
+			if single == nil {
+				single = newValues(templateSchema, from, l.doc.top)
+			}
+			single.set(s, given{use.value, from})
+		default:
+			l.doc.top.set(s, given{use.value, from})
+			l.idle(s, from)
+		}
+	}
+	if single != nil {
+		l.doc.templates = append(l.doc.templates, single)
+	}
+}
+
+// operandOf returns what a flag's value is called in the help; "" where it needs none.
+func operandOf(s *setting) string {
+	switch {
+	case s.kind.truth:
+		return ""
+	case s.operand != "":
+		return s.operand
+	case s.kind == durationKind:
+		return "DURATION"
+	case s.kind == signalKind:
+		return "SIGNAL"
+	}
+	return strings.ToUpper(s.flag[strings.LastIndexByte(s.flag, '-')+1:])
+}

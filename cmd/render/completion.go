@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// shells are the shells that there is completion for.
+var shells = map[string]func(io.Writer) error{"bash": completeBash, "zsh": completeZsh, "fish": completeFish}
+
+func completionCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "completion",
+		Action: func(c *cli.Context) error {
+			write := shells[c.Args().First()]
+			if write == nil || c.NArg() != 1 {
+				return usageError{fmt.Errorf("completion: name one shell of bash, zsh, fish")}
+			}
+			return write(stdout)
+		},
+	}
+}
+
+// completable returns the settings whose flags are offered: not those without effect.
+func completable() []*setting {
+	return slices.DeleteFunc(flagSettings(), func(s *setting) bool { return s.topic == topicCompat })
+}
+
+// takesPath reports whether a flag's value is the path of a file or a folder.
+func takesPath(s *setting) bool {
+	return slices.Contains([]string{"FILE", "FOLDER", "PATH", "SPEC"}, operandOf(s))
+}
+
+// wordsOf returns what a flag's value can be, where that is one of some words.
+func wordsOf(s *setting) []string {
+	list, ok := strings.CutPrefix(s.kind.name, "one of ")
+	if !ok {
+		return nil
+	}
+	return strings.Split(list, ", ")
+}
+
+func completeBash(w io.Writer) error {
+	var flags, paths, choices strings.Builder
+	for _, s := range completable() {
+		fmt.Fprintf(&flags, " --%s", s.flag)
+		switch words := wordsOf(s); {
+		case words != nil:
+			fmt.Fprintf(&choices, "    --%s) COMPREPLY=($(compgen -W %q -- \"$word\")); return ;;\n", s.flag, strings.Join(words, " "))
+		case takesPath(s):
+			fmt.Fprintf(&paths, "|--%s", s.flag)
+		}
+	}
+	_, err := fmt.Fprintf(w, `_render() {
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+  case $before in
+%s    %s) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
+  esac
+  case $word in
+    -*) COMPREPLY=($(compgen -W "%s --help --version" -- "$word")) ;;
+    *) COMPREPLY=($(compgen -W "completion man" -- "$word")) ;;
+  esac
+}
+complete -o filenames -F _render render consul-template
+`, choices.String(), strings.TrimPrefix(paths.String(), "|"), strings.TrimSpace(flags.String()))
+	return err
+}
+
+func completeZsh(w io.Writer) error {
+	var b strings.Builder
+	for _, s := range completable() {
+		meaning := strings.NewReplacer("`", "", "'", "", "[", "(", "]", ")", ":", `\:`).Replace(s.meaning)
+		value := ""
+		switch words := wordsOf(s); {
+		case words != nil:
+			value = fmt.Sprintf(":%s:(%s)", operandOf(s), strings.Join(words, " "))
+		case takesPath(s):
+			value = fmt.Sprintf(":%s:_files", operandOf(s))
+		case operandOf(s) != "":
+			value = fmt.Sprintf(":%s: ", strings.ReplaceAll(operandOf(s), ":", `\:`))
+		}
+		fmt.Fprintf(&b, "  '*--%s[%s]%s' \\\n", s.flag, meaning, value)
+	}
+	_, err := fmt.Fprintf(w, "#compdef render consul-template\n\n_arguments -s \\\n%s  '--help[print the help]' \\\n  '--version[print the version]' \\\n  '1::command:(completion man)' \\\n  '2::shell:(bash zsh fish)'\n", b.String())
+	return err
+}
+
+func completeFish(w io.Writer) error {
+	var b strings.Builder
+	quote := strings.NewReplacer("`", "", `\`, `\\`, "'", `\'`)
+	for _, s := range completable() {
+		fmt.Fprintf(&b, "complete -c render -l %s -d '%s'", s.flag, quote.Replace(s.meaning))
+		switch words := wordsOf(s); {
+		case words != nil:
+			fmt.Fprintf(&b, " -x -a '%s'", strings.Join(words, " "))
+		case takesPath(s):
+			b.WriteString(" -r -F")
+		case operandOf(s) != "":
+			b.WriteString(" -x")
+		}
+		b.WriteString("\n")
+	}
+	_, err := fmt.Fprintf(w, "complete -c render -f\ncomplete -c render -n __fish_use_subcommand -a 'completion man'\ncomplete -c render -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n%scomplete -c consul-template -w render\n", b.String())
+	return err
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+const usageLines = `render [flags] --template SOURCE:DESTINATION[:COMMAND] ...
+   render [flags] --config PATH ...
+   render completion bash|zsh|fish
+   render man`
+
+const description = `A template is text in Go's template language with functions that ask Consul; with each change of what it
+asked for, its file is rendered again, swapped in at once, and its command is run.
+
+   render --template upstreams.ctmpl:/etc/nginx/conf.d/upstreams.conf:"nginx -s reload"
+   render --once --template in.ctmpl:out.conf
+   render --fixture catalog.yaml --template in.ctmpl:out.conf:"echo reloaded"
+   render --config /etc/render.d
+   render --source in.ctmpl --destination out.conf --perms 0640 --check "nginx -t" --command "nginx -s reload"`
+
+// exitCodes are what the exit codes mean.
+var exitCodes = []struct{ code, meaning string }{
+	{"0", "done, or stopped"},
+	{"13", "a mistake on the command line or in the environment"},
+	{"14", "failed: a template cannot be read or has a fault, or with once something could not be rendered or applied"},
+	{"15", "a mistake in the configuration, or a log that cannot be opened"},
+	{"other", "with exec, the supervised program's own; 128 and the number of the signal that has killed it"},
+}
+
+// helpText returns the help: the flags by topic, each with its meaning, its default and its variables.
+func helpText() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "render keeps configuration files true to Consul\n\nUsage:\n   %s\n\n%s\n", usageLines, description)
+	b.WriteString("\nOne dash or two make no difference. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
+	for _, topic := range topics {
+		fmt.Fprintf(&b, "\n%s:\n", topic)
+		if topic == topicCompat {
+			b.WriteString(wrapped(namesOf(topic), "   "))
+			continue
+		}
+		for _, s := range flagsOf(topic) {
+			fmt.Fprintf(&b, "   %s\n%s", strings.TrimSpace("--"+s.flag+" "+operandOf(s)), wrapped(explain(s), "        "))
+		}
+	}
+	b.WriteString("\nOther:\n   --version, -v\n        print the version\n   --help, -h\n        print this\n\nExit codes:\n")
+	for _, e := range exitCodes {
+		fmt.Fprintf(&b, "   %-6s %s\n", e.code, e.meaning)
+	}
+	return escapeTemplate(b.String())
+}
+
+// escapeTemplate makes the help library, which takes its text for a template, print it as it is.
+func escapeTemplate(text string) string { return strings.ReplaceAll(text, "{{", `{{"{{"}}`) }
+
+func flagsOf(topic string) []*setting {
+	var all []*setting
+	for _, s := range flagSettings() {
+		if s.topic == topic {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func namesOf(topic string) string {
+	var names []string
+	for _, s := range flagsOf(topic) {
+		names = append(names, "--"+s.flag)
+	}
+	return strings.Join(names, ", ")
+}
+
+// explain returns what a setting means, its default and its variables, for a terminal.
+func explain(s *setting) string {
+	text := strings.ReplaceAll(s.meaning, "`", "")
+	if s.idle != "" {
+		text = strings.TrimSpace(text + " without effect: " + s.idle)
+	}
+	if d := defaultOf(s); d != "" {
+		text += " (default: " + d + ")"
+	}
+	for _, name := range variablesOf(s) {
+		text += " [$" + name + "]"
+	}
+	return text
+}
+
+// defaultOf returns the default of a setting, for people; "" where nothing is.
+func defaultOf(s *setting) string {
+	switch {
+	case s.other != "":
+		return s.other
+	case s.kind.truth && s.def == "false":
+		return ""
+	}
+	return s.def
+}
+
+func variablesOf(s *setting) []string {
+	if s.library != "" {
+		return []string{s.library}
+	}
+	return s.env
+}
+
+// wrapped returns a text in lines of a width that fits into a terminal, each with an indent.
+func wrapped(text, indent string) string {
+	const width = 110
+	var b strings.Builder
+	line := indent
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+len(word) >= width && strings.TrimSpace(line) != "" {
+			fmt.Fprintln(&b, strings.TrimRight(line, " "))
+			line = indent
+		}
+		line += word + " "
+	}
+	fmt.Fprintln(&b, strings.TrimRight(line, " "))
+	return b.String()
+}

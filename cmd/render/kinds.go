@@ -1,0 +1,309 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"render/cmd/render/conf"
+	"render/render"
+	"render/template"
+)
+
+// A kind says what values a setting has: as text on the command line and in the environment, and in files.
+type kind struct {
+	name    string                           // for people: what is expected
+	parse   func(text string) (any, error)   // of the command line, a variable, and of text in a file where read is nil
+	read    func(v *conf.Value) (any, error) // of a file
+	forms   []conf.Kind                      // that read takes; none: text
+	add     func(old, more any) any          // what comes later is added to what came before; nil: it takes its place
+	truth   bool                             // a flag needs no value
+	private bool                             // a value must not be shown
+}
+
+// readFrom returns the value of a file, or an error that says what is expected.
+func (k *kind) readFrom(v *conf.Value) (any, error) {
+	forms := k.forms
+	if len(forms) == 0 {
+		forms = []conf.Kind{conf.Text}
+	}
+	if !slices.Contains(forms, v.Kind) {
+		return nil, fmt.Errorf("needs %s; this is %s", k.name, formNames[v.Kind])
+	}
+	if k.read != nil {
+		return k.read(v)
+	}
+	return k.parse(v.Text)
+}
+
+var formNames = map[conf.Kind]string{
+	conf.Text: "text in quotes", conf.Number: "a number", conf.Bool: "true or false without quotes",
+	conf.List: "a list", conf.Object: "a block", conf.Null: "null",
+}
+
+var (
+	textKind = &kind{name: "text in quotes", parse: func(s string) (any, error) { return s, nil }}
+	// secretKind is text that is not shown.
+	secretKind = &kind{name: "text in quotes", parse: textKind.parse, private: true}
+
+	boolKind = &kind{
+		name: "true or false", truth: true,
+		parse: func(s string) (any, error) {
+			b, err := strconv.ParseBool(s)
+			if err != nil {
+				return nil, fmt.Errorf("%q is not true or false", s)
+			}
+			return b, nil
+		},
+		forms: []conf.Kind{conf.Bool},
+		read:  func(v *conf.Value) (any, error) { return v.Bool, nil },
+	}
+
+	numberKind = &kind{
+		name: "a whole number", parse: parseNumber,
+		forms: []conf.Kind{conf.Number},
+	}
+
+	durationKind = &kind{
+		name:  `a duration, as in "5s"`,
+		forms: []conf.Kind{conf.Text, conf.Number}, parse: parseDuration,
+	}
+
+	sizeKind = &kind{name: "a number of bytes", parse: parseNumber, forms: []conf.Kind{conf.Number}}
+
+	// idKind is the name or number of a user or a group.
+	idKind = &kind{name: "a name or a number", parse: textKind.parse, forms: []conf.Kind{conf.Text, conf.Number}}
+
+	// portionKind is a number from 0 to 1.
+	portionKind = &kind{
+		name: "a number", forms: []conf.Kind{conf.Number},
+		parse: func(s string) (any, error) {
+			f, err := strconv.ParseFloat(s, 64)
+			if err != nil || math.IsNaN(f) {
+				return nil, fmt.Errorf("%q is not a number", s)
+			}
+			return f, nil
+		},
+	}
+	// dropKind is a share of instances.
+	dropKind = &kind{name: "a share of the instances, as in 0.5 or \"50%\"", parse: parseShare, forms: []conf.Kind{conf.Text, conf.Number}}
+
+	permsKind = &kind{
+		name: `an octal mode, as in 0640 or "0640"`, parse: func(s string) (any, error) { return parsePerms(s) },
+		forms: []conf.Kind{conf.Text, conf.Number},
+		read:  func(v *conf.Value) (any, error) { return readPerms(v) },
+	}
+
+	signalKind = &kind{name: `the name of a signal, as in "SIGHUP"`, parse: func(s string) (any, error) { return signalOf(s) }}
+	// notifyKind is a signal and whom it is for.
+	notifyKind = &kind{name: `NAME:PROCESS, as in "HUP:/run/nginx.pid"`, parse: func(s string) (any, error) { return parseSignal(s) }}
+
+	listKind = &kind{
+		name: "a list of texts", forms: []conf.Kind{conf.List, conf.Text},
+		parse: func(s string) (any, error) { return []string{s}, nil },
+		read:  readList, add: appendTexts,
+	}
+	// pairsKind is a list of NAME=value, where the values are nobody's business.
+	pairsKind = &kind{name: "a list of NAME=value", forms: listKind.forms, parse: listKind.parse, read: readList, add: appendTexts, private: true}
+
+	// commandKind is a line for sh, or a program and its arguments.
+	commandKind = &kind{
+		name: "a command: text, or a list of a program and its arguments", forms: []conf.Kind{conf.Text, conf.List},
+		parse: func(s string) (any, error) { return parseCommand(s), nil },
+		read:  func(v *conf.Value) (any, error) { return readCommand(v, parseCommand) },
+	}
+	// programKind is a command that is supervised.
+	programKind = &kind{
+		name: commandKind.name, forms: commandKind.forms,
+		parse: func(s string) (any, error) { return parseProgram(s), nil },
+		read:  func(v *conf.Value) (any, error) { return readCommand(v, parseProgram) },
+	}
+
+	levelKind = choice("trace", "debug", "info", "warn", "err", "error")
+)
+
+// choice is one of some words, in any case.
+func choice(words ...string) *kind {
+	return &kind{
+		name: "one of " + strings.Join(words, ", "),
+		parse: func(s string) (any, error) {
+			if word := strings.ToLower(s); slices.Contains(words, word) {
+				return word, nil
+			}
+			return nil, fmt.Errorf("%q is not one of %s%s", s, strings.Join(words, ", "), template.Suggestion(s, words))
+		},
+	}
+}
+
+func parseNumber(s string) (any, error) {
+	n, err := strconv.ParseInt(s, 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a whole number", s)
+	}
+	return int(n), nil
+}
+
+func parseDuration(s string) (any, error) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err == nil && d < 0:
+		return nil, fmt.Errorf("%q is negative", s)
+	case err == nil:
+		return d, nil
+	}
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return nil, fmt.Errorf("%s has no unit; give one, as in \"%ss\" or \"%sms\"", s, s, s)
+	}
+	return nil, fmt.Errorf("%q is not a duration, as in \"5s\", \"250ms\" or \"1m30s\"", s)
+}
+
+// parseShare reads a share of 1, or one in percent.
+func parseShare(s string) (any, error) {
+	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || math.IsNaN(f) {
+		return nil, fmt.Errorf("%q is not a share of the instances, as in 50%% or 0.5", s)
+	}
+	if percent {
+		f /= 100
+	}
+	return f, nil
+}
+
+// parsePerms reads an octal mode. Bits beyond rwxrwxrwx do not count; "" and 0 ask for nothing.
+func parsePerms(text string) (fs.FileMode, error) {
+	if text == "" {
+		return 0, nil
+	}
+	mode, err := strconv.ParseUint(text, 8, 12)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not an octal mode, as in 0640", text)
+	}
+	return fs.FileMode(mode) & fs.ModePerm, nil
+}
+
+// readPerms reads a mode of a file: text is octal, and so is a number that begins with 0; others are decimal, as 384 for 0600.
+func readPerms(v *conf.Value) (fs.FileMode, error) {
+	if v.Kind == conf.Text || strings.HasPrefix(v.Text, "0") {
+		return parsePerms(v.Text)
+	}
+	mode, err := strconv.ParseUint(v.Text, 10, 32)
+	if err != nil || mode > 0o7777 {
+		return 0, fmt.Errorf("%s is not a mode, as in 0640 or \"0640\"", v.Text)
+	}
+	return fs.FileMode(mode) & fs.ModePerm, nil
+}
+
+// readList reads a list of texts. A single text is cut at commas, as consul-template does.
+func readList(v *conf.Value) (any, error) {
+	if v.Kind == conf.Text {
+		return strings.Split(v.Text, ","), nil
+	}
+	return readTexts(v)
+}
+
+func readTexts(v *conf.Value) ([]string, error) {
+	texts := []string{}
+	for i, e := range v.List {
+		if e.Kind != conf.Text {
+			return nil, fmt.Errorf("needs texts in its list; element %d is %s", i+1, formNames[e.Kind])
+		}
+		texts = append(texts, e.Text)
+	}
+	return texts, nil
+}
+
+func appendTexts(old, more any) any {
+	before, _ := old.([]string)
+	return slices.Concat(before, more.([]string))
+}
+
+// readCommand reads a command. A list with one text is that text.
+func readCommand(v *conf.Value, ofText func(string) render.Command) (render.Command, error) {
+	if v.Kind == conf.Text {
+		return ofText(v.Text), nil
+	}
+	args, err := readTexts(v)
+	switch {
+	case err != nil:
+		return render.Command{}, err
+	case len(args) == 1:
+		return ofText(args[0]), nil
+	case len(args) > 0 && args[0] == "":
+		return render.Command{}, fmt.Errorf("begins with an empty text, in place of a program")
+	}
+	return render.Command{Args: args}, nil
+}
+
+// parseCommand returns a command: of one word it is run as it is, else by sh.
+func parseCommand(text string) render.Command {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return render.Command{}
+	case strings.ContainsAny(text, shellCharacters):
+		return render.Command{Shell: text}
+	}
+	return render.Command{Args: []string{text}}
+}
+
+// shellCharacters make a command one for sh. One word without any of them is a program, which needs no shell.
+const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
+
+// parseProgram returns a program to supervise. Plain words need no shell, which would stand between it and its signals, and
+// which a container may not have.
+func parseProgram(text string) render.Command {
+	text = strings.TrimSpace(text)
+	words := strings.Fields(text)
+	forShell := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" \t=%", r) { // they do not hurt within arguments
+			return -1
+		}
+		return r
+	}, shellCharacters)
+	if strings.ContainsAny(text, forShell) || len(words) > 0 && strings.Contains(words[0], "=") {
+		return render.Command{Shell: text}
+	}
+	return render.Command{Args: words}
+}
+
+// parseSignal reads NAME:PROCESS, where a PROCESS with a slash in it is the path of a file.
+func parseSignal(text string) (s render.Signal, err error) {
+	if text == "" {
+		return s, nil
+	}
+	name, process, _ := strings.Cut(text, ":")
+	if s.Signal, err = signalOf(name); err != nil {
+		return s, err
+	}
+	if process == "" || s.Signal == 0 {
+		return s, fmt.Errorf("%q is not NAME:PROCESS, as in HUP:/run/nginx.pid or HUP:nginx", text)
+	}
+	if strings.Contains(process, "/") {
+		s.PIDFile = process
+	} else {
+		s.Process = process
+	}
+	return s, nil
+}
+
+// signalOf returns the signal of a name, in any case and with or without SIG; none for "" and SIGNULL.
+func signalOf(name string) (syscall.Signal, error) {
+	full := strings.ToUpper(name)
+	if full == "" || full == "SIGNULL" {
+		return 0, nil
+	}
+	if !strings.HasPrefix(full, "SIG") {
+		full = "SIG" + full
+	}
+	if s := unix.SignalNum(full); s != 0 {
+		return s, nil
+	}
+	return 0, fmt.Errorf("there is no signal %q", name)
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"render/cmd/render/conf"
+)
+
+// localConfig is the variable whose text counts as a configuration file that wins over all others.
+const localConfig = "CT_LOCAL_CONFIG"
+
+// A fault is something wrong with the configuration.
+type fault struct {
+	at      origin
+	text    string
+	private bool // the line must not be shown
+}
+
+// A configError is all that is wrong with a configuration.
+type configError struct {
+	faults  []fault
+	sources map[string][]byte
+}
+
+func (e *configError) Error() string {
+	var lines []string
+	for _, f := range e.faults {
+		line := f.text
+		if place := f.at.String(); f.at != (origin{}) {
+			line = place + ": " + line
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// atUsage reports whether all of it comes from the command line and the environment.
+func (e *configError) atUsage() bool {
+	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.at.Filename != localConfig })
+}
+
+// excerpts returns the faults with the lines that are at fault.
+func (e *configError) excerpts() string {
+	var b strings.Builder
+	for _, f := range e.faults {
+		fmt.Fprintln(&b, (&configError{faults: []fault{f}}).Error())
+		if line, ok := e.line(f); ok {
+			fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Start.Column))
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// secretWords are what lines with a secret have in them.
+var secretWords = []string{"token", "password", "secret", "auth", "custom"}
+
+// line returns the line that is at fault, if it can be shown.
+func (e *configError) line(f fault) (string, bool) {
+	source, ok := e.sources[f.at.at.Filename]
+	if !ok || !f.at.inFile() || f.private {
+		return "", false
+	}
+	lines := strings.Split(string(source), "\n")
+	n := f.at.at.Start.Line - 1
+	if n < 0 || n >= len(lines) {
+		return "", false
+	}
+	line := strings.TrimRight(lines[n], "\r")
+	secret := slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(strings.ToLower(line), word) })
+	const longest = 200
+	return line, !secret && len(line) <= longest
+}
+
+// indent returns the blanks before a column of a line, with its tabs.
+func indent(line string, column int) string {
+	var b strings.Builder
+	for i, r := range []rune(line) {
+		if i+1 >= column {
+			break
+		}
+		if r != '\t' {
+			r = ' '
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// A loader reads all that users have set: variables, files, flags.
+type loader struct {
+	doc     *document
+	faults  []fault
+	sources map[string][]byte
+	notices []string // old names, and what has no effect
+	skipped []string // files that were not read
+	idled   []string
+	read    func(path string) // reads a file
+}
+
+// load reads the configuration of a command line anew. What is wrong is a *configError with all of it.
+func load(line *commandLine) (*loader, error) {
+	l := &loader{doc: newDocument(), sources: make(map[string][]byte)}
+	l.read = l.readFile
+	l.readEnvironment()
+	for _, path := range line.configs {
+		l.readPath(path)
+	}
+	if text := os.Getenv(localConfig); text != "" {
+		l.readText(localConfig, []byte(text))
+	}
+	line.bring(l)
+	return l, l.err()
+}
+
+func (l *loader) err() error {
+	if len(l.faults) == 0 {
+		return nil
+	}
+	return &configError{l.faults, l.sources}
+}
+
+func (l *loader) fault(at origin, format string, args ...any) {
+	l.faults = append(l.faults, fault{at: at, text: fmt.Sprintf(format, args...)})
+}
+
+// wrong notes a fault of a setting.
+func (l *loader) wrong(v *values, key, format string, args ...any) {
+	at := v.origin(key)
+	if at.inFile() {
+		format = key + ": " + format
+	}
+	l.fault(at, format, args...)
+}
+
+func (l *loader) notice(at origin, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if at.inFile() {
+		text = at.String() + ": " + text
+	}
+	l.notices = append(l.notices, text)
+}
+
+func (l *loader) readEnvironment() {
+	for _, s := range globalSettings {
+		for _, name := range s.env {
+			text := os.Getenv(name)
+			if text == "" {
+				continue
+			}
+			from := origin{name: "$" + name}
+			value, err := s.kind.parse(text)
+			if err != nil {
+				l.fault(from, "%s", withoutValue(s, err))
+			} else {
+				l.doc.top.set(s, given{value, from})
+			}
+			break
+		}
+	}
+}
+
+// withoutValue returns what an error says, unless that must not be shown.
+func withoutValue(s *setting, err error) string {
+	if s.kind.private {
+		return "needs " + s.kind.name
+	}
+	return err.Error()
+}
+
+// readPath reads a file, or all files of a folder and of the folders in it, in the order of their names.
+func (l *loader) readPath(path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		l.unreadable(path, err)
+	case info.IsDir():
+		l.readFolder(path, nil)
+	default:
+		l.read(path)
+	}
+}
+
+// readFolder reads a folder. The folders that it is in, by their real paths, are known so that a link to one of them is
+// noticed.
+func (l *loader) readFolder(path string, outer []string) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		l.unreadable(path, err)
+		return
+	}
+	if slices.Contains(outer, real) {
+		l.unreadable(path, errors.New("the folder contains itself, by a link"))
+		return
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		l.unreadable(path, err)
+	}
+	for _, entry := range entries {
+		inside := filepath.Join(path, entry.Name())
+		if why := notConfiguration(entry.Name()); why != "" {
+			l.skipped = append(l.skipped, inside+": "+why)
+			continue
+		}
+		switch info, err := os.Stat(inside); {
+		case err != nil:
+			l.unreadable(inside, err)
+		case info.IsDir():
+			l.readFolder(inside, append(outer, real))
+		case info.Mode().IsRegular():
+			l.read(inside)
+		default:
+			l.skipped = append(l.skipped, inside+": not a regular file")
+		}
+	}
+}
+
+// leftovers are the endings of what editors and package managers leave, and of files that are no configuration.
+var leftovers = []string{"~", ".bak", ".swp", ".orig", ".rpmsave", ".rpmnew", ".md", ".ctmpl", ".tmpl", ".tpl"}
+
+// notConfiguration says why a file or folder in a folder is not read; "" if it is.
+func notConfiguration(name string) string {
+	switch ext := filepath.Ext(name); {
+	case strings.HasPrefix(name, "."):
+		return "hidden"
+	case strings.HasPrefix(ext, ".dpkg-"):
+		return "left by a package manager"
+	case slices.ContainsFunc(leftovers, func(end string) bool { return strings.HasSuffix(strings.ToLower(name), end) }):
+		return "not a configuration, by its name"
+	}
+	return ""
+}
+
+func (l *loader) readFile(path string) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		l.unreadable(path, err)
+		return
+	}
+	l.readText(path, text)
+}
+
+func (l *loader) unreadable(path string, err error) {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failed.Err
+	}
+	l.fault(origin{at: hcl.Range{Filename: path}}, "cannot read the configuration: %v", err)
+}
+
+func (l *loader) readText(name string, text []byte) {
+	l.sources[name] = text
+	body, diags := conf.Parse(name, text)
+	for _, d := range diags {
+		at := cmp.Or(d.Subject, d.Context)
+		if at == nil {
+			at = &hcl.Range{Filename: name, Start: hcl.InitialPos}
+		}
+		l.fault(origin{at: *at}, "%s", strings.TrimSuffix(strings.TrimSpace(d.Summary+": "+d.Detail), ":"))
+	}
+	if !diags.HasErrors() {
+		l.decode(body)
+	}
+}

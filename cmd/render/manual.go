@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func manualCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "man",
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usageError{fmt.Errorf("man: takes no arguments")}
+			}
+			_, err := io.WriteString(stdout, manual())
+			return err
+		},
+	}
+}
+
+// manual returns the manual page, in the language of troff.
+func manual() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, ".TH RENDER 1 \"\" \"render %s\"\n.SH NAME\nrender \\- keeps configuration files true to Consul\n.SH SYNOPSIS\n.nf\n%s\n.fi\n", version, troff(unindent(usageLines)))
+	fmt.Fprintf(&b, ".SH DESCRIPTION\n.nf\n%s\n.fi\n.PP\n%s\n", troff(unindent(description)),
+		troff("One dash or two make no difference. A flag wins over CT_LOCAL_CONFIG, whose text counts as a configuration file, that over files, and those over other variables. Where a setting has a key in configuration files it is given in brackets."))
+	for _, topic := range topics {
+		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(topic))
+		if topic == topicCompat {
+			fmt.Fprintf(&b, "%s\n", troff(namesOf(topic)))
+			continue
+		}
+		for _, s := range flagsOf(topic) {
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR", troff("--"+s.flag))
+			if operand := operandOf(s); operand != "" {
+				fmt.Fprintf(&b, " \\fI%s\\fR", troff(operand))
+			}
+			fmt.Fprintf(&b, "\n%s", troff(explain(s)))
+			if s.key != "" {
+				fmt.Fprintf(&b, " [%s]", troff(s.key))
+			}
+			b.WriteString("\n")
+		}
+	}
+	b.WriteString(".SH EXIT STATUS\n")
+	for _, e := range exitCodes {
+		fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n%s\n", e.code, troff(e.meaning))
+	}
+	return b.String()
+}
+
+// unindent takes the blanks before each line away.
+func unindent(text string) string { return strings.ReplaceAll(text, "\n   ", "\n") }
+
+// troff returns text that troff prints as it is.
+func troff(text string) string {
+	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "…", "...", "→", "\\(->").Replace(text)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
+			lines[i] = `\&` + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}

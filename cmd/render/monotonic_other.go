@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "time"
+
+// monotonic is of systemd, which is on Linux only.
+func monotonic() time.Duration { return 0 }

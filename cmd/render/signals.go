@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"slices"
+	"sync/atomic"
+	"syscall"
+
+	"render/render"
+)
+
+// forwarded are the signals that are the supervised program's. Without one they do nothing (R12).
+var forwarded = []os.Signal{
+	syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGWINCH, syscall.SIGCONT,
+}
+
+// A desk takes the signals that we get to where they belong.
+type desk struct {
+	signals chan os.Signal
+	duties  atomic.Pointer[duties]
+	reloads chan struct{} // holds one at most
+	stop    context.CancelCauseFunc
+	stops   int // that have come; owned by serve
+}
+
+// duties are what signals mean, once the configuration says so.
+type duties struct {
+	reload, kill syscall.Signal // 0 for none
+	engine       *render.Engine // nil before there is one
+	supervises   bool
+}
+
+// openDesk begins to take signals. SIGINT and SIGTERM end the context; until there are duties, all others do nothing.
+func openDesk() (context.Context, *desk) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	d := &desk{signals: make(chan os.Signal, 64), reloads: make(chan struct{}, 1), stop: cancel}
+	d.duties.Store(&duties{reload: syscall.SIGHUP})
+	signal.Notify(d.signals, slices.Concat([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}, forwarded)...)
+	go d.serve()
+	return ctx, d
+}
+
+// assign gives signals new meanings.
+func (d *desk) assign(to duties) {
+	d.duties.Store(&to)
+	for _, s := range []syscall.Signal{to.reload, to.kill} {
+		if s != 0 {
+			signal.Notify(d.signals, s)
+		}
+	}
+}
+
+func (d *desk) serve() {
+	for s := range d.signals {
+		if s, ok := s.(syscall.Signal); ok {
+			d.take(s)
+		}
+	}
+}
+
+func (d *desk) take(s syscall.Signal) {
+	to := d.duties.Load()
+	switch {
+	case s == to.reload:
+		select {
+		case d.reloads <- struct{}{}:
+		default:
+		}
+	case s == syscall.SIGINT, s == syscall.SIGTERM, s == to.kill:
+		d.takeStop(s, to)
+	case to.supervises && slices.Contains(forwarded, os.Signal(s)):
+		to.engine.Signal(s)
+	}
+}
+
+// takeStop takes a signal that ends us. A second one kills the supervised program, if there is one; a further one, or a
+// second without a program, ends the process at once.
+func (d *desk) takeStop(s syscall.Signal, to *duties) {
+	d.stops++
+	switch {
+	case d.stops == 1:
+		var cause render.StopSignal
+		if s == syscall.SIGTERM {
+			cause.Signal = syscall.SIGTERM // any other is what the supervised program's own signal stands for
+		}
+		d.stop(cause)
+	case d.stops == 2 && to.supervises:
+		to.engine.Signal(syscall.SIGKILL)
+	default:
+		signal.Reset(s)
+		_ = syscall.Kill(os.Getpid(), s)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"render/render"
+)
+
+// spreadTo is of a setting that is another name of one in a block.
+func spreadTo(key string) func(any) map[string]any {
+	return func(value any) map[string]any { return map[string]any{key: value} }
+}
+
+// spreadAuth is of USER[:PASSWORD].
+func spreadAuth(value any) map[string]any {
+	user, password, _ := strings.Cut(value.(string), ":")
+	return map[string]any{"consul.auth.username": user, "consul.auth.password": password}
+}
+
+// spreadVerify is of a command or a URL.
+func spreadVerify(value any) map[string]any {
+	text, url := value.(string), ""
+	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
+		text, url = "", text
+	}
+	return map[string]any{"verify.command": parseCommand(text), "verify.url": url}
+}
+
+var waitKind = &kind{
+	name:  `MIN[:MAX], as in "2s:10s", or a block`,
+	parse: func(s string) (any, error) { return parseWait(s) },
+}
+
+func spreadWait(value any) map[string]any {
+	w := value.(render.Wait)
+	return map[string]any{"wait.min": w.Min, "wait.max": w.Max, "wait.enabled": w.Min > 0}
+}
+
+// parseWait reads MIN[:MAX].
+func parseWait(s string) (render.Wait, error) {
+	least, most, both := strings.Cut(s, ":")
+	var w render.Wait
+	var err error
+	if w.Min, err = time.ParseDuration(least); err != nil {
+		return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)
+	}
+	w.Max = 4 * w.Min
+	if both {
+		if w.Max, err = time.ParseDuration(most); err != nil {
+			return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)
+		}
+	}
+	if w.Min < 0 || w.Max < w.Min {
+		return w, fmt.Errorf("%q: the maximum %s is less than the minimum %s", s, w.Max, w.Min)
+	}
+	return w, nil
+}
+
+var guardKind = &kind{
+	name:  `its parts, as in "min=2,max_drop=50%", or a block`,
+	parse: func(s string) (any, error) { return parseGuard(s) },
+}
+
+func spreadGuard(value any) map[string]any {
+	parts := map[string]any{"guard.min": 0, "guard.max_drop": 0.0}
+	for name, value := range value.(map[string]any) {
+		parts["guard."+name] = value
+	}
+	return parts
+}
+
+// parseGuard reads a guard as its String writes it: "min=2,max_drop=50%,hold=5m,then=keep". Each part can be left out, and
+// the order is free. An empty text is no guard.
+func parseGuard(text string) (map[string]any, error) {
+	parts := make(map[string]any)
+	if text == "" {
+		return parts, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		name, value = strings.ReplaceAll(strings.TrimSpace(name), "-", "_"), strings.TrimSpace(value)
+		i := slices.IndexFunc(guardSettings, func(s *setting) bool { return s.key == "guard."+name })
+		switch _, twice := parts[name]; {
+		case i < 0:
+			return nil, fmt.Errorf("%q: there is no part %q; the parts are min, max_drop, hold and then", text, name)
+		case twice:
+			return nil, fmt.Errorf("%q: %s is given twice", text, name)
+		case value == "":
+			return nil, fmt.Errorf("%q: %s has no value", text, name)
+		}
+		read, err := guardSettings[i].kind.parse(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %s: %w", text, name, err)
+		}
+		parts[name] = read
+	}
+	return parts, nil
+}
+
+// parseTemplateSpec reads SOURCE[:DESTINATION[:COMMAND]]. Whatever follows the second colon is the command.
+func parseTemplateSpec(spec string) (map[string]any, error) {
+	if strings.Trim(spec, ": ") == "" {
+		return nil, fmt.Errorf("template: cannot be empty; give SOURCE:DESTINATION[:COMMAND]")
+	}
+	parts := slices.Concat(strings.SplitN(spec, ":", 3), []string{"", ""})
+	if parts[0] == "" {
+		return nil, fmt.Errorf("template %s: has no source; give SOURCE:DESTINATION[:COMMAND]", strconv.Quote(spec))
+	}
+	return map[string]any{"source": parts[0], "destination": parts[1], "command": parseCommand(parts[2])}, nil
+}

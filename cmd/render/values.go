@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// An origin is the place where something was set.
+type origin struct {
+	at   hcl.Range // in a file, where name is empty
+	name string    // of a flag or a variable
+}
+
+// inFile reports whether the place is in a configuration file or the like.
+func (o origin) inFile() bool { return o.name == "" }
+
+func (o origin) String() string {
+	if o.inFile() && o.at.Start.Line == 0 {
+		return o.at.Filename // all of it
+	}
+	if o.inFile() {
+		return fmt.Sprintf("%s:%d:%d", o.at.Filename, o.at.Start.Line, o.at.Start.Column)
+	}
+	return o.name
+}
+
+// given is the value of a setting, and where it is from.
+type given struct {
+	value any
+	from  origin
+}
+
+// A schema is what a block can have: its settings by their keys, and the blocks in it.
+type schema struct {
+	block    string // "" for the top of files
+	settings map[string]*setting
+	blocks   map[string]bool
+}
+
+var (
+	topSchema      = newSchema("", globalSettings)
+	templateSchema = newSchema("template", templateSettings)
+	actionSchema   = newSchema("action", actionSettings)
+)
+
+func newSchema(block string, settings []*setting) *schema {
+	s := &schema{block: block, settings: make(map[string]*setting), blocks: make(map[string]bool)}
+	for _, setting := range settings {
+		if setting.key == "" {
+			continue
+		}
+		s.settings[setting.key] = setting
+		for i, r := range setting.key {
+			if r == '.' {
+				s.blocks[setting.key[:i]] = true
+			}
+		}
+	}
+	return s
+}
+
+// names returns what a block of a schema can have, without the prefix of the block.
+func (s *schema) names(prefix string) []string {
+	all := make(map[string]bool)
+	add := func(key string) {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && !strings.Contains(rest, ".") {
+			all[rest] = true
+		}
+	}
+	for key := range s.settings {
+		add(key)
+	}
+	for key := range s.blocks {
+		add(key)
+	}
+	if s.block == "" {
+		for name := range repeated {
+			add(name)
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// values are the settings of a block.
+type values struct {
+	schema *schema
+	from   origin // where the block begins
+	label  string
+	given  map[string]given
+	base   *values // where settings with a base have their default; nil at the top of files
+}
+
+func newValues(s *schema, from origin, base *values) *values {
+	return &values{schema: s, from: from, given: make(map[string]given), base: base}
+}
+
+// set gives a setting a value, in place of one before or in addition to it.
+func (v *values) set(s *setting, g given) {
+	if s.spread != nil {
+		for key, value := range s.spread(g.value) {
+			v.given[key] = given{value, g.from}
+		}
+		return
+	}
+	if before, ok := v.given[s.key]; ok && s.kind.add != nil {
+		g.value = s.kind.add(before.value, g.value)
+	}
+	v.given[s.key] = g
+}
+
+// find returns the value of a setting that was made, here or at the base, and false for none.
+func (v *values) find(key string) (given, bool) {
+	s := v.schema.settings[key]
+	if s == nil {
+		panic("there is no setting " + v.schema.block + " " + key)
+	}
+	if g, ok := v.given[key]; ok || v.base == nil {
+		return g, ok
+	}
+	switch {
+	case s.base != "":
+		return v.base.find(s.base)
+	case isPart(key):
+		if block, _, _ := strings.Cut(key, "."); v.hasAny(block) {
+			return given{}, false
+		}
+		return v.base.find(key)
+	}
+	return given{}, false
+}
+
+// isSet reports whether a setting was made, here or at the base.
+func (v *values) isSet(key string) bool {
+	_, ok := v.find(key)
+	return ok
+}
+
+// hasAny reports whether any setting of a block was made here.
+func (v *values) hasAny(block string) bool {
+	for key := range v.given {
+		if strings.HasPrefix(key, block+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// origin returns where a setting was made; where its block begins if it was not.
+func (v *values) origin(key string) origin {
+	if g, ok := v.find(key); ok {
+		return g.from
+	}
+	return v.from
+}
+
+// get returns the value of a setting: what was given, its default, or zero.
+func get[T any](v *values, key string) T {
+	if g, ok := v.find(key); ok {
+		return g.value.(T)
+	}
+	var value T
+	if s := v.schema.settings[key]; s.def != "" {
+		parsed, err := s.kind.parse(s.def)
+		if err != nil {
+			panic(fmt.Sprintf("default of %s: %v", key, err))
+		}
+		value = parsed.(T)
+	}
+	return value
+}
+
+// A document is all that was set: by files, variables and flags.
+type document struct {
+	top       *values
+	templates []*values
+	actions   []*values
+}
+
+func newDocument() *document { return &document{top: newValues(topSchema, origin{}, nil)} }
+
+// template adds a template.
+func (d *document) template(from origin) *values {
+	v := newValues(templateSchema, from, d.top)
+	d.templates = append(d.templates, v)
+	return v
+}
+
+// action returns the action of a name, which is added where there is none yet.
+func (d *document) action(name string, from origin) *values {
+	for _, a := range d.actions {
+		if a.label == name {
+			return a
+		}
+	}
+	v := newValues(actionSchema, from, d.top)
+	v.label = name
+	d.actions = append(d.actions, v)
+	return v
+}
