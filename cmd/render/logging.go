@@ -116,7 +116,7 @@ func (l *logs) logger() *slog.Logger { return slog.New(&handler{logs: l}) }
 // if its settings are the same. It must not be called while it or Close runs.
 func (l *logs) apply(s logSettings) error {
 	old := l.current.Load()
-	next, err := l.open(s, old.syslog)
+	next, err := l.open(s, old)
 	if err != nil {
 		return err
 	}
@@ -132,8 +132,8 @@ func (l *logs) Close() error {
 	return l.swap(&generation{least: old.least, stderr: old.stderr, all: old.stderr})
 }
 
-// open returns a new generation, which takes over what the old one had of syslog if it can.
-func (l *logs) open(s logSettings, old *syslogSender) (*generation, error) {
+// open returns a new generation, which takes over what the old one has of a file and of syslog if it can.
+func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 	least, err := parseLevel(s.Level)
 	if err != nil {
 		return nil, err
@@ -147,11 +147,14 @@ func (l *logs) open(s logSettings, old *syslogSender) (*generation, error) {
 		if g.file, err = openLogFile(s.File, l.report); err != nil {
 			return nil, err
 		}
+		if old.file != nil && old.file.logFileSettings == s.File {
+			g.file.Logger = old.file.Logger // closed with the old generation, it opens the file again
+		}
 		handlers = append(handlers, newHandler(g.file, s.Format, least))
 	}
 	if s.Syslog.Enabled {
-		if g.syslog, err = takeSyslog(s.Syslog, old, l.report); err != nil {
-			return nil, errors.Join(err, g.close(old))
+		if g.syslog, err = takeSyslog(s.Syslog, old.syslog, l.report); err != nil {
+			return nil, errors.Join(err, g.close(old.syslog))
 		}
 		handlers = append(handlers, newSyslogHandler(g.syslog, least))
 	}
