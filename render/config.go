@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 )
@@ -131,8 +130,6 @@ func (c Command) String() string {
 	}
 	return strings.Join(c.Args, " ")
 }
-
-func (c Command) equal(d Command) bool { return c.Shell == d.Shell && slices.Equal(c.Args, d.Args) }
 
 // Validate returns all that is wrong with the configuration, or nil.
 func (c Config) Validate() error {
