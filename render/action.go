@@ -190,6 +190,9 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	targets := a.changedTargets(now)
 	if len(targets) == 0 && !a.owed {
 		a.pace.settle()
+		if !slices.ContainsFunc(a.targets, (*target).changed) {
+			a.err, a.failures = nil, 0 // what has failed is wanted no more
+		}
 		a.retry = a.retryAt(now)
 		return a.retry
 	}

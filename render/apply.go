@@ -289,8 +289,10 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	return k.renewed || moved || other || reseen
 }
 
-// runNow runs targets whose template is new, in the order of the configuration.
+// runNow runs targets whose template is new, in the order of the configuration. What one of them does not ask any more
+// another may ask now: its watcher stays.
 func (e *Engine) runNow(run map[*target]bool, now time.Time) {
+	before := e.graph.pin(run)
 	for _, t := range e.targets {
 		if !run[t] {
 			continue
@@ -300,6 +302,7 @@ func (e *Engine) runNow(run map[*target]bool, now time.Time) {
 			t.action.pace.changed(now)
 		}
 	}
+	e.forgetQueries(e.graph.remove(before))
 }
 
 // forget ends what was done for targets and actions that are not in force any more.
@@ -345,6 +348,7 @@ func (e *Engine) settle(d debt, now time.Time) {
 	}
 	d.action.left = slices.DeleteFunc(d.action.left, func(f *stagedFile) bool { return f == d.file })
 	d.action.owed = d.action.owed && len(d.action.left) > 0
+	d.action.retry = now
 	to.left = append(to.left, d.file)
 	to.owed, to.retry = true, now
 	e.active[to] = true

@@ -166,6 +166,18 @@ func (g *graph) remove(t *target) (forgotten []watch.Query) {
 	return forgotten
 }
 
+// pin returns what uses all that some targets use, until it is removed.
+func (g *graph) pin(targets map[*target]bool) *target {
+	pin := &target{dependency: dependency{uses: make(map[watch.Query]usage)}}
+	for t := range targets {
+		for q := range t.uses {
+			pin.uses[q] = kept
+			g.nodes[q].users[pin] = true
+		}
+	}
+	return pin
+}
+
 // release ends a use, and reports whether that was the query's last.
 func (g *graph) release(u use) (last bool) {
 	g.forgetView(u)
