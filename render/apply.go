@@ -205,7 +205,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff)
 	e.watchFiles(ctx)
 	if e.child != nil {
-		e.child.outdated = !e.child.cfg.equal(p.cfg.Exec)
+		e.child.outdated = !e.child.given.equal(p.cfg.Exec)
 	}
 	e.refused = refused{}
 	e.log.Info("a new configuration is in force", "added", len(s.added), "changed", changed,

@@ -76,13 +76,14 @@ type child struct {
 	wg      sync.WaitGroup
 
 	stopping bool // owned by supervise
+	given    Exec // what it was started with; not changed
 	outdated bool // another is to take its place, or none; owned by the engine's loop
 }
 
 // startChild starts a program; how it ends, or why it could not be started, comes from ended.
 func startChild(cfg Exec, environ []string, log *slog.Logger) *child {
 	c := &child{
-		cfg: cfg, environ: environ, log: log,
+		cfg: cfg, given: cfg, environ: environ, log: log,
 		reloads: make(chan struct{}, 1),
 		signals: make(chan syscall.Signal, 16),
 		stops:   make(chan syscall.Signal, 1),
@@ -321,7 +322,7 @@ func (e *Engine) supervise() {
 	case e.child == nil && ready:
 		e.child = e.startChild()
 	case e.child != nil && (ready || !e.supervises()):
-		e.log.Info("ending the program, because the configuration has changed", "program", e.child.cfg.Command.String())
+		e.log.Info("ending the program, because the configuration has changed", "program", e.child.given.Command.String())
 		e.child.stop(0)
 		e.leaving, e.child = e.child, nil
 	}

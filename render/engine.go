@@ -243,7 +243,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		case s := <-e.signals: // for the child
 			e.signalChildren(s)
 		case err := <-e.child.end(): // of the child
-			return exitError(err)
+			if !e.child.outdated {
+				return exitError(err)
+			}
+			e.child = nil // another follows
 		case <-e.leaving.end(): // of the child before
 			e.leaving = nil
 		case <-alarm: // an action is due, or a view, or a report
