@@ -125,6 +125,31 @@ func BenchmarkOneChange500x5000(b *testing.B) {
 	}
 }
 
+// BenchmarkApplySame5000 applies a configuration that is the same as before: 5,000 templates with a key each, in one folder.
+func BenchmarkApplySame5000(b *testing.B) {
+	const templates = 5000
+	written := make(benchWrites, templates)
+	cfg := render.Config{Log: slog.New(slog.NewTextHandler(written, nil)), WatchTemplates: true}
+	dir := b.TempDir()
+	for t := range templates {
+		source := filepath.Join(dir, fmt.Sprintf("%d.ctmpl", t))
+		if err := os.WriteFile(source, fmt.Appendf(nil, "# %d\n{{key %q}}\n", t, benchName(t, 0)), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		cfg.Targets = append(cfg.Targets, render.Target{Source: source, Destination: filepath.Join(dir, fmt.Sprint(t))})
+	}
+	engine, stop := benchEngine(b, newBenchSource(), cfg)
+	defer stop()
+	written.wait(templates)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := engine.Apply(b.Context(), cfg); err != nil {
+			b.Fatal(err)
+		}
+		written.wait(1) // a line of the log, and no file
+	}
+}
+
 func newBenchSource() *benchSource { return &benchSource{keys: make(map[string]*benchKey)} }
 
 func benchName(template, query int) string { return fmt.Sprintf("%d/%d", template, query) }
@@ -148,6 +173,11 @@ func benchConfig(b *testing.B, cfg render.Config) render.Config {
 
 // benchRun runs an engine until stop is called.
 func benchRun(b *testing.B, src watch.Source, cfg render.Config) (stop func()) {
+	_, stop = benchEngine(b, src, cfg)
+	return stop
+}
+
+func benchEngine(b *testing.B, src watch.Source, cfg render.Config) (engine *render.Engine, stop func()) {
 	engine, err := render.New(src, cfg)
 	if err != nil {
 		b.Fatal(err)
@@ -155,7 +185,7 @@ func benchRun(b *testing.B, src watch.Source, cfg render.Config) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- engine.Run(ctx) }()
-	return func() {
+	return engine, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			b.Error(err)
