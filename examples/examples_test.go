@@ -5,6 +5,7 @@ package examples
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,4 +57,34 @@ func renderExample(t *testing.T, source, catalog string) ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(out)
+}
+
+// The configuration files of examples are good, and give what the templates beside them give. Their templates are
+// meant to be in /etc/render.
+func TestConfigurationFiles(t *testing.T) {
+	files, err := filepath.Glob("*/*.hcl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no configuration files: %v", err)
+	}
+	binary := filepath.Join(t.TempDir(), "render")
+	run(t, "go", "build", "-o", binary, "../cmd/render")
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			folder, err := filepath.Abs(filepath.Dir(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			here := filepath.Join(t.TempDir(), "render.hcl")
+			write(t, here, bytes.ReplaceAll(text, []byte("/etc/render/"), []byte(folder+"/")))
+			said, err := exec.CommandContext(t.Context(), binary, "--config", here, "--once", "--dry", "--fixture", filepath.Join(folder, "catalog.yaml")).CombinedOutput()
+			want, _ := os.ReadFile(filepath.Join(folder, "upstreams.conf"))
+			if err != nil || !bytes.HasSuffix(said, want) {
+				t.Errorf("%v: got %s", err, said)
+			}
+		})
+	}
 }

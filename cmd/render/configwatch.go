@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -20,7 +21,11 @@ func signatureOf(configs []string) string {
 			fmt.Fprintln(&b, path, err)
 			return
 		}
-		fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano(), info.Sys())
+		var inode uint64
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			inode = uint64(stat.Ino)
+		}
+		fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano(), inode) // the time of access would change by our reading
 	}
 	l := &loader{read: note}
 	for _, path := range configs {
