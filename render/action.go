@@ -74,9 +74,17 @@ type actionKey struct {
 // group gives each target its action: the one that it names, the one of its command, or one of its own. An action that was
 // there before keeps its state. It returns those of them that have other settings now.
 func (e *Engine) group(before []*action) (altered map[*action]bool) {
-	g := grouping{before: make(map[actionKey][]*action), now: make(map[actionKey][]*action), altered: make(map[*action]bool)}
+	g := grouping{
+		before: make(map[actionKey][]*action), now: make(map[actionKey][]*action),
+		exact: make(map[*action]bool), altered: make(map[*action]bool),
+	}
 	for _, a := range before {
 		g.before[a.key] = append(g.before[a.key], a)
+	}
+	for _, t := range e.targets {
+		if cfg := e.implied(t.cfg); !cfg.Command.IsZero() {
+			g.expect(actionKey{ofCommand, cfg.Command.String()}, cfg)
+		}
 	}
 	for _, cfg := range e.cfg.Actions {
 		g.action(actionKey{named, cfg.Name}, cfg)
@@ -100,8 +108,18 @@ func (e *Engine) group(before []*action) (altered map[*action]bool) {
 type grouping struct {
 	before  map[actionKey][]*action // those that are not in use again
 	now     map[actionKey][]*action
+	exact   map[*action]bool        // those of before that have the very settings of one that is wanted
 	actions []*action
 	altered map[*action]bool
+}
+
+// expect notes that an action will be wanted, so that no other takes the one from before that has its settings.
+func (g *grouping) expect(key actionKey, cfg Action) {
+	for _, a := range g.before[key] {
+		if reflect.DeepEqual(a.cfg, cfg) {
+			g.exact[a] = true
+		}
+	}
 }
 
 // shared returns the action with some settings that other targets have, or a new one.
@@ -116,14 +134,19 @@ func (g *grouping) shared(key actionKey, cfg Action) *action {
 
 // action adds an action: one from before, best one with the same settings, or a new one.
 func (g *grouping) action(key actionKey, cfg Action) *action {
-	a := &action{key: key, cfg: cfg}
-	if old := g.before[key]; len(old) > 0 {
-		i := max(0, slices.IndexFunc(old, func(a *action) bool { return reflect.DeepEqual(a.cfg, cfg) }))
+	same := func(a *action) bool { return reflect.DeepEqual(a.cfg, cfg) }
+	free := func(a *action) bool { return !g.exact[a] }
+	a := &action{key: key}
+	old := g.before[key]
+	i := slices.IndexFunc(old, same)
+	if i < 0 {
+		if i = slices.IndexFunc(old, free); i >= 0 {
+			g.altered[old[i]] = true
+		}
+	}
+	if i >= 0 {
 		a = old[i]
 		g.before[key] = slices.Delete(old, i, i+1)
-		if !reflect.DeepEqual(a.cfg, cfg) {
-			g.altered[a] = true
-		}
 	}
 	a.cfg, a.order, a.targets = cfg, len(g.actions), nil
 	a.pace.spacing, a.pace.wait = cfg.Spacing, cfg.Wait

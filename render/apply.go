@@ -219,24 +219,27 @@ func (e *Engine) succeed(p *proposal) succession {
 		before[t.path] = t
 	}
 	delete(before, "") // Config.Dry without destinations: nobody can tell them apart
-	debts := e.debts()
-	s := succession{debts: debts}
+	var s succession
+	for _, next := range p.targets {
+		if before[next.path] == nil {
+			s.added = append(s.added, next)
+		}
+	}
+	s.debts = e.debts(slices.Concat(e.targets, s.added))
 	old := e.targets
 	e.targets = make([]*target, 0, len(p.targets))
-	stays := make(map[*target]bool)
 	for _, next := range p.targets {
 		t := before[next.path]
 		if t == nil {
-			s.added = append(s.added, next)
-			e.targets = append(e.targets, next)
-			continue
+			t = next
+		} else {
+			s.kept = append(s.kept, t.replace(next))
+			delete(before, next.path)
 		}
-		stays[t] = true
 		e.targets = append(e.targets, t)
-		s.kept = append(s.kept, t.replace(next))
 	}
 	for _, t := range old {
-		if !stays[t] {
+		if before[t.path] == t || t.path == "" {
 			s.gone = append(s.gone, t)
 		}
 	}
@@ -257,7 +260,7 @@ func (t *target) replace(next *target) keptTarget {
 // renew gives a target another template. It has to run then.
 func (t *target) renew(parsed *template.Template, x texts) {
 	t.template, t.texts = parsed, x
-	t.blocked, t.reported = time.Time{}, time.Time{}
+	t.blocked, t.reported, t.placed = time.Time{}, time.Time{}, false
 	t.addCause("its template has changed")
 }
 
@@ -278,7 +281,7 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	}
 	again := (moved || other) && e.cfg.Dry == nil
 	if again {
-		t.known = false
+		t.known, t.placed = false, false
 		t.addCause("its settings have changed")
 	}
 	reseen := e.seeBy(t, newViewRules(t.cfg, t.action.cfg, false), now)
@@ -317,12 +320,12 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 	}
 }
 
-// debts returns what actions owe for files of targets (R13), before targets and actions change.
-func (e *Engine) debts() (all []debt) {
+// debts returns what actions owe for files of some targets (R13), before targets and actions change.
+func (e *Engine) debts(targets []*target) (all []debt) {
 	owners := make(map[string]*target)
 	for _, a := range e.actions {
 		if len(a.left) > 0 && len(owners) == 0 {
-			for _, t := range e.targets {
+			for _, t := range targets {
 				for _, path := range pathsOf(t) {
 					owners[path] = t
 				}

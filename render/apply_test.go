@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -849,4 +850,99 @@ func TestApplyUnderLoad(t *testing.T) {
 	stop()
 	wg.Wait()
 	r.wantClean()
+}
+
+// Starts, reloads and stops, some at one time, leave no goroutine and no file descriptor behind.
+func TestApplyLeavesNothing(t *testing.T) {
+	r := newRig(t)
+	a, b := r.target("a", `{{key "k"}}{{key "never"}}`), r.target("b", `{{key "k"}}`)
+	b.Command, b.Drift = Command{Args: []string{"true"}}, RepairDrift
+	r.world.set(kv("k"), "v")
+	cycle := func(i int) {
+		engine, err := New(r.world, Config{Targets: []Target{a}})
+		r.must(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- engine.Run(ctx) }()
+		var wg sync.WaitGroup
+		for n := range 3 {
+			wg.Go(func() {
+				cfg := Config{Targets: []Target{b}, WatchTemplates: n != 1}
+				if n == 2 {
+					cfg.Targets = append(cfg.Targets, a)
+				}
+				if err := engine.Apply(t.Context(), cfg); err != nil && !errors.Is(err, errNotRunning) {
+					t.Error(err)
+				}
+			})
+		}
+		if i%2 == 0 {
+			wg.Wait()
+		}
+		cancel()
+		r.must(<-ended)
+		wg.Wait()
+	}
+	cycle(0)
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	for i := range 300 {
+		cycle(i)
+	}
+	r.await("the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if n := openDescriptors(t); n > descriptors {
+		t.Errorf("%d descriptors, %d before", n, descriptors)
+	}
+	r.wantClean()
+}
+
+// A file that an action owes for, and that was nobody's for a while, is the business of one action alone.
+func TestR13OwedForWhatComesBack(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		target := r.target("a", "x")
+		target.Action = "first"
+		first := Action{Name: "first", Command: Command{Shell: "exit 1"}}
+		r.start(Config{Targets: []Target{target}, Actions: []Action{first}})
+		elapse(5 * time.Second)
+		r.apply(Config{Actions: []Action{first}})
+		elapse(5 * time.Second)
+		target.Action, target.Command = "", r.appends("runs")
+		r.apply(Config{Targets: []Target{target}, Actions: []Action{first}})
+		elapse(2 * time.Minute)
+		if n := r.lines("runs"); n != 1 {
+			t.Errorf("%d runs", n)
+		}
+		for _, a := range r.status().Actions {
+			if a.Failures != 0 {
+				t.Errorf("got %+v", a)
+			}
+		}
+		r.wantClean()
+	})
+}
+
+// Actions that are made of the same command, with other settings, do not change places.
+func TestR10ActionsOfOneCommand(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		with := func(name string, spacing time.Duration) Target {
+			target := r.target(name, name)
+			target.Command = r.appends("runs")
+			target.Implied = &Action{Spacing: spacing}
+			return target
+		}
+		one, two, three := with("1", time.Second), with("2", 2*time.Second), with("3", 3*time.Second)
+		r.start(Config{Targets: []Target{one, two}})
+		elapse(5 * time.Second)
+		before := r.status().Actions
+		r.apply(Config{Targets: []Target{three, one, two}})
+		elapse(5 * time.Second)
+		r.wantPasses(1, 1, 1)
+		if s := r.status().Actions; !reflect.DeepEqual(s[1:], before) || s[0].Commits != 1 {
+			t.Errorf("got %+v, before %+v", s, before)
+		}
+		four := with("2", 4*time.Second) // other settings, the same state
+		r.apply(Config{Targets: []Target{one, four}})
+		if s := r.status().Actions; len(s) != 2 || !reflect.DeepEqual(s[0], before[0]) || s[1].Runs != 1 {
+			t.Errorf("got %+v, before %+v", s, before)
+		}
+	})
 }

@@ -351,7 +351,7 @@ func (e *Engine) execute(t *target) {
 	t.sum = sumOf(t.result)
 	if !t.changed() {
 		t.drop()
-		t.causes = nil
+		t.causes, t.placed = nil, true
 		return
 	}
 	if !wasFinished {

@@ -200,3 +200,27 @@ func TestR10ReplacedProgramsLeaveNothing(t *testing.T) {
 		t.Errorf("%d descriptors, %d before", n, descriptors)
 	}
 }
+
+// A program that takes another's place finds the files of the new templates, also where their action has to wait.
+func TestR10ProgramFindsNewFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	target := r.target("out", "1")
+	target.Command, target.Implied = Command{Args: []string{"true"}}, &Action{Spacing: 500 * time.Millisecond}
+	cfg := Config{Targets: []Target{target}, Exec: Exec{
+		Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT, OnChange: DoNothing,
+	}}
+	s := r.supervise(cfg)
+	s.starts(1)
+	for i := range 3 {
+		r.write("out.ctmpl", fmt.Sprint(i+2))
+		cfg.Exec.Splay++
+		r.apply(cfg)
+		s.starts(i + 2)
+	}
+	r.write("out.ctmpl", "{{/* the same output */}}4")
+	cfg.Exec.Splay++
+	r.apply(cfg)
+	s.starts(5)
+	s.wantFile("seen", "12344")
+}
