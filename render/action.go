@@ -108,7 +108,7 @@ func (e *Engine) group(before []*action) (altered map[*action]bool) {
 type grouping struct {
 	before  map[actionKey][]*action // those that are not in use again
 	now     map[actionKey][]*action
-	exact   map[*action]bool        // those of before that have the very settings of one that is wanted
+	exact   map[*action]bool // those of before that have the very settings of one that is wanted
 	actions []*action
 	altered map[*action]bool
 }

@@ -163,14 +163,14 @@ func (w *templateWatch) concerns(path string) bool {
 // watchFolders watches the folders of all sources: those that they are named by, and those where links lead.
 func (w *templateWatch) watchFolders() {
 	names, inside, folders := make(map[string]bool), make(map[string]bool), make(map[string]bool)
-	real := make(map[string]string)
+	reals := make(map[string]string)
 	add := func(path string) {
 		dir := filepath.Dir(path)
-		if _, known := real[dir]; !known {
-			real[dir] = realFolder(dir)
+		if _, known := reals[dir]; !known {
+			reals[dir] = realFolder(dir)
 		}
-		folders[real[dir]] = true
-		names[filepath.Join(real[dir], filepath.Base(path))] = true
+		folders[reals[dir]] = true
+		names[filepath.Join(reals[dir], filepath.Base(path))] = true
 	}
 	for key := range w.now.sources {
 		path, err := filepath.Abs(key.path)

@@ -37,7 +37,9 @@ func TestR10TemplateChangesOnDisk(t *testing.T) {
 		}
 	}
 	plain := func(r *rig, path, text string) { r.must(os.WriteFile(path, []byte(text), 0o644)) }
-	ways := map[string]struct{ first, then func(r *rig, path, text string) }{
+	ways := map[string]struct {
+		first, then func(r *rig, path, text string)
+	}{
 		"in place": {plain, plain},
 		"renamed over": {plain, func(r *rig, path, text string) {
 			plain(r, path+"~", text)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"render/template"
 )
@@ -109,7 +110,10 @@ func (k sourceKey) signature() string {
 			fmt.Fprintln(&all, err)
 			continue
 		}
-		fmt.Fprintln(&all, path, info.Size(), info.ModTime().UnixNano(), info.Sys())
+		fmt.Fprintln(&all, path, info.Mode(), info.Size(), info.ModTime().UnixNano())
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok { // not all of it: reading changes the time of the last access
+			fmt.Fprintln(&all, stat.Dev, stat.Ino)
+		}
 	}
 	return all.String()
 }
