@@ -668,9 +668,11 @@ func TestR10DriftBegins(t *testing.T) {
 	r.apply(Config{Targets: []Target{target}})
 	r.await("the comparison", func() bool { return r.status().Targets[0].State == Applied })
 	r.write("a", "edited")
-	target.Drift = WarnDrift
 	r.await("the end of the settling", func() bool { time.Sleep(2 * driftSettle); return true })
 	r.wantFile("a", "edited")
+	if n := r.log.count(driftWarned); n != 0 {
+		t.Errorf("%d warnings\n%s", n, r.log)
+	}
 }
 
 // Commits in flight are let end; answers are taken meanwhile, and no other commit begins.
@@ -691,6 +693,8 @@ func TestR10WaitsForCommits(t *testing.T) {
 		return applied
 	}
 	applied := waits(ctx)
+	r.world.set(kv("k"), "u")
+	r.await("the answer", func() bool { return r.status().Targets[1].State == Rendered })
 	cancel()
 	if err := <-applied; !errors.Is(err, context.Canceled) { // nobody waits: nothing happens
 		t.Errorf("got %v", err)
@@ -698,14 +702,15 @@ func TestR10WaitsForCommits(t *testing.T) {
 	if s := r.status(); len(s.Targets) != 2 || s.Targets[0].Source != slow.Source || s.Rejected != nil {
 		t.Errorf("got %+v", s)
 	}
+	r.await("the file that was held back", func() bool { return r.read("other") == "u" })
 
 	applied = waits(t.Context())
 	r.world.set(kv("k"), "v")
-	r.await("the answer", func() bool { return r.status().Targets[1].State == Rendered })
+	r.await("the answer", func() bool { return r.status().Queries[0].Rev == 2 })
 	for range 20 {
 		r.status() // the loop turns
 	}
-	r.wantFile("other", "no file")
+	r.wantFile("other", "u")
 	r.write("go", "")
 	if err := <-applied; err != nil {
 		t.Fatal(err)
@@ -944,5 +949,18 @@ func TestR10ActionsOfOneCommand(t *testing.T) {
 		if s := r.status().Actions; len(s) != 2 || !reflect.DeepEqual(s[0], before[0]) || s[1].Runs != 1 {
 			t.Errorf("got %+v, before %+v", s, before)
 		}
+	})
+}
+
+// What a check has rejected is tried at once by another check.
+func TestR10MendedCheck(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		target := r.target("a", "x")
+		r.start(of(Action{Check: Command{Shell: "exit 1 # {}"}}, target))
+		elapse(5 * time.Second)
+		r.wantFile("a", "no file")
+		r.apply(of(Action{Check: Command{Shell: "exit 0 # {}"}}, target))
+		elapse(time.Second)
+		r.wantFile("a", "x")
 	})
 }

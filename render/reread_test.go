@@ -305,3 +305,20 @@ func TestR10ManyTemplates(t *testing.T) {
 		t.Errorf("%d changes", n)
 	}
 }
+
+// What was read for a configuration that is not in force any more does not count.
+func TestR10TextOfAnEarlierConfiguration(t *testing.T) {
+	r := newRig(t)
+	engine, err := New(r.world, Config{Targets: []Target{r.target("a", "1")}})
+	r.must(err)
+	engine.version = 2
+	target := engine.targets[0]
+	engine.reread(rereadings{version: 1, all: []rereading{{target: target, err: errGone}}}, time.Now())
+	if target.stale != nil {
+		t.Error(target.stale)
+	}
+	engine.reread(rereadings{version: 2, all: []rereading{{target: target, err: errGone}}}, time.Now())
+	if target.stale == nil {
+		t.Error("it counts not at all")
+	}
+}
