@@ -27,11 +27,12 @@ type Files struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting map[string]map[chan struct{}]bool
-	known   map[place]known
+	known   map[place]*known
 }
 
 // known is what was last seen of a file. The index counts the contents seen.
 type known struct {
+	mu    sync.Mutex // held while the file is read: what was read first is known first
 	sum   [sha256.Size]byte
 	found bool
 	index uint64
@@ -43,7 +44,7 @@ func NewFiles() (*Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	f := &Files{notifier: notifier, waiting: make(map[string]map[chan struct{}]bool), known: make(map[place]known)}
+	f := &Files{notifier: notifier, waiting: make(map[string]map[chan struct{}]bool), known: make(map[place]*known)}
 	f.wg.Go(f.dispatch)
 	return f, nil
 }
@@ -117,6 +118,9 @@ func settle(ctx context.Context, news <-chan struct{}) {
 }
 
 func (f *Files) read(at place) (text string, found bool, index uint64, err error) {
+	k := f.knownOf(at)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	var sum [sha256.Size]byte
 	info, err := at.stat()
 	switch {
@@ -134,14 +138,20 @@ func (f *Files) read(at place) (text string, found bool, index uint64, err error
 			text, found, sum = string(b), true, sha256.Sum256(b)
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	k := f.known[at]
 	if k.index == 0 || k.found != found || k.sum != sum {
-		k = known{sum: sum, found: found, index: k.index + 1}
-		f.known[at] = k
+		k.sum, k.found = sum, found
+		k.index++
 	}
 	return text, found, k.index, nil
+}
+
+func (f *Files) knownOf(at place) *known {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known[at] == nil {
+		f.known[at] = new(known)
+	}
+	return f.known[at]
 }
 
 // listen returns a channel that is notified of events in the folders of path and of the file that path links to, and a

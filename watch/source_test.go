@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,4 +188,41 @@ func TestContractSwitch(t *testing.T) {
 			Remove: func() { check(t, os.Remove(path)) },
 		}
 	})
+}
+
+// What was read first is known first: many who read a file while it changes never take it back to what it was.
+func TestFilesDoNotGoBack(t *testing.T) {
+	files, path := newFiles(t), filepath.Join(t.TempDir(), "file")
+	const last = 300
+	put := func(n int) {
+		check(t, os.WriteFile(path+".new", []byte(strconv.Itoa(n)), 0o644))
+		check(t, os.Rename(path+".new", path))
+	}
+	put(0)
+	q := watch.NewQuery(watch.KindFile, path, nil)
+	var mu sync.Mutex
+	indexes := make(map[int]uint64) // by contents
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for n := 0; n < last; {
+				value, index, err := files.Fetch(t.Context(), q, 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n, _ = strconv.Atoi(value.(string))
+				mu.Lock()
+				if before, ok := indexes[n]; ok && before != index {
+					t.Errorf("contents %d have the indexes %d and %d", n, before, index)
+				}
+				indexes[n] = index
+				mu.Unlock()
+			}
+		})
+	}
+	for n := range last {
+		put(n + 1)
+	}
+	wg.Wait()
 }
