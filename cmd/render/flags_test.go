@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 	"math"
 	"reflect"
@@ -9,26 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"render/render"
 	"render/watch"
 )
 
 // planOf returns what the flags come to.
 func planOf(args ...string) (*plan, error) {
-	line := new(commandLine)
-	app := newApp(nil, io.Discard, io.Discard)
-	app.Flags = line.flags()
-	app.Action = func(*cli.Context) error { return nil }
-	if err := app.Run(append([]string{"render"}, args...)); err != nil {
-		return nil, err
-	}
-	loaded, err := load(line)
-	if err != nil {
-		return nil, err
-	}
-	return loaded.build()
+	p, _, err := outcomeOf(args...)
+	return p, err
 }
 
 // consulOf returns what flags set of Consul.
