@@ -124,8 +124,13 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 	if a.Spacing == 0 && v.isSet("spacing") {
 		a.Spacing = -1 // none, and not the default
 	}
-	if v.isSet("verify.within") && a.Verify.Within == 0 {
-		l.wrong(v, "verify.within", "must be more than 0")
+	for _, key := range []string{"verify.within", "guard.hold"} {
+		if v.isSet(key) && get[time.Duration](v, key) == 0 {
+			l.wrong(v, key, "must be more than 0")
+		}
+	}
+	if a.Verify.URL != "" && !isURL(a.Verify.URL) {
+		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", a.Verify.URL)
 	}
 	return a
 }
@@ -157,14 +162,24 @@ func (l *loader) timeLimit(v *values, key string) time.Duration {
 // wait returns the wait of a template or an action.
 func (l *loader) wait(v *values) render.Wait {
 	w := render.Wait{Min: get[time.Duration](v, "wait.min")}
-	if g, ok := v.find("wait.enabled"); ok && !g.value.(bool) || w.Min == 0 {
+	on, ok := v.find("wait.enabled")
+	switch {
+	case ok && !on.value.(bool):
+		return render.Wait{}
+	case w.Min == 0 && ok:
+		l.notice(on.from, "wait.enabled has no effect without wait.min")
+		return render.Wait{}
+	case w.Min == 0:
+		if get[time.Duration](v, "wait.max") > 0 {
+			l.notice(v.origin("wait.max"), "wait.max has no effect without wait.min")
+		}
 		return render.Wait{}
 	}
 	if w.Max = 4 * w.Min; v.isSet("wait.max") {
 		w.Max = get[time.Duration](v, "wait.max")
 	}
 	if w.Max < w.Min {
-		l.notice(v.origin("wait.max"), "wait.max %s is less than wait.min %s, which has no effect then", w.Max, w.Min)
+		l.notice(v.origin("wait.max"), "wait.max %s is less than wait.min %s; both are taken as %s", w.Max, w.Min, w.Max)
 		w.Min = w.Max
 	}
 	return w
@@ -364,9 +379,6 @@ func (l *loader) asking() render.Asking {
 	if a.Backoff == 0 {
 		l.wrong(top, "consul.retry.backoff", "must be more than 0")
 	}
-	if a.Attempts < 0 {
-		l.wrong(top, "consul.retry.attempts", "cannot be negative; 0 is no limit")
-	}
 	if a.MaxBackoff == 0 {
 		a.MaxBackoff = math.MaxInt64 // no limit
 	}
@@ -413,8 +425,11 @@ func (l *loader) consul() watch.ConsulConfig {
 	if cfg.MaxStale == 0 {
 		cfg.MaxStale = -1
 	}
-	if g, ok := top.find("consul.auth.enabled"); !ok || g.value.(bool) {
-		cfg.Username, cfg.Password = get[string](top, "consul.auth.username"), get[string](top, "consul.auth.password")
+	cfg.Username, cfg.Password = authOf(top)
+	for _, key := range []string{"dial_keep_alive", "dial_timeout", "tls_handshake_timeout", "idle_conn_timeout"} {
+		if key = "consul.transport." + key; get[time.Duration](top, key) == 0 {
+			l.notice(top.origin(key), "%s has no effect: 0 stands for the default, which is %s", key, topSchema.settings[key].def)
+		}
 	}
 	for _, key := range []string{"consul.max_connections", "consul.max_requests"} {
 		if get[int](top, key) <= 0 {
@@ -425,6 +440,14 @@ func (l *loader) consul() watch.ConsulConfig {
 		l.wrong(top, "block_query_wait", "must be more than 0")
 	}
 	return cfg
+}
+
+// authOf returns the user and the password of basic authentication; none where it is off.
+func authOf(top *values) (user, password string) {
+	if g, ok := top.find("consul.auth.enabled"); ok && !g.value.(bool) {
+		return "", ""
+	}
+	return get[string](top, "consul.auth.username"), get[string](top, "consul.auth.password")
 }
 
 // usesTLS reports whether Consul is asked over TLS whatever its address says: any setting of TLS has that effect.
@@ -446,8 +469,8 @@ func injected(top *values) []string {
 	add("CONSUL_HTTP_ADDR", get[string](top, "consul.address"))
 	add("CONSUL_HTTP_TOKEN", get[string](top, "consul.token"))
 	add("CONSUL_HTTP_TOKEN_FILE", get[string](top, "consul.token_file"))
-	if user := get[string](top, "consul.auth.username"); user != "" {
-		add("CONSUL_HTTP_AUTH", user+":"+get[string](top, "consul.auth.password"))
+	if user, password := authOf(top); user != "" || password != "" {
+		add("CONSUL_HTTP_AUTH", user+":"+password)
 	}
 	if top.hasAny("consul.ssl") {
 		add("CONSUL_HTTP_SSL", strconv.FormatBool(usesTLS(top)))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,6 +18,7 @@ type flagUse struct {
 	setting *setting
 	name    string // as it was written
 	value   any
+	err     error // where the value must not be shown, which the error of a flag does
 }
 
 // templateFlag is the setting of --template.
@@ -68,10 +68,10 @@ func (f *flagValue) IsBoolFlag() bool { return f != nil && f.setting != nil && f
 // Set notes a use.
 func (f *flagValue) Set(text string) error {
 	value, err := f.setting.kind.parse(text)
-	if err != nil {
-		return fmt.Errorf("%s", withoutValue(f.setting, err))
+	if err != nil && !f.setting.kind.private {
+		return err
 	}
-	f.line.used = append(f.line.used, flagUse{f.setting, f.name, value})
+	f.line.used = append(f.line.used, flagUse{f.setting, f.name, value, err})
 	if f.setting.flag == "config" {
 		f.line.configs = append(f.line.configs, value.([]string)...)
 	}
@@ -87,6 +87,8 @@ func (c *commandLine) bring(l *loader) {
 			l.notice(from, "--%s is an old name of --%s", use.name, s.flag)
 		}
 		switch {
+		case use.err != nil:
+			l.fault(from, "%s", withoutValue(s, use.err))
 		case s == templateFlag:
 			v := l.doc.template(from)
 			for key, value := range use.value.(map[string]any) {

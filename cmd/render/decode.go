@@ -66,6 +66,9 @@ func (l *loader) decodeValue(item *conf.Item, s *setting, into *values) {
 		return
 	}
 	from := origin{at: item.NameRange}
+	if s.kind == permsKind && isDecimalByMistake(item.Value) {
+		l.notice(from, "%s is a decimal number, and the mode %04o; for that in octal write 0%s", item.Value.Text, value, item.Value.Text)
+	}
 	into.set(s, given{value, from})
 	l.idle(s, from)
 }
@@ -114,11 +117,13 @@ func (l *loader) decodeRepeated(name string, item *conf.Item) {
 	case 0: // as JSON has it: the names are the members
 		for _, body := range l.bodies(name, item.Value) {
 			for _, member := range body.Items {
-				if member.Value.Kind != conf.Object {
+				if member.Value.Kind != conf.Object && member.Value.Kind != conf.List {
 					l.fault(origin{at: member.NameRange}, `an action has a name: action "NAME" { … }`)
 					continue
 				}
-				l.decodeAction(member.Name, member.NameRange, member.Value.Body)
+				for _, body := range l.bodies(member.Name, member.Value) {
+					l.decodeAction(member.Name, member.NameRange, body)
+				}
 			}
 		}
 	default:

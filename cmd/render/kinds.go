@@ -76,7 +76,7 @@ var (
 		forms: []conf.Kind{conf.Text, conf.Number}, parse: parseDuration,
 	}
 
-	sizeKind = &kind{name: "a number of bytes", parse: parseNumber, forms: []conf.Kind{conf.Number}}
+	countKind = atLeast(0)
 
 	// idKind is the name or number of a user or a group.
 	idKind = &kind{name: "a name or a number", parse: textKind.parse, forms: []conf.Kind{conf.Text, conf.Number}}
@@ -108,10 +108,16 @@ var (
 	listKind = &kind{
 		name: "a list of texts", forms: []conf.Kind{conf.List, conf.Text},
 		parse: func(s string) (any, error) { return []string{s}, nil },
-		read:  readList, add: appendTexts,
+		read:  func(v *conf.Value) (any, error) { return readList(v) },
+		add:   appendTexts,
 	}
 	// pairsKind is a list of NAME=value, where the values are nobody's business.
-	pairsKind = &kind{name: "a list of NAME=value", forms: listKind.forms, parse: listKind.parse, read: readList, add: appendTexts, private: true}
+	pairsKind = &kind{
+		name: "a list of NAME=value", forms: listKind.forms,
+		parse: func(s string) (any, error) { return pairs([]string{s}, nil) },
+		read:  func(v *conf.Value) (any, error) { return pairs(readList(v)) },
+		add:   appendTexts, private: true,
+	}
 
 	// commandKind is a line for sh, or a program and its arguments.
 	commandKind = &kind{
@@ -134,10 +140,24 @@ func choice(words ...string) *kind {
 	return &kind{
 		name: "one of " + strings.Join(words, ", "),
 		parse: func(s string) (any, error) {
-			if word := strings.ToLower(s); slices.Contains(words, word) {
-				return word, nil
+			if i := slices.IndexFunc(words, func(word string) bool { return strings.EqualFold(word, s) }); i >= 0 {
+				return words[i], nil
 			}
 			return nil, fmt.Errorf("%q is not one of %s%s", s, strings.Join(words, ", "), template.Suggestion(s, words))
+		},
+	}
+}
+
+// atLeast is a whole number from one on.
+func atLeast(least int) *kind {
+	return &kind{
+		name: numberKind.name, forms: numberKind.forms,
+		parse: func(s string) (any, error) {
+			n, err := parseNumber(s)
+			if err == nil && n.(int) < least {
+				return nil, fmt.Errorf("%s is less than %d", s, least)
+			}
+			return n, err
 		},
 	}
 }
@@ -201,8 +221,25 @@ func readPerms(v *conf.Value) (fs.FileMode, error) {
 	return fs.FileMode(mode) & fs.ModePerm, nil
 }
 
+// isDecimalByMistake reports whether a mode is a number whose first 0 was forgotten.
+func isDecimalByMistake(v *conf.Value) bool {
+	decimal, err := strconv.ParseUint(v.Text, 10, 32)
+	_, notOctal := strconv.ParseUint(v.Text, 8, 32)
+	return v.Kind == conf.Number && err == nil && notOctal == nil && decimal > 0o777 && v.Text[0] != '0'
+}
+
+// pairs are texts that have to be NAME=value. An error does not show them.
+func pairs(texts []string, err error) (any, error) {
+	for i, text := range texts {
+		if name, _, found := strings.Cut(text, "="); !found || name == "" {
+			return nil, fmt.Errorf("needs NAME=value in its list; element %d is not of that form", i+1)
+		}
+	}
+	return texts, err
+}
+
 // readList reads a list of texts. A single text is cut at commas, as consul-template does.
-func readList(v *conf.Value) (any, error) {
+func readList(v *conf.Value) ([]string, error) {
 	if v.Kind == conf.Text {
 		return strings.Split(v.Text, ","), nil
 	}

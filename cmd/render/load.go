@@ -146,7 +146,9 @@ func (l *loader) notice(at origin, format string, args ...any) {
 	if at.inFile() {
 		text = at.String() + ": " + text
 	}
-	l.notices = append(l.notices, text)
+	if !slices.Contains(l.notices, text) { // as of a setting that holds for many templates
+		l.notices = append(l.notices, text)
+	}
 }
 
 func (l *loader) readEnvironment() {

@@ -69,11 +69,11 @@ var globalSettings = slices.Concat([]*setting{
 	{key: "log_level", flag: "log-level", env: []string{"CT_LOG", "CONSUL_TEMPLATE_LOG", "CONSUL_TEMPLATE_LOG_LEVEL"}, kind: levelKind, def: "info", operand: "LEVEL", topic: topicLog, meaning: "the least level to log: trace, debug, info, warn or err"},
 	{key: "log_format", flag: "log-format", env: []string{"RENDER_LOG_FORMAT"}, kind: choice("text", "json"), def: "text", operand: "FORMAT", topic: topicLog, meaning: "text or json"},
 	{key: "log_file.path", flag: "log-file", kind: textKind, operand: "FILE", topic: topicLog, meaning: "a file that gets the log, too; a folder where it ends in a slash"},
-	{key: "log_file.log_rotate_bytes", flag: "log-rotate-bytes", kind: sizeKind, def: "0", operand: "BYTES", topic: topicLog, meaning: "begin a new log file before one gets larger; 0: at no size"},
+	{key: "log_file.log_rotate_bytes", flag: "log-rotate-bytes", kind: countKind, def: "0", operand: "BYTES", topic: topicLog, meaning: "begin a new log file before one gets larger; 0: at no size"},
 	{key: "log_file.log_rotate_duration", flag: "log-rotate-duration", kind: durationKind, def: "24h", topic: topicLog, meaning: "begin a new log file after this time; 0: at no age"},
-	{key: "log_file.log_rotate_max_files", flag: "log-rotate-max-files", kind: numberKind, def: "0", operand: "NUMBER", topic: topicLog, meaning: "how many old log files to keep; 0: all, -1: none"},
+	{key: "log_file.log_rotate_max_files", flag: "log-rotate-max-files", kind: atLeast(-1), def: "0", operand: "NUMBER", topic: topicLog, meaning: "how many old log files to keep; 0: all, -1: none"},
 	{key: "syslog.enabled", flag: "syslog", kind: boolKind, def: "false", topic: topicLog, meaning: "log to syslog, too; the next two turn it on as well"},
-	{key: "syslog.facility", flag: "syslog-facility", kind: textKind, def: "LOCAL0", operand: "FACILITY", topic: topicLog, meaning: "the facility of syslog"},
+	{key: "syslog.facility", flag: "syslog-facility", kind: choice(facilityNames...), def: "LOCAL0", operand: "FACILITY", topic: topicLog, meaning: "the facility of syslog"},
 	{key: "syslog.name", flag: "syslog-name", kind: textKind, other: "the program's name", operand: "NAME", topic: topicLog, meaning: "the name in syslog"},
 
 	{key: "exec.command", flag: "exec", kind: programKind, operand: "COMMAND", topic: topicExec, meaning: "a program to supervise: started when all is rendered, told of changes; when it ends, so does render"},
@@ -106,7 +106,7 @@ var consulSettings = []*setting{
 	{key: "consul.max_requests", flag: "consul-max-requests", env: []string{"RENDER_CONSUL_MAX_REQUESTS"}, kind: numberKind, def: "2000", operand: "NUMBER", topic: topicConsul, meaning: "requests a second of all queries together"},
 	{key: "consul.retry", kind: durationKind, spread: spreadTo("consul.retry.backoff"), topic: topicConsul, meaning: "an old form of `consul.retry.backoff`"},
 	{key: "consul.retry.enabled", flag: "consul-retry", kind: boolKind, def: "true", topic: topicConsul, meaning: "false, with once: fail at the first failure of a query"},
-	{key: "consul.retry.attempts", flag: "consul-retry-attempts", kind: numberKind, def: "12", operand: "NUMBER", topic: topicConsul, meaning: "with once: fail when a query has failed so often in a row; 0: never. Without once render never gives up"},
+	{key: "consul.retry.attempts", flag: "consul-retry-attempts", kind: countKind, def: "12", operand: "NUMBER", topic: topicConsul, meaning: "with once: fail when a query has failed so often in a row; 0: never. Without once render never gives up"},
 	{key: "consul.retry.backoff", flag: "consul-retry-backoff", kind: durationKind, def: "250ms", topic: topicConsul, meaning: "the pause after a query's first failure; doubled by each further one"},
 	{key: "consul.retry.max_backoff", flag: "consul-retry-max-backoff", kind: durationKind, def: "4s", topic: topicConsul, meaning: "the longest such pause; 0: no limit"},
 
@@ -123,9 +123,9 @@ var consulSettings = []*setting{
 	{key: "consul.transport.dial_keep_alive", flag: "consul-transport-dial-keep-alive", kind: durationKind, def: "30s", topic: topicTransport, meaning: "between probes of a quiet connection"},
 	{key: "consul.transport.tls_handshake_timeout", flag: "consul-transport-tls-handshake-timeout", kind: durationKind, def: "10s", topic: topicTransport, meaning: "for a handshake"},
 	{key: "consul.transport.idle_conn_timeout", flag: "consul-transport-idle-conn-timeout", kind: durationKind, def: "5s", topic: topicTransport, meaning: "how long a connection is kept for the next request"},
-	{key: "consul.transport.max_idle_conns", flag: "consul-transport-max-idle-conns", kind: numberKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections that are kept for the next request; 0: no bound"},
-	{key: "consul.transport.max_idle_conns_per_host", flag: "consul-transport-max-idle-conns-per-host", kind: numberKind, other: "as max_connections", operand: "NUMBER", topic: topicTransport, meaning: "the same for each host"},
-	{key: "consul.transport.max_conns_per_host", flag: "consul-transport-max-conns-per-host", kind: numberKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections to each host; 0: no bound but `max_connections`"},
+	{key: "consul.transport.max_idle_conns", flag: "consul-transport-max-idle-conns", kind: countKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections that are kept for the next request; 0: no bound"},
+	{key: "consul.transport.max_idle_conns_per_host", flag: "consul-transport-max-idle-conns-per-host", kind: countKind, other: "as max_connections", operand: "NUMBER", topic: topicTransport, meaning: "the same for each host"},
+	{key: "consul.transport.max_conns_per_host", flag: "consul-transport-max-conns-per-host", kind: countKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections to each host; 0: no bound but `max_connections`"},
 	{key: "consul.transport.disable_keep_alives", flag: "consul-transport-disable-keep-alives", kind: boolKind, def: "false", topic: topicTransport, meaning: "open a connection for each request"},
 }
 
@@ -149,8 +149,8 @@ var templateSettings = slices.Concat([]*setting{
 	{key: "perms", base: "perms", kind: permsKind, other: "as it is; 0644 for a new file", operand: "MODE", topic: topicFiles, meaning: "octal, as 0640"},
 	{key: "user", base: "user", kind: idKind, other: "as it is", operand: "USER", topic: topicFiles, meaning: "the owner, by name or number"},
 	{key: "group", base: "group", kind: idKind, other: "as it is", operand: "GROUP", topic: topicFiles, meaning: "the group, by name or number"},
-	{key: "uid", kind: numberKind, other: "as it is", topic: topicFiles, meaning: "an old form of `user`, which wins"},
-	{key: "gid", kind: numberKind, other: "as it is", topic: topicFiles, meaning: "an old form of `group`, which wins"},
+	{key: "uid", kind: countKind, other: "as it is", topic: topicFiles, meaning: "an old form of `user`, which wins"},
+	{key: "gid", kind: countKind, other: "as it is", topic: topicFiles, meaning: "an old form of `group`, which wins"},
 	{key: "backup", base: "backup", kind: boolKind, def: "false", topic: topicFiles, meaning: "keep the file before the last change that stayed as `DESTINATION.bak`"},
 	{key: "create_dest_dirs", base: "create_dest_dirs", kind: boolKind, def: "true", topic: topicFiles, meaning: "make the folders of a destination; false: a missing one is an error"},
 	{key: "links", base: "links", kind: choice("follow", "refuse"), def: "follow", operand: "WHAT", topic: topicFiles, meaning: "a destination that is a link: `follow` or `refuse`"},
@@ -208,7 +208,7 @@ var paceSettings = slices.Concat([]*setting{
 
 // guardSettings are the parts of a guard.
 var guardSettings = []*setting{
-	{key: "guard.min", kind: numberKind, topic: topicPace, meaning: "an answer with fewer instances is held back"},
+	{key: "guard.min", kind: countKind, topic: topicPace, meaning: "an answer with fewer instances is held back"},
 	{key: "guard.max_drop", kind: dropKind, topic: topicPace, meaning: "so is one that has lost more than this share of those in use: `\"50%\"` or 0.5"},
 	{key: "guard.hold", kind: durationKind, def: "5m", topic: topicPace, meaning: "how long, until it comes to `then`"},
 	{key: "guard.then", kind: choice("keep", "accept", "fail"), def: "keep", topic: topicPace, meaning: "`keep` goes on for as long as it takes, `accept` takes the answer, `fail` makes the template count as failed"},

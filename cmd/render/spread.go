@@ -24,10 +24,14 @@ func spreadAuth(value any) map[string]any {
 // spreadVerify is of a command or a URL.
 func spreadVerify(value any) map[string]any {
 	text, url := value.(string), ""
-	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
+	if isURL(text) {
 		text, url = "", text
 	}
 	return map[string]any{"verify.command": parseCommand(text), "verify.url": url}
+}
+
+func isURL(text string) bool {
+	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }
 
 var waitKind = &kind{

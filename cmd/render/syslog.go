@@ -31,6 +31,8 @@ var facilities = map[string]syslog.Priority{
 	"LOCAL4": syslog.LOG_LOCAL4, "LOCAL5": syslog.LOG_LOCAL5, "LOCAL6": syslog.LOG_LOCAL6, "LOCAL7": syslog.LOG_LOCAL7,
 }
 
+var facilityNames = slices.Sorted(maps.Keys(facilities))
+
 const (
 	syslogQueue   = 1024        // lines that wait for the daemon
 	syslogLongest = 8000        // bytes of a line: daemons take 8 KiB, with what stands before it
@@ -58,7 +60,7 @@ func takeSyslog(s syslogSettings, old *syslogSender, report reporter) (*syslogSe
 	}
 	facility, ok := facilities[strings.ToUpper(s.Facility)]
 	if !ok {
-		return nil, unknown("syslog facility", s.Facility, slices.Sorted(maps.Keys(facilities))...)
+		return nil, unknown("syslog facility", s.Facility, facilityNames...)
 	}
 	writer, err := syslog.Dial(s.network, s.address, facility, s.Name)
 	if err != nil {
