@@ -7,9 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/hashicorp/hcl/v2"
 
 	"render/render"
 	"render/template"
@@ -64,19 +68,40 @@ func (l *loader) build() (*plan, error) {
 func (l *loader) checkWhole(p *plan) {
 	top := l.doc.top
 	if p.engine.Timeout > 0 && !p.engine.Once {
-		l.wrong(top, "timeout", "bounds a run with once; give that, too")
+		l.wrong(top, "timeout", "it bounds a run with once, which is not set; set that, too, or leave it out")
 	}
 	if p.reloadSignal != 0 && p.reloadSignal == p.killSignal {
-		l.wrong(top, "kill_signal", "the same signal reloads; give another")
+		key, other := "kill_signal", "reload_signal"
+		if !top.isSet(key) {
+			key, other = other, key
+		}
+		l.wrong(top, key, "it is the %s, too; set one of them to another", other)
 	}
 	if len(p.engine.Targets) == 0 && !p.engine.Once && !p.parseOnly && len(l.faults) == 0 {
-		l.fault(origin{name: "configuration"}, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or a configuration file with a template block")
-	}
-	if len(l.faults) == 0 {
-		if err := p.check(p.engine); err != nil {
-			l.fault(origin{name: "configuration"}, "%v", err)
+		at := origin{name: "configuration"}
+		if len(l.configs) > 0 {
+			at = origin{at: hcl.Range{Filename: strings.Join(l.configs, ", ")}}
 		}
+		l.fault(at, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or a configuration file with a template block")
 	}
+	if len(l.faults) == 0 && p.check(p.engine) != nil {
+		l.clash(p)
+	}
+}
+
+// clash finds the first target that does not go with those before it: where links lead, two destinations may be one file.
+func (l *loader) clash(p *plan) {
+	upTo := p.engine
+	with := func(i int) error {
+		upTo.Targets = p.engine.Targets[:i]
+		return p.check(upTo)
+	}
+	at := origin{name: "configuration"}
+	i := sort.Search(len(p.engine.Targets), func(i int) bool { return with(i) != nil })
+	if i > 0 { // each template is a target: there were no faults
+		at = l.doc.templates[i-1].origin("destination")
+	}
+	l.fault(at, "%v", with(i))
 }
 
 // check returns what is wrong with part of a configuration.
@@ -94,13 +119,14 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 // actions makes the actions that have names.
 func (l *loader) actions(cfg *render.Config) {
 	for _, v := range l.doc.actions {
+		before := len(l.faults)
 		a := l.action(v, "timeout", "splay", "env")
 		a.Name, a.Command = v.label, get[render.Command](v, "command")
 		if a.Spacing == 0 && !v.isSet("spacing") && (!a.Check.IsZero() || !a.Command.IsZero() || !a.Signal.IsZero() || !a.Verify.IsZero()) {
 			a.Spacing = render.DefaultSpacing
 		}
 		a.Spacing = max(0, a.Spacing)
-		if err := (render.Config{Actions: []render.Action{a}}).Validate(); err != nil {
+		if err := (render.Config{Actions: []render.Action{a}}).Validate(); err != nil && len(l.faults) == before {
 			l.fault(v.from, "%v", err)
 		}
 		cfg.Actions = append(cfg.Actions, a)
@@ -129,7 +155,16 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 			l.wrong(v, key, "must be more than 0")
 		}
 	}
-	if a.Verify.URL != "" && !isURL(a.Verify.URL) {
+	switch g := a.Guard; {
+	case g != render.Guard{} && g.Min == 0 && g.MaxDrop == 0:
+		key := "guard.hold"
+		if !v.isSet(key) {
+			key = "guard.then"
+		}
+		l.wrong(v, key, "a guard without min and max_drop lets everything through; give one of them")
+	case a.Verify.URL != "" && !a.Verify.Command.IsZero():
+		l.wrong(v, "verify.url", "has a command beside it; give one of them")
+	case a.Verify.URL != "" && !isURL(a.Verify.URL):
 		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", a.Verify.URL)
 	}
 	return a
@@ -217,7 +252,11 @@ func (l *loader) targets(cfg *render.Config, undestined bool) {
 			continue
 		}
 		if t.Destination == "" && !undestined {
-			l.fault(v.from, "template %s: missing destination; give SOURCE:DESTINATION", t.Source)
+			hint := "SOURCE:DESTINATION, or --destination FILE"
+			if v.from.inFile() {
+				hint = `destination = "FILE"`
+			}
+			l.fault(v.from, "template %s: missing destination; give %s", t.Source, hint)
 			continue
 		}
 		if path, err := filepath.Abs(t.Destination); err == nil && t.Destination != "" {
@@ -255,6 +294,7 @@ func nameOf(v *values) string {
 }
 
 func (l *loader) target(v *values, actions []render.Action) (render.Target, bool) {
+	before := len(l.faults)
 	implied := l.action(v, "exec.timeout", "exec.splay", "exec.env")
 	t := render.Target{
 		Source:            nameOf(v),
@@ -277,7 +317,6 @@ func (l *loader) target(v *values, actions []render.Action) (render.Target, bool
 	if t.Action == "" || v.hasAny("guard") {
 		t.Guard = implied.Guard
 	}
-	before := len(l.faults)
 	switch source := get[string](v, "source"); {
 	case source == "" && t.Contents == "":
 		l.fault(v.from, "a template needs a source, or contents")

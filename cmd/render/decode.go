@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -24,9 +23,12 @@ func (l *loader) decodeBody(body *conf.Body, into *values, prefix string) {
 		}
 		key := l.rename(into.schema.block, prefix+name, origin{at: item.NameRange})
 		s, isBlock := into.schema.settings[key], into.schema.blocks[key]
+		if s == nil && !isBlock || s != nil && s.kind.private {
+			l.hide(item)
+		}
 		switch {
 		case s == nil && !isBlock:
-			l.fault(origin{at: item.NameRange}, "there is no key %q%s%s", item.Name, in(into.schema.block, prefix), template.Suggestion(name, into.schema.names(prefix)))
+			l.fault(origin{at: item.NameRange}, "there is no key %q%s%s", item.Name, in(into.schema.block, prefix), into.schema.hint(prefix, name))
 		case isBlock && (s == nil || item.Value.Kind == conf.Object || item.Value.Kind == conf.List):
 			for _, block := range l.blocks(item) {
 				l.decodeBody(block, into, key+".")
@@ -35,6 +37,22 @@ func (l *loader) decodeBody(body *conf.Body, into *values, prefix string) {
 			l.decodeValue(item, s, into)
 		}
 	}
+}
+
+// hint says what may be meant by a key that a block does not have: one that stands elsewhere, one of a like name, or one of a few.
+func (s *schema) hint(prefix, name string) string {
+	key, names := prefix+name, s.names(prefix)
+	switch {
+	case s != templateSchema && (templateSchema.settings[key] != nil || templateSchema.blocks[key]):
+		return "; it stands in template blocks: template { " + name + " … }"
+	case s != topSchema && (topSchema.settings[key] != nil || topSchema.blocks[key] || repeated[key] != nil):
+		return "; it stands at the top of files, in no block"
+	}
+	near := template.Suggestion(name, names)
+	if near == "" && len(names) <= 8 {
+		return "; there are " + strings.Join(names, ", ")
+	}
+	return near
 }
 
 // in says which block is meant.
@@ -62,7 +80,7 @@ func (l *loader) decodeValue(item *conf.Item, s *setting, into *values) {
 	}
 	value, err := s.kind.readFrom(item.Value)
 	if err != nil {
-		l.faults = append(l.faults, fault{at: origin{at: item.Value.Range}, text: fmt.Sprintf("%s: %v", item.Name, err), private: s.kind.private})
+		l.fault(origin{at: item.Value.Range}, "%s: %v", item.Name, err)
 		return
 	}
 	from := origin{at: item.NameRange}
@@ -71,6 +89,14 @@ func (l *loader) decodeValue(item *conf.Item, s *setting, into *values) {
 	}
 	into.set(s, given{value, from})
 	l.idle(s, from)
+}
+
+// hide keeps the labels and the value of an item from being shown: it is secret, or may be one whose name is misspelt.
+func (l *loader) hide(item *conf.Item) {
+	for _, label := range item.Labels {
+		l.hidden = append(l.hidden, label.Range)
+	}
+	l.hidden = append(l.hidden, item.Value.Range)
 }
 
 // blocks returns the bodies of an item that is a block, or a list of blocks as JSON may have it.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,10 +75,23 @@ var (
 
 	durationKind = &kind{
 		name:  `a duration, as in "5s"`,
-		forms: []conf.Kind{conf.Text, conf.Number}, parse: parseDuration,
+		forms: []conf.Kind{conf.Text, conf.Number},
+		parse: func(s string) (any, error) { return parseDuration(s) },
 	}
 
 	countKind = atLeast(0)
+
+	// statusKind is a status of HTTP.
+	statusKind = &kind{
+		name: numberKind.name, forms: numberKind.forms,
+		parse: func(s string) (any, error) {
+			n, err := parseNumber(s)
+			if err == nil && (n.(int) < 100 || n.(int) > 599) {
+				return nil, fmt.Errorf("%s is not a status of HTTP, as 200", s)
+			}
+			return n, err
+		},
+	}
 
 	// idKind is the name or number of a user or a group.
 	idKind = &kind{name: "a name or a number", parse: textKind.parse, forms: []conf.Kind{conf.Text, conf.Number}}
@@ -109,6 +124,13 @@ var (
 		name: "a list of texts", forms: []conf.Kind{conf.List, conf.Text},
 		parse: func(s string) (any, error) { return []string{s}, nil },
 		read:  func(v *conf.Value) (any, error) { return readList(v) },
+		add:   appendTexts,
+	}
+	// patternsKind is a list of patterns of names.
+	patternsKind = &kind{
+		name: "a list of patterns", forms: listKind.forms,
+		parse: func(s string) (any, error) { return patterns([]string{s}, nil) },
+		read:  func(v *conf.Value) (any, error) { return patterns(readList(v)) },
 		add:   appendTexts,
 	}
 	// pairsKind is a list of NAME=value, where the values are nobody's business.
@@ -164,24 +186,27 @@ func atLeast(least int) *kind {
 
 func parseNumber(s string) (any, error) {
 	n, err := strconv.ParseInt(s, 0, 0)
+	if errors.Is(err, strconv.ErrRange) {
+		return nil, fmt.Errorf("%s is too large", s)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a whole number", s)
 	}
 	return int(n), nil
 }
 
-func parseDuration(s string) (any, error) {
+func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err == nil && d < 0:
-		return nil, fmt.Errorf("%q is negative", s)
+		return 0, fmt.Errorf("%q is negative", s)
 	case err == nil:
 		return d, nil
 	}
 	if _, err := strconv.ParseFloat(s, 64); err == nil {
-		return nil, fmt.Errorf("%s has no unit; give one, as in \"%ss\" or \"%sms\"", s, s, s)
+		return 0, fmt.Errorf("%s has no unit; give one, as in \"%ss\" or \"%sms\"", s, s, s)
 	}
-	return nil, fmt.Errorf("%q is not a duration, as in \"5s\", \"250ms\" or \"1m30s\"", s)
+	return 0, fmt.Errorf("%q is not a duration, as in \"5s\", \"250ms\" or \"1m30s\"", s)
 }
 
 // parseShare reads a share of 1, or one in percent.
@@ -193,6 +218,9 @@ func parseShare(s string) (any, error) {
 	}
 	if percent {
 		f /= 100
+	}
+	if f < 0 || f > 1 {
+		return nil, fmt.Errorf("%s is not between 0 and 1, or 0%% and 100%%", s)
 	}
 	return f, nil
 }
@@ -226,6 +254,16 @@ func isDecimalByMistake(v *conf.Value) bool {
 	decimal, err := strconv.ParseUint(v.Text, 10, 32)
 	_, notOctal := strconv.ParseUint(v.Text, 8, 32)
 	return v.Kind == conf.Number && err == nil && notOctal == nil && decimal > 0o777 && v.Text[0] != '0'
+}
+
+// patterns are texts with *, ? and [...] as in names of files.
+func patterns(texts []string, err error) (any, error) {
+	for _, text := range texts {
+		if _, err := path.Match(text, ""); err != nil {
+			return nil, fmt.Errorf("%q is not a pattern, as in CONSUL_*; a [ needs its ]", text)
+		}
+	}
+	return texts, err
 }
 
 // pairs are texts that have to be NAME=value. An error does not show them.
@@ -342,5 +380,11 @@ func signalOf(name string) (syscall.Signal, error) {
 	if s := unix.SignalNum(full); s != 0 {
 		return s, nil
 	}
-	return 0, fmt.Errorf("there is no signal %q", name)
+	var names []string
+	for s := range syscall.Signal(32) {
+		if name := unix.SignalName(s); name != "" {
+			names = append(names, name)
+		}
+	}
+	return 0, fmt.Errorf("there is no signal %q%s", name, template.Suggestion(full, names))
 }

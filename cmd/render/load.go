@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -25,10 +29,15 @@ type fault struct {
 	private bool // the line must not be shown
 }
 
+// maybeSecret is what is said of text that cannot be read, and must not be shown.
+const maybeSecret = "what stands here cannot be read, and is not shown, as it may be secret: text stands in double quotes on one line, " +
+	`with a \ before each " and \ in it, and elements of a list have commas between them`
+
 // A configError is all that is wrong with a configuration.
 type configError struct {
 	faults  []fault
 	sources map[string][]byte
+	hidden  []hcl.Range
 }
 
 func (e *configError) Error() string {
@@ -60,8 +69,33 @@ func (e *configError) excerpts() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// secretWords are what lines with a secret have in them.
-var secretWords = []string{"token", "password", "secret", "auth", "custom"}
+// publicNames are the names that settings and blocks have, but for those whose values must not be shown.
+var publicNames = func() map[string]bool {
+	names := map[string]bool{"template": true, "action": true}
+	add := func(key string) {
+		for name := range strings.SplitSeq(key, ".") {
+			names[name] = true
+		}
+	}
+	all := slices.Concat(globalSettings, templateSettings, actionSettings)
+	for _, s := range all {
+		add(s.key)
+	}
+	for _, old := range oldKeys {
+		for key := range old {
+			add(key)
+		}
+	}
+	for _, s := range all {
+		if s.kind.private {
+			delete(names, s.key[strings.LastIndexByte(s.key, '.')+1:])
+		}
+	}
+	return names
+}()
+
+// isSecret reports whether a name is, or may be a misspelt one of, a setting whose value must not be shown.
+func isSecret(name string) bool { return !publicNames[strings.ToLower(name)] }
 
 // line returns the line that is at fault, if it can be shown.
 func (e *configError) line(f fault) (string, bool) {
@@ -74,10 +108,28 @@ func (e *configError) line(f fault) (string, bool) {
 	if n < 0 || n >= len(lines) {
 		return "", false
 	}
-	line := strings.TrimRight(lines[n], "\r")
-	secret := slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(strings.ToLower(line), word) })
+	line, start := lines[n], len(strings.Join(lines[:n], "\n"))+min(n, 1)
+	shown := len(line)
+	for _, r := range e.hidden {
+		if r.Filename == f.at.at.Filename && r.Start.Line <= n+1 && n+1 <= r.End.Line {
+			shown = min(shown, max(0, r.Start.Byte-start))
+		}
+	}
+	inSight := shown > 0 && f.at.at.Start.Byte-start <= shown
+	if shown < len(line) {
+		line = strings.TrimRight(line[:shown], " ") + " …"
+	}
+	line = strings.Map(printable, strings.TrimRight(line, "\r"))
 	const longest = 200
-	return line, !secret && len(line) <= longest
+	return line, inSight && strings.TrimSpace(line) != "" && len(line) <= longest
+}
+
+// printable replaces what a terminal might obey, or cannot show.
+func printable(r rune) rune {
+	if r != '\t' && !strconv.IsPrint(r) {
+		return utf8.RuneError
+	}
+	return r
 }
 
 // indent returns the blanks before a column of a line, with its tabs.
@@ -100,15 +152,17 @@ type loader struct {
 	doc     *document
 	faults  []fault
 	sources map[string][]byte
+	configs []string // what was given to read
 	notices []string // old names, and what has no effect
 	skipped []string // files that were not read
+	hidden  []hcl.Range
 	idled   []string
 	read    func(path string) // reads a file
 }
 
 // load reads the configuration of a command line anew. What is wrong is a *configError with all of it.
 func load(line *commandLine) (*loader, error) {
-	l := &loader{doc: newDocument(), sources: make(map[string][]byte)}
+	l := &loader{doc: newDocument(), sources: make(map[string][]byte), configs: line.configs}
 	l.read = l.readFile
 	l.readEnvironment()
 	for _, path := range line.configs {
@@ -125,7 +179,15 @@ func (l *loader) err() error {
 	if len(l.faults) == 0 {
 		return nil
 	}
-	return &configError{l.faults, l.sources}
+	var once []fault // a fault of a default may have been found for many templates
+	seen := make(map[fault]bool)
+	for _, f := range l.faults {
+		if !seen[f] {
+			seen[f] = true
+			once = append(once, f)
+		}
+	}
+	return &configError{once, l.sources, l.hidden}
 }
 
 func (l *loader) fault(at origin, format string, args ...any) {
@@ -167,6 +229,16 @@ func (l *loader) readEnvironment() {
 			}
 			break
 		}
+	}
+}
+
+var assigned = regexp.MustCompile(`([\pL\w.-]+)("?\s*[=:{]|\s+")`)
+
+// hideRest hides the rest of a line that could not be read if there may be a secret in it.
+func (l *loader) hideRest(at hcl.Range, text []byte) {
+	rest, _, _ := bytes.Cut(text[at.Start.Byte:], []byte("\n"))
+	if slices.ContainsFunc(assigned.FindAllSubmatch(rest, -1), func(m [][]byte) bool { return isSecret(string(m[1])) }) {
+		l.hidden = append(l.hidden, hcl.Range{Filename: at.Filename, Start: hcl.Pos{Line: at.Start.Line, Byte: at.End.Byte}, End: at.Start})
 	}
 }
 
@@ -255,18 +327,27 @@ func (l *loader) unreadable(path string, err error) {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		err = failed.Err
 	}
-	l.fault(origin{at: hcl.Range{Filename: path}}, "cannot read the configuration: %v", err)
+	l.fault(origin{at: hcl.Range{Filename: cmp.Or(path, `""`)}}, "cannot read the configuration: %v", err)
 }
 
 func (l *loader) readText(name string, text []byte) {
 	l.sources[name] = text
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{{")) {
+		l.fault(origin{at: hcl.Range{Filename: name, Start: hcl.InitialPos}}, "this is a template, and not a configuration: give it with --template")
+		return
+	}
 	body, diags := conf.Parse(name, text)
 	for _, d := range diags {
 		at := cmp.Or(d.Subject, d.Context)
 		if at == nil {
 			at = &hcl.Range{Filename: name, Start: hcl.InitialPos}
 		}
-		l.fault(origin{at: *at}, "%s", strings.TrimSuffix(strings.TrimSpace(d.Summary+": "+d.Detail), ":"))
+		f := fault{at: origin{at: *at}, text: strings.TrimSuffix(strings.TrimSpace(d.Summary+": "+d.Detail), ":")}
+		if near, ok := d.Extra.(conf.Near); ok && slices.ContainsFunc(near, isSecret) {
+			f.text, f.private = maybeSecret, true
+		}
+		l.faults = append(l.faults, f)
+		l.hideRest(*at, text)
 	}
 	if !diags.HasErrors() {
 		l.decode(body)

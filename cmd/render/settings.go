@@ -85,8 +85,8 @@ var globalSettings = slices.Concat([]*setting{
 	{key: "exec.timeout", kind: durationKind, topic: topicExec, meaning: "", idle: "a supervised program runs without a time limit"},
 	{key: "exec.env.pristine", flag: "exec-env-pristine", kind: boolKind, def: "false", topic: topicExec, meaning: "give it nothing of render's environment"},
 	{key: "exec.env.custom", flag: "exec-env-custom", kind: pairsKind, operand: "NAME=VALUE", topic: topicExec, meaning: "add to its environment; wins over all else; repeatable"},
-	{key: "exec.env.allowlist", flag: "exec-env-allowlist", kind: listKind, operand: "PATTERN", other: "all", topic: topicExec, meaning: "what of render's environment it gets, as in `CONSUL_*`; repeatable"},
-	{key: "exec.env.denylist", flag: "exec-env-denylist", kind: listKind, operand: "PATTERN", topic: topicExec, meaning: "what of render's environment it does not get, whatever the allowlist says; repeatable"},
+	{key: "exec.env.allowlist", flag: "exec-env-allowlist", kind: patternsKind, operand: "PATTERN", other: "all", topic: topicExec, meaning: "what of render's environment it gets, as in `CONSUL_*`; repeatable"},
+	{key: "exec.env.denylist", flag: "exec-env-denylist", kind: patternsKind, operand: "PATTERN", topic: topicExec, meaning: "what of render's environment it does not get, whatever the allowlist says; repeatable"},
 }, consulSettings, compatSettings, defaultSettings)
 
 var consulSettings = []*setting{
@@ -179,8 +179,8 @@ func envSettings(block string) []*setting {
 	return []*setting{
 		{key: block + ".pristine", base: "command_env.pristine", kind: boolKind, def: "false", topic: topicActions, meaning: "give commands nothing of render's environment"},
 		{key: block + ".custom", base: "command_env.custom", kind: pairsKind, operand: "NAME=VALUE", topic: topicActions, meaning: "add to the environment of commands; wins over all else; repeatable"},
-		{key: block + ".allowlist", base: "command_env.allowlist", kind: listKind, operand: "PATTERN", other: "all", topic: topicActions, meaning: "what of render's environment commands get, as in `CONSUL_*`; repeatable"},
-		{key: block + ".denylist", base: "command_env.denylist", kind: listKind, operand: "PATTERN", topic: topicActions, meaning: "what of render's environment commands do not get, whatever the allowlist says; repeatable"},
+		{key: block + ".allowlist", base: "command_env.allowlist", kind: patternsKind, operand: "PATTERN", other: "all", topic: topicActions, meaning: "what of render's environment commands get, as in `CONSUL_*`; repeatable"},
+		{key: block + ".denylist", base: "command_env.denylist", kind: patternsKind, operand: "PATTERN", topic: topicActions, meaning: "what of render's environment commands do not get, whatever the allowlist says; repeatable"},
 	}
 }
 
@@ -191,7 +191,7 @@ var checkSettings = []*setting{
 	{key: "verify", base: "verify", env: []string{"RENDER_VERIFY"}, kind: textKind, spread: spreadVerify, operand: "COMMAND|URL", topic: topicActions, meaning: "must succeed soon after the command, or the old files come back"},
 	{key: "verify.command", kind: commandKind, topic: topicActions, meaning: "must exit with 0"},
 	{key: "verify.url", kind: textKind, topic: topicActions, meaning: "must answer with the status"},
-	{key: "verify.status", base: "verify.status", kind: numberKind, def: "200", operand: "STATUS", topic: topicActions, meaning: "what the URL has to answer"},
+	{key: "verify.status", base: "verify.status", kind: statusKind, def: "200", operand: "STATUS", topic: topicActions, meaning: "what the URL has to answer"},
 	{key: "verify.within", base: "verify.within", kind: durationKind, def: "10s", topic: topicActions, meaning: "it is tried every 250 ms for this long"},
 	{key: "atomic", base: "atomic", kind: boolKind, def: "false", topic: topicActions, meaning: "all files of an action, or none"},
 }

@@ -84,12 +84,16 @@ type Value struct {
 // maxDepth is how deep objects and lists can stand in each other.
 const maxDepth = 64
 
+// Near has the names of the items to which what is at an error may belong: the innermost one that is read there, and all that
+// end on its line or later.
+type Near []string
+
 // Parse reads text as JSON if name ends in .json or its first character that is not blank is a {, and as HCL if not. It
 // takes a time that grows with the length of text only. Name is the Filename of all ranges.
 //
 // The diagnostics are nil, or one error, and the body is nil then. Of the error, Summary says what was expected and what was
 // found, Detail what helps, and Subject where. Both texts can have names and bare words of the text, but no value that stands in quotes.
-// Lines, columns and bytes of all ranges are those of text.
+// Extra is a Near. Lines, columns and bytes of all ranges are those of text.
 func Parse(name string, text []byte) (*Body, hcl.Diagnostics) {
 	p := &parser{name: name, text: text, masked: mask(text), json: isJSON(name, text)}
 	if d := p.checkBytes(); d != nil {
@@ -102,6 +106,7 @@ func Parse(name string, text []byte) (*Body, hcl.Diagnostics) {
 	}
 	body, d := read()
 	if d != nil {
+		d.Extra = p.near(d)
 		return nil, hcl.Diagnostics{d}
 	}
 	return body, nil
@@ -124,6 +129,25 @@ type parser struct {
 	tokens hclsyntax.Tokens // the last is a TokenEOF
 	at     int              // in tokens
 	depth  int              // of the object or list that is read
+
+	reading string   // the name of the innermost item that is read
+	ended   []string // the names of items that have ended on a line
+	endLine int      // that line
+}
+
+// end goes back to the item around one.
+func (p *parser) end(item *Item, outer string) {
+	if line := item.Value.Range.End.Line; line != p.endLine {
+		p.ended, p.endLine = nil, line
+	}
+	p.ended, p.reading = append(p.ended, item.Name), outer
+}
+
+func (p *parser) near(d *hcl.Diagnostic) Near {
+	if p.endLine < d.Subject.Start.Line {
+		return Near{p.reading}
+	}
+	return append(Near{p.reading}, p.ended...)
 }
 
 // checkBytes refuses what is not text.

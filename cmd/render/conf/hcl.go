@@ -52,6 +52,8 @@ func (p *parser) item() (*Item, *hcl.Diagnostic) {
 		return nil, d
 	}
 	item := &Item{Name: name.Text, NameRange: name.Range}
+	outer := p.reading
+	p.reading = name.Text
 	first := p.at // the first label, or what stands in place of = and {
 	for p.isName() {
 		label, d := p.nameOrLabel()
@@ -73,6 +75,7 @@ func (p *parser) item() (*Item, *hcl.Diagnostic) {
 	if d != nil {
 		return nil, d
 	}
+	p.end(item, outer)
 	return item, nil
 }
 

@@ -60,6 +60,8 @@ func (p *parser) member(object string, first bool) (*Item, *hcl.Diagnostic) {
 	if d != nil {
 		return nil, d
 	}
+	outer := p.reading
+	p.reading = name
 	if !p.skip(hclsyntax.TokenColon) {
 		return nil, p.expected("a colon after the name "+clip(name), `a member is written "name": value`)
 	}
@@ -67,7 +69,9 @@ func (p *parser) member(object string, first bool) (*Item, *hcl.Diagnostic) {
 	if d != nil {
 		return nil, d
 	}
-	return &Item{Name: name, NameRange: r, Value: v}, nil
+	item := &Item{Name: name, NameRange: r, Value: v}
+	p.end(item, outer)
+	return item, nil
 }
 
 func (p *parser) jsonList() (*Value, *hcl.Diagnostic) {

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const canary = "hunter2"
+
+// spoiled are ways to write a secret, NAME and the canary, wrongly in HCL.
+var spoiled = []string{
+	`NAME = hunter2`, `NAME = 'hunter2'`, `NAME = "hunter2`, `NAME = hunter2"`, `NAME = "x"hunter2"`, `NAME = "x" hunter2`, `NAME = "hunter2\q"`,
+	`NAME = "hunter2" "x"`, `NAME = "${hunter2"`, `NAME "hunter2"`, `NAME "hunter2" {}`, `NAME "x" "hunter2" {}`, `NAME: "hunter2"`, `NAME: hunter2`, `NAME hunter2`,
+	`NAME = hunter2 {}`, `NAME = $hunter2`, `NAME = ${hunter2}`, `NAME = 1hunter2`, `NAME = "hunter2" bogus = 1`, `NAME = "hunter2", , x = 1`, `NAME = hunter2;`,
+	`NAME = ["hunter2" "x"]`, `NAME = ["hunter2", 5]`, `NAME = ["hunter2"`, `NAME = ["x", hunter2]`, `NAME = "hunter2]`, `NAME = ["A=1", "hunter2"]`, `NAME = "A=1,hunter2"`,
+	`NAME = { a = "hunter2" }`, `NAME = [{ a = "hunter2" }]`, `NAME = ["A=hunter2"] }`, `NAME = "hunter2" backup = 5`, `backup = 5 NAME = "hunter2"`, `max_stale = 5s NAME = "hunter2"`,
+	"NAME =\n  hunter2", "NAME =\n  \"hunter2\" \"x\"", "NAME\n  \"hunter2\" {}", "NAME\n  \"hunter2\"", "NAME = <<EOF\nhunter2\nEOF x\n", "NAME = <<EOF\nhunter2\n", "NAME = <<hunter2\nx\nhunter2 \n",
+	"NAME = [\n  \"A=1\",\n  \"B=hunter2\"\n  \"C=1\"\n]", "NAME = [\n  \"A=1\",\n  B=hunter2\"\n]", "NAME = [\n  \"A=1\",\n  \"B=hunter2,\n  \"C=1\"\n]", "NAME = [\n  \"A=1\",\n  hunter2\",\n]",
+	"NAME = [\n  \"A=hunter2\" ] pid_file = 5", "NAME = [\n  \"A=1\",\n  \"A=hunter2\"] bogus = 5", "NAME = [\n  \"A=1\",\n  \"B=hunter2\", 5\n]", "NAME = [\n  \"A=1\",\n  \"hunter2\"\n]",
+	`NAMES = "hunter2"`, `NAMES = hunter2`, "NAMES {\n  a = \"hunter2\"\n}", "NAMES = [\n \"hunter2\"\n]", `NAMES "hunter2" {}`, `bogus = { NAME = "hunter2" }`,
+}
+
+// spoiledJSON is the same in JSON.
+var spoiledJSON = []string{
+	`"NAME": hunter2`, `"NAME": 'hunter2'`, `"NAME": "hunter2`, `"NAME": hunter2"`, `"NAME": "x"hunter2"`, `"NAME": "hunter2\q"`, `"NAME": "hunter2" "x"`, `"NAME" "hunter2"`, `"NAME" hunter2`,
+	`"NAME": "hunter2",`, `"NAME": ["hunter2" "x"]`, `"NAME": ["hunter2", 5]`, `"NAME": ["hunter2",]`, `"NAME": ["hunter2"`, `"NAME": {"a": "hunter2"}`, `"NAME": [{"a": "hunter2"}]`, `"NAMES": "hunter2"`,
+	"\"NAME\":\n  hunter2", "\"NAME\":\n  \"hunter2\" \"x\"", "\"NAME\": [\n  \"A=hunter2\"\n  \"B=1\"\n]", `"NAME": "hunter2", "bogus": 1`, `"NAME": ["A=1", "hunter2"]`, "\"NAME\": \"hunter2\t\"",
+	`"NAME": "\u00zzhunter2"`, `"NAME": 0hunter2`, `"NAME": "hunter2", "max_stale": 5`, `NAME: "hunter2"`, `"NAME" = "hunter2"`,
+}
+
+// secrets are the settings whose values must not be shown, with the names of the blocks that they are in.
+func secrets() (all [][]string) {
+	for block, settings := range map[string][]*setting{"": globalSettings, "template": templateSettings, `action "a"`: actionSettings} {
+		for _, s := range settings {
+			if s.kind.private {
+				all = append(all, strings.Split(strings.TrimPrefix(block+"."+s.key, "."), "."))
+			}
+		}
+	}
+	for _, old := range []string{"token", "auth"} {
+		all = append(all, []string{old})
+	}
+	slices.SortFunc(all, slices.Compare)
+	return all
+}
+
+// TestSecretsAreNotShown writes each secret wrongly in all ways, and looks for it in what users are told.
+func TestSecretsAreNotShown(t *testing.T) {
+	clearVariables(t)
+	t.Chdir(t.TempDir())
+	number := 0
+	try := func(what string, args ...string) {
+		number++
+		_, l, err := outcomeOf(args...)
+		said := fmt.Sprint(err)
+		if l != nil {
+			said += strings.Join(l.notices, "\n") + strings.Join(l.skipped, "\n")
+		}
+		if wrong, ok := errors.AsType[*configError](err); ok {
+			said += wrong.excerpts()
+		}
+		if strings.Contains(said, canary) {
+			t.Errorf("%s\nis told of with\n%s", what, said)
+		}
+	}
+	for _, path := range secrets() {
+		blocks, name := path[:len(path)-1], path[len(path)-1]
+		for _, way := range spoiled {
+			text := strings.ReplaceAll(way, "NAME", name)
+			lines := text
+			for _, block := range slices.Backward(blocks) {
+				text, lines = block+" { "+text+" }", block+" {\n"+lines+"\n}"
+			}
+			for _, text := range []string{text, lines, "pid_file = \"p\"\n" + lines + "\nmax_stale = 5\n", "token = \"x\"\n" + lines} {
+				config(t, "a.hcl", text)
+				try(text, "--once", "--config", "a.hcl")
+				t.Setenv(localConfig, text)
+				try("CT_LOCAL_CONFIG="+text, "--once")
+				t.Setenv(localConfig, "")
+			}
+		}
+		for _, way := range spoiledJSON {
+			text := strings.ReplaceAll(way, "NAME", name)
+			lines := text
+			for _, block := range slices.Backward(blocks) {
+				block = strings.ReplaceAll(block, `action "a"`, `action": {"a`)
+				end := strings.Repeat("}", 1+strings.Count(block, "{"))
+				text, lines = `"`+block+`": { `+text+" "+end, `"`+block+"\": {\n"+lines+"\n"+end
+			}
+			for _, text := range []string{"{" + text + "}", "{\n" + lines + "\n}", "{" + text} {
+				config(t, "a.json", text)
+				try(text, "--once", "--config", "a.json")
+			}
+		}
+	}
+	for _, s := range flagSettings() {
+		if s.kind.private {
+			try("--"+s.flag, "--once", "--"+s.flag, canary, "--timeout", "0", "--kill-signal", "SIGHUP", "--max-stale", "1s")
+			try("--"+s.flag, "--once", "--"+s.flag+"="+canary, "--max-stale", "5")
+			try("--"+s.flag+"s", "--once", "--"+s.flag+"s="+canary)
+		}
+		for _, variable := range s.env {
+			if s.kind.private {
+				t.Setenv(variable, canary)
+				try("$"+variable, "--kill-signal", "SIGHUP")
+				t.Setenv(variable, "")
+			}
+		}
+	}
+	for _, old := range slices.Sorted(maps.Keys(oldFlags)) {
+		if i := slices.IndexFunc(flagSettings(), func(s *setting) bool { return s.flag == oldFlags[old] }); flagSettings()[i].kind.private {
+			try("--"+old, "--once", "--"+old, canary, "--kill-signal", "SIGHUP")
+		}
+	}
+	t.Logf("%d cases", number)
+}
