@@ -42,6 +42,7 @@ fuzz: consul
 	$(FUZZ) FuzzTemplateSpec ./cmd/render
 	$(FUZZ) FuzzGuard ./cmd/render
 	$(FUZZ) FuzzActionFlags ./cmd/render
+	$(FUZZ) FuzzLoad ./cmd/render
 	$(FUZZ) FuzzParse ./cmd/render/conf
 	$(FUZZ) FuzzHCL1 ./cmd/render/conf
 	$(FUZZ) FuzzJSON ./cmd/render/conf

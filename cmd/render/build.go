@@ -84,13 +84,26 @@ func (l *loader) checkWhole(p *plan) {
 		}
 		l.fault(at, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or a configuration file with a template block")
 	}
-	if len(l.faults) == 0 && p.check(p.engine) != nil {
-		l.clash(p)
+	if p.check(p.engine) != nil {
+		l.locate(p)
 	}
 }
 
-// clash finds the first target that does not go with those before it: where links lead, two destinations may be one file.
-func (l *loader) clash(p *plan) {
+// locate finds which targets are at fault where the engine would not take them all: each by itself, or else the first that does
+// not go with those before it, because where links lead two destinations are one file.
+func (l *loader) locate(p *plan) {
+	for i, t := range p.engine.Targets {
+		one := render.Config{Targets: []render.Target{t}}
+		if j := slices.IndexFunc(p.engine.Actions, func(a render.Action) bool { return a.Name == t.Action }); t.Action != "" && j >= 0 {
+			one.Actions = p.engine.Actions[j : j+1]
+		}
+		if err := p.check(one); err != nil {
+			l.fault(l.made[i].from, "%v", err)
+		}
+	}
+	if len(l.faults) > 0 {
+		return
+	}
 	upTo := p.engine
 	with := func(i int) error {
 		upTo.Targets = p.engine.Targets[:i]
@@ -98,8 +111,8 @@ func (l *loader) clash(p *plan) {
 	}
 	at := origin{name: "configuration"}
 	i := sort.Search(len(p.engine.Targets), func(i int) bool { return with(i) != nil })
-	if i > 0 { // each template is a target: there were no faults
-		at = l.doc.templates[i-1].origin("destination")
+	if i > 0 {
+		at = l.made[i-1].origin("destination")
 	}
 	l.fault(at, "%v", with(i))
 }
@@ -266,23 +279,8 @@ func (l *loader) targets(cfg *render.Config, undestined bool) {
 			}
 			makers[path] = v
 		}
-		if err := l.checkTarget(t, cfg.Actions, undestined); err != nil {
-			l.fault(v.from, "%v", err)
-			continue
-		}
-		cfg.Targets = append(cfg.Targets, t)
+		cfg.Targets, l.made = append(cfg.Targets, t), append(l.made, v)
 	}
-}
-
-func (l *loader) checkTarget(t render.Target, actions []render.Action, undestined bool) error {
-	c := render.Config{Targets: []render.Target{t}}
-	if undestined {
-		c.Dry = discard{}
-	}
-	if i := slices.IndexFunc(actions, func(a render.Action) bool { return a.Name == t.Action }); i >= 0 && t.Action != "" {
-		c.Actions = actions[i : i+1]
-	}
-	return c.Validate()
 }
 
 // nameOf returns what a template is called.

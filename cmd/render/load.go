@@ -152,9 +152,10 @@ type loader struct {
 	doc     *document
 	faults  []fault
 	sources map[string][]byte
-	configs []string // what was given to read
-	notices []string // old names, and what has no effect
-	skipped []string // files that were not read
+	configs []string  // what was given to read
+	made    []*values // the templates of the plan's targets
+	notices []string  // old names, and what has no effect
+	skipped []string  // files that were not read
 	hidden  []hcl.Range
 	idled   []string
 	read    func(path string) // reads a file
