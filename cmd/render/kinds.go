@@ -377,6 +377,9 @@ func signalOf(name string) (syscall.Signal, error) {
 	if !strings.HasPrefix(full, "SIG") {
 		full = "SIG" + full
 	}
+	if full == "SIGIOT" { // another name of it, which has no place in unix's table
+		return syscall.SIGABRT, nil
+	}
 	if s := unix.SignalNum(full); s != 0 {
 		return s, nil
 	}
