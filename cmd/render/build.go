@@ -273,7 +273,9 @@ func (l *loader) targets(cfg *render.Config, undestined bool) {
 			continue
 		}
 		if path, err := filepath.Abs(t.Destination); err == nil && t.Destination != "" {
-			if other := makers[path]; other != nil {
+			if other := makers[path]; other != nil && other.from == v.from && v.from.inFile() {
+				continue // the same block: its file was read twice
+			} else if other != nil {
 				l.fault(v.origin("destination"), "templates %s and %s have the same destination %s; the other is at %s", nameOf(other), t.Source, t.Destination, other.origin("destination"))
 				continue
 			}

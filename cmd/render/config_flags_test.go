@@ -171,3 +171,13 @@ func TestLibraryVariables(t *testing.T) {
 		})
 	}
 }
+
+// TestParseOnlyTells gives what users should know of their configuration where nothing else is done.
+func TestParseOnlyTells(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "in"), "x")
+	out, code := runBriefly(t, dir, nil, "--parse-only", "--template", "in:out", "--ssl", "--dedup")
+	if code != 0 || !strings.Contains(out, "--ssl is an old name of --consul-ssl") || !strings.Contains(out, "--dedup has no effect") {
+		t.Errorf("exited with %d and said\n%s", code, out)
+	}
+}

@@ -64,10 +64,10 @@ func in(block, prefix string) string {
 	return " in " + name
 }
 
-// rename returns what a key is called now.
+// rename returns what a key is called now. An old name is told of once.
 func (l *loader) rename(block, key string, at origin) string {
 	now, old := newKey(block, key)
-	if old {
+	if old && l.first(block+" "+key) {
 		l.notice(at, "%s is an old name of %s", key, now)
 	}
 	return now
@@ -170,9 +170,16 @@ func (l *loader) idle(s *setting, from origin) {
 	if !from.inFile() {
 		name = from.name
 	}
-	if slices.Contains(l.idled, s.idle) {
-		return
+	if l.first(s.idle) {
+		l.notice(from, "%s has no effect: %s", name, s.idle)
 	}
-	l.idled = append(l.idled, s.idle)
-	l.notice(from, "%s has no effect: %s", name, s.idle)
+}
+
+// first reports whether something is to be told of for the first time.
+func (l *loader) first(what string) bool {
+	if slices.Contains(l.told, what) {
+		return false
+	}
+	l.told = append(l.told, what)
+	return true
 }

@@ -33,9 +33,13 @@ type fault struct {
 const maybeSecret = "what stands here cannot be read, and is not shown, as it may be secret: text stands in double quotes on one line, " +
 	`with a \ before each " and \ in it, and elements of a list have commas between them`
 
-// A configError is all that is wrong with a configuration.
+// mostFaults is how many faults are told of: who has mended these will see the others.
+const mostFaults = 20
+
+// A configError is what is wrong with a configuration.
 type configError struct {
-	faults  []fault
+	faults  []fault // the first of them
+	more    int     // how many there are beyond
 	sources map[string][]byte
 	hidden  []hcl.Range
 }
@@ -49,6 +53,9 @@ func (e *configError) Error() string {
 		}
 		lines = append(lines, line)
 	}
+	if e.more > 0 {
+		lines = append(lines, e.others())
+	}
 	return strings.Join(lines, "\n")
 }
 
@@ -56,6 +63,9 @@ func (e *configError) Error() string {
 func (e *configError) atUsage() bool {
 	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.at.Filename != localConfig })
 }
+
+// others says how many faults there are beyond those that are told of.
+func (e *configError) others() string { return fmt.Sprintf("and %d more", e.more) }
 
 // excerpts returns the faults with the lines that are at fault.
 func (e *configError) excerpts() string {
@@ -65,6 +75,9 @@ func (e *configError) excerpts() string {
 		if line, ok := e.line(f); ok {
 			fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Start.Column))
 		}
+	}
+	if e.more > 0 {
+		fmt.Fprintln(&b, e.others())
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
@@ -157,7 +170,7 @@ type loader struct {
 	notices []string  // old names, and what has no effect
 	skipped []string  // files that were not read
 	hidden  []hcl.Range
-	idled   []string
+	told    []string          // what is told of once, and was
 	read    func(path string) // reads a file
 }
 
@@ -188,7 +201,8 @@ func (l *loader) err() error {
 			once = append(once, f)
 		}
 	}
-	return &configError{once, l.sources, l.hidden}
+	more := max(0, len(once)-mostFaults)
+	return &configError{once[:len(once)-more], more, l.sources, l.hidden}
 }
 
 func (l *loader) fault(at origin, format string, args ...any) {
@@ -333,7 +347,10 @@ func (l *loader) unreadable(path string, err error) {
 
 func (l *loader) readText(name string, text []byte) {
 	l.sources[name] = text
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{{")) {
+	switch begin := bytes.TrimSpace(text); {
+	case len(begin) == 0: // also where the name says that it is JSON
+		return
+	case bytes.HasPrefix(begin, []byte("{{")):
 		l.fault(origin{at: hcl.Range{Filename: name, Start: hcl.InitialPos}}, "this is a template, and not a configuration: give it with --template")
 		return
 	}

@@ -54,6 +54,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	p.plan = plan
 	if plan.parseOnly {
+		loaded.tell(p.log)
 		_, err := render.New(nil, plan.engine)
 		return err
 	}
