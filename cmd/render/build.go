@@ -68,7 +68,7 @@ func (l *loader) build() (*plan, error) {
 func (l *loader) checkWhole(p *plan) {
 	top := l.doc.top
 	if p.engine.Timeout > 0 && !p.engine.Once {
-		l.wrong(top, "timeout", "it bounds a run with once, which is not set; set that, too, or leave it out")
+		l.wrong(top, "timeout", "bounds a run with once; give that, too")
 	}
 	if p.reloadSignal != 0 && p.reloadSignal == p.killSignal {
 		key, other := "kill_signal", "reload_signal"
@@ -169,6 +169,8 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 		}
 	}
 	switch g := a.Guard; {
+	case g.MaxDrop < 0 || g.MaxDrop > 1:
+		l.fault(v.origin("guard.max_drop"), "guard: the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop)
 	case g != render.Guard{} && g.Min == 0 && g.MaxDrop == 0:
 		key := "guard.hold"
 		if !v.isSet(key) {
@@ -177,6 +179,8 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 		l.wrong(v, key, "a guard without min and max_drop lets everything through; give one of them")
 	case a.Verify.URL != "" && !a.Verify.Command.IsZero():
 		l.wrong(v, "verify.url", "has a command beside it; give one of them")
+	case a.Verify.Status != 0 && (a.Verify.Status < 100 || a.Verify.Status > 599):
+		l.fault(v.origin("verify.status"), "verify: %d is not a status of HTTP", a.Verify.Status)
 	case a.Verify.URL != "" && !isURL(a.Verify.URL):
 		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", a.Verify.URL)
 	}

@@ -75,23 +75,10 @@ var (
 
 	durationKind = &kind{
 		name:  `a duration, as in "5s"`,
-		forms: []conf.Kind{conf.Text, conf.Number},
-		parse: func(s string) (any, error) { return parseDuration(s) },
+		forms: []conf.Kind{conf.Text, conf.Number}, parse: parseDuration,
 	}
 
 	countKind = atLeast(0)
-
-	// statusKind is a status of HTTP.
-	statusKind = &kind{
-		name: numberKind.name, forms: numberKind.forms,
-		parse: func(s string) (any, error) {
-			n, err := parseNumber(s)
-			if err == nil && (n.(int) < 100 || n.(int) > 599) {
-				return nil, fmt.Errorf("%s is not a status of HTTP, as 200", s)
-			}
-			return n, err
-		},
-	}
 
 	// idKind is the name or number of a user or a group.
 	idKind = &kind{name: "a name or a number", parse: textKind.parse, forms: []conf.Kind{conf.Text, conf.Number}}
@@ -195,18 +182,18 @@ func parseNumber(s string) (any, error) {
 	return int(n), nil
 }
 
-func parseDuration(s string) (time.Duration, error) {
+func parseDuration(s string) (any, error) {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err == nil && d < 0:
-		return 0, fmt.Errorf("%q is negative", s)
+		return nil, fmt.Errorf("%q is negative", s)
 	case err == nil:
 		return d, nil
 	}
 	if _, err := strconv.ParseFloat(s, 64); err == nil {
-		return 0, fmt.Errorf("%s has no unit; give one, as in \"%ss\" or \"%sms\"", s, s, s)
+		return nil, fmt.Errorf("%s has no unit; give one, as in \"%ss\" or \"%sms\"", s, s, s)
 	}
-	return 0, fmt.Errorf("%q is not a duration, as in \"5s\", \"250ms\" or \"1m30s\"", s)
+	return nil, fmt.Errorf("%q is not a duration, as in \"5s\", \"250ms\" or \"1m30s\"", s)
 }
 
 // parseShare reads a share of 1, or one in percent.
@@ -218,9 +205,6 @@ func parseShare(s string) (any, error) {
 	}
 	if percent {
 		f /= 100
-	}
-	if f < 0 || f > 1 {
-		return nil, fmt.Errorf("%s is not between 0 and 1, or 0%% and 100%%", s)
 	}
 	return f, nil
 }
@@ -383,11 +367,5 @@ func signalOf(name string) (syscall.Signal, error) {
 	if s := unix.SignalNum(full); s != 0 {
 		return s, nil
 	}
-	var names []string
-	for s := range syscall.Signal(32) {
-		if name := unix.SignalName(s); name != "" {
-			names = append(names, name)
-		}
-	}
-	return 0, fmt.Errorf("there is no signal %q%s", name, template.Suggestion(full, names))
+	return 0, fmt.Errorf("there is no signal %q", name)
 }

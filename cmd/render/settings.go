@@ -191,7 +191,7 @@ var checkSettings = []*setting{
 	{key: "verify", base: "verify", env: []string{"RENDER_VERIFY"}, kind: textKind, spread: spreadVerify, operand: "COMMAND|URL", topic: topicActions, meaning: "must succeed soon after the command, or the old files come back"},
 	{key: "verify.command", kind: commandKind, topic: topicActions, meaning: "must exit with 0"},
 	{key: "verify.url", kind: textKind, topic: topicActions, meaning: "must answer with the status"},
-	{key: "verify.status", base: "verify.status", kind: statusKind, def: "200", operand: "STATUS", topic: topicActions, meaning: "what the URL has to answer"},
+	{key: "verify.status", base: "verify.status", kind: numberKind, def: "200", operand: "STATUS", topic: topicActions, meaning: "what the URL has to answer"},
 	{key: "verify.within", base: "verify.within", kind: durationKind, def: "10s", topic: topicActions, meaning: "it is tried every 250 ms for this long"},
 	{key: "atomic", base: "atomic", kind: boolKind, def: "false", topic: topicActions, meaning: "all files of an action, or none"},
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"render/render"
 )
@@ -48,16 +49,16 @@ func parseWait(s string) (render.Wait, error) {
 	least, most, both := strings.Cut(s, ":")
 	var w render.Wait
 	var err error
-	if w.Min, err = parseDuration(least); err != nil {
-		return w, fmt.Errorf("%q is not MIN[:MAX], as in 2s:10s: %w", s, err)
+	if w.Min, err = time.ParseDuration(least); err != nil {
+		return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)
 	}
 	w.Max = 4 * w.Min
 	if both {
-		if w.Max, err = parseDuration(most); err != nil {
-			return w, fmt.Errorf("%q is not MIN[:MAX], as in 2s:10s: %w", s, err)
+		if w.Max, err = time.ParseDuration(most); err != nil {
+			return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)
 		}
 	}
-	if w.Max < w.Min {
+	if w.Min < 0 || w.Max < w.Min {
 		return w, fmt.Errorf("%q: the maximum %s is less than the minimum %s", s, w.Max, w.Min)
 	}
 	return w, nil
