@@ -45,19 +45,24 @@ func keeper(args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: path, Args: append([]string{os.Args[0], keepArgument}, args...)}
 }
 
-func main() {
-	if len(os.Args) > 1 && os.Args[1] == keepArgument {
+func main() { os.Exit(start()) }
+
+// start does what we were started for, and returns the exit code.
+func start() (code int) {
+	switch {
+	case isKeeper():
 		if err := render.KeepProgram(os.Stdin, os.Args[2:]); err != nil {
-			os.Exit(exitFailed)
+			return exitFailed
 		}
-		return
-	}
-	if os.Getpid() == 1 {
-		os.Exit(runAsInit(os.Stderr))
+		return exitDone
+	case os.Getpid() == 1:
+		return runAsInit(os.Stderr)
 	}
 	ctx, desk := openDesk()
-	os.Exit(run(ctx, desk, os.Args, os.Stdout, os.Stderr))
+	return run(ctx, desk, os.Args, os.Stdout, os.Stderr)
 }
+
+func isKeeper() bool { return len(os.Args) > 1 && os.Args[1] == keepArgument }
 
 func run(ctx context.Context, desk *desk, args []string, stdout, stderr io.Writer) (code int) {
 	err := newApp(desk, stdout, stderr).RunContext(ctx, args)

@@ -54,9 +54,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	p.plan = plan
 	if plan.parseOnly {
-		loaded.tell(p.log)
-		_, err := render.New(nil, plan.engine)
-		return err
+		return p.parse(loaded)
 	}
 	if err := p.logs.apply(plan.log); err != nil {
 		return settingError{err}
@@ -83,6 +81,16 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	return p.runEngine(ctx)
+}
+
+// parse finds what is wrong, and writes nothing but to standard error.
+func (p *program) parse(loaded *loader) error {
+	if err := p.logs.apply(logSettings{Level: p.plan.log.Level, Format: p.plan.log.Format}); err != nil {
+		return settingError{err}
+	}
+	loaded.tell(p.log)
+	_, err := render.New(nil, p.plan.engine)
+	return err
 }
 
 // runEngine runs the engine, and beside it what looks after it.

@@ -10,11 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"render/watch/consultest"
 )
@@ -43,18 +43,28 @@ func (s suite) Run() int {
 	return s.M.Run()
 }
 
-// TestMain makes the test binary serve as the program too. It is in the PATH under two names: render, and daemon, which
-// is render with its output in the file log, where a script can read it while it runs.
+// TestMain makes the test binary serve as the program too. It is in the PATH under several names: render, consul-template,
+// whose place it takes, and daemon, which is render with its output in the file log, where a script can read it while it
+// runs, and its exit code in the file code.
 func TestMain(m *testing.M) {
 	testscript.Main(suite{m}, map[string]func(){
-		"render": main,
+		"render":          main,
+		"consul-template": main,
 		"daemon": func() {
+			if isKeeper() {
+				main()
+			}
 			log, err := os.Create("log")
 			if err != nil {
 				panic(err)
 			}
 			os.Stdout, os.Stderr = log, log
-			main()
+			_ = os.Remove("code")
+			code := start()
+			if err := os.WriteFile("code", []byte(strconv.Itoa(code)), 0o666); err != nil {
+				panic(err)
+			}
+			os.Exit(code)
 		},
 	})
 }
@@ -114,13 +124,15 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-var signals = map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
-
-// sendSignal is the verb signal NAME: it sends a signal to the programs in the background.
+// sendSignal is the verb signal NAME...: it sends signals to the programs in the background.
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, !neg && len(args) == 1 && signals[args[0]] != nil, "signal HUP|INT|TERM")
-	for _, cmd := range ts.BackgroundCmds() {
-		ts.Check(cmd.Process.Signal(signals[args[0]]))
+	want(ts, !neg && len(args) > 0, "signal NAME...")
+	for _, name := range args {
+		s := unix.SignalNum("SIG" + name)
+		want(ts, s != 0, "signal NAME..., as HUP")
+		for _, cmd := range ts.BackgroundCmds() {
+			ts.Check(cmd.Process.Signal(s))
+		}
 	}
 }
 
