@@ -7,6 +7,7 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
+	"os/exec"
 	"reflect"
 	"sync"
 	"time"
@@ -29,8 +30,14 @@ type program struct {
 	seen   string // what the configuration files were when they were read last
 	files  *watch.Files
 	source *watch.Switch
-	end    func() // of what source asks
+	asked  asked // by source
 	engine *render.Engine
+}
+
+// asked is who answers queries.
+type asked struct {
+	source watch.Source
+	end    func()
 }
 
 func newProgram(line *commandLine, desk *desk, stdout, stderr io.Writer) *program {
@@ -71,12 +78,11 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	defer p.files.Close()
-	source, end, err := p.ask(plan)
-	if err != nil {
+	if p.asked, err = p.ask(plan); err != nil {
 		return err
 	}
-	p.source, p.end = watch.NewSwitch(source), end
-	defer func() { p.end() }()
+	defer func() { p.asked.end() }()
+	p.source = watch.NewSwitch(p.asked.source)
 	if p.engine, err = render.New(p.source, plan.engine); err != nil {
 		return err
 	}
@@ -103,16 +109,22 @@ func (p *program) runEngine(ctx context.Context) error {
 	if p.notify != nil {
 		wg.Go(func() { p.notify.follow(ctx, p.engine, ended) })
 	}
-	wg.Go(func() { p.reloads(ctx, ended) })
+	if !p.plan.engine.Once {
+		wg.Go(func() { p.reloads(ctx, ended) })
+	}
 	return p.engine.Run(ctx)
 }
 
-// assign tells the desk what the signals mean under the plan in force.
+// assign tells the desk what the signals mean under the plan in force. A run with once takes no other configuration.
 func (p *program) assign() {
-	p.desk.assign(duties{
+	to := duties{
 		reload: p.plan.reloadSignal, kill: p.plan.killSignal,
 		engine: p.engine, supervises: !p.plan.engine.Exec.Command.IsZero(),
-	})
+	}
+	if p.plan.engine.Once {
+		to.reload = 0
+	}
+	p.desk.assign(to)
 }
 
 // read reads the configuration and makes a plan of it.
@@ -147,20 +159,20 @@ func (l *loader) tell(log *slog.Logger) {
 	}
 }
 
-// ask returns the source of a plan, and what ends it.
-func (p *program) ask(plan *plan) (watch.Source, func(), error) {
+// ask returns who answers queries under a plan.
+func (p *program) ask(plan *plan) (asked, error) {
 	src := watch.ByKind{watch.KindFile: p.files}
 	if plan.fixture != "" {
 		fixture, err := watch.NewFixture(p.files, plan.fixture)
 		src[""] = fixture
-		return src, func() {}, err
+		return asked{src, func() {}}, err
 	}
 	consul, err := watch.NewConsul(plan.consul)
 	if err != nil {
-		return nil, nil, err
+		return asked{}, err
 	}
 	src[""] = consul
-	return src, consul.Close, nil
+	return asked{src, consul.Close}, nil
 }
 
 // reloads reloads the configuration whenever that is asked for, until the engine has ended.
@@ -177,6 +189,8 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 				continue
 			}
 			p.log.Info("reloading the configuration, because its files have changed")
+		case <-ctx.Done(): // we end
+			return
 		case <-ended:
 			return
 		}
@@ -188,21 +202,28 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 
 // reload takes a new configuration (R10). On an error the one before stays in force, and the engine says so.
 func (p *program) reload(ctx context.Context) {
-	plan, loaded, err := p.prepare()
+	plan, loaded, err := p.readNext()
 	if err != nil {
 		p.engine.Reject(ctx, err)
 		return
 	}
-	if err := p.engine.Apply(ctx, plan.engine); err != nil {
-		return // it has said so
+	settle, err := p.prepare(plan)
+	if err != nil {
+		p.engine.Reject(ctx, err)
+		return
+	}
+	err = p.engine.Apply(ctx, plan.engine) // it says itself what is wrong
+	settle(err == nil)
+	if err != nil {
+		return
 	}
 	loaded.tell(p.log)
 	p.plan = plan
 	p.assign()
 }
 
-// prepare reads a new configuration, and does all of it but what is the engine's. What can fail comes first.
-func (p *program) prepare() (*plan, *loader, error) {
+// readNext reads a new configuration, and finds all that is wrong with it before anything is done for it.
+func (p *program) readNext() (*plan, *loader, error) {
 	plan, loaded, err := p.read()
 	if err != nil {
 		return nil, nil, err
@@ -213,20 +234,53 @@ func (p *program) prepare() (*plan, *loader, error) {
 	if _, err := render.New(nil, plan.engine); err != nil {
 		return nil, nil, err
 	}
-	source, end, err := p.newSource(plan)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := p.moveOutputs(plan); err != nil {
-		end()
-		return nil, nil, err
-	}
-	if source != nil {
-		p.source.Use(source)
-		p.end()
-		p.end = end
+	program := plan.engine.Exec.Command
+	if len(program.Args) > 0 && !reflect.DeepEqual(program, p.plan.engine.Exec.Command) {
+		if _, err := exec.LookPath(program.Args[0]); err != nil {
+			return nil, nil, fmt.Errorf("exec: %w", err)
+		}
 	}
 	return plan, loaded, nil
+}
+
+// prepare does all of a plan but what is the engine's. What it returns is to be told whether the engine has taken the plan.
+func (p *program) prepare(plan *plan) (settle func(taken bool), err error) {
+	before, next := p.asked, p.asked
+	other := plan.fixture != p.plan.fixture || !reflect.DeepEqual(plan.consul, p.plan.consul)
+	if other {
+		if next, err = p.ask(plan); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.moveOutputs(plan); err != nil {
+		if other {
+			next.end()
+		}
+		return nil, err
+	}
+	if other {
+		p.use(next)
+	}
+	return func(taken bool) {
+		if !taken {
+			if err := p.moveOutputs(p.plan); err != nil {
+				p.log.Warn("cannot go back to the log and the pid file of the configuration in force", "err", err)
+			}
+		}
+		switch {
+		case other && taken:
+			before.end()
+		case other:
+			p.use(before)
+			next.end()
+		}
+	}, nil
+}
+
+// use has somebody else answer queries.
+func (p *program) use(next asked) {
+	p.source.Use(next.source)
+	p.asked = next
 }
 
 // moveOutputs takes log and pid file to where a plan wants them, both or none.
@@ -239,14 +293,6 @@ func (p *program) moveOutputs(plan *plan) error {
 		err = errors.Join(err, p.logs.apply(p.plan.log))
 	}
 	return err
-}
-
-// newSource returns the source of a plan, and what ends it; no source where it is the present one's.
-func (p *program) newSource(plan *plan) (watch.Source, func(), error) {
-	if plan.fixture == p.plan.fixture && reflect.DeepEqual(plan.consul, p.plan.consul) {
-		return nil, func() {}, nil
-	}
-	return p.ask(plan)
 }
 
 // unchangeable returns an error where a reload changes what needs a new start.

@@ -24,13 +24,14 @@ type notify struct {
 	socket   string
 	watchdog time.Duration // how often it wants to hear of us, at least; 0 for no matter
 	log      *slog.Logger
-	ready    atomic.Bool // all that could be applied once was
+	ready    atomic.Bool   // all that could be applied once was
+	news     chan struct{} // holds one at most: there may be another status
 }
 
 // takeNotify returns what systemd wants to know, nil for nothing. It is ours alone: what we start shall not speak for us,
 // so it is taken out of the environment.
 func takeNotify(log *slog.Logger) *notify {
-	n := &notify{socket: os.Getenv("NOTIFY_SOCKET"), log: log}
+	n := &notify{socket: os.Getenv("NOTIFY_SOCKET"), log: log, news: make(chan struct{}, 1)}
 	if pid := os.Getenv("WATCHDOG_PID"); pid == "" || pid == strconv.Itoa(os.Getpid()) {
 		micros, _ := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64) // 0 if it is no number
 		n.watchdog = time.Duration(max(0, micros)) * time.Microsecond
@@ -64,8 +65,15 @@ func (n *notify) reloading() {
 
 // reloaded tells that a reload has ended, with a new configuration or the one before.
 func (n *notify) reloaded() {
-	if n != nil && n.ready.Load() {
+	if n == nil {
+		return
+	}
+	if n.ready.Load() {
 		n.tell("READY=1")
+	}
+	select {
+	case n.news <- struct{}{}:
+	default:
 	}
 }
 
@@ -100,6 +108,7 @@ func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan
 		}
 		select {
 		case <-look.C:
+		case <-n.news:
 		case <-beat:
 			due = true
 		case <-ctx.Done():

@@ -175,3 +175,63 @@ func TestNotifySocketIsMissing(t *testing.T) {
 		t.Error("the log tells of systemd")
 	}
 }
+
+// TestReloading: systemd learns that a reload begins and ends, whether or not the new configuration is taken, and that it is
+// not. Before we are ready there is nothing to tell.
+func TestReloading(t *testing.T) {
+	s := startSystemd(t)
+	dir := t.TempDir()
+	config, data := filepath.Join(dir, "render.hcl"), filepath.Join(dir, "data.yaml")
+	good := "fixture = %q\ntemplate {\n  contents = %q\n  destination = %q\n  command = \"until test -e go; do sleep 0.01; done\"\n}\n"
+	good = fmt.Sprintf(good, data, `{{key "a"}}`, filepath.Join(dir, "out"))
+	write(t, config, good)
+	write(t, data, "keys: {a: 1}")
+	d := startRender(t, dir, "--config", config)
+	awaits(t, s.hears("STATUS=0 of 1 templates applied"))
+	d.signal(syscall.SIGHUP)
+	awaits(t, d.saying("reloading the configuration"))
+	write(t, filepath.Join(dir, "go"), "")
+	awaits(t, s.hears("READY=1"))
+	awaits(t, d.saying("a new configuration is in force"))
+	for _, message := range s.messages() {
+		if strings.HasPrefix(message, "RELOADING=1") {
+			t.Fatal("it has told of a reload before it was ready")
+		}
+	}
+
+	reload := func(want ...string) {
+		t.Helper()
+		before, began := s.messages(), monotonic()
+		d.signal(syscall.SIGHUP)
+		awaits(t, func() error {
+			got := s.messages()[len(before):]
+			n := slices.IndexFunc(got, func(m string) bool { return strings.HasPrefix(m, "RELOADING=1\n") })
+			if n < 0 || !slices.Contains(got[n:], "READY=1") {
+				return fmt.Errorf("systemd has got %q", got)
+			}
+			var at int64
+			if _, err := fmt.Sscanf(got[n], "RELOADING=1\nMONOTONIC_USEC=%d", &at); err != nil {
+				return err
+			}
+			if now := monotonic(); at < began.Microseconds() || at > now.Microseconds() {
+				t.Fatalf("the reload began at %d µs, which is not between %s and %s", at, began, now)
+			}
+			for _, w := range want {
+				if !slices.Contains(got, w) {
+					return fmt.Errorf("systemd has got %q, and no %q", got, w)
+				}
+			}
+			return nil
+		})
+	}
+	reload()
+	write(t, config, good+"pid_fiel = \"pid\"\n")
+	reload("STATUS=1 of 1 templates applied, a new configuration is not used: " + config + `:7:1: there is no key "pid_fiel"; did you mean pid_file?`)
+	write(t, config, good)
+	reload("STATUS=1 of 1 templates applied")
+	if n := s.count("STATUS=1 of 1 templates applied"); n != 2 {
+		t.Errorf("it has said %d times that all is well", n)
+	}
+	d.stop()
+	awaits(t, s.hears("STOPPING=1"))
+}
