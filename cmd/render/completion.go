@@ -44,30 +44,50 @@ func wordsOf(s *setting) []string {
 	return strings.Split(list, ", ")
 }
 
+// completeBash takes flags with one dash or two, and values after a blank or an equals sign, which bash makes a word, as it
+// does each colon.
 func completeBash(w io.Writer) error {
-	var flags, paths, choices strings.Builder
+	var flags, paths, signals, others []string
+	var choices strings.Builder
 	for _, s := range completable() {
-		fmt.Fprintf(&flags, " --%s", s.flag)
+		flags = append(flags, s.flag)
 		switch words := wordsOf(s); {
 		case words != nil:
-			fmt.Fprintf(&choices, "    --%s) COMPREPLY=($(compgen -W %q -- \"$word\")); return ;;\n", s.flag, strings.Join(words, " "))
+			fmt.Fprintf(&choices, "    %s) COMPREPLY=($(compgen -W %q -- \"$word\")); return ;;\n", s.flag, strings.Join(words, " "))
 		case takesPath(s):
-			fmt.Fprintf(&paths, "|--%s", s.flag)
+			paths = append(paths, s.flag)
+		case s.kind == signalKind:
+			signals = append(signals, s.flag)
+		case operandOf(s) != "":
+			others = append(others, s.flag)
 		}
 	}
 	_, err := fmt.Fprintf(w, `_render() {
-  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
-  case $before in
-%s    %s) COMPREPLY=($(compgen -f -- "$word")); return ;;
-    completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} flag= dash=-- IFS=$' \t\n'
+  COMPREPLY=()
+  case $word in
+    = | :) word= ;;
+    *) [[ $before != = ]] || before=${COMP_WORDS[COMP_CWORD-2]} ;;
+  esac
+  [[ $before != -* ]] || { flag=${before#-}; flag=${flag#-}; }
+  [[ ${COMP_WORDS[COMP_CWORD]} != : && $before != : ]] || flag=template
+  case $flag in
+%s    %s) IFS=$'\n'; COMPREPLY=($(compgen -f -- "$word")); return ;;
+    %s) COMPREPLY=($(compgen -A signal -- "$word")); return ;;
+    %s) return ;;
   esac
   case $word in
-    -*) COMPREPLY=($(compgen -W "%s --help --version" -- "$word")) ;;
-    *) COMPREPLY=($(compgen -W "completion man" -- "$word")) ;;
+    -*)
+      [[ $word != -[!-]* ]] || dash=-
+      word=${word#-}
+      COMPREPLY=($(compgen -P "$dash" -W "%s help version" -- "${word#-}")) ;;
+    *)
+      [[ $COMP_CWORD != 1 ]] || COMPREPLY=($(compgen -W "completion man" -- "$word"))
+      [[ $COMP_CWORD != 2 || $before != completion ]] || COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")) ;;
   esac
 }
 complete -o filenames -F _render render consul-template
-`, choices.String(), strings.TrimPrefix(paths.String(), "|"), strings.TrimSpace(flags.String()))
+`, choices.String(), strings.Join(paths, "|"), strings.Join(signals, "|"), strings.Join(others, "|"), strings.Join(flags, " "))
 	return err
 }
 

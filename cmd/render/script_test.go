@@ -81,6 +81,12 @@ func TestScript(t *testing.T) {
 			env.Setenv("CONSUL_HTTP_ADDR", agent.Addr)
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"await":             await,
 			"consul-del":        consulDel,
