@@ -33,8 +33,9 @@ func newApp(desk *desk, stdout, stderr io.Writer) *cli.App {
 				return usageError{fmt.Errorf("extra args: %q", c.Args().Slice())}
 			}
 			p := newProgram(line, desk, stdout, stderr)
-			defer p.close()
-			return p.run(c.Context)
+			err := p.run(c.Context)
+			p.close(err)
+			return err
 		},
 	}
 }

@@ -79,6 +79,7 @@ type logs struct {
 type generation struct {
 	least  slog.Level
 	stderr slog.Handler
+	others []slog.Handler
 	all    slog.Handler  // with stderr
 	file   *logFile      // nil for none
 	syslog *syslogSender // nil for none; the next generation has the same if its settings are
@@ -142,7 +143,6 @@ func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 		return nil, unknown("log format", s.Format, "text", "json")
 	}
 	g := l.plain(s.Format, least)
-	handlers := []slog.Handler{g.stderr}
 	if s.File.Path != "" {
 		if g.file, err = openLogFile(s.File, l.report); err != nil {
 			return nil, err
@@ -150,16 +150,16 @@ func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 		if old.file != nil && old.file.logFileSettings == s.File {
 			g.file.Logger = old.file.Logger // closed with the old generation, it opens the file again
 		}
-		handlers = append(handlers, newHandler(g.file, s.Format, least))
+		g.others = append(g.others, newHandler(g.file, s.Format, least))
 	}
 	if s.Syslog.Enabled {
 		if g.syslog, err = takeSyslog(s.Syslog, old.syslog, l.report); err != nil {
 			return nil, errors.Join(err, g.close(old.syslog))
 		}
-		handlers = append(handlers, newSyslogHandler(g.syslog, least))
+		g.others = append(g.others, newSyslogHandler(g.syslog, least))
 	}
-	if len(handlers) > 1 {
-		g.all = slog.NewMultiHandler(handlers...)
+	if len(g.others) > 0 {
+		g.all = slog.NewMultiHandler(append([]slog.Handler{g.stderr}, g.others...)...)
 	}
 	return g, nil
 }
@@ -190,6 +190,17 @@ func (l *logs) report(level slog.Level, msg string, args ...any) {
 	r := slog.NewRecord(time.Now(), level, msg, 0)
 	r.Add(args...)
 	_ = l.current.Load().stderr.Handle(context.Background(), r) // there is nobody left to tell
+}
+
+// tellOthers logs to all places but standard error, where the same is said in other words.
+func (l *logs) tellOthers(msg string, args ...any) {
+	r := slog.NewRecord(time.Now(), slog.LevelError, msg, 0)
+	r.Add(args...)
+	l.lines.RLock()
+	defer l.lines.RUnlock()
+	for _, h := range l.current.Load().others {
+		_ = h.Handle(context.Background(), r.Clone()) // each says on standard error what is wrong with it
+	}
 }
 
 // A handler leads to the current generation.

@@ -45,8 +45,11 @@ func newProgram(line *commandLine, desk *desk, stdout, stderr io.Writer) *progra
 	return &program{line: line, desk: desk, stdout: stdout, logs: logs, log: logs.logger()}
 }
 
-// close ends what is left of a run.
-func (p *program) close() {
+// close ends what is left of a run, which has ended with err.
+func (p *program) close(err error) {
+	if err != nil {
+		p.logs.tellOthers("render has ended", "err", err)
+	}
 	if err := p.pid.remove(); err != nil {
 		p.log.Warn("cannot remove the pid file", "err", err)
 	}
