@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // TestReaderOfLogGoesAway lets nobody read the log any more: this does not end the daemon (R12).
@@ -70,5 +72,55 @@ func TestTokenReachesConsul(t *testing.T) {
 				t.Errorf("the token was %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestReloadTakesToken asks a server that notes tokens, and never tells of a change: the request under way with the old
+// token ends, and another comes with the new one.
+func TestReloadTakesToken(t *testing.T) {
+	t.Parallel()
+	tokens, gone := make(chan string, 100), make(chan string, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := r.Header.Get("X-Consul-Token")
+		tokens <- token
+		if r.FormValue("index") != "" {
+			<-r.Context().Done()
+			gone <- token
+			return
+		}
+		w.Header().Set("X-Consul-Index", "1")
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "render.hcl")
+	for _, token := range []string{"one", "two"} {
+		text := "consul {\n  address = \"" + server.URL + "\"\n  token = \"" + token + "\"\n}\n"
+		write(t, filepath.Join(dir, token), text+"template {\n  contents = \"{{keyExists \\\"a\\\"}}\"\n  destination = \"out\"\n}\n")
+	}
+	check(t, os.Rename(filepath.Join(dir, "one"), config))
+	d := startRender(t, dir, "--config", config)
+	arrives(t, tokens, "one")
+	awaits(t, contains(filepath.Join(dir, "out"), "false"))
+	check(t, os.Rename(filepath.Join(dir, "two"), config))
+	d.signal(syscall.SIGHUP)
+	arrives(t, gone, "one")
+	arrives(t, tokens, "two")
+	awaits(t, d.saying("a new configuration is in force"))
+	d.stop()
+}
+
+// arrives waits until a text has come.
+func arrives(t *testing.T, from <-chan string, want string) {
+	t.Helper()
+	for end := time.After(patience); ; {
+		select {
+		case got := <-from:
+			if got == want {
+				return
+			}
+		case <-end:
+			t.Fatalf("no %q has come", want)
+		}
 	}
 }

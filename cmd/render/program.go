@@ -122,7 +122,7 @@ func (p *program) runEngine(ctx context.Context) error {
 func (p *program) assign() {
 	to := duties{
 		reload: p.plan.reloadSignal, kill: p.plan.killSignal,
-		engine: p.engine, supervises: !p.plan.engine.Exec.Command.IsZero(),
+		engine: p.engine, supervises: !p.plan.engine.Exec.Command.IsZero() && !p.plan.dry,
 	}
 	if p.plan.engine.Once {
 		to.reload = 0

@@ -89,6 +89,9 @@ func (d *desk) takeStop(s syscall.Signal, to *duties) {
 	case d.stops == 2 && to.supervises:
 		to.engine.Signal(syscall.SIGKILL)
 	default:
+		if s != syscall.SIGINT { // a kill signal may do nothing by itself, or stop us
+			s = syscall.SIGTERM
+		}
 		signal.Reset(s)
 		_ = syscall.Kill(os.Getpid(), s)
 	}
