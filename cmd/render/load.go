@@ -56,7 +56,7 @@ func (e *configError) Error() string {
 	if e.more > 0 {
 		lines = append(lines, e.others())
 	}
-	return strings.Join(lines, "\n")
+	return strings.Map(printable, strings.Join(lines, "\n"))
 }
 
 // atUsage reports whether all of it comes from the command line and the environment.
@@ -139,7 +139,7 @@ func (e *configError) line(f fault) (string, bool) {
 
 // printable replaces what a terminal might obey, or cannot show.
 func printable(r rune) rune {
-	if r != '\t' && !strconv.IsPrint(r) {
+	if r != '\t' && r != '\n' && !strconv.IsPrint(r) {
 		return utf8.RuneError
 	}
 	return r
