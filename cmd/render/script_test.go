@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,8 +70,30 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// scripts runs several scripts at once, more than there are processors, because they wait most of the time. No other tests run
+// beside them, some of which are about time.
+type scripts struct {
+	*testing.T
+	all  *sync.WaitGroup
+	room chan struct{}
+}
+
+func (scripts) Parallel() {}
+
+func (scripts) Verbose() bool { return testing.Verbose() }
+
+func (s scripts) Run(name string, script func(testscript.T)) {
+	s.all.Go(func() {
+		s.room <- struct{}{}
+		defer func() { <-s.room }()
+		s.T.Run(name, func(t *testing.T) { script(scripts{T: t}) })
+	})
+}
+
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+	s := scripts{t, new(sync.WaitGroup), make(chan struct{}, 3*runtime.GOMAXPROCS(0))}
+	defer s.all.Wait()
+	testscript.RunT(s, testscript.Params{
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
