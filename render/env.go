@@ -21,9 +21,9 @@ func (e Env) validate() error {
 			return fmt.Errorf("environment: pattern %q: %w", pattern, err)
 		}
 	}
-	for _, entry := range e.Custom {
-		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" {
-			return fmt.Errorf("environment: %q is not NAME=value", name)
+	for i, entry := range e.Custom {
+		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" { // what it is instead may be a secret
+			return fmt.Errorf("environment: entry %d is not NAME=value", i+1)
 		}
 	}
 	return nil

@@ -38,8 +38,8 @@ func TestEnv(t *testing.T) {
 	for want, env := range map[string]Env{
 		`pattern "[": syntax error`:  {Allow: []string{"["}},
 		`pattern "x[": syntax error`: {Deny: []string{"x["}},
-		`"A" is not NAME=value`:      {Custom: []string{"A"}},
-		`"" is not NAME=value`:       {Custom: []string{"=a"}},
+		`entry 1 is not NAME=value`:  {Custom: []string{"A"}},
+		`entry 2 is not NAME=value`:  {Custom: []string{"A=b", "=a"}},
 	} {
 		err := Config{Actions: []Action{{Name: "a", Env: env}}}.Validate()
 		if err == nil || !strings.Contains(err.Error(), want) {

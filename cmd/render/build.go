@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/hcl/v2"
+	"golang.org/x/sys/unix"
 
 	"render/render"
 	"render/template"
@@ -70,6 +70,11 @@ func (l *loader) checkWhole(p *plan) {
 	if p.engine.Timeout > 0 && !p.engine.Once {
 		l.wrong(top, "timeout", "bounds a run with once; give that, too")
 	}
+	for _, key := range []string{"reload_signal", "kill_signal"} {
+		if s := get[syscall.Signal](top, key); s == syscall.SIGKILL || s == syscall.SIGSTOP {
+			l.wrong(top, key, "%s cannot be caught by any program; give another", unix.SignalName(s))
+		}
+	}
 	if p.reloadSignal != 0 && p.reloadSignal == p.killSignal {
 		key, other := "kill_signal", "reload_signal"
 		if !top.isSet(key) {
@@ -77,12 +82,12 @@ func (l *loader) checkWhole(p *plan) {
 		}
 		l.wrong(top, key, "it is the %s, too; set one of them to another", other)
 	}
-	if len(p.engine.Targets) == 0 && !p.engine.Once && !p.parseOnly && len(l.faults) == 0 {
-		at := origin{name: "configuration"}
-		if len(l.configs) > 0 {
-			at = origin{at: hcl.Range{Filename: strings.Join(l.configs, ", ")}}
-		}
-		l.fault(at, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or a configuration file with a template block")
+	idle := len(p.engine.Targets) == 0 && !p.engine.Once && !p.parseOnly && p.engine.Exec.Command.IsZero() && len(l.faults) == 0
+	switch {
+	case idle && len(l.configs) == 0:
+		l.fault(origin{name: "configuration"}, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or --config PATH")
+	case idle:
+		l.notice(origin{name: "--config"}, "there is nothing to render yet: no template block in %s", strings.Join(l.configs, ", "))
 	}
 	if p.check(p.engine) != nil {
 		l.locate(p)
@@ -314,7 +319,7 @@ func (l *loader) target(v *values, actions []render.Action) (render.Target, bool
 		LeftDelimiter:     get[string](v, "left_delimiter"),
 		RightDelimiter:    get[string](v, "right_delimiter"),
 		ErrorOnMissingKey: get[bool](v, "error_on_missing_key"),
-		Denied:            get[[]string](v, "function_denylist"),
+		Denied:            deniedTo(v),
 		Sandbox:           get[string](v, "sandbox_path"),
 		RemoveDelay:       get[time.Duration](v, "remove_delay"),
 	}
@@ -372,6 +377,15 @@ func fileOf(v *values) render.File {
 		NoFolders:   !get[bool](v, "create_dest_dirs"),
 		RefuseLinks: get[string](v, "links") == "refuse",
 	}
+}
+
+// deniedTo returns the functions that a template must not use: also those that no template must use.
+func deniedTo(v *values) []string {
+	denied := get[[]string](v.base, "function_denylist")
+	if own, ok := v.given["function_denylist"]; ok {
+		denied = slices.Concat(denied, own.value.([]string))
+	}
+	return denied
 }
 
 // ownerOf returns the name or number of an owner.

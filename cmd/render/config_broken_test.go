@@ -47,9 +47,7 @@ func TestBroken(t *testing.T) {
 				return ok
 			})
 			args, env := c.prepare(t, dir)
-			if c.name != "nothing to render in a file" {
-				args = slices.Concat([]string{"--config", "good.hcl"}, args)
-			}
+			args = slices.Concat([]string{"--config", "good.hcl"}, args)
 			before := paths(t, dir)
 			said, exited := runBriefly(t, dir, env, args...)
 			if exited != code {

@@ -132,6 +132,10 @@ func trySetting(t *testing.T, block string, s *setting, c settingCase) (ways int
 		switch {
 		case s.idle != "" && (len(l.notices) != 1 || !strings.HasSuffix(l.notices[0], " has no effect: "+s.idle) || !strings.Contains(l.notices[0], place)):
 			t.Errorf("%s, %s: it has no effect, and users are told %q", name, way, l.notices)
+		case s.now != "":
+			if len(l.notices) != 1 || !strings.HasSuffix(l.notices[0], " is an old form of "+s.now) {
+				t.Errorf("%s, %s: it is an old form, and users are told %q", name, way, l.notices)
+			}
 		case s.idle == "" && len(l.notices) > 0:
 			t.Errorf("%s, %s: users are told %q", name, way, l.notices)
 		case (got == "") != (s.idle != ""):

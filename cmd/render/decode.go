@@ -87,6 +87,9 @@ func (l *loader) decodeValue(item *conf.Item, s *setting, into *values) {
 	if s.kind == permsKind && isDecimalByMistake(item.Value) {
 		l.notice(from, "%s is a decimal number, and the mode %04o; for that in octal write 0%s", item.Value.Text, value, item.Value.Text)
 	}
+	if s.now != "" && l.first(s.key) {
+		l.notice(from, "%s is an old form of %s", item.Name, s.now)
+	}
 	into.set(s, given{value, from})
 	l.idle(s, from)
 }

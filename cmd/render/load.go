@@ -179,6 +179,8 @@ func load(line *commandLine) (*loader, error) {
 	l := &loader{doc: newDocument(), sources: make(map[string][]byte), configs: line.configs}
 	l.read = l.readFile
 	l.readEnvironment()
+	l.skipVariables("VAULT_", idleVault)
+	l.skipVariables("NOMAD_", idleNomad)
 	for _, path := range line.configs {
 		l.readPath(path)
 	}
@@ -244,6 +246,20 @@ func (l *loader) readEnvironment() {
 			}
 			break
 		}
+	}
+}
+
+// skipVariables notes the variables of a program that we do not ask.
+func (l *loader) skipVariables(prefix, why string) {
+	var names []string
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		l.skipped = append(l.skipped, fmt.Sprintf("%s: %s", strings.Join(names, ", "), why))
 	}
 }
 

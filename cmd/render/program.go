@@ -158,7 +158,7 @@ func (l *loader) tell(log *slog.Logger) {
 		log.Warn(text)
 	}
 	for _, text := range l.skipped {
-		log.Debug("not read as configuration", "file", text)
+		log.Debug("not read as configuration", "what", text)
 	}
 }
 

@@ -22,6 +22,7 @@ type setting struct {
 	base    string                         // of a template or an action: the key at the top of files that has its default
 	spread  func(value any) map[string]any // what the value comes to, by the keys that it sets
 	idle    string                         // why it has no effect; "" where it has
+	now     string                         // the setting that has taken its place, if one has
 }
 
 // The topics, in the order of the help.
@@ -90,7 +91,7 @@ var globalSettings = slices.Concat([]*setting{
 }, consulSettings, compatSettings, defaultSettings)
 
 var consulSettings = []*setting{
-	{key: "consul", kind: textKind, spread: spreadTo("consul.address"), topic: topicConsul, meaning: "an old form of `consul.address`"},
+	{key: "consul", kind: textKind, spread: spreadTo("consul.address"), now: "consul.address", topic: topicConsul, meaning: "an old form of `consul.address`"},
 	{key: "consul.address", flag: "consul-addr", env: []string{"CONSUL_HTTP_ADDR"}, kind: textKind, other: "localhost:8500", operand: "ADDRESS", topic: topicConsul, meaning: "`host:port`, `http://…`, `https://…` or `unix:///path`; with commas between, several, of which one is asked, and the next when it cannot be reached"},
 	{key: "consul.token", flag: "consul-token", env: []string{"CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"}, kind: secretKind, operand: "TOKEN", topic: topicConsul, meaning: "on the command line, others on the machine can see it"},
 	{key: "consul.token_file", flag: "consul-token-file", env: []string{"CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE"}, kind: textKind, operand: "FILE", topic: topicConsul, meaning: "wins over the token unless it is empty; read again when it changes, and when Consul refuses the token"},
@@ -149,8 +150,8 @@ var templateSettings = slices.Concat([]*setting{
 	{key: "perms", base: "perms", kind: permsKind, other: "as it is; 0644 for a new file", operand: "MODE", topic: topicFiles, meaning: "octal, as 0640"},
 	{key: "user", base: "user", kind: idKind, other: "as it is", operand: "USER", topic: topicFiles, meaning: "the owner, by name or number"},
 	{key: "group", base: "group", kind: idKind, other: "as it is", operand: "GROUP", topic: topicFiles, meaning: "the group, by name or number"},
-	{key: "uid", kind: countKind, other: "as it is", topic: topicFiles, meaning: "an old form of `user`, which wins"},
-	{key: "gid", kind: countKind, other: "as it is", topic: topicFiles, meaning: "an old form of `group`, which wins"},
+	{key: "uid", kind: countKind, now: "user", other: "as it is", topic: topicFiles, meaning: "an old form of `user`, which wins"},
+	{key: "gid", kind: countKind, now: "group", other: "as it is", topic: topicFiles, meaning: "an old form of `group`, which wins"},
 	{key: "backup", base: "backup", kind: boolKind, def: "false", topic: topicFiles, meaning: "keep the file before the last change that stayed as `DESTINATION.bak`"},
 	{key: "create_dest_dirs", base: "create_dest_dirs", kind: boolKind, def: "true", topic: topicFiles, meaning: "make the folders of a destination; false: a missing one is an error"},
 	{key: "links", base: "links", kind: choice("follow", "refuse"), def: "follow", operand: "WHAT", topic: topicFiles, meaning: "a destination that is a link: `follow` or `refuse`"},
