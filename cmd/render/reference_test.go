@@ -50,6 +50,7 @@ func TestReference(t *testing.T) {
 
 // A row is what a setting is called at the top of files, in template and action blocks, and on the command line.
 type row struct {
+	key   string // by which it is found
 	keys  [3]string
 	about *setting
 }
@@ -63,48 +64,63 @@ func topicTable(topic string) string {
 		rows = append(rows, new(row))
 		return rows[len(rows)-1]
 	}
-	for i, settings := range [][]*setting{slices.Concat([]*setting{templateFlag}, globalSettings), templateSettings, actionSettings} {
-		for _, s := range settings {
+	tables := [3][]*setting{globalSettings, templateSettings, actionSettings}
+	order := []int{0, 1, 2}
+	if topic == topicTemplates { // what each template has comes first
+		rows = append(rows, &row{about: templateFlag})
+		order = []int{1, 0, 2}
+	}
+	for _, i := range order {
+		for _, s := range tables[i] {
 			if s.topic != topic {
 				continue
 			}
-			key := s.key
-			switch {
-			case s.base != "":
-				key = s.base
-			case i == 2 && !isPart(key): // of actions only, or as in templates
-				key = "template " + key
-			case i == 1 && !isPart(key):
+			key := cmp.Or(s.base, s.key) // what a template has at the top of files, too, is one row
+			if i > 0 && s.base == "" && !isPart(key) {
 				key = "template " + key
 			}
-			r := find(func(r *row) bool { return r.about != nil && (r.keys[0] == key || "template "+r.keys[1] == key) })
-			r.keys[i] = s.key
-			if r.about == nil {
+			r := find(func(r *row) bool { return r.key == key && key != "" })
+			r.key, r.keys[i] = key, s.key
+			if r.about == nil || r.about.flag == "" {
 				r.about = s
 			}
 		}
 	}
-	var b strings.Builder
-	b.WriteString("| in a file | in `template` | in `action` | flag | environment | default | meaning |\n|---|---|---|---|---|---|---|\n")
+	cells := [][]string{{"in a file", "in `template`", "in `action`", "flag", "environment", "default", "meaning"}, slices.Repeat([]string{"---"}, 7)}
 	for _, r := range rows {
-		cells := []string{code(r.keys[0]), code(r.keys[1]), code(r.keys[2])}
-		name := ""
-		if r.about.flag != "" {
-			name = strings.TrimSpace("--" + r.about.flag + " " + operandOf(r.about))
+		cells = append(cells, r.cells())
+	}
+	return table(cells)
+}
+
+// cells returns what a row of a table says.
+func (r *row) cells() []string {
+	name := ""
+	if r.about.flag != "" {
+		name = strings.TrimSpace("--" + r.about.flag + " " + operandOf(r.about))
+	}
+	var variables []string
+	for _, v := range variablesOf(r.about) {
+		variables = append(variables, code(v))
+	}
+	meaning := r.about.meaning
+	if r.about.idle != "" {
+		meaning = "without effect: " + r.about.idle
+	}
+	return []string{code(r.keys[0]), code(r.keys[1]), code(r.keys[2]), code(name), strings.Join(variables, ", "), shownDefault(r.about), meaning}
+}
+
+// table returns a table of its cells, the first of which are the headings, without the columns that have nothing in them.
+func table(cells [][]string) string {
+	var b strings.Builder
+	for _, row := range cells {
+		b.WriteString("|")
+		for column, cell := range row {
+			if slices.ContainsFunc(cells[2:], func(r []string) bool { return r[column] != "" }) {
+				fmt.Fprintf(&b, " %s |", strings.ReplaceAll(cell, "|", `\|`))
+			}
 		}
-		var variables []string
-		for _, v := range variablesOf(r.about) {
-			variables = append(variables, code(v))
-		}
-		meaning := r.about.meaning
-		if r.about.idle != "" {
-			meaning = strings.TrimSpace("without effect: " + r.about.idle)
-		}
-		cells = append(cells, code(name), strings.Join(variables, ", "), shownDefault(r.about), meaning)
-		for i := range cells {
-			cells[i] = strings.ReplaceAll(cells[i], "|", `\|`)
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+		b.WriteString("\n")
 	}
 	return b.String()
 }

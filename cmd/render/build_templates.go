@@ -1,0 +1,274 @@
+package main
+
+import (
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"render/render"
+	"render/template"
+)
+
+// actions makes the actions that have names.
+func (l *loader) actions(cfg *render.Config) {
+	for _, v := range l.doc.actions {
+		before := len(l.faults)
+		a := l.action(v, "timeout", "splay", "env")
+		a.Name, a.Command = v.label, get[render.Command](v, "command")
+		if a.Spacing == 0 && !v.isSet("spacing") && (!a.Check.IsZero() || !a.Command.IsZero() || !a.Signal.IsZero() || !a.Verify.IsZero()) {
+			a.Spacing = render.DefaultSpacing
+		}
+		a.Spacing = max(0, a.Spacing)
+		if err := (render.Config{Actions: []render.Action{a}}).Validate(); err != nil && len(l.faults) == before {
+			l.fault(v.from, "%v", err)
+		}
+		cfg.Actions = append(cfg.Actions, a)
+	}
+}
+
+// action returns what templates and actions have in common.
+func (l *loader) action(v *values, timeout, splay, env string) render.Action {
+	a := render.Action{
+		Check:   get[render.Command](v, "check"),
+		Signal:  get[render.Signal](v, "signal"),
+		Verify:  verifyOf(v),
+		Timeout: l.timeLimit(v, timeout),
+		Splay:   get[time.Duration](v, splay),
+		Spacing: get[time.Duration](v, "spacing"),
+		Wait:    l.wait(v),
+		Atomic:  get[bool](v, "atomic"),
+		Guard:   guardOf(v),
+		Env:     envOf(v, env),
+	}
+	if a.Spacing == 0 && v.isSet("spacing") {
+		a.Spacing = -1 // none, and not the default
+	}
+	for _, key := range []string{"verify.within", "guard.hold"} {
+		if v.isSet(key) && get[time.Duration](v, key) == 0 {
+			l.wrong(v, key, "must be more than 0")
+		}
+	}
+	switch g := a.Guard; {
+	case g.MaxDrop < 0 || g.MaxDrop > 1:
+		l.fault(v.origin("guard.max_drop"), "guard: the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop)
+	case g != render.Guard{} && g.Min == 0 && g.MaxDrop == 0:
+		key := "guard.hold"
+		if !v.isSet(key) {
+			key = "guard.then"
+		}
+		l.wrong(v, key, "a guard without min and max_drop lets everything through; give one of them")
+	case a.Verify.URL != "" && !a.Verify.Command.IsZero():
+		l.wrong(v, "verify.url", "has a command beside it; give one of them")
+	case a.Verify.Status != 0 && (a.Verify.Status < 100 || a.Verify.Status > 599):
+		l.fault(v.origin("verify.status"), "verify: %d is not a status of HTTP", a.Verify.Status)
+	case a.Verify.URL != "" && !isURL(a.Verify.URL):
+		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", a.Verify.URL)
+	}
+	return a
+}
+
+func verifyOf(v *values) render.Verify {
+	verify := render.Verify{
+		Command: get[render.Command](v, "verify.command"),
+		URL:     get[string](v, "verify.url"),
+		Within:  get[time.Duration](v, "verify.within"),
+	}
+	if verify.URL != "" {
+		verify.Status = get[int](v, "verify.status")
+	}
+	return verify
+}
+
+// timeLimit returns a time limit of commands. Consul-template does not wait for a command with a limit of 0; we do.
+func (l *loader) timeLimit(v *values, key string) time.Duration {
+	limit := get[time.Duration](v, key)
+	if limit == 0 && !v.origin(key).inFile() {
+		l.wrong(v, key, "must be more than 0")
+	} else if limit == 0 {
+		l.notice(v.origin(key), "a time limit of 0 would mean not to wait for the command, whose success is then not known; the limit is %s", render.DefaultTimeout)
+		return render.DefaultTimeout
+	}
+	return limit
+}
+
+// wait returns the wait of a template or an action.
+func (l *loader) wait(v *values) render.Wait {
+	w := render.Wait{Min: get[time.Duration](v, "wait.min")}
+	on, ok := v.find("wait.enabled")
+	switch {
+	case ok && !on.value.(bool):
+		return render.Wait{}
+	case w.Min == 0 && ok:
+		l.notice(on.from, "wait.enabled has no effect without wait.min")
+		return render.Wait{}
+	case w.Min == 0:
+		if get[time.Duration](v, "wait.max") > 0 {
+			l.notice(v.origin("wait.max"), "wait.max has no effect without wait.min")
+		}
+		return render.Wait{}
+	}
+	if w.Max = 4 * w.Min; v.isSet("wait.max") {
+		w.Max = get[time.Duration](v, "wait.max")
+	}
+	if w.Max < w.Min {
+		l.notice(v.origin("wait.max"), "wait.max %s is less than wait.min %s; both are taken as %s", w.Max, w.Min, w.Max)
+		w.Min = w.Max
+	}
+	return w
+}
+
+func guardOf(v *values) render.Guard {
+	if !v.isSet("guard.min") && !v.isSet("guard.max_drop") && !v.isSet("guard.hold") && !v.isSet("guard.then") {
+		return render.Guard{}
+	}
+	g := render.Guard{Min: get[int](v, "guard.min"), MaxDrop: get[float64](v, "guard.max_drop")}
+	if v.isSet("guard.hold") {
+		g.Hold = get[time.Duration](v, "guard.hold")
+	}
+	if v.isSet("guard.then") {
+		g.Then = render.GuardThen(get[string](v, "guard.then"))
+	}
+	return g
+}
+
+func envOf(v *values, block string) render.Env {
+	return render.Env{
+		Pristine: get[bool](v, block+".pristine"),
+		Custom:   get[[]string](v, block+".custom"),
+		Allow:    get[[]string](v, block+".allowlist"),
+		Deny:     get[[]string](v, block+".denylist"),
+	}
+}
+
+// targets makes the targets.
+func (l *loader) targets(cfg *render.Config, undestined bool) {
+	makers := make(map[string]*values)
+	for _, v := range l.doc.templates {
+		t, ok := l.target(v, cfg.Actions)
+		if !ok {
+			continue
+		}
+		if t.Destination == "" && !undestined {
+			hint := "SOURCE:DESTINATION, or --destination FILE"
+			if v.from.inFile() {
+				hint = `destination = "FILE"`
+			}
+			l.fault(v.from, "template %s: missing destination; give %s", t.Source, hint)
+			continue
+		}
+		if path, err := filepath.Abs(t.Destination); err == nil && t.Destination != "" {
+			if other := makers[path]; other != nil && other.from == v.from && v.from.inFile() {
+				continue // the same block: its file was read twice
+			} else if other != nil {
+				l.fault(v.origin("destination"), "templates %s and %s have the same destination %s; the other is at %s", nameOf(other), t.Source, t.Destination, other.origin("destination"))
+				continue
+			}
+			makers[path] = v
+		}
+		cfg.Targets, l.made = append(cfg.Targets, t), append(l.made, v)
+	}
+}
+
+// nameOf returns what a template is called.
+func nameOf(v *values) string {
+	if source := get[string](v, "source"); source != "" {
+		return source
+	}
+	return "contents of " + get[string](v, "destination")
+}
+
+func (l *loader) target(v *values, actions []render.Action) (render.Target, bool) {
+	before := len(l.faults)
+	implied := l.action(v, "exec.timeout", "exec.splay", "exec.env")
+	t := render.Target{
+		Source:            nameOf(v),
+		Contents:          get[string](v, "contents"),
+		Destination:       get[string](v, "destination"),
+		Action:            get[string](v, "action"),
+		Command:           commandOf(v),
+		Implied:           &implied,
+		File:              fileOf(v),
+		Drift:             render.Drift(get[string](v, "drift")),
+		Partials:          get[[]string](v, "partials"),
+		TrimBlocks:        get[bool](v, "trim_blocks"),
+		LeftDelimiter:     get[string](v, "left_delimiter"),
+		RightDelimiter:    get[string](v, "right_delimiter"),
+		ErrorOnMissingKey: get[bool](v, "error_on_missing_key"),
+		Denied:            deniedTo(v),
+		Sandbox:           get[string](v, "sandbox_path"),
+		RemoveDelay:       get[time.Duration](v, "remove_delay"),
+	}
+	if t.Action == "" || v.hasAny("guard") {
+		t.Guard = implied.Guard
+	}
+	switch source := get[string](v, "source"); {
+	case source == "" && t.Contents == "":
+		l.fault(v.from, "a template needs a source, or contents")
+	case source != "" && t.Contents != "":
+		l.fault(v.origin("contents"), "template %s: has both a source and contents; give one", source)
+	}
+	if t.Action != "" {
+		l.checkAction(v, t, actions)
+	}
+	return t, len(l.faults) == before
+}
+
+// checkAction finds what is wrong with a template that names its action.
+func (l *loader) checkAction(v *values, t render.Target, actions []render.Action) {
+	var names []string
+	for _, a := range actions {
+		names = append(names, a.Name)
+	}
+	if !slices.Contains(names, t.Action) {
+		l.fault(v.origin("action"), "template %s: there is no action %q%s", t.Source, t.Action, template.Suggestion(t.Action, names))
+	}
+	for _, key := range []string{
+		"command", "exec.command", "exec.timeout", "exec.splay", "check", "signal", "atomic", "spacing", "wait.min", "wait.max", "wait.enabled",
+		"verify.command", "verify.url", "verify.status", "verify.within",
+		"exec.env.pristine", "exec.env.custom", "exec.env.allowlist", "exec.env.denylist",
+	} {
+		if g, ok := v.given[key]; ok {
+			l.fault(g.from, "template %s: %s is the action's affair where there is one; set it in action %q", t.Source, key, t.Action)
+		}
+	}
+}
+
+func commandOf(v *values) render.Command {
+	if !get[bool](v, "exec.enabled") {
+		return render.Command{}
+	}
+	if c := get[render.Command](v, "exec.command"); !c.IsZero() {
+		return c
+	}
+	return get[render.Command](v, "command")
+}
+
+func fileOf(v *values) render.File {
+	return render.File{
+		Perms:       get[fs.FileMode](v, "perms"),
+		User:        ownerOf(v, "user", "uid"),
+		Group:       ownerOf(v, "group", "gid"),
+		Backup:      get[bool](v, "backup"),
+		NoFolders:   !get[bool](v, "create_dest_dirs"),
+		RefuseLinks: get[string](v, "links") == "refuse",
+	}
+}
+
+// deniedTo returns the functions that a template must not use: also those that no template must use.
+func deniedTo(v *values) []string {
+	denied := get[[]string](v.base, "function_denylist")
+	if own, ok := v.given["function_denylist"]; ok {
+		denied = slices.Concat(denied, own.value.([]string))
+	}
+	return denied
+}
+
+// ownerOf returns the name or number of an owner.
+func ownerOf(v *values, key, oldKey string) string {
+	if name := get[string](v, key); name != "" || !v.isSet(oldKey) {
+		return name
+	}
+	return strconv.Itoa(get[int](v, oldKey))
+}
