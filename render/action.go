@@ -82,7 +82,7 @@ func (e *Engine) group(before []*action) (altered map[*action]bool) {
 		g.before[a.key] = append(g.before[a.key], a)
 	}
 	for _, t := range e.targets {
-		if cfg := e.implied(t.cfg); !cfg.Command.IsZero() {
+		if cfg := e.cfg.implied(t.cfg); !cfg.Command.IsZero() {
 			g.expect(actionKey{ofCommand, cfg.Command.String()}, cfg)
 		}
 	}
@@ -90,7 +90,7 @@ func (e *Engine) group(before []*action) (altered map[*action]bool) {
 		g.action(actionKey{named, cfg.Name}, cfg)
 	}
 	for _, t := range e.targets {
-		switch cfg := e.implied(t.cfg); {
+		switch cfg := e.cfg.implied(t.cfg); {
 		case t.cfg.Action != "":
 			t.action = g.now[actionKey{named, t.cfg.Action}][0]
 		case cfg.Command.IsZero():
@@ -156,8 +156,8 @@ func (g *grouping) action(key actionKey, cfg Action) *action {
 }
 
 // implied returns the action that is made of a target's command.
-func (e *Engine) implied(t Target) Action {
-	a := e.cfg.Implied
+func (c Config) implied(t Target) Action {
+	a := c.Implied
 	if t.Implied != nil {
 		a = *t.Implied
 	}
@@ -190,7 +190,7 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 			e.execute(t)
 		}
 	}
-	if a.busy || e.cfg.Once || e.coming != nil {
+	if a.busy || e.cfg.Once || !e.coming.leaves(a) {
 		return time.Time{}
 	}
 	due, changed := a.pace.due()

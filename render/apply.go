@@ -32,8 +32,8 @@ var (
 // Once, FailAbsent, Timeout, Dry, Log and Asking.Attempts stay as New got them. With Once there is no Apply.
 //
 // Apply returns when the configuration is in force and its new templates have run once; what that leads to may be under way.
-// It waits for Run, and for commits in flight, which their own time limits bound; meanwhile answers are taken, and no
-// commit begins. When ctx is done before that, nothing changes. It fails when the engine does not run any longer.
+// It waits for Run, and for commits in flight of actions that do not stay as they are, which their own time limits bound;
+// meanwhile answers are taken, and no other commit of such an action begins. When ctx is done before that, nothing changes. It fails when the engine does not run any longer.
 func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 	if e.begun.Once {
 		return errOnce
@@ -83,6 +83,7 @@ func (e *Engine) Reject(ctx context.Context, err error) {
 type proposal struct {
 	cfg       Config
 	targets   []*target // as if they were new
+	byPath    map[string]*target
 	sources   sources
 	withdrawn <-chan struct{} // closed when nobody waits for the answer
 	answer    chan error      // holds one
@@ -97,7 +98,30 @@ func (e *Engine) propose(cfg Config) (*proposal, error) {
 		return nil, err
 	}
 	targets, sources, err := e.readTargets(cfg.Targets)
-	return &proposal{cfg: cfg, targets: targets, sources: sources, answer: make(chan error, 1)}, err
+	p := &proposal{cfg: cfg, targets: targets, sources: sources, byPath: make(map[string]*target, len(targets)), answer: make(chan error, 1)}
+	for _, t := range targets {
+		p.byPath[t.path] = t
+	}
+	return p, err
+}
+
+// leaves reports whether a proposal leaves an action and its targets as they are, so that it can come into force while a
+// commit of it is in flight. No proposal leaves all.
+func (p *proposal) leaves(a *action) bool {
+	if p == nil {
+		return true
+	}
+	for _, t := range a.targets {
+		next := p.byPath[t.path]
+		if next == nil || !next.texts.equal(t.texts) || !reflect.DeepEqual(next.cfg, t.cfg) {
+			return false
+		}
+		if a.key.kind != named && !reflect.DeepEqual(p.cfg.implied(t.cfg), a.cfg) {
+			return false
+		}
+	}
+	same := func(cfg Action) bool { return reflect.DeepEqual(cfg, a.cfg) }
+	return len(a.left) == 0 && (a.key.kind != named || slices.ContainsFunc(p.cfg.Actions, same))
 }
 
 // offers returns where the next proposal comes from: none while there is one already.
@@ -122,10 +146,10 @@ func (e *Engine) withdraw() {
 	e.coming = nil
 }
 
-// adopt brings the proposal that waits into force, if there is one and no action is busy.
+// adopt brings the proposal that waits into force, if there is one and no action is busy that it changes.
 func (e *Engine) adopt(ctx context.Context, now time.Time) {
-	busy := func(a *action) bool { return a.busy }
-	if e.coming == nil || slices.ContainsFunc(e.actions, busy) {
+	inTheWay := func(a *action) bool { return a.busy && !e.coming.leaves(a) }
+	if e.coming == nil || slices.ContainsFunc(e.actions, inTheWay) {
 		return
 	}
 	p := e.coming

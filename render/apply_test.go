@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -675,15 +676,17 @@ func TestR10DriftBegins(t *testing.T) {
 	}
 }
 
-// Commits in flight are let end; answers are taken meanwhile, and no other commit begins.
+// Commits in flight of what changes are let end; answers are taken meanwhile, and no other commit of what changes begins.
+// What stays as it is goes on.
 func TestR10WaitsForCommits(t *testing.T) {
 	r := newRig(t)
-	slow, other := r.target("slow", "x"), r.target("other", `{{key "k"}}`)
+	slow, other, free := r.target("slow", "x"), r.target("other", `{{key "k"}}`), r.target("free", `{{key "k"}}`)
 	slow.Command = r.sh("echo >begun; while [ ! -e go ]; do sleep 0.01; done")
-	r.start(Config{Targets: []Target{slow, other}})
+	r.start(Config{Targets: []Target{slow, other, free}})
 	r.await("the command", func() bool { return r.read("begun") != "no file" })
-	fresh := r.target("fresh", "y")
-	next := Config{Targets: []Target{fresh, other}}
+	fresh, changed := r.target("fresh", "y"), other
+	changed.File.Perms = 0o600
+	next := Config{Targets: []Target{fresh, changed, free}}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := func(ctx context.Context) <-chan error {
@@ -699,7 +702,7 @@ func TestR10WaitsForCommits(t *testing.T) {
 	if err := <-applied; !errors.Is(err, context.Canceled) { // nobody waits: nothing happens
 		t.Errorf("got %v", err)
 	}
-	if s := r.status(); len(s.Targets) != 2 || s.Targets[0].Source != slow.Source || s.Rejected != nil {
+	if s := r.status(); len(s.Targets) != 3 || s.Targets[0].Source != slow.Source || s.Rejected != nil {
 		t.Errorf("got %+v", s)
 	}
 	r.await("the file that was held back", func() bool { return r.read("other") == "u" })
@@ -707,19 +710,55 @@ func TestR10WaitsForCommits(t *testing.T) {
 	applied = waits(t.Context())
 	r.world.set(kv("k"), "v")
 	r.await("the answer", func() bool { return r.status().Queries[0].Rev == 2 })
-	for range 20 {
-		r.status() // the loop turns
-	}
+	r.await("the file of what stays as it is", func() bool { return r.read("free") == "v" })
 	r.wantFile("other", "u")
 	r.write("go", "")
 	if err := <-applied; err != nil {
 		t.Fatal(err)
 	}
 	r.await("the files", func() bool { return r.read("other") == "v" && r.read("fresh") == "y" })
-	if s := r.status(); len(s.Targets) != 2 || s.Targets[0].Source != fresh.Source {
+	if s := r.status(); len(s.Targets) != 3 || s.Targets[0].Source != fresh.Source {
 		t.Errorf("got %+v", s)
 	}
 	r.wantClean()
+}
+
+// A command that takes long does not keep a new configuration waiting that has nothing to do with it.
+func TestR10DoesNotWaitForWhatStays(t *testing.T) {
+	for _, kind := range []string{"a command's", "a named"} {
+		t.Run(kind, func(t *testing.T) {
+			r := newRig(t)
+			r.world.set(kv("k"), "1")
+			command := r.sh("echo ran >>runs; while [ ! -e go ]; do sleep 0.01; done")
+			slow, other := r.target("slow", `{{key "k"}}`), r.target("other", "old")
+			cfg := Config{Targets: []Target{slow, other}}
+			if kind == "a named" {
+				cfg.Targets[0].Action, cfg.Actions = "slow", []Action{{Name: "slow", Command: command}}
+			} else {
+				cfg.Targets[0].Command = command
+			}
+			r.start(cfg)
+			r.await("the command", func() bool { return r.lines("runs") == 1 })
+			for i, text := range []string{"new", "newer"} {
+				r.write("other.ctmpl", text)
+				next := cfg
+				next.Targets = append(slices.Clone(cfg.Targets), r.target(fmt.Sprint("added", i), "z"))
+				if err := r.engine.Apply(t.Context(), next); err != nil {
+					t.Fatal(err)
+				}
+				r.await("the others", func() bool { return r.read("other") == text && r.read(fmt.Sprint("added", i)) == "z" })
+			}
+			if s := r.status(); !s.Actions[0].Busy || s.Targets[0].State != Rendered {
+				t.Errorf("got %+v", s)
+			}
+			r.world.set(kv("k"), "2")
+			r.write("go", "")
+			r.await("the end of the command, and another", func() bool {
+				return r.read("slow") == "2" && r.lines("runs") == 2 && r.status().Targets[0].State == Applied
+			})
+			r.wantClean()
+		})
+	}
 }
 
 // isComing reports whether a proposal waits: another is not taken then.

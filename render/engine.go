@@ -33,7 +33,7 @@ type Engine struct {
 
 	// Owned by the loop.
 	cfg       Config    // in force
-	coming    *proposal // what it is to be replaced by when no action is busy; nil for none
+	coming    *proposal // what it is to be replaced by when no action that it changes is busy; nil for none
 	refused   refused   // what is not in force although somebody wanted that
 	sources   sources   // of the templates, as they were read for cfg
 	targets   []*target

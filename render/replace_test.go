@@ -164,8 +164,11 @@ func TestR10ProgramEndsWhileApplying(t *testing.T) {
 	s.write("slow", "")
 	s.set(kv("a"), "2")
 	s.await("a commit", func() bool { return s.read("begun") != "no file" })
+	next := cfg
+	target.File.Perms = 0o600 // what stays as it is would not keep it waiting
+	next.Targets = []Target{target}
 	applied := make(chan error, 1)
-	go func() { applied <- r.engine.Apply(t.Context(), cfg) }()
+	go func() { applied <- r.engine.Apply(t.Context(), next) }()
 	s.await("the proposal", r.isComing)
 	r.must(syscall.Kill(s.pids()[0], syscall.SIGTERM))
 	s.await("the end of the program", func() bool { return !groupLives(s.pids()[0]) })
