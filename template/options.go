@@ -49,9 +49,6 @@ func newDelimiters(left, right string) (delimiters, error) {
 			return d, fmt.Errorf("the delimiter %q has a blank in it; take one without, such as [[ or <%%", delimiter)
 		}
 	}
-	if d.left == d.right {
-		return d, fmt.Errorf("the left delimiter and the right one are both %q; take two that differ, such as [[ and ]]", d.left)
-	}
 	return d, nil
 }
 
