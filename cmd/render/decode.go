@@ -134,7 +134,11 @@ func (l *loader) bodies(name string, v *conf.Value) []*conf.Body {
 func (l *loader) decodeRepeated(name string, item *conf.Item) {
 	if name == "template" {
 		for _, body := range l.blocks(item) {
-			l.decodeBody(body, l.doc.template(origin{at: item.NameRange}), "")
+			from := item.NameRange
+			if item.Value.Kind == conf.List { // each is told from the others by its brace
+				from = body.Range
+			}
+			l.decodeBody(body, l.doc.template(origin{at: from}), "")
 		}
 		return
 	}
