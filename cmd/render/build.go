@@ -55,7 +55,7 @@ func (l *loader) build() (*plan, error) {
 		Exec:           l.exec(),
 	}
 	l.actions(&p.engine)
-	l.targets(&p.engine, p.dry || p.parseOnly)
+	l.targets(&p.engine, p.dry, p.parseOnly)
 	l.checkWhole(p)
 	return p, l.err()
 }

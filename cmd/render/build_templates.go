@@ -142,15 +142,15 @@ func envOf(v *values, block string) render.Env {
 	}
 }
 
-// targets makes the targets.
-func (l *loader) targets(cfg *render.Config, undestined bool) {
+// targets makes the targets. Where dry is set they need no destination, nor those of the command line where parseOnly is.
+func (l *loader) targets(cfg *render.Config, dry, parseOnly bool) {
 	makers := make(map[string]*values)
 	for _, v := range l.doc.templates {
 		t, ok := l.target(v, cfg.Actions)
 		if !ok {
 			continue
 		}
-		if t.Destination == "" && !undestined {
+		if t.Destination == "" && !dry && !(parseOnly && !v.from.inFile()) {
 			hint := "SOURCE:DESTINATION, or --destination FILE"
 			if v.from.inFile() {
 				hint = `destination = "FILE"`
@@ -176,7 +176,10 @@ func nameOf(v *values) string {
 	if source := get[string](v, "source"); source != "" {
 		return source
 	}
-	return "contents of " + get[string](v, "destination")
+	if destination := get[string](v, "destination"); destination != "" {
+		return "contents of " + destination
+	}
+	return "contents"
 }
 
 func (l *loader) target(v *values, actions []render.Action) (render.Target, bool) {
