@@ -30,7 +30,7 @@ func TestManyQueriesFewConnections(t *testing.T) {
 		if n := fl.answered(); n != 300 {
 			t.Fatalf("%d of 300 queries answered", n)
 		}
-		if n := out.count("hints tell when to read"); n != 1 || !strings.Contains(out.String(), "queries=300 connections=32") {
+		if n := out.count("hints tell when to read"); n != 1 || !strings.Contains(out.String(), "queries=300 connections=24") {
 			t.Errorf("told: %s", out)
 		}
 		for range 40 {

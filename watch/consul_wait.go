@@ -109,11 +109,11 @@ func (c *Consul) announce() {
 	case c.current.multiplexed.Load():
 		c.log.Info("watching consul: all queries share a few connections of HTTP/2", attrs...)
 	case c.waiting <= c.mostPolls:
-		c.log.Info("watching consul: each query has a connection", append(attrs, "most", c.cfg.MaxConnections)...)
+		c.log.Info("watching consul: each query has a connection", append(attrs, "most", c.mostPolls)...)
 	default:
 		c.log.Info("watching consul: there are more queries than connections, so hints tell when to read them again; "+
 			"to have them wait each for itself use https, or raise --consul-max-connections and the agent's limits.http_max_conns_per_client",
-			append(attrs, "connections", c.cfg.MaxConnections)...)
+			append(attrs, "connections", c.mostPolls)...)
 	}
 }
 
