@@ -25,7 +25,7 @@ soak: consul
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch
 
 bench: consul nginx
-	go test -run '^$$' -bench . -benchmem ./watch ./template ./render
+	go test -run '^$$' -bench . -benchmem ./watch ./template ./render ./cmd/render ./cmd/render/conf
 	go build -trimpath -o bin/render ./cmd/render
 	go run ./cmd/bench -render bin/render
 
