@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,8 +27,9 @@ type program struct {
 	pid    pidFile
 	notify *notify // nil without systemd
 
-	plan   *plan  // the one in force; owned by run, then by reloads
-	seen   string // what the configuration files were when they were read last
+	plan   *plan    // the one in force; owned by run, then by reloads
+	seen   string   // what the configuration files were when they were read last
+	told   []string // of the plan in force
 	files  *watch.Files
 	source *watch.Switch
 	asked  asked // by source
@@ -72,7 +74,8 @@ func (p *program) run(ctx context.Context) error {
 	// What libraries print, as net/http does of connections that end oddly, is of use to developers only.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(p.log.Handler(), slog.LevelDebug).Writer())
-	loaded.tell(p.log)
+	loaded.tell(p.log, nil)
+	p.told = loaded.notices
 	if err := p.pid.move(plan.pidFile); err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func (p *program) parse(loaded *loader) error {
 	if err := p.logs.apply(logSettings{Level: p.plan.log.Level, Format: p.plan.log.Format}); err != nil {
 		return settingError{err}
 	}
-	loaded.tell(p.log)
+	loaded.tell(p.log, nil)
 	_, err := render.New(nil, p.plan.engine)
 	return err
 }
@@ -152,10 +155,12 @@ func (p *program) read() (*plan, *loader, error) {
 	return plan, loaded, nil
 }
 
-// tell logs what users should know of their configuration.
-func (l *loader) tell(log *slog.Logger) {
+// tell logs what users should know of a configuration, but for what was told of the one before.
+func (l *loader) tell(log *slog.Logger, before []string) {
 	for _, text := range l.notices {
-		log.Warn(text)
+		if !slices.Contains(before, text) {
+			log.Warn(text)
+		}
 	}
 	for _, text := range l.skipped {
 		log.Debug("not read as configuration", "what", text)
@@ -220,8 +225,8 @@ func (p *program) reload(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	loaded.tell(p.log)
-	p.plan = plan
+	loaded.tell(p.log, p.told)
+	p.plan, p.told = plan, loaded.notices
 	p.assign()
 }
 
