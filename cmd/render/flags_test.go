@@ -107,3 +107,12 @@ func TestConsulFlagsOutOfRange(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkFlags reads a command line, and makes a plan of it: what each start of the program costs before it does anything.
+func BenchmarkFlags(b *testing.B) {
+	for b.Loop() {
+		if _, err := planOf("--once", "--dry", "--template", "in:out"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
