@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // DefaultKillTimeout is how long a supervised program has to end.
@@ -194,7 +196,7 @@ func (c *child) watch(p *process) (again bool, err error) {
 				err := c.terminate(p, c.cfg.KillSignal)
 				return !c.stopping, err
 			}
-			c.log.Info("reloading, because files have changed", "program", c.cfg.Command.String(), "signal", c.cfg.Reload.String())
+			c.log.Info("reloading, because files have changed", "program", c.cfg.Command.String(), "signal", unix.SignalName(c.cfg.Reload))
 			c.send(p, c.cfg.Reload)
 		}
 	}
