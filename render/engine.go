@@ -251,10 +251,10 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.leaving = nil
 		case <-alarm: // an action is due, or a view, or a report
 		case <-tooLate: // with Config.Once
-			return e.givenUp()
+			return e.givenUp(e.cfg.Timeout)
 		case <-ctx.Done():
 			if e.cfg.Once {
-				return e.givenUp()
+				return e.givenUp(0)
 			}
 			return e.stopChild(ctx)
 		}

@@ -19,13 +19,13 @@ func (e *Engine) finishOnce() (done bool, err error) {
 			return true, e.incomplete(func(t *target) bool { return t.result.Err != nil })
 		}
 		if e.cfg.FailAbsent && len(t.result.Absent) > 0 {
-			return true, e.givenUp()
+			return true, e.givenUp(0)
 		}
 		complete = complete && t.finished()
 	}
 	if !complete {
 		if e.hopeless() {
-			return true, e.givenUp()
+			return true, e.givenUp(0)
 		}
 		return false, nil
 	}
@@ -51,16 +51,18 @@ func (e *Engine) hopeless() bool {
 	})
 }
 
-// givenUp returns what is missing when a run with Config.Once ends early. A last pass of each template that waits tells
-// what it would make of the answers that came since its last one.
-func (e *Engine) givenUp() error {
+// givenUp returns what is missing when a run with Config.Once ends early: by its timeout, where tooLate is not 0. A last
+// pass of each template that waits tells what it would make of the answers that came since its last one.
+func (e *Engine) givenUp(tooLate time.Duration) error {
 	unfinished := func(t *target) bool { return !t.finished() }
 	for _, t := range e.targets {
 		if unfinished(t) {
 			e.execute(t)
 		}
 	}
-	return e.incomplete(unfinished)
+	err := e.incomplete(unfinished)
+	err.TooLate = tooLate
+	return err
 }
 
 // applyAll commits all actions together: all files or none, then the commands in order.

@@ -217,11 +217,16 @@ func (e *Engine) heldBack(t *target, q watch.Query, v *view) Held {
 // An IncompleteError says why Run with Config.Once could not render: nothing was written.
 type IncompleteError struct {
 	Targets []TargetStatus // those that could not finish
+	TooLate time.Duration  // Config.Timeout, where that has ended the run
 }
 
 func (e *IncompleteError) Error() string {
 	var b strings.Builder
-	b.WriteString("not everything could be rendered, so nothing was written")
+	b.WriteString("not everything could be rendered")
+	if e.TooLate > 0 {
+		fmt.Fprintf(&b, " within %s", e.TooLate)
+	}
+	b.WriteString(", so nothing was written")
 	for _, t := range e.Targets {
 		if t.Err != nil {
 			fmt.Fprintf(&b, "\n  %v", t.Err)
@@ -249,7 +254,7 @@ func (e *IncompleteError) Unwrap() []error {
 	return errs
 }
 
-func (e *Engine) incomplete(which func(*target) bool) error {
+func (e *Engine) incomplete(which func(*target) bool) *IncompleteError {
 	var targets []TargetStatus
 	for _, t := range e.targets {
 		if which(t) {
