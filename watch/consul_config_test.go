@@ -355,6 +355,23 @@ func TestPasswordIsNotTold(t *testing.T) {
 	})
 }
 
+func TestWithoutPassword(t *testing.T) {
+	for _, c := range []struct{ address, want string }{
+		{"consul:8500", "consul:8500"},
+		{"http://consul:8500/prefix", "http://consul:8500/prefix"},
+		{"unix:///run/a@b", "unix:///run/a@b"},
+		{"https://user@consul", "https://user@consul"},
+		{"https://user:secret@consul/prefix", "https://user:xxxxx@consul/prefix"},
+		{"user:secret@consul:8500", "user:xxxxx@consul:8500"},
+		{"http://user:sec%ret@consul:8500", "http://user:xxxxx@consul:8500"},
+		{"http://user:sec/r@et@consul:8500", "http://user:xxxxx@consul:8500"},
+	} {
+		if got := withoutPassword(c.address); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.address, got, c.want)
+		}
+	}
+}
+
 // An authority makes certificates that are valid in bubbles, too.
 type authority struct {
 	t    *testing.T

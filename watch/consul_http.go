@@ -329,12 +329,23 @@ func withoutURL(err error) error {
 	return err
 }
 
-// withoutPassword returns an address as logs and errors may show it.
+// withoutPassword returns an address as logs and errors may show it, also one that is no URL.
 func withoutPassword(address string) string {
-	if u, err := url.Parse(address); err == nil && u.User != nil {
-		return u.Redacted()
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "", address
+	} else {
+		scheme += "://"
 	}
-	return address
+	at := strings.LastIndex(rest, "@")
+	if at < 0 {
+		return address
+	}
+	user, _, found := strings.Cut(rest[:at], ":")
+	if !found {
+		return address
+	}
+	return scheme + user + ":xxxxx" + rest[at:]
 }
 
 // isLocal reports whether an address is on this machine, where compression costs more than it saves.
