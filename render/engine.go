@@ -19,6 +19,7 @@ import (
 const (
 	reportAfter = 5 * time.Second // a target that cannot finish is reported after this (R14)
 	reportEvery = time.Minute     // and then again and again
+	tellDrain   = time.Second     // commits that are still in flight so long after the end has begun are told of
 )
 
 // An Engine keeps the targets of a configuration true to a source.
@@ -266,17 +267,24 @@ func (e *Engine) guarded() bool {
 	return slices.ContainsFunc(e.targets, func(t *target) bool { return t.rules != nil })
 }
 
-// drain lets the commits in flight end, and records how.
+// drain lets the commits in flight end, and records how. Of those that take long it tells.
 func (e *Engine) drain() {
 	done := make(chan struct{})
 	go func() {
 		e.wg.Wait()
 		close(done)
 	}()
+	long := time.After(tellDrain)
 	for {
 		select {
 		case c := <-e.commits:
 			e.committed(c)
+		case <-long:
+			for _, a := range e.actions {
+				if a.busy {
+					e.log.Info("ending as soon as its command has ended", "action", a.key.name)
+				}
+			}
 		case <-done:
 			return
 		}
