@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -22,7 +24,8 @@ var (
 // another configuration is in force; one of ctx alone is nobody's fault, and only returned.
 //
 // A target is the same as before where its destination is. One with the same settings, texts and action is not touched: it
-// keeps its output, answers and watchers, and nothing runs for it. One whose template has changed runs at once, and its
+// keeps its output, answers and watchers, and nothing runs for it, unless its Drift matters and its file was changed or
+// removed by somebody else: then it is written again. One whose template has changed runs at once, and its
 // file stays as it is until a pass is finished; one whose other settings have changed is compared with the disk again.
 // What is asked by templates before and after stays watched. The files of targets that are gone stay on disk. An action of
 // the same name, or made of the same command, keeps its pace and what it owes. A program to supervise is left alone where
@@ -308,12 +311,27 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 		t.known, t.placed = false, false
 		t.addCause("its settings have changed")
 	}
+	if !again && t.astray() {
+		again, other = true, true
+		t.known = false
+		t.addCause(t.cfg.Destination + " was changed by somebody else")
+	}
 	reseen := e.seeBy(t, newViewRules(t.cfg, t.action.cfg, false), now)
 	if again || reseen || !sameEnv {
 		t.wants = true
 		e.wakeActions([]*target{t}, now)
 	}
 	return k.renewed || moved || other || reseen
+}
+
+// astray reports whether somebody else has changed or removed the file of a target that minds: who asks for a reload wants it
+// to be as it should.
+func (t *target) astray() bool {
+	if !t.known || t.action.busy || !t.cfg.Drift.matters() {
+		return false
+	}
+	_, err := os.Lstat(t.path)
+	return t.drifted || errors.Is(err, fs.ErrNotExist)
 }
 
 // runNow runs targets whose template is new, in the order of the configuration. What one of them does not ask any more

@@ -171,3 +171,34 @@ func TestDriftSeenTooEarly(t *testing.T) {
 		t.Error("what is seen afterwards is not news")
 	}
 }
+
+// A reload puts back what somebody else has changed or removed, but where nobody wants to know.
+func TestDriftEndsWithReload(t *testing.T) {
+	for _, tt := range []struct {
+		drift Drift
+		back  bool
+	}{{WarnDrift, true}, {IgnoreDrift, false}, {"", false}} {
+		t.Run(string(tt.drift), func(t *testing.T) {
+			r := newRig(t)
+			edited, removed := r.target("edited", "x"), r.target("removed", "x")
+			edited.Drift, removed.Drift = tt.drift, tt.drift
+			edited.Command, removed.Command = r.appends("runs"), r.appends("runs")
+			cfg := Config{Targets: []Target{edited, removed}}
+			r.start(cfg)
+			r.await("the files", func() bool { return r.read("edited") == "x" && r.read("removed") == "x" && r.lines("runs") == 1 })
+			r.write("edited", "by hand")
+			if tt.drift == WarnDrift {
+				r.await("the warning", func() bool { return r.log.count(driftWarned) > 0 })
+			}
+			r.must(os.Remove(r.path("removed")))
+			r.apply(cfg)
+			if tt.back {
+				r.await("the files", func() bool { return r.read("edited") == "x" && r.read("removed") == "x" && r.lines("runs") == 2 })
+				return
+			}
+			r.apply(cfg) // what the first led to has begun
+			r.wantFile("edited", "by hand")
+			r.wantFile("removed", "no file")
+		})
+	}
+}
