@@ -311,7 +311,7 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 		t.known, t.placed = false, false
 		t.addCause("its settings have changed")
 	}
-	if !again && t.astray() {
+	if !again && e.cfg.Dry == nil && t.astray() {
 		again, other = true, true
 		t.known = false
 		t.addCause(t.cfg.Destination + " was changed by somebody else")

@@ -2,10 +2,14 @@ package main
 
 import (
 	"flag"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"render/template"
 )
 
 // A commandLine is what flags say, in their order. It is brought into each document anew, so that a reload has it, too.
@@ -52,6 +56,29 @@ func (c *commandLine) flags() []cli.Flag {
 		all = append(all, &flagValue{c, settings[now], old})
 	}
 	return append(all, &cli.BoolFlag{Name: "version", Aliases: []string{"v"}})
+}
+
+// unknownFlag returns an error that names the first flag that there is not, and one of a like name; nil where all are known.
+func unknownFlag(args []string) error {
+	known := map[string]bool{"help": true, "h": true, "version": true, "v": true} // whether one needs no value
+	for _, s := range flagSettings() {
+		known[s.flag] = s.kind.truth
+	}
+	names := slices.Sorted(maps.Keys(known))
+	for old, now := range oldFlags {
+		known[old] = known[now]
+	}
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && strings.Trim(args[0], "-") != "" {
+		name, _, valued := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[0], "-"), "-"), "=")
+		alone, ok := known[name]
+		if !ok {
+			return usageError{fmt.Errorf("there is no flag --%s%s", name, template.Suggestion(strings.ReplaceAll(name, "_", "-"), names))}
+		}
+		if args = args[1:]; !alone && !valued && len(args) > 0 {
+			args = args[1:]
+		}
+	}
+	return nil
 }
 
 // flagValue is a flag, and notes each use of it. It is a cli.Flag by itself: the library's own cost a start six milliseconds,

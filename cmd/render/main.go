@@ -65,7 +65,10 @@ func start() (code int) {
 func isKeeper() bool { return len(os.Args) > 1 && os.Args[1] == keepArgument }
 
 func run(ctx context.Context, desk *desk, args []string, stdout, stderr io.Writer) (code int) {
-	err := newApp(desk, stdout, stderr).RunContext(ctx, args)
+	err := unknownFlag(args[1:])
+	if err == nil {
+		err = newApp(desk, stdout, stderr).RunContext(ctx, args)
+	}
 	if err == nil {
 		return exitDone
 	}

@@ -10,8 +10,12 @@ import (
 	"os/exec"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"render/render"
 	"render/watch"
@@ -29,7 +33,8 @@ type program struct {
 
 	plan   *plan    // the one in force; owned by run, then by reloads
 	seen   string   // what the configuration files were when they were read last
-	told   []string // of the plan in force
+	top    *values  // of the plan in force
+	told   []string // the same
 	files  *watch.Files
 	source *watch.Switch
 	asked  asked // by source
@@ -75,7 +80,7 @@ func (p *program) run(ctx context.Context) error {
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(p.log.Handler(), slog.LevelDebug).Writer())
 	loaded.tell(p.log, nil)
-	p.told = loaded.notices
+	p.top, p.told = loaded.doc.top, loaded.notices
 	if err := p.pid.move(plan.pidFile); err != nil {
 		return err
 	}
@@ -116,6 +121,10 @@ func (p *program) runEngine(ctx context.Context) error {
 		wg.Go(func() { p.notify.follow(ctx, p.engine, ended) })
 	}
 	if !p.plan.engine.Once {
+		p.log.Info("render has started", "version", version, "templates", len(p.plan.engine.Targets))
+		defer context.AfterFunc(ctx, func() {
+			p.log.Info("render ends", "because", unix.SignalName(syscall.Signal(p.desk.stopped.Load())))
+		})()
 		wg.Go(func() { p.reloads(ctx, ended) })
 	}
 	return p.engine.Run(ctx)
@@ -225,8 +234,11 @@ func (p *program) reload(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	if keys := loaded.doc.top.differences(p.top); len(keys) > 0 {
+		p.log.Info("settings have changed", "settings", strings.Join(keys, ", "))
+	}
 	loaded.tell(p.log, p.told)
-	p.plan, p.told = plan, loaded.notices
+	p.plan, p.top, p.told = plan, loaded.doc.top, loaded.notices
 	p.assign()
 }
 

@@ -22,7 +22,8 @@ type desk struct {
 	duties  atomic.Pointer[duties]
 	reloads chan struct{} // holds one at most
 	stop    context.CancelCauseFunc
-	stops   int // that have come; owned by serve
+	stops   int          // that have come; owned by serve
+	stopped atomic.Int32 // the first of them
 }
 
 // duties are what signals mean, once the configuration says so.
@@ -81,6 +82,7 @@ func (d *desk) takeStop(s syscall.Signal, to *duties) {
 	d.stops++
 	switch {
 	case d.stops == 1:
+		d.stopped.Store(int32(s))
 		var cause render.StopSignal
 		if s == syscall.SIGTERM {
 			cause.Signal = syscall.SIGTERM // any other is what the supervised program's own signal stands for

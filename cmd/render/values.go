@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -171,6 +172,19 @@ func get[T any](v *values, key string) T {
 		value = parsed.(T)
 	}
 	return value
+}
+
+// differences returns the settings that are other than before, sorted.
+func (v *values) differences(before *values) []string {
+	keys := make(map[string]bool)
+	for key, now := range v.given {
+		keys[key] = !reflect.DeepEqual(now.value, before.given[key].value)
+	}
+	for key := range before.given {
+		keys[key] = keys[key] || v.given[key].value == nil
+	}
+	maps.DeleteFunc(keys, func(_ string, differs bool) bool { return !differs })
+	return slices.Sorted(maps.Keys(keys))
 }
 
 // A document is all that was set: by files, variables and flags.
