@@ -31,10 +31,11 @@ type program struct {
 	pid    pidFile
 	notify *notify // nil without systemd
 
-	plan   *plan    // the one in force; owned by run, then by reloads
-	seen   string   // what the configuration files were when they were read last
-	top    *values  // of the plan in force
-	told   []string // the same
+	plan   *plan     // the one in force; owned by run, then by reloads
+	seen   string    // what the configuration files were when they were read last
+	retry  time.Time // when to try again to read it; zero where it could be read
+	top    *values   // of the plan in force
+	told   []string  // the same
 	files  *watch.Files
 	source *watch.Switch
 	asked  asked // by source
@@ -201,11 +202,15 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 		select {
 		case <-p.desk.reloads:
 			p.log.Info("reloading the configuration")
-		case <-look.C:
-			if !p.plan.watchConfig || !watched.settled(p.seen) {
+		case now := <-look.C:
+			switch {
+			case p.plan.watchConfig && watched.settled(p.seen):
+				p.log.Info("reloading the configuration, because its files have changed")
+			case p.isMended(now):
+				p.log.Info("reloading the configuration, because what was wrong with it is mended")
+			default:
 				continue
 			}
-			p.log.Info("reloading the configuration, because its files have changed")
 		case <-ctx.Done(): // we end
 			return
 		case <-ended:
@@ -215,6 +220,16 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 		p.reload(ctx)
 		p.notify.reloaded()
 	}
+}
+
+// isMended reports whether a configuration that could not be read can be now, without a change of its own files: it was
+// asked for. Most time goes into other things than to find out.
+func (p *program) isMended(now time.Time) bool {
+	if p.retry.IsZero() || now.Before(p.retry) || signatureOf(p.line.configs) != p.seen {
+		return false
+	}
+	_, _, err := p.readNext()
+	return err == nil
 }
 
 // reload takes a new configuration (R10). On an error the one before stays in force, and the engine says so.
@@ -242,9 +257,15 @@ func (p *program) reload(ctx context.Context) {
 	p.assign()
 }
 
-// readNext reads a new configuration, and finds all that is wrong with it before anything is done for it.
-func (p *program) readNext() (*plan, *loader, error) {
-	plan, loaded, err := p.read()
+// readNext is read for a reload. It finds all that is wrong with a configuration before anything is done for it.
+func (p *program) readNext() (plan *plan, loaded *loader, err error) {
+	began := time.Now()
+	defer func() {
+		if p.retry = (time.Time{}); err != nil {
+			p.retry = time.Now().Add(20 * time.Since(began))
+		}
+	}()
+	plan, loaded, err = p.read()
 	if err != nil {
 		return nil, nil, err
 	}
