@@ -175,6 +175,25 @@ func TestR10ErrorChangesNothing(t *testing.T) {
 	})
 }
 
+// What is wrong with a file is told once, however many templates are made of it.
+func TestR10ErrorOfManyTemplates(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start(Config{})
+		for _, partial := range []string{r.write("broken.tmpl", "{{if"), r.path("nowhere")} {
+			var cfg Config
+			for i := range 50 {
+				target := r.target(fmt.Sprint("t", i), "x")
+				target.Partials = []string{partial}
+				cfg.Targets = append(cfg.Targets, target)
+			}
+			err := r.engine.Apply(t.Context(), cfg)
+			if err == nil || strings.Count(err.Error(), partial) != 1 {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
 func TestReject(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start(Config{Targets: []Target{r.target("a", "x")}})

@@ -163,21 +163,27 @@ func (e *Engine) parse(t Target, x texts) (*template.Template, error) {
 	})
 }
 
-// readTargets reads and parses the templates of targets; an error joins all that is wrong with them.
+// readTargets reads and parses the templates of targets; an error joins all that is wrong with them, each once: many may be
+// made of one file.
 func (e *Engine) readTargets(all []Target) ([]*target, sources, error) {
 	var targets []*target
 	var errs []error
 	s := make(sources)
+	told := make(map[string]bool)
 	for _, cfg := range all {
 		t, err := e.readTarget(cfg, s)
+		if err == nil {
+			targets = append(targets, t)
+			continue
+		}
+		if told[err.Error()] {
+			continue
+		}
+		told[err.Error()] = true
 		if partials, ok := errors.AsType[partialsError](err); ok {
 			err = partials.of(cfg)
 		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		targets = append(targets, t)
+		errs = append(errs, err)
 	}
 	return targets, s, errors.Join(errs...)
 }
