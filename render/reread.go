@@ -160,14 +160,19 @@ func (w *templateWatch) concerns(path string) bool {
 	return w.names[path] || w.inside[filepath.Dir(path)] || strings.HasPrefix(filepath.Base(path), "..")
 }
 
-// watchFolders watches the folders of all sources: those that they are named by, and those where links lead.
+// watchFolders watches the folders of all sources, those that they are named by and those where links lead; and the folders
+// that these are in, up to the root: a deployment may put another folder or link in the place of any of them.
 func (w *templateWatch) watchFolders() {
 	names, inside, folders := make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	reals := make(map[string]string)
-	add := func(path string) {
+	var add func(path string)
+	add = func(path string) {
 		dir := filepath.Dir(path)
 		if _, known := reals[dir]; !known {
 			reals[dir] = realFolder(dir)
+			if filepath.Dir(dir) != dir {
+				add(dir)
+			}
 		}
 		folders[reals[dir]] = true
 		names[filepath.Join(reals[dir], filepath.Base(path))] = true
@@ -186,13 +191,13 @@ func (w *templateWatch) watchFolders() {
 			inside[dir], folders[dir] = true, true
 		}
 	}
-	w.mu.Lock()
-	w.names, w.inside = names, inside
-	w.mu.Unlock()
 	for folder := range folders {
 		w.watch(folder)
 	}
 	w.watchOnly(folders)
+	w.mu.Lock()
+	w.names, w.inside = names, inside
+	w.mu.Unlock()
 }
 
 // reread takes templates that have changed on disk. Where one cannot be used the text before stays in force.

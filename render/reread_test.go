@@ -36,6 +36,17 @@ func TestR10TemplateChangesOnDisk(t *testing.T) {
 			r.must(os.RemoveAll(filepath.Join(dir, fmt.Sprintf("..%d", swaps-1))))
 		}
 	}
+	released := func(r *rig, path, text string) { // as a program is deployed
+		swaps++
+		dir, data := filepath.Dir(path), r.path(fmt.Sprint("release-", swaps))
+		if swaps == 1 {
+			r.must(os.Remove(dir))
+		}
+		r.must(os.Mkdir(data, 0o755))
+		r.must(os.WriteFile(filepath.Join(data, filepath.Base(path)), []byte(text), 0o644))
+		r.must(os.Symlink(data, dir+".new"))
+		r.must(os.Rename(dir+".new", dir))
+	}
 	plain := func(r *rig, path, text string) { r.must(os.WriteFile(path, []byte(text), 0o644)) }
 	ways := map[string]struct {
 		first, then func(r *rig, path, text string)
@@ -56,6 +67,23 @@ func TestR10TemplateChangesOnDisk(t *testing.T) {
 			plain(r, path, text)
 		}},
 		"switched folder": {swapped, swapped},
+		"another folder in its place": {plain, func(r *rig, path, text string) {
+			dir := filepath.Dir(path)
+			r.must(os.RemoveAll(dir + ".old"))
+			r.must(os.Mkdir(dir+".new", 0o755))
+			plain(r, filepath.Join(dir+".new", filepath.Base(path)), text)
+			r.must(os.Rename(dir, dir+".old"))
+			time.Sleep(50 * time.Millisecond)
+			r.must(os.Rename(dir+".new", dir))
+		}},
+		"folder made again in steps": {plain, func(r *rig, path, text string) {
+			r.must(os.RemoveAll(filepath.Dir(path)))
+			time.Sleep(50 * time.Millisecond)
+			r.must(os.Mkdir(filepath.Dir(path), 0o755))
+			time.Sleep(50 * time.Millisecond)
+			plain(r, path, text)
+		}},
+		"a link in place of a folder": {released, released},
 		"where a link leads": {
 			func(r *rig, path, text string) {
 				r.must(os.Mkdir(r.path("elsewhere"), 0o755))
