@@ -26,7 +26,7 @@ import (
 // started with what is there then.
 func TestReloadUnderRequests(t *testing.T) {
 	t.Parallel()
-	const steps = 110
+	const steps = 80
 	r := newReloadRig(t)
 	r.nginx.start()
 	d := startRender(t, r.nginx.dir, "--config", "render.hcl", "--consul-addr", r.proxy.Addr)
