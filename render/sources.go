@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"render/template"
+	"render/watch"
 )
 
 // texts are what a template is made of.
@@ -105,15 +105,7 @@ func (k sourceKey) signature() string {
 	}
 	var all strings.Builder
 	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			fmt.Fprintln(&all, err)
-			continue
-		}
-		fmt.Fprintln(&all, path, info.Mode(), info.Size(), info.ModTime().UnixNano())
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok { // not all of it: reading changes the time of the last access
-			fmt.Fprintln(&all, stat.Dev, stat.Ino)
-		}
+		fmt.Fprintln(&all, path, watch.Signature(path))
 	}
 	return all.String()
 }

@@ -259,7 +259,7 @@ func newCredentials(cfg ConsulConfig, e *endpoint) (*credentials, error) {
 			c.tlsFiles = append(c.tlsFiles, path)
 		}
 	}
-	c.tokenSeen, c.tlsSeen = signature(c.tokenFile), signatures(c.tlsFiles)
+	c.tokenSeen, c.tlsSeen = Signature(c.tokenFile), signatures(c.tlsFiles)
 	return c, c.readToken()
 }
 
@@ -283,7 +283,7 @@ func signatures(paths []string) string {
 	for _, path := range paths {
 		inside, _ := filepath.Glob(filepath.Join(path, "*"))
 		for _, file := range append(inside, path) {
-			fmt.Fprintf(&b, "%s %s\n", file, signature(file))
+			fmt.Fprintf(&b, "%s %s\n", file, Signature(file))
 		}
 	}
 	return b.String()
@@ -297,7 +297,7 @@ func (c *credentials) refresh(force bool) (newToken, newTLS bool, err error) {
 	}
 	c.looked = time.Now()
 	token := c.token
-	if seen := signature(c.tokenFile); force || seen != c.tokenSeen {
+	if seen := Signature(c.tokenFile); force || seen != c.tokenSeen {
 		c.tokenSeen = seen
 		err = c.readToken()
 	}

@@ -51,15 +51,21 @@ func (p place) read() (b []byte, err error) {
 	return b, err
 }
 
-func signature(path string) string { return place{path: path}.signature() }
+// Signature is cheap to get, and changes with nearly every change of a file, also where another takes its place. To read the
+// file does not change it. Where there is no file it says why.
+func Signature(path string) string { return place{path: path}.signature() }
 
-// signature is cheap to get and changes with nearly every change of a file. Contents decide (see Files.read).
+// signature is Signature of a place. Contents decide (see Files.read).
 func (p place) signature() string {
 	info, err := p.stat()
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprint(info.Size(), info.ModTime().UnixNano(), info.Sys())
+	text := fmt.Sprint(info.Mode(), info.Size(), info.ModTime().UnixNano())
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok { // not all of it: there is the time of the last access
+		text += fmt.Sprint(" ", stat.Dev, stat.Ino)
+	}
+	return text
 }
 
 func isMissing(err error) bool {

@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
-	"syscall"
 	"time"
+
+	"render/watch"
 )
 
 // configEvery is how often configuration files are looked at where they are watched. A change counts once they have been
@@ -15,18 +15,7 @@ const configEvery = time.Second
 // signatureOf is cheap to get and changes with nearly every change of configuration files.
 func signatureOf(configs []string) string {
 	var b strings.Builder
-	note := func(path string) {
-		info, err := os.Stat(path)
-		if err != nil {
-			fmt.Fprintln(&b, path, err)
-			return
-		}
-		var inode uint64
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			inode = uint64(stat.Ino)
-		}
-		fmt.Fprintln(&b, path, info.Size(), info.ModTime().UnixNano(), inode) // the time of access would change by our reading
-	}
+	note := func(path string) { fmt.Fprintln(&b, path, watch.Signature(path)) }
 	l := &loader{read: note}
 	for _, path := range configs {
 		l.readPath(path)
