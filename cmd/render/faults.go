@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -195,4 +197,25 @@ func withoutValue(s *setting, err error) string {
 		return "needs " + s.kind.name
 	}
 	return err.Error()
+}
+
+// placed adds to errors of reading templates where in files these are named.
+func (l *loader) placed(err error) error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range all.Unwrap() {
+			errs = append(errs, l.placed(e))
+		}
+		return errors.Join(errs...)
+	}
+	failed, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
+		return err
+	}
+	for _, v := range l.doc.templates {
+		if at := v.origin("source"); at.inFile() && get[string](v, "source") == failed.Path {
+			return fmt.Errorf("%s: %w", at, err)
+		}
+	}
+	return err
 }

@@ -96,7 +96,7 @@ func (p *program) run(ctx context.Context) error {
 	defer func() { p.asked.end() }()
 	p.source = watch.NewSwitch(p.asked.source)
 	if p.engine, err = render.New(p.source, plan.engine); err != nil {
-		return err
+		return loaded.placed(err)
 	}
 	return p.runEngine(ctx)
 }
@@ -108,7 +108,7 @@ func (p *program) parse(loaded *loader) error {
 	}
 	loaded.tell(p.log, nil)
 	_, err := render.New(nil, p.plan.engine)
-	return err
+	return loaded.placed(err)
 }
 
 // runEngine runs the engine, and beside it what looks after it.
@@ -273,7 +273,7 @@ func (p *program) readNext() (plan *plan, loaded *loader, err error) {
 		return nil, nil, err
 	}
 	if _, err := render.New(nil, plan.engine); err != nil {
-		return nil, nil, err
+		return nil, nil, loaded.placed(err)
 	}
 	program := plan.engine.Exec.Command
 	if len(program.Args) > 0 && !reflect.DeepEqual(program, p.plan.engine.Exec.Command) {
