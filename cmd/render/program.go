@@ -249,12 +249,13 @@ func (p *program) reload(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	if keys := loaded.doc.top.differences(p.top); len(keys) > 0 {
-		p.log.Info("settings have changed", "settings", strings.Join(keys, ", "))
-	}
-	loaded.tell(p.log, p.told)
+	before, told := p.top, p.told
 	p.plan, p.top, p.told = plan, loaded.doc.top, loaded.notices
 	p.assign()
+	if keys := p.top.differences(before); len(keys) > 0 {
+		p.log.Info("settings have changed", "settings", strings.Join(keys, ", "))
+	}
+	loaded.tell(p.log, told)
 }
 
 // readNext is read for a reload. It finds all that is wrong with a configuration before anything is done for it.
