@@ -162,11 +162,7 @@ func (c Config) implied(t Target) Action {
 		a = *t.Implied
 	}
 	a.Name, a.Command = "", t.Command
-	if a.Spacing == 0 && a.acts() {
-		a.Spacing = DefaultSpacing
-	}
-	a.Spacing = max(0, a.Spacing)
-	return a
+	return a.Spaced()
 }
 
 // advanceAll lets each active action do what it can, and returns when the next of them has something to do.

@@ -3,10 +3,8 @@ package render
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"reflect"
 	"slices"
 	"time"
@@ -169,13 +167,10 @@ func (e *Engine) adopt(ctx context.Context, now time.Time) {
 // startable returns what keeps a program that is to replace another from being started: it would be too late to find out
 // when the other has ended.
 func (e *Engine) startable(x Exec) error {
-	if x.Command.Shell != "" || x.Command.IsZero() || x.equal(e.cfg.Exec) {
+	if x.equal(e.cfg.Exec) {
 		return nil
 	}
-	if _, err := exec.LookPath(x.Command.Args[0]); err != nil {
-		return fmt.Errorf("exec: %w", err)
-	}
-	return nil
+	return x.Find()
 }
 
 // succession is how the targets of one configuration follow those of another.

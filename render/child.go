@@ -59,6 +59,17 @@ type StopSignal struct{ Signal syscall.Signal }
 
 func (s StopSignal) Error() string { return "stopped by " + s.Signal.String() }
 
+// Find returns an error where there is no such program. A line for the shell cannot be told before it runs.
+func (x Exec) Find() error {
+	if x.Command.Shell != "" || x.Command.IsZero() {
+		return nil
+	}
+	if _, err := exec.LookPath(x.Command.Args[0]); err != nil {
+		return fmt.Errorf("exec: %w", err)
+	}
+	return nil
+}
+
 // equal reports whether two are the same but for who keeps the program.
 func (x Exec) equal(y Exec) bool {
 	x.Keeper, y.Keeper = nil, nil
@@ -271,10 +282,18 @@ func exitError(err error) error {
 		return err // it could not be started
 	}
 	code := failed.ExitCode()
-	if status, ok := failed.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		code = 128 + int(status.Signal())
+	if status, ok := failed.Sys().(syscall.WaitStatus); ok {
+		code = ExitCode(status)
 	}
 	return &ExitError{Code: code, Err: err}
+}
+
+// ExitCode returns the exit code of a process, or 128 and the number of the signal that has killed it.
+func ExitCode(status syscall.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
 }
 
 // end returns where a child's end comes from; nil, from where nothing comes, for no child.

@@ -212,6 +212,16 @@ func (a Action) validate() error {
 	return errors.Join(append(errs, a.Wait.validate(), a.Verify.validate(), a.Signal.validate(), a.Env.validate())...)
 }
 
+// Spaced returns the action with its spacing where that is 0, DefaultSpacing if there is a check or a command, and with none
+// where it is negative.
+func (a Action) Spaced() Action {
+	if a.Spacing == 0 && a.acts() {
+		a.Spacing = DefaultSpacing
+	}
+	a.Spacing = max(0, a.Spacing)
+	return a
+}
+
 func (a Action) validateImplied() error {
 	a.Spacing = max(0, a.Spacing)
 	return a.validate()

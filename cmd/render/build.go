@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,14 +122,10 @@ func (l *loader) locate(p *plan) {
 // check returns what is wrong with part of a configuration.
 func (p *plan) check(c render.Config) error {
 	if p.dry || p.parseOnly {
-		c.Dry = discard{}
+		c.Dry = io.Discard
 	}
 	return c.Validate()
 }
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // exec returns the program to supervise.
 func (l *loader) exec() render.Exec {

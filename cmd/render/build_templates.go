@@ -17,10 +17,7 @@ func (l *loader) actions(cfg *render.Config) {
 		before := len(l.faults)
 		a := l.action(v, "timeout", "splay", "env")
 		a.Name, a.Command = v.label, get[render.Command](v, "command")
-		if a.Spacing == 0 && !v.isSet("spacing") && (!a.Check.IsZero() || !a.Command.IsZero() || !a.Signal.IsZero() || !a.Verify.IsZero()) {
-			a.Spacing = render.DefaultSpacing
-		}
-		a.Spacing = max(0, a.Spacing)
+		a = a.Spaced()
 		if err := (render.Config{Actions: []render.Action{a}}).Validate(); err != nil && len(l.faults) == before {
 			l.fault(v.from, "%v", err)
 		}

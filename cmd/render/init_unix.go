@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"render/render"
 )
 
 // runAsInit does the duties of process 1 of a container: it starts us again as a child, passes signals on, and takes care
@@ -58,10 +60,7 @@ func reap(pid int) (code int, ended bool) {
 			return code, ended
 		}
 		if got == pid {
-			code, ended = status.ExitStatus(), true
-			if status.Signaled() {
-				code = 128 + int(status.Signal())
-			}
+			code, ended = render.ExitCode(status), true
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
-	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
@@ -276,10 +275,9 @@ func (p *program) readNext() (plan *plan, loaded *loader, err error) {
 	if _, err := render.New(nil, plan.engine); err != nil {
 		return nil, nil, loaded.placed(err)
 	}
-	program := plan.engine.Exec.Command
-	if len(program.Args) > 0 && !reflect.DeepEqual(program, p.plan.engine.Exec.Command) {
-		if _, err := exec.LookPath(program.Args[0]); err != nil {
-			return nil, nil, fmt.Errorf("exec: %w", err)
+	if program := plan.engine.Exec; !reflect.DeepEqual(program.Command, p.plan.engine.Exec.Command) {
+		if err := program.Find(); err != nil {
+			return nil, nil, err
 		}
 	}
 	return plan, loaded, nil
