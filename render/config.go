@@ -1,8 +1,6 @@
 package render
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -131,87 +129,6 @@ func (c Command) String() string {
 	return strings.Join(c.Args, " ")
 }
 
-// Validate returns all that is wrong with the configuration, or nil.
-func (c Config) Validate() error {
-	var errs []error
-	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	actions := make(map[string]bool)
-	for _, a := range c.Actions {
-		if a.Name == "" {
-			fail("an action has no name")
-		}
-		if actions[a.Name] {
-			fail("action %s: there are two of this name", a.Name)
-		}
-		actions[a.Name] = true
-		if err := a.validate(); err != nil {
-			fail("action %s: %w", a.Name, err)
-		}
-		for _, err := range a.Guard.faults() {
-			fail("action %s: guard: %w", a.Name, err)
-		}
-	}
-	if err := c.Implied.validateImplied(); err != nil {
-		errs = append(errs, err)
-	}
-	if err := c.Exec.validate(); err != nil {
-		errs = append(errs, err)
-	}
-	makers := make(map[string]string)
-	for _, t := range c.Targets {
-		if t.Source == "" {
-			fail("a template has no source")
-		}
-		switch {
-		case t.Action != "" && !actions[t.Action]:
-			fail("template %s: there is no action %s", t.Source, t.Action)
-		case t.Action != "" && !t.Command.IsZero():
-			fail("template %s: has both the action %s and a command; give one", t.Source, t.Action)
-		}
-		for _, err := range t.Guard.faults() {
-			fail("template %s: guard: %w", t.Source, err)
-		}
-		if t.Implied != nil {
-			if err := t.Implied.validateImplied(); err != nil {
-				fail("template %s: %w", t.Source, err)
-			}
-		}
-		if t.RemoveDelay < 0 {
-			fail("template %s: the remove delay %s is negative", t.Source, t.RemoveDelay)
-		}
-		if t.Destination == "" {
-			if c.Dry == nil {
-				fail("template %s: missing destination; give SOURCE:DESTINATION", t.Source)
-			}
-			continue
-		}
-		if t.Drift != "" && !t.Drift.matters() && t.Drift != IgnoreDrift {
-			fail("template %s: drift: %q is not one of warn, repair, ignore", t.Source, t.Drift)
-		}
-		path, err := realPath(t.Destination)
-		if err != nil {
-			fail("template %s: destination %s: %w", t.Source, t.Destination, err)
-			continue
-		}
-		if other, taken := makers[path]; taken {
-			fail("templates %s and %s have the same destination %s", other, t.Source, t.Destination)
-		}
-		makers[path] = t.Source
-		if source, err := realPath(t.Source); err == nil && source == path && t.Contents == "" {
-			fail("template %s: would be overwritten by what it makes", t.Source)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (a Action) validate() error {
-	var errs []error
-	if a.Timeout < 0 || a.Spacing < 0 || a.Splay < 0 {
-		errs = append(errs, errors.New("timeout, spacing and splay cannot be negative"))
-	}
-	return errors.Join(append(errs, a.Wait.validate(), a.Verify.validate(), a.Signal.validate(), a.Env.validate())...)
-}
-
 // Spaced returns the action with its spacing where that is 0, DefaultSpacing if there is a check or a command, and with none
 // where it is negative.
 func (a Action) Spaced() Action {
@@ -220,26 +137,4 @@ func (a Action) Spaced() Action {
 	}
 	a.Spacing = max(0, a.Spacing)
 	return a
-}
-
-func (a Action) validateImplied() error {
-	a.Spacing = max(0, a.Spacing)
-	return a.validate()
-}
-
-func (x Exec) validate() error {
-	if x.KillTimeout < 0 || x.Splay < 0 {
-		return errors.New("exec: kill timeout and splay cannot be negative")
-	}
-	if err := x.Env.validate(); err != nil {
-		return fmt.Errorf("exec: %w", err)
-	}
-	return nil
-}
-
-func (w Wait) validate() error {
-	if w.Min < 0 || w.Max < w.Min {
-		return fmt.Errorf("wait: the maximum %s is less than the minimum %s", w.Max, w.Min)
-	}
-	return nil
 }

@@ -54,19 +54,19 @@ func (g Guard) String() string {
 func (g Guard) faults() []error {
 	var errs []error
 	if g.Min < 0 {
-		errs = append(errs, fmt.Errorf("the minimum %d is negative", g.Min))
+		errs = append(errs, fmt.Errorf("guard: the minimum %d is negative", g.Min))
 	}
 	if !(g.MaxDrop >= 0 && g.MaxDrop <= 1) { // nor NaN
-		errs = append(errs, fmt.Errorf("the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop))
+		errs = append(errs, fmt.Errorf("guard: the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop))
 	}
 	if g.Hold < 0 {
-		errs = append(errs, fmt.Errorf("the hold %s is negative", g.Hold))
+		errs = append(errs, fmt.Errorf("guard: the hold %s is negative", g.Hold))
 	}
 	if !slices.Contains([]GuardThen{"", Keep, Accept, Fail}, g.Then) {
-		errs = append(errs, fmt.Errorf("then: %q is not one of %s, %s, %s", g.Then, Keep, Accept, Fail))
+		errs = append(errs, fmt.Errorf("guard: then: %q is not one of %s, %s, %s", g.Then, Keep, Accept, Fail))
 	}
 	if g != (Guard{}) && g.Min == 0 && g.MaxDrop == 0 {
-		errs = append(errs, errors.New("lets everything through; give a minimum or a maximum drop"))
+		errs = append(errs, errors.New("guard: lets everything through; give a minimum or a maximum drop"))
 	}
 	return errs
 }
