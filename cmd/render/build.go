@@ -147,9 +147,7 @@ func (l *loader) exec() render.Exec {
 			x.OnChange = render.DoNothing
 		}
 	}
-	if x.KillTimeout == 0 {
-		l.wrong(top, "exec.kill_timeout", "must be more than 0")
-	}
+	l.checkPositive(top, "exec.kill_timeout")
 	if err := (render.Config{Exec: x}).Validate(); err != nil {
 		l.fault(top.origin("exec.env.custom"), "%v", err)
 	}

@@ -17,9 +17,7 @@ func (l *loader) asking() render.Asking {
 		MaxBackoff: get[time.Duration](top, "consul.retry.max_backoff"),
 		Attempts:   get[int](top, "consul.retry.attempts"),
 	}
-	if a.Backoff == 0 {
-		l.wrong(top, "consul.retry.backoff", "must be more than 0")
-	}
+	l.checkPositive(top, "consul.retry.backoff")
 	if a.MaxBackoff == 0 {
 		a.MaxBackoff = math.MaxInt64 // no limit
 	}
@@ -77,9 +75,7 @@ func (l *loader) consul() watch.ConsulConfig {
 			l.wrong(top, key, "must be more than 0")
 		}
 	}
-	if cfg.Wait == 0 {
-		l.wrong(top, "block_query_wait", "must be more than 0")
-	}
+	l.checkPositive(top, "block_query_wait")
 	return cfg
 }
 

@@ -42,12 +42,14 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 	if a.Spacing == 0 && v.isSet("spacing") {
 		a.Spacing = -1 // none, and not the default
 	}
-	for _, key := range []string{"verify.within", "guard.hold"} {
-		if v.isSet(key) && get[time.Duration](v, key) == 0 {
-			l.wrong(v, key, "must be more than 0")
-		}
-	}
-	switch g := a.Guard; {
+	l.checkGuard(v, a.Guard)
+	l.checkVerify(v, a.Verify)
+	return a
+}
+
+func (l *loader) checkGuard(v *values, g render.Guard) {
+	l.checkPositive(v, "guard.hold")
+	switch {
 	case g.MaxDrop < 0 || g.MaxDrop > 1:
 		l.fault(v.origin("guard.max_drop"), "guard: the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop)
 	case g != render.Guard{} && g.Min == 0 && g.MaxDrop == 0:
@@ -56,14 +58,26 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 			key = "guard.then"
 		}
 		l.wrong(v, key, "a guard without min and max_drop lets everything through; give one of them")
-	case a.Verify.URL != "" && !a.Verify.Command.IsZero():
-		l.wrong(v, "verify.url", "has a command beside it; give one of them")
-	case a.Verify.Status != 0 && (a.Verify.Status < 100 || a.Verify.Status > 599):
-		l.fault(v.origin("verify.status"), "verify: %d is not a status of HTTP", a.Verify.Status)
-	case a.Verify.URL != "" && !isURL(a.Verify.URL):
-		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", a.Verify.URL)
 	}
-	return a
+}
+
+func (l *loader) checkVerify(v *values, verify render.Verify) {
+	l.checkPositive(v, "verify.within")
+	switch {
+	case verify.URL != "" && !verify.Command.IsZero():
+		l.wrong(v, "verify.url", "has a command beside it; give one of them")
+	case verify.Status != 0 && (verify.Status < 100 || verify.Status > 599):
+		l.fault(v.origin("verify.status"), "verify: %d is not a status of HTTP", verify.Status)
+	case verify.URL != "" && !isURL(verify.URL):
+		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", verify.URL)
+	}
+}
+
+// checkPositive notes a fault where a duration is set to 0.
+func (l *loader) checkPositive(v *values, key string) {
+	if v.isSet(key) && get[time.Duration](v, key) == 0 {
+		l.wrong(v, key, "must be more than 0")
+	}
 }
 
 func verifyOf(v *values) render.Verify {
