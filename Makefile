@@ -18,7 +18,7 @@ demo: build
 	examples/nginx/demo.sh
 
 test: consul nginx haproxy systemd
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 # Queries that come and go, and nothing that stays: the long form of a test.
 soak: consul

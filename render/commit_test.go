@@ -362,7 +362,7 @@ func wantGone(t *testing.T, p place) {
 	var pid int
 	_, err := fmt.Sscan(p.files()["pid"], &pid)
 	p.must(err)
-	for end := time.Now().Add(10 * time.Second); syscall.Kill(pid, 0) == nil && !isZombie(pid); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil && !isZombie(pid); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("process %d is still there", pid)
 		}

@@ -244,7 +244,7 @@ func readsBack(t *testing.T, cmd *exec.Cmd, socket string, texts []string) {
 		_ = cmd.Process.Kill()
 		<-ended
 	}()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("unix", socket); err == nil {
 			conn.Close()
 			break

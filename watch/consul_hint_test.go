@@ -541,7 +541,7 @@ func TestHintsWake(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond) // so that it waits: else it would be no test
 			check(t, test.do())
-			limit := 5 * time.Second
+			limit := 20 * time.Second
 			if !test.wakes {
 				limit = 150 * time.Millisecond
 			}

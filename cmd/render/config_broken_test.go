@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // goodConfig is a configuration that would leave traces.
@@ -72,7 +71,7 @@ func TestBroken(t *testing.T) {
 // runBriefly runs the program, which has to end by itself, and returns what it says and its exit code.
 func runBriefly(t *testing.T, dir string, env []string, args ...string) (said string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "render", args...)
 	cmd.Dir, cmd.Env = dir, slices.Concat(os.Environ(), env)

@@ -207,7 +207,7 @@ func own(ts *testscript.TestScript, name string) {
 	}
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // within waits until a condition holds, and returns what it says last where it does not.
 func within(limit time.Duration, condition func() error) error {

@@ -188,7 +188,7 @@ func TestClientGoes(t *testing.T) {
 
 func (p *Proxy) awaitFlying(t *testing.T, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		p.mu.Lock()
 		flying := len(p.flying)
 		p.mu.Unlock()
