@@ -292,8 +292,8 @@ func TestKeyScopes(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		var queries []Query
 		var paths []string
-		for folder := range 12 {
-			q, p := f.keys(fmt.Sprint("f", folder), 20)
+		for folder := range 40 { // so many that those of most folders share connections
+			q, p := f.keys(fmt.Sprint("f", folder), 6)
 			queries, paths = append(queries, q...), append(paths, p...)
 		}
 		c, _ := f.consul(ConsulConfig{})
