@@ -303,6 +303,7 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 		commit: &commit{
 			cfg:   cfg,
 			hurry: e.hurry,
+			among: &e.running,
 			owed:  a.owed,
 			step:  e.cfg.step,
 		},

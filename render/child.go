@@ -312,6 +312,13 @@ func (e *Engine) Signal(s syscall.Signal) {
 	}
 }
 
+// Kill kills the commands that run, and the supervised program if there is one, with all that they have started. No command
+// begins any more; what was interrupted is done again by the next start (R13).
+func (e *Engine) Kill() {
+	e.running.kill()
+	e.Signal(syscall.SIGKILL)
+}
+
 // renderedOnce reports whether the files of all targets are there, and their actions have had their turn. That a command has
 // failed does not count: it may need the program to run.
 func (e *Engine) renderedOnce() bool {

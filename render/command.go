@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,56 @@ type runner struct {
 	Command
 	timeout time.Duration
 	env     []string // all of it
+	among   *running // nil where nobody wants to kill it
+}
+
+// running are the commands that run.
+type running struct {
+	mu     sync.Mutex // guards what follows; held while one is started, so that none is missed
+	groups map[int]bool
+	killed bool // none begins any more
+}
+
+var errKilled = errors.New("is not run: render is to end at once")
+
+// start starts a command that has a process group of its own.
+func (r *running) start(cmd *exec.Cmd) error {
+	if r == nil {
+		return cmd.Start()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.killed {
+		return errKilled
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if r.groups == nil {
+		r.groups = make(map[int]bool)
+	}
+	r.groups[cmd.Process.Pid] = true
+	return nil
+}
+
+// ended notes that a command has ended. What it has left running on purpose is left alone.
+func (r *running) ended(cmd *exec.Cmd) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.groups, cmd.Process.Pid)
+}
+
+// kill kills all commands, with what they have started. No other begins.
+func (r *running) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.killed = true
+	for group := range r.groups {
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+	}
 }
 
 // run runs the command in a process group of its own and returns the end of what it printed. A command that has not
@@ -37,13 +88,14 @@ func (r runner) run() (output string, err error) {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = outputGrace
-	if err := cmd.Start(); err != nil {
+	if err := r.among.start(cmd); err != nil {
 		return "", err
 	}
 	signalGroup := func(s syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, s) }
 	term := time.AfterFunc(timeout, func() { signalGroup(syscall.SIGTERM) })
 	kill := time.AfterFunc(timeout+killGrace, func() { signalGroup(syscall.SIGKILL) })
 	err = cmd.Wait()
+	r.among.ended(cmd)
 	kill.Stop()
 	switch {
 	case !term.Stop():

@@ -22,6 +22,7 @@ type commit struct {
 	files []*stagedFile
 	env   []string        // added to the environment of what is run
 	hurry <-chan struct{} // closed when there is no time for a pause
+	among *running        // what is run is one of these
 	owed  bool            // the action has to succeed although no file changes; afterwards: it still has to
 
 	failed   map[string]error // what did not get in place, by destination
@@ -406,7 +407,7 @@ func (c *commit) runner(command Command) runner {
 		changed = append(changed, f.destination)
 	}
 	added := slices.Concat(c.env, []string{"RENDER_CHANGED=" + strings.Join(changed, "\n")})
-	return runner{Command: command, timeout: c.cfg.Timeout, env: c.cfg.Env.environ(os.Environ(), added)}
+	return runner{Command: command, timeout: c.cfg.Timeout, env: c.cfg.Env.environ(os.Environ(), added), among: c.among}
 }
 
 func syncDirs(dirs map[string]bool) error {

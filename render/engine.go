@@ -57,6 +57,7 @@ type Engine struct {
 	commits chan *commitDone
 	disk    chan struct{} // holds a token for each commit at its files
 	hurry   chan struct{} // closed when the engine is to end
+	running running
 	wg      sync.WaitGroup
 }
 

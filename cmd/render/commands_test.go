@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -220,4 +222,55 @@ func peakMemory(t *testing.T, pid int) int {
 	check(t, err)
 	t.Logf("peak of memory: %d kB", kb)
 	return kb
+}
+
+// TestSecondStopEndsCommands: what render has started ends with it, also where it is not let end by itself, and nothing more
+// begins. What was interrupted is done again by the next start.
+func TestSecondStopEndsCommands(t *testing.T) {
+	t.Parallel()
+	const hangs = `echo $$ >>groups; trap '' TERM INT; sleep 1000 & sleep 1000; echo on >>on`
+	for _, tt := range []struct {
+		name string
+		args []string
+	}{
+		{"command", []string{"--template", "in:out:" + hangs, "--template", "in:other:" + hangs + " #"}},
+		{"check", []string{"--check", hangs, "--template", "in:out", "--template", "in:other"}},
+		{"check of a file", []string{"--check", hangs + " {}", "--template", "in:out", "--template", "in:other"}},
+		{"verification", []string{"--verify", hangs, "--template", "in:out", "--template", "in:other"}},
+		{"once", []string{"--once", "--template", "in:out:" + hangs, "--template", "in:other:touch on"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "in"), "text")
+			d := startRender(t, dir, tt.args...)
+			want := 2
+			if tt.name == "once" {
+				want = 1
+			}
+			groups := filepath.Join(dir, "groups")
+			awaits(t, func() error {
+				if n := len(numbers(t, groups)); n < want {
+					return fmt.Errorf("%d have begun", n)
+				}
+				return nil
+			})
+			d.signal(syscall.SIGTERM)
+			d.signal(syscall.SIGINT)
+			awaits(t, func() error {
+				select {
+				case <-d.ended:
+					return nil
+				default:
+					return errors.New("render has not ended")
+				}
+			})
+			for _, group := range numbers(t, groups) {
+				check(t, groupHasEnded(group)())
+			}
+			if _, err := os.Stat(filepath.Join(dir, "on")); err == nil {
+				t.Error("something more was run")
+			}
+		})
+	}
 }

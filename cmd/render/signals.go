@@ -76,10 +76,13 @@ func (d *desk) take(s syscall.Signal) {
 	}
 }
 
-// takeStop takes a signal that ends us. A second one kills the supervised program, if there is one; a further one, or a
-// second without a program, ends the process at once.
+// takeStop takes a signal that ends us. A second one kills all that we have started; where that is no supervised program,
+// whose end ends us, it ends the process at once, as does a further one.
 func (d *desk) takeStop(s syscall.Signal, to *duties) {
 	d.stops++
+	if d.stops > 1 && to.engine != nil {
+		to.engine.Kill()
+	}
 	switch {
 	case d.stops == 1:
 		d.stopped.Store(int32(s))
@@ -88,9 +91,7 @@ func (d *desk) takeStop(s syscall.Signal, to *duties) {
 			cause.Signal = syscall.SIGTERM // any other is what the supervised program's own signal stands for
 		}
 		d.stop(cause)
-	case d.stops == 2 && to.supervises:
-		to.engine.Signal(syscall.SIGKILL)
-	default:
+	case d.stops > 2 || !to.supervises:
 		if s != syscall.SIGINT { // a kill signal may do nothing by itself, or stop us
 			s = syscall.SIGTERM
 		}
