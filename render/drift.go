@@ -32,7 +32,8 @@ type driftWatch struct {
 	found chan *expected // what is not as it should be
 
 	mu       sync.Mutex           // guards what follows
-	expected map[string]*expected // by path
+	expected map[string]*expected // by destination
+	paths    map[string]bool      // of all that is expected, and of its links
 }
 
 // expected is what a destination should be. Whenever that changes there is a new one, so that what was seen of the one
@@ -40,6 +41,7 @@ type driftWatch struct {
 type expected struct {
 	destination string
 	path        string // from the root, where links lead
+	link        string // from the root, where the destination itself is: path, where it is no link
 	file        File
 	sum         [sha256.Size]byte
 	told        bool // that it is not so; guarded by driftWatch.mu
@@ -47,10 +49,10 @@ type expected struct {
 
 // newDriftWatch starts to watch. It ends with ctx; wait waits for that.
 func newDriftWatch(ctx context.Context, notifier *fsnotify.Watcher) *driftWatch {
-	d := &driftWatch{found: make(chan *expected), expected: make(map[string]*expected)}
+	d := &driftWatch{found: make(chan *expected), expected: make(map[string]*expected), paths: make(map[string]bool)}
 	d.notices = newNotices(notifier, driftSettle, driftSettle, d.isExpected)
 	d.start(ctx, func(touched map[string]bool) {
-		d.look(ctx, func(x *expected) bool { return touched == nil || touched[x.path] })
+		d.look(ctx, func(x *expected) bool { return touched == nil || touched[x.path] || touched[x.link] })
 	})
 	return d
 }
@@ -80,27 +82,44 @@ func (d *driftWatch) news() <-chan *expected {
 	return d.found
 }
 
-// expect notes what a destination should be.
+// expect notes what a destination should be, and has it looked at soon: what somebody did while it was not known is news now.
 func (d *driftWatch) expect(t Target, sum [sha256.Size]byte) {
-	path, err := realPath(t.Destination)
-	if err != nil {
+	x := &expected{destination: t.Destination, file: t.File, sum: sum}
+	var err error
+	if x.path, err = realPath(t.Destination); err != nil {
+		return
+	}
+	if x.link, err = realName(t.Destination); err != nil {
 		return
 	}
 	d.mu.Lock()
-	d.expected[path] = &expected{destination: t.Destination, path: path, file: t.File, sum: sum}
+	d.forget(x.destination)
+	d.expected[x.destination] = x
+	d.paths[x.path], d.paths[x.link] = true, true
 	d.mu.Unlock()
-	d.watch(filepath.Dir(path))
+	d.watch(filepath.Dir(x.path))
+	d.watch(filepath.Dir(x.link))
+	d.touch(x.path)
+}
+
+// forget expects nothing more of a destination. It is called with mu held.
+func (d *driftWatch) forget(destination string) {
+	if x := d.expected[destination]; x != nil {
+		delete(d.paths, x.path)
+		delete(d.paths, x.link)
+		delete(d.expected, destination)
+	}
 }
 
 // expectOnly forgets all destinations but some, which are named as they are configured.
 func (d *driftWatch) expectOnly(destinations map[string]bool) {
 	folders := make(map[string]bool)
 	d.mu.Lock()
-	for path, x := range d.expected {
-		if destinations[x.destination] {
-			folders[filepath.Dir(path)] = true
+	for destination, x := range d.expected {
+		if destinations[destination] {
+			folders[filepath.Dir(x.path)], folders[filepath.Dir(x.link)] = true, true
 		} else {
-			delete(d.expected, path)
+			d.forget(destination)
 		}
 	}
 	d.mu.Unlock()
@@ -111,7 +130,7 @@ func (d *driftWatch) expectOnly(destinations map[string]bool) {
 func (d *driftWatch) isCurrent(x *expected) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.expected[x.path] == x
+	return d.expected[x.destination] == x
 }
 
 // lookLater has a destination found once more, by the next regular check.
@@ -124,7 +143,7 @@ func (d *driftWatch) lookLater(x *expected) {
 func (d *driftWatch) isExpected(path string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.expected[path] != nil
+	return d.paths[path]
 }
 
 // look looks at some of the files, and gives news of those that have begun to be other than expected.
@@ -157,6 +176,9 @@ func (d *driftWatch) look(ctx context.Context, which func(*expected) bool) {
 
 // drifted reports whether a file has other contents than expected, or other attributes than its target asks for.
 func (x *expected) drifted() (bool, error) {
+	if path, err := realPath(x.destination); err != nil || path != x.path {
+		return err == nil, err // a link leads elsewhere, or is none any more
+	}
 	is, err := readOld(x.path)
 	if err != nil || !is.exists {
 		return !is.exists, err

@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -122,6 +123,63 @@ func TestDriftIsNoticed(t *testing.T) {
 		}
 		r.await("the repair", func() bool {
 			return r.log.count(driftRepaired) == n && whole() && r.status().Targets[0].State == Applied
+		})
+	}
+}
+
+// What somebody does while the command of a commit runs is noticed as soon as that has ended.
+func TestDriftDuringACommand(t *testing.T) {
+	r := newRig(t)
+	a := r.target("a", `{{key "k"}}`)
+	a.Drift = RepairDrift
+	r.world.set(kv("k"), "1")
+	r.start(of(Action{Command: r.sh("echo >> runs; [ -e changed ] || { touch begun; until [ -e changed ]; do sleep 0.01; done; }")}, a))
+	r.await("the command", func() bool { return r.read("begun") != "no file" })
+	r.must(os.Remove(a.Destination))
+	r.write("changed", "")
+	r.await("the repair", func() bool { return r.read("a") == "1" && r.lines("runs") == 2 })
+}
+
+// A link that leads elsewhere than before, or that is a file now, is a change like any other.
+func TestDriftOfLinks(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(r *rig)
+		slow   bool // only the regular check can find it
+	}{
+		"a file": {func(r *rig) { r.must(os.Rename(r.write("other", "edited"), r.path("a"))) }, false},
+		"gone":   {func(r *rig) { r.must(os.Remove(r.path("a"))) }, false},
+		"another file": {func(r *rig) {
+			r.must(errors.Join(os.Symlink("real/3", r.path("l")), os.Rename(r.path("l"), r.path("a"))))
+		}, false},
+		"the folder's own": {func(r *rig) { r.must(errors.Join(os.Remove(r.path("real")), os.Symlink("second", r.path("real")))) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			a := r.target("a", `{{key "k"}}`)
+			a.Drift = RepairDrift
+			for _, folder := range []string{"first", "second"} {
+				r.must(os.Mkdir(r.path(folder), 0o755))
+			}
+			r.must(errors.Join(os.Symlink("first", r.path("real")), os.Symlink("real/1", a.Destination)))
+			r.world.set(kv("k"), "1")
+			r.start(Config{Targets: []Target{a}})
+			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+			test.change(r)
+			if test.slow {
+				r.engine.drift.look(t.Context(), func(*expected) bool { return true })
+			}
+			r.await("the repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 1 })
+			if test.slow {
+				r.wantFile("second/1", "1")
+			}
+			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+			r.must(os.WriteFile(a.Destination, []byte("edited"), 0o644))
+			r.await("the next repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 2 })
+			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+			r.engine.drift.look(t.Context(), func(*expected) bool { return true })
+			if n := r.log.count(driftRepaired); r.status().Targets[0].State != Applied || n != 2 {
+				t.Errorf("%d repairs", n)
+			}
 		})
 	}
 }

@@ -73,7 +73,13 @@ func realPath(path string) (string, error) {
 	if end, err := followLinks(path); err == nil {
 		path = end
 	}
-	return filepath.Join(realFolder(filepath.Dir(path)), filepath.Base(path)), nil
+	return realName(path)
+}
+
+// realName is as realPath, but a link in the last place is not followed.
+func realName(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	return filepath.Join(realFolder(filepath.Dir(path)), filepath.Base(path)), err
 }
 
 // realFolder returns where the links of a folder's path lead. The folder need not exist.
