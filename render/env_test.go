@@ -137,15 +137,24 @@ func TestSignal(t *testing.T) {
 	r.wantFile("got", "main\nmain\n")
 
 	p.write("nonsense", "x", 0o644)
-	p.write("init", "1\n", 0o644)
+	p.write("group", "-1\n", 0o644)
+	p.write("all", "0\n", 0o644)
+	p.write("init", "1\n", 0o644) // in a container that is often the service
+	if pids, err := (Signal{PIDFile: p.path("init")}).processes(); err != nil || !slices.Equal(pids, []int{1}) {
+		t.Errorf("got %v, %v", pids, err)
+	}
 	p.write("many", fmt.Sprintf(" %d \nsecond line\n", cmd.Process.Pid), 0o644)
 	p.must(send(Signal{PIDFile: p.path("many")}))
 	for want, s := range map[string]Signal{
 		"no such file or directory":                       {PIDFile: p.path("none")},
 		"does not begin with the number of a process":     {PIDFile: p.path("nonsense")},
-		"/init: the file does not begin with the number":  {PIDFile: p.path("init")},
+		"/group: the file does not begin with the number": {PIDFile: p.path("group")},
+		"/all: the file does not begin with the number":   {PIDFile: p.path("all")},
 		"to no-such-program: there is no such process":    {Process: "no-such-program"},
-		"signal hangup to render-other: there is no such": {Process: "render-other"},
+		"signal SIGHUP to render-other: there is no such": {Process: "render-other"},
+		// The kernel keeps the same part of both names.
+		"signal SIGHUP to render-test-serviced: there is no such": {Process: "render-test-serviced"},
+		"signal SIGHUP to render-test-servic: there is no such":   {Process: "render-test-servic"},
 	} {
 		if err := send(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: got %v, want %q", s, err, want)

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Signal is sent to a process in place of a command, or after it. The zero value sends nothing.
@@ -25,10 +28,11 @@ func (s Signal) String() string {
 	if s.IsZero() {
 		return ""
 	}
+	to := s.Process
 	if s.PIDFile != "" {
-		return fmt.Sprintf("signal %s to the process of %s", s.Signal, s.PIDFile)
+		to = "the process of " + s.PIDFile
 	}
-	return fmt.Sprintf("signal %s to %s", s.Signal, s.Process)
+	return fmt.Sprintf("signal %s to %s", unix.SignalName(s.Signal), to)
 }
 
 func (s Signal) validate() error {
@@ -64,7 +68,7 @@ func (s Signal) processes() ([]int, error) {
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
-	if err != nil || pid <= 1 {
+	if err != nil || pid < 1 {
 		return nil, errors.New("the file does not begin with the number of a process")
 	}
 	return []int{pid}, nil
@@ -85,6 +89,9 @@ func processesNamed(name string) ([]int, error) {
 			continue // ended meanwhile, or another
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if len(name) > most && !hasLongName(pid, name) {
+			continue
+		}
 		if parent, err := parentOf(pid); err == nil && pid != os.Getpid() {
 			parents[pid] = parent
 		}
@@ -99,6 +106,16 @@ func processesNamed(name string) ([]int, error) {
 		return nil, errors.New("there is no such process")
 	}
 	return pids, nil
+}
+
+// hasLongName reports whether a process has a name that is longer than what the kernel keeps of it: by the file that it runs,
+// or what it was started as, which for a script follows the shell.
+func hasLongName(pid int, name string) bool {
+	file, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)) // others' processes may not tell
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	words := strings.Split(string(line), "\x00")
+	names := append(words[:min(2, len(words))], strings.TrimSuffix(file, " (deleted)"))
+	return slices.ContainsFunc(names, func(n string) bool { return filepath.Base(n) == name })
 }
 
 func parentOf(pid int) (int, error) {
