@@ -20,7 +20,7 @@ type place struct {
 
 func newPlace(t *testing.T) place { return place{t, t.TempDir()} }
 
-func (p place) path(name string) string { return filepath.Join(p.dir, name) }
+func (p place) path(name string) string { return p.dir + "/" + name }
 
 func (p place) must(err error) {
 	p.t.Helper()
@@ -192,6 +192,13 @@ func TestR8WhatCannotBeStaged(t *testing.T) {
 	}{
 		{"a folder", func(p place) { p.must(os.Mkdir(p.path("out"), 0o755)) }, "out", "is a directory"},
 		{"a pipe", func(p place) { p.must(syscall.Mkfifo(p.path("out"), 0o600)) }, "out", "is not a regular file"},
+		{"a link to a pipe without a name", func(p place) { // as /dev/stdout often is one
+			read, write, err := os.Pipe()
+			p.must(err)
+			p.t.Cleanup(func() { _ = errors.Join(read.Close(), write.Close()) })
+			p.must(os.Symlink(fmt.Sprint("/proc/self/fd/", write.Fd()), p.path("out")))
+		}, "out", "is not a regular file; --dry prints what would be written"},
+		{"a name that only a folder can have", func(p place) {}, "out/", "ends in a slash, as a folder does; give the path of a file"},
 		{"a folder that is a file", func(p place) { p.write("file", "", 0o600) }, "file/out", "not a directory"},
 		{"links in a circle", func(p place) {
 			p.must(os.Symlink("b", p.path("a")))

@@ -147,7 +147,13 @@ func TestInTheWay(t *testing.T) {
 }
 
 func TestUnknownOwner(t *testing.T) {
-	for want, file := range map[string]File{"unknown user nobody-of-this-name": {User: "nobody-of-this-name"}, "unknown group nobody-of-this-name": {Group: "nobody-of-this-name"}} {
+	for want, file := range map[string]File{
+		"unknown user nobody-of-this-name":  {User: "nobody-of-this-name"},
+		"unknown group nobody-of-this-name": {Group: "nobody-of-this-name"},
+		"unknown user -1":                   {User: "-1"},         // to the system it is nobody at all
+		"unknown user 4294967295":           {User: "4294967295"}, // the same
+		"unknown group 4294967296":          {Group: "4294967296"},
+	} {
 		bubble(t, func(t *testing.T, r *rig) {
 			bad := r.target("bad", "x")
 			bad.File = file
@@ -187,6 +193,16 @@ func TestNotAllowed(t *testing.T) {
 			}
 		})
 		p.want(map[string]string{})
+	})
+	t.Run("a folder that may be written, and not read", func(t *testing.T) {
+		p := newPlace(t)
+		p.must(errors.Join(os.Chmod(p.dir, 0o333), os.Chmod(filepath.Dir(p.dir), 0o755)))
+		asNobody(t, func() {
+			if c := p.commit(Command{Shell: ":"}, map[string]string{"out": "new"}); c.err != nil || len(c.failed) > 0 {
+				t.Errorf("got %v, %v", c.err, c.failed)
+			}
+		})
+		p.want(map[string]string{"out": "new"})
 	})
 	t.Run("owner", func(t *testing.T) {
 		p := newPlace(t)

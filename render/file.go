@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"render/template"
@@ -68,6 +70,8 @@ const (
 	maxLinks = 40
 )
 
+var errNotRegular = errors.New("is not a regular file; --dry prints what would be written")
+
 // stage compares the file with the disk and, where it differs, writes a temporary file beside it.
 func (f *stagedFile) stage() (warning string, err error) {
 	f.temporary, f.inPlace, f.saved, f.marked, f.owed, f.back, f.swapped = "", false, false, false, false, false, false
@@ -76,6 +80,12 @@ func (f *stagedFile) stage() (warning string, err error) {
 	}
 	if f.options.RefuseLinks && f.path != f.destination {
 		return "", errors.New("is a link, and links are refused")
+	}
+	if strings.HasSuffix(f.destination, "/") {
+		return "", errors.New("ends in a slash, as a folder does; give the path of a file")
+	}
+	if info, err := os.Stat(f.destination); err == nil && !info.IsDir() && !info.Mode().IsRegular() { // a link to what has no path
+		return "", errNotRegular
 	}
 	if f.disk, err = readOld(f.path); err != nil {
 		return "", err
@@ -229,7 +239,7 @@ func (f *stagedFile) prepareWrite() (err error) {
 }
 
 func userID(name string) (int, error) {
-	if id, err := strconv.Atoi(name); err == nil {
+	if id, isNumber := numericID(name); isNumber {
 		return id, nil
 	}
 	u, err := user.Lookup(name)
@@ -239,8 +249,14 @@ func userID(name string) (int, error) {
 	return strconv.Atoi(u.Uid)
 }
 
+// numericID returns the ID that a text is, if it is one. The largest number stands for none.
+func numericID(text string) (id int, isNumber bool) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return int(n), err == nil && n != math.MaxUint32
+}
+
 func groupID(name string) (int, error) {
-	if id, err := strconv.Atoi(name); err == nil {
+	if id, isNumber := numericID(name); isNumber {
 		return id, nil
 	}
 	g, err := user.LookupGroup(name)
@@ -260,7 +276,7 @@ func readOld(path string) (oldFile, error) {
 	case info.IsDir():
 		return oldFile{}, errors.New("is a directory")
 	case !info.Mode().IsRegular():
-		return oldFile{}, errors.New("is not a regular file")
+		return oldFile{}, errNotRegular
 	}
 	contents, err := os.ReadFile(path)
 	if err != nil {
