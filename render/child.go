@@ -130,8 +130,11 @@ func (c *child) stop(s syscall.Signal) {
 	}
 }
 
-// groupEvery is how often to look whether all processes of a group have ended.
-const groupEvery = 20 * time.Millisecond
+// Whether all processes of a group have ended is looked at often at first, and then less so.
+const (
+	groupEvery = 20 * time.Millisecond
+	groupMost  = 500 * time.Millisecond
+)
 
 // process is one run of the program.
 type process struct {
@@ -223,17 +226,20 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 	defer kill.Stop()
 	ended := p.ended
 	var look <-chan time.Time
+	pause := groupEvery
 	for {
 		select {
 		case <-ended:
 			if c.cfg.Command.Shell == "" || !p.groupLives() {
 				return p.err
 			}
-			ended, look = nil, time.Tick(groupEvery)
+			ended, look = nil, time.After(pause)
 		case <-look:
 			if !p.groupLives() {
 				return p.err
 			}
+			pause = min(2*pause, groupMost)
+			look = time.After(pause)
 		case s := <-c.signals:
 			c.send(p, s)
 		case s := <-c.stops: // while it is being restarted
@@ -261,8 +267,17 @@ func (p *process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Proces
 
 func (p *process) groupLives() bool { return lives(-p.cmd.Process.Pid) }
 
-// lives reports whether there is a process, or where the number is negative any of a group.
-func lives(pid int) bool { return syscall.Kill(pid, 0) != syscall.ESRCH }
+// lives reports whether a process has not ended, or where the number is negative one of a group. Zombies have: their parent may
+// never ask for their end.
+func lives(pid int) bool {
+	if syscall.Kill(pid, 0) == syscall.ESRCH {
+		return false
+	}
+	all := processes()
+	return len(all) == 0 || slices.ContainsFunc(all, func(p processStat) bool {
+		return (p.pid == pid || p.group == -pid) && p.state != zombie
+	})
+}
 
 // upTo returns a random time.
 func upTo(most time.Duration) time.Duration {

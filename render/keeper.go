@@ -74,8 +74,9 @@ func KeepProgram(input io.Reader, args []string) error {
 	if ask != 0 {
 		_ = syscall.Kill(who, syscall.Signal(ask))
 	}
-	for end := time.Now().Add(timeout); lives(who) && time.Now().Before(end); {
-		time.Sleep(groupEvery)
+	pause := groupEvery
+	for end := time.Now().Add(timeout); lives(who) && time.Now().Before(end); pause = min(2*pause, groupMost) {
+		time.Sleep(min(pause, time.Until(end)))
 	}
 	_ = syscall.Kill(-group, syscall.SIGKILL)
 	return nil

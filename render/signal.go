@@ -77,23 +77,14 @@ func (s Signal) processes() ([]int, error) {
 // processesNamed returns the processes, but for our own, whose program has a name: the main ones, without the workers that
 // these have started.
 func processesNamed(name string) ([]int, error) {
-	paths, err := filepath.Glob("/proc/[0-9]*/comm")
-	if err != nil {
-		return nil, err
-	}
 	const most = 15              // bytes of a name that the kernel keeps
 	parents := make(map[int]int) // of those with the name
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil || strings.TrimSuffix(string(text), "\n") != name[:min(len(name), most)] {
-			continue // ended meanwhile, or another
-		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if len(name) > most && !hasLongName(pid, name) {
+	for _, p := range processes() {
+		if p.name != name[:min(len(name), most)] || len(name) > most && !hasLongName(p.pid, name) {
 			continue
 		}
-		if parent, err := parentOf(pid); err == nil && pid != os.Getpid() {
-			parents[pid] = parent
+		if p.state != zombie && p.pid != os.Getpid() {
+			parents[p.pid] = p.parent
 		}
 	}
 	var pids []int
@@ -118,11 +109,40 @@ func hasLongName(pid int, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return filepath.Base(n) == name })
 }
 
-func parentOf(pid int) (int, error) {
+// A processStat is what Linux tells of a process.
+type processStat struct {
+	pid, parent, group int
+	name               string // the first 15 bytes
+	state              string
+}
+
+const zombie = "Z" // the state of a process that has ended, and whose parent has not asked for that
+
+// processes returns all processes; none where the system does not tell.
+func processes() (all []processStat) {
+	paths, _ := filepath.Glob("/proc/[0-9]*") // the pattern is a good one
+	for _, path := range paths {
+		if pid, err := strconv.Atoi(filepath.Base(path)); err == nil {
+			if p, err := statOf(pid); err == nil { // else it has ended meanwhile
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+func statOf(pid int) (p processStat, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return p, err
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // a name may have blanks in it
-	return strconv.Atoi(fields[1])
+	_, text, _ := strings.Cut(string(stat), "(")
+	end := strings.LastIndexByte(text, ')') // a name may have any byte in it
+	fields := strings.Fields(text[end+1:])
+	p = processStat{pid: pid, name: text[:end], state: fields[0]}
+	p.parent, err = strconv.Atoi(fields[1])
+	if err == nil {
+		p.group, err = strconv.Atoi(fields[2])
+	}
+	return p, err
 }

@@ -112,3 +112,27 @@ func TestInitEndsWithRender(t *testing.T) {
 	check(t, syscall.Kill(d.children()[0].pid, syscall.SIGKILL))
 	d.endsWith(128 + 9)
 }
+
+// TestProgramEndsUnreaped: where process 1 is a program that does not care for orphans, what the shell has started stays a
+// zombie for ever. It has ended all the same.
+func TestProgramEndsUnreaped(t *testing.T) {
+	t.Parallel()
+	s := newContained(t, "")
+	args := append([]string{"-c", `daemon "$@" & exec sleep 1000`, "sh"}, s.args...)
+	careless := exec.Command("sh", append(args, "--exec", "sh program; echo")...)
+	careless.Dir = s.dir
+	careless.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	if err := careless.Start(); err != nil {
+		t.Skip("no namespace of processes: ", err)
+	}
+	t.Cleanup(func() {
+		_ = careless.Process.Kill()
+		_ = careless.Wait()
+	})
+	awaits(t, s.happens("start"))
+	for _, p := range (&daemon{cmd: careless}).children() {
+		check(t, syscall.Kill(p.pid, syscall.SIGTERM))
+	}
+	awaits(t, contains(s.path("code"), "143"))
+	awaits(t, s.happens("start TERM"))
+}
