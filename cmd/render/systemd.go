@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 const (
 	readyEvery  = 100 * time.Millisecond // between looks at the engine until it is ready
 	statusEvery = 5 * time.Second        // and afterwards
+	tellMost    = time.Second            // a message may take, while systemd does not listen
 )
 
 // notify tells systemd how far we are.
@@ -45,15 +47,18 @@ func takeNotify(log *slog.Logger) *notify {
 	return n
 }
 
-func (n *notify) tell(state string) {
+// tell tells systemd something, and returns false where that should be tried again: it has too much to do to listen.
+func (n *notify) tell(state string) bool {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 	if err == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(tellMost))
 		_, err = conn.Write([]byte(state))
 		_ = conn.Close()
 	}
 	if err != nil {
 		n.log.Debug("cannot tell systemd", "err", err)
 	}
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // reloading tells that a reload begins, once we are ready; nil tells nobody.
@@ -69,7 +74,7 @@ func (n *notify) reloaded() {
 		return
 	}
 	if n.ready.Load() {
-		n.tell("READY=1")
+		n.ready.Store(n.tell("READY=1")) // else follow does it
 	}
 	select {
 	case n.news <- struct{}{}:
@@ -101,9 +106,8 @@ func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan
 			last = text
 			n.tell("STATUS=" + text)
 		}
-		if !n.ready.Load() && isReady(status) {
+		if !n.ready.Load() && isReady(status) && n.tell("READY=1") {
 			n.ready.Store(true)
-			n.tell("READY=1")
 			look.Reset(statusEvery)
 		}
 		select {

@@ -176,6 +176,52 @@ func TestNotifySocketIsMissing(t *testing.T) {
 	}
 }
 
+// TestSystemdDoesNotListen: while it takes no messages, render goes on, reloads and ends; and is not ready for good without
+// having said so.
+func TestSystemdDoesNotListen(t *testing.T) {
+	folder, err := os.MkdirTemp("", "") // paths of sockets must be short
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	socket := &net.UnixAddr{Name: filepath.Join(folder, "notify"), Net: "unixgram"}
+	conn, err := net.ListenUnixgram("unixgram", socket)
+	check(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", socket.Name)
+	fill := func() {
+		full, err := net.DialUnix("unixgram", nil, socket)
+		check(t, err)
+		defer full.Close()
+		for err == nil {
+			check(t, full.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+			_, err = full.Write([]byte("x"))
+		}
+	}
+	hears := func(want string) {
+		t.Helper()
+		check(t, conn.SetReadDeadline(time.Now().Add(patience)))
+		for b := make([]byte, 4096); ; {
+			n, err := conn.Read(b)
+			check(t, err)
+			if string(b[:n]) == want {
+				return
+			}
+		}
+	}
+	fill()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "in"), "")
+	d := startRender(t, dir, "--log-level", "debug", "--template", "in:out")
+	awaits(t, d.saying("cannot tell systemd"))
+	awaits(t, d.saying("rendered"))
+	hears("READY=1")
+	fill()
+	d.signal(syscall.SIGHUP)
+	awaits(t, d.saying("a new configuration is in force"))
+	hears("READY=1")
+	fill()
+	d.stop()
+}
+
 // TestReloading: systemd learns that a reload begins and ends, whether or not the new configuration is taken, and that it is
 // not. Before we are ready there is nothing to tell.
 func TestReloading(t *testing.T) {
