@@ -189,7 +189,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	defer e.set.Close()
 	defer e.drain()
-	defer close(e.hurry)
+	hurry := sync.OnceFunc(func() { close(e.hurry) })
+	defer hurry()
+	defer context.AfterFunc(ctx, hurry)() // with Config.Once the loop itself may be at a commit
 	defer e.endChild()
 	watching, stop := context.WithCancel(ctx)
 	defer e.endWatches()

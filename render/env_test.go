@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -175,6 +176,19 @@ func TestSplay(t *testing.T) {
 		r.wantFile("a", "x")
 		r.wantFile("runs", "no file")
 		r.must(r.stop())
+		if n := r.lines("runs"); n != 1 {
+			t.Errorf("%d runs", n)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("took %s", took)
+		}
+		r.wantClean()
+	})
+	bubble(t, func(t *testing.T, r *rig) { // once
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		r.must(r.run(ctx, of(Action{Command: r.appends("runs"), Splay: 1000 * time.Hour}, r.target("a", "x"))))
 		if n := r.lines("runs"); n != 1 {
 			t.Errorf("%d runs", n)
 		}
