@@ -184,9 +184,7 @@ func (c *commit) swapFiles(files []*stagedFile, orNone bool) error {
 			continue // left out
 		}
 		if f.options.Backup && !c.cfg.acts() { // else it is made of the saved file when the action has succeeded
-			if err := f.backUp(); err != nil {
-				c.warnings = append(c.warnings, fmt.Sprintf("%s has no backup: %v", f.destination, err))
-			}
+			c.warnOfBackup(f, f.backUp())
 		}
 		if err := f.swap(); err != nil {
 			if err = leaveOut(f, err); err != nil {
@@ -357,11 +355,18 @@ func (c *commit) isFirst(live []*stagedFile) bool {
 	return !old && c.cfg.Verify.IsZero()
 }
 
+func (c *commit) warnOfBackup(f *stagedFile, err error) {
+	if err != nil {
+		c.warnings = append(c.warnings, fmt.Sprintf("%s has no backup: %v", f.destination, err))
+	}
+}
+
 // settle notes that nothing is owed any more.
 func (c *commit) settle() {
 	c.owed = false
 	for _, f := range c.files {
-		if err := f.settle(); err != nil {
+		c.warnOfBackup(f, f.keepBackup())
+		if err := f.unmark(); err != nil {
 			c.warnings = append(c.warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
 		}
 	}

@@ -402,3 +402,34 @@ func TestCommandOutputIsBounded(t *testing.T) {
 		t.Errorf("%d bytes, err %v, begins %.20q", len(output), err, output)
 	}
 }
+
+// What somebody else has put where our own files should be is not followed, waited for, or taken for what we have kept.
+func TestOwnFilesInTheWay(t *testing.T) {
+	for name, plant := range map[string]func(p place){
+		"a link to nothing as a mark":  func(p place) { p.must(os.Symlink(p.path("planted"), p.path(".render-out.owed"))) },
+		"a link as a mark":             func(p place) { p.must(os.Symlink(p.path("other"), p.path(".render-out.owed"))) },
+		"a pipe as a mark":             func(p place) { p.must(syscall.Mkfifo(p.path(".render-out.owed"), 0o600)) },
+		"a folder as a mark":           func(p place) { p.must(os.Mkdir(p.path(".render-out.owed"), 0o700)) },
+		"a link as the old file":       func(p place) { p.must(os.Symlink(p.path("other"), p.path(".render-out.old"))) },
+		"a full folder as the old one": func(p place) { p.must(os.MkdirAll(p.path(".render-out.old/full"), 0o700)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.write("out", "old", 0o644)
+			p.write("other", "other", 0o644)
+			plant(p)
+			if strings.HasSuffix(name, "old file") {
+				p.write(".render-out.owed", markText, 0o600)
+			}
+			before := p.files()
+			for range 2 {
+				c := p.commit(Command{Shell: "exit 1"}, map[string]string{"out": "new"})
+				err := errors.Join(c.failed[p.path("out")], c.err)
+				if err == nil || !strings.Contains(err.Error(), p.path(".render-out.o")) || !strings.Contains(err.Error(), "is in the way; remove it") {
+					t.Errorf("got %v", err)
+				}
+			}
+			p.want(before)
+		})
+	}
+}

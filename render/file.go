@@ -70,8 +70,6 @@ const (
 	maxLinks = 40
 )
 
-var errNotRegular = errors.New("is not a regular file; --dry prints what would be written")
-
 // stage compares the file with the disk and, where it differs, writes a temporary file beside it.
 func (f *stagedFile) stage() (warning string, err error) {
 	f.temporary, f.inPlace, f.saved, f.marked, f.owed, f.back, f.swapped = "", false, false, false, false, false, false
@@ -85,7 +83,7 @@ func (f *stagedFile) stage() (warning string, err error) {
 		return "", errors.New("ends in a slash, as a folder does; give the path of a file")
 	}
 	if info, err := os.Stat(f.destination); err == nil && !info.IsDir() && !info.Mode().IsRegular() { // a link to what has no path
-		return "", errNotRegular
+		return "", errors.New("is not a regular file; --dry prints what would be written")
 	}
 	if f.disk, err = readOld(f.path); err != nil {
 		return "", err
@@ -156,22 +154,19 @@ func (f *stagedFile) candidate() (path string, remove func(), err error) {
 // recall takes what to go back to from a commit that did not succeed, perhaps of a render before this one.
 func (f *stagedFile) recall() error {
 	f.old = f.disk
-	mark, err := os.ReadFile(markOf(f.path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	mark, err := readOwn(markOf(f.path))
+	if err != nil || !mark.exists {
 		return err
 	}
-	saved, err := readOld(savedOf(f.path))
+	saved, err := readOwn(savedOf(f.path))
 	if err != nil {
-		return fmt.Errorf("read %s: %w", savedOf(f.path), err)
+		return err
 	}
 	f.marked, f.owed = true, true
 	switch {
 	case saved.exists:
 		f.old, f.saved = saved, true
-	case string(mark) == markText+markNothing:
+	case string(mark.contents) == markText+markNothing:
 		f.old, f.back = oldFile{}, !f.disk.exists
 	default:
 		f.back = true
@@ -276,7 +271,7 @@ func readOld(path string) (oldFile, error) {
 	case info.IsDir():
 		return oldFile{}, errors.New("is a directory")
 	case !info.Mode().IsRegular():
-		return oldFile{}, errNotRegular
+		return oldFile{}, errors.New("is not a regular file")
 	}
 	contents, err := os.ReadFile(path)
 	if err != nil {
@@ -289,6 +284,16 @@ func readOld(path string) (oldFile, error) {
 	return old, nil
 }
 
+// readOwn reads a file of our own. What else has its name is somebody else's, who may want us to follow a link of theirs.
+func readOwn(path string) (oldFile, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return oldFile{}, inTheWay(path)
+	}
+	return readOld(path)
+}
+
+func inTheWay(path string) error { return fmt.Errorf("%s is in the way; remove it", path) }
+
 // changes reports whether the swap will change the file.
 func (f *stagedFile) changes() bool { return f.temporary != "" || f.inPlace }
 
@@ -296,7 +301,9 @@ func (f *stagedFile) changes() bool { return f.temporary != "" || f.inPlace }
 func (f *stagedFile) save() error {
 	if f.disk.exists && !f.saved && (!f.marked || f.back) {
 		saved := savedOf(f.path)
-		_ = os.Remove(saved) // of a crash between two steps
+		if err := os.Remove(saved); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a crash between two steps
+			return errors.Join(inTheWay(saved), err)
+		}
 		if err := f.keepAs(saved, saved); err != nil {
 			return fmt.Errorf("keep the old %s: %w", f.destination, err)
 		}
@@ -305,7 +312,7 @@ func (f *stagedFile) save() error {
 	if f.marked {
 		return nil
 	}
-	mark, err := os.OpenFile(markOf(f.path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	mark, err := os.OpenFile(markOf(f.path), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -330,7 +337,10 @@ func (f *stagedFile) keepAs(name, link string) error {
 	if link == name {
 		return nil
 	}
-	return renameOver(link, name)
+	if err = renameOver(link, name); err != nil {
+		_ = os.Remove(link)
+	}
+	return err
 }
 
 // renameOver gives a file the name of another. Two names of one file would both stay by a rename alone.
@@ -469,15 +479,14 @@ func (f *stagedFile) giveUp() (err error) {
 	return err
 }
 
-// settle notes that the action has succeeded with the file in place. What it was before becomes the backup.
-func (f *stagedFile) settle() error {
-	if f.saved && f.options.Backup && !bytes.Equal(f.old.contents, f.contents) {
-		if err := renameOver(savedOf(f.path), f.path+".bak"); err != nil {
-			return err
-		}
-		f.saved = false
+// keepBackup makes what the file was before its backup, when the action has succeeded with the file in place.
+func (f *stagedFile) keepBackup() error {
+	if !f.saved || !f.options.Backup || bytes.Equal(f.old.contents, f.contents) {
+		return nil
 	}
-	return f.unmark()
+	err := renameOver(savedOf(f.path), f.path+".bak")
+	f.saved = err != nil
+	return err
 }
 
 // unmark takes away what was kept because something was owed: the mark first, or a crash would make it look as if the old

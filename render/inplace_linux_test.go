@@ -292,6 +292,23 @@ func TestBackup(t *testing.T) {
 			p.want(map[string]string{"out": "3", "out.bak": "2"})
 		})
 	}
+	t.Run("where it cannot be", func(t *testing.T) {
+		p := newPlace(t)
+		p.write("out", "old", 0o644)
+		p.must(os.MkdirAll(p.path("out.bak/full"), 0o755))
+		for _, command := range []Command{{}, {Shell: ":"}} {
+			c := p.newCommit(command, map[string]string{"out": "new" + command.Shell})
+			c.files[0].options.Backup = true
+			c.stage()
+			p.must(c.swap())
+			p.must(c.run())
+			if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], p.path("out")+" has no backup: ") || c.owed {
+				t.Errorf("owed %v, warnings %v", c.owed, c.warnings)
+			}
+		}
+		p.must(os.RemoveAll(p.path("out.bak")))
+		p.want(map[string]string{"out": "new:"})
+	})
 	t.Run("of a mounted file", func(t *testing.T) {
 		p, _ := inMount(t, false)
 		for _, command := range []Command{{}, {Shell: ":"}} {
