@@ -304,6 +304,7 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 			cfg:   cfg,
 			hurry: e.hurry,
 			among: &e.running,
+			early: !e.cfg.Once && e.supervises() && e.child == nil && e.leaving == nil,
 			owed:  a.owed,
 			step:  e.cfg.step,
 		},

@@ -231,6 +231,42 @@ func TestProgramStartsThoughCommandFails(t *testing.T) {
 	s.wantFile("out", "1")
 }
 
+// TestProgramStartsBeforeItAnswers: as long as it is not started, a command that needs it is no reason to take new files
+// back, and there is nothing to verify. Afterwards both are as ever.
+func TestProgramStartsBeforeItAnswers(t *testing.T) {
+	t.Parallel()
+	for _, old := range []string{"no file", "0"} {
+		t.Run(old, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.world.set(kv("a"), "1")
+			target := r.target("out", `{{key "a"}}`)
+			if old != "no file" {
+				r.write("out", old)
+			}
+			cfg := of(Action{
+				Command: r.sh("echo >> runs; test -e events && ! grep bad out"),
+				Verify:  Verify{Command: r.sh("echo >> verified; test -e events && ! grep wrong out"), Within: time.Nanosecond},
+				Spacing: time.Millisecond,
+			}, target)
+			cfg.Exec = Exec{Command: r.program(""), OnChange: DoNothing}
+			s := r.supervise(cfg)
+			s.starts(1)
+			s.wantFile("out", "1")
+			applied := func() bool { return s.status().Targets[0].State == Applied }
+			s.await("the command", applied)
+			if runs, verified := s.lines("runs"), s.lines("verified"); runs < 2 || verified != 1 {
+				t.Errorf("%d runs, %d verifications", runs, verified)
+			}
+			for _, value := range []string{"bad", "wrong"} {
+				s.set(kv("a"), value)
+				s.await("the failure", func() bool { return s.status().Targets[0].State == Failed })
+				s.wantFile("out", "1")
+			}
+		})
+	}
+}
+
 func TestProgramNotStartedByDryRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

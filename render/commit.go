@@ -25,6 +25,7 @@ type commit struct {
 	hurry <-chan struct{} // closed when there is no time for a pause
 	among *running        // what is run is one of these
 	owed  bool            // the action has to succeed although no file changes; afterwards: it still has to
+	early bool            // the supervised program, which the command may need, waits for these files to be started
 
 	failed   map[string]error // what did not get in place, by destination
 	rejected bool             // something did not like the new files as a whole, and the old ones are back
@@ -330,7 +331,7 @@ func (c *commit) run() error {
 		return nil
 	}
 	live := c.live()
-	if len(live) == 0 || c.isFirst(live) {
+	if len(live) == 0 || c.early || c.isFirst(live) {
 		return c.err
 	}
 	if err := c.goBack(live, true); err != nil {
@@ -380,6 +381,9 @@ func (c *commit) apply() (output string, err error) {
 		return output, err
 	}
 	c.at("run")
+	if c.early {
+		return output, nil // there is nothing yet that could have taken effect
+	}
 	return output, c.verify()
 }
 

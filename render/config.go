@@ -90,7 +90,8 @@ type Target struct {
 //
 // The check comes first. One with {} in it gets the path of each changed file in its place, before the swap; one without
 // comes after the swap. Where it fails, what it does not like keeps its old contents. Then come the command and the signal,
-// then the verification; where one of them fails, the old files come back, and the command runs again for them.
+// then the verification; where one of them fails, the old files come back, and the command runs again for them. As long as a
+// Config.Exec has not been started, which the command may need, new files stay then, and nothing is verified.
 type Action struct {
 	Name    string
 	Check   Command
