@@ -176,7 +176,7 @@ func (l *loader) unreadable(path string, err error) {
 func (l *loader) readText(name string, text []byte) {
 	l.sources[name] = text
 	switch begin := bytes.TrimSpace(text); {
-	case len(begin) == 0: // also where the name says that it is JSON
+	case len(begin) == 0:
 		return
 	case bytes.HasPrefix(begin, []byte("{{")):
 		l.fault(origin{at: hcl.Range{Filename: name, Start: hcl.InitialPos}}, "this is a template, and not a configuration: give it with --template")

@@ -13,13 +13,14 @@
 //	heredoc = "<<" [ "-" ] marker, lines of text, and a line with the marker alone; blanks can come before it
 //
 // What HCL 1 does with texts, and is kept:
-//   - There is no interpolation: ${ and %{ are text. From a ${ in a quoted string to its } a backslash is text as well.
+//   - There is no interpolation: ${ and %{ are text. From a ${ in a quoted string to its } a backslash is text as well, and so
+//     is a double quote.
 //   - A heredoc has no escapes. It ends with the line end before its closing marker; with <<, blanks before the closing marker
 //     belong to the text. With <<-, what stands before the closing marker is taken off all lines if all lines begin with it;
 //     if not, the lines stay as they are. A line end is one \n, also where the file has \r\n.
 //
 // What HCL 1 reads and this package refuses: a name without a value at the end of the file or of a block, two items with nothing between
-// them (a = 1b = 2), lists in a list without a comma between them, a double quote between a ${ and its }, numbers that HCL 1
+// them (a = 1b = 2), lists in a list without a comma between them, a line end between a ${ and its }, numbers that HCL 1
 // cannot convert (1e), \u and \U with half of a surrogate pair, a heredoc's marker that begins with a digit, and a line of a
 // heredoc that is its marker with blanks after it, which is rather a mistake than text.
 //
@@ -30,8 +31,6 @@ package conf
 import (
 	"bytes"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -88,16 +87,19 @@ const maxDepth = 64
 // end on its line or later.
 type Near []string
 
-// Parse reads text as JSON if name ends in .json or its first character that is not blank is a {, and as HCL if not. It
-// takes a time that grows with the length of text only. Name is the Filename of all ranges.
+// Parse reads text as JSON if its first character that is not blank is a {, or a [, with which no HCL begins, and as HCL if
+// not. It takes a time that grows with the length of text only. Name is the Filename of all ranges.
 //
 // The diagnostics are nil, or one error, and the body is nil then. Of the error, Summary says what was expected and what was
 // found, Detail what helps, and Subject where. Both texts can have names and bare words of the text, but no value that stands in quotes.
 // Extra is a Near. Lines, columns and bytes of all ranges are those of text.
 func Parse(name string, text []byte) (*Body, hcl.Diagnostics) {
-	p := &parser{name: name, text: text, masked: mask(text), json: isJSON(name, text)}
+	p := &parser{name: name, text: text, masked: mask(text), json: isJSON(text)}
 	if d := p.checkBytes(); d != nil {
 		return nil, hcl.Diagnostics{d}
+	}
+	if !p.json {
+		p.maskQuotes()
 	}
 	p.lex()
 	read := p.hclFile
@@ -112,12 +114,9 @@ func Parse(name string, text []byte) (*Body, hcl.Diagnostics) {
 	return body, nil
 }
 
-func isJSON(name string, text []byte) bool {
-	if strings.EqualFold(filepath.Ext(name), ".json") {
-		return true
-	}
+func isJSON(text []byte) bool {
 	text = bytes.TrimLeftFunc(bytes.TrimPrefix(text, byteOrderMark), unicode.IsSpace)
-	return bytes.HasPrefix(text, []byte("{"))
+	return bytes.HasPrefix(text, []byte("{")) || bytes.HasPrefix(text, []byte("["))
 }
 
 // parser goes over the tokens of one text.

@@ -124,7 +124,7 @@ func FuzzJSON(f *testing.F) {
 			return
 		}
 		// A number can be too large for encoding/json.
-		if !json.Valid([]byte(text)) {
+		if strings.HasPrefix(strings.TrimSpace(text), "{") && !json.Valid([]byte(text)) {
 			t.Fatalf("encoding/json refuses it, here it is %s", dump(body.Items))
 		}
 		if got, wanted := asJSON(&conf.Value{Kind: conf.Object, Body: body}), want; valid && !same(got, wanted) {

@@ -10,7 +10,7 @@ import (
 // jsonFile reads JSON, as strict as RFC 8259 is, from the tokens of HCL, which are those of JSON and more.
 func (p *parser) jsonFile() (*Body, *hcl.Diagnostic) {
 	if !p.is(hclsyntax.TokenOBrace) {
-		return nil, p.expected("the { of an object", "a file whose name ends in .json is read as JSON, and that is one object")
+		return nil, p.expected("the { of an object", "a configuration in JSON is one object")
 	}
 	v, d := p.jsonObject()
 	if d != nil {

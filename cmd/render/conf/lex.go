@@ -7,9 +7,10 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// The lexer is that of HCL 2. Three things of it do not fit HCL 1, and are kept from it:
+// The lexer is that of HCL 2. Four things of it do not fit HCL 1, and are kept from it:
 //   - ${ and %{ begin a template. It sees a semicolon in place of each $ and %, which is one byte and one column wide as well,
 //     means nothing to it in a string or heredoc, and is as little as $ or % a part of HCL 1 elsewhere.
+//   - A double quote ends a string, also between a ${ and its }. There it sees a semicolon, too.
 //   - A \r without a \n is a blank to HCL 1. It sees a blank.
 //   - It needs a line end after a heredoc's closing marker, and looks for the end of each comment that has none in the rest of
 //     the text, over and over. It sees a line end and the end of a comment after the text.
@@ -33,6 +34,76 @@ func mask(text []byte) []byte {
 		}
 	}
 	return masked
+}
+
+// maskQuotes masks the quotes that end no string. It knows as much of HCL as it takes to find the strings.
+func (p *parser) maskQuotes() {
+	for i := 0; i < len(p.text); {
+		switch rest := p.text[i:]; {
+		case rest[0] == '"':
+			i += maskString(rest, p.masked[i:])
+		case rest[0] == '#', bytes.HasPrefix(rest, []byte("//")):
+			i += upTo(rest, "\n")
+		case bytes.HasPrefix(rest, []byte("/*")):
+			i += 2 + upTo(rest[2:], "*/")
+		case bytes.HasPrefix(rest, []byte("<<")):
+			i += heredocLength(rest)
+		default:
+			i++
+		}
+	}
+}
+
+// maskString masks the quotes in the string with which text begins, and returns its length. One that does not end on its line is
+// as long as that, and left as it is: it is an error.
+func maskString(text, masked []byte) int {
+	braces := 0 // that are open, from a ${ on
+	var quotes []int
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\n':
+			return i
+		case c == '\\':
+			i++
+		case c == '"' && braces == 0:
+			for _, at := range quotes {
+				masked[at] = ';'
+			}
+			return i + 1
+		case c == '"':
+			quotes = append(quotes, i)
+		case c == '{' && (braces > 0 || text[i-1] == '$'):
+			braces++
+		case c == '}' && braces > 0:
+			braces--
+		}
+	}
+	return len(text)
+}
+
+// heredocLength is the length of the heredoc with which text begins: all of text where it is not closed, and 2 where it is none.
+func heredocLength(text []byte) int {
+	n := upTo(text, "\n")
+	marker := bytes.TrimPrefix(bytes.TrimRight(text[2:n], "\r"), []byte("-"))
+	if len(marker) == 0 || bytes.ContainsAny(marker, " \t") {
+		return 2
+	}
+	for n < len(text) {
+		line := text[n+1 : n+1+upTo(text[n+1:], "\n")]
+		n += 1 + len(line)
+		if bytes.Equal(bytes.TrimSpace(line), marker) {
+			break
+		}
+	}
+	return n
+}
+
+// upTo is how much of text comes before end: all of it where there is no end.
+func upTo(text []byte, end string) int {
+	if i := bytes.Index(text, []byte(end)); i >= 0 {
+		return i
+	}
+	return len(text)
 }
 
 // lex sets the tokens: without line ends, and in HCL without comments, except for one that is not closed.

@@ -62,7 +62,7 @@ func (p *parser) unescape(from, to int) (string, *hcl.Diagnostic) {
 			n := interpolation(raw[i:])
 			if n == 0 {
 				return "", p.fail(p.span(from+i, from+i+2), `the ${ is not closed: } is missing before the " that ends the string`,
-					`between ${ and } no " can stand; a heredoc (<<EOF) can have both`)
+					`up to its } also a " is text; in a heredoc (<<EOF) nothing has to be closed`)
 			}
 			out, i = append(out, raw[i:i+n]...), i+n
 		default:
