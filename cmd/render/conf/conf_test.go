@@ -131,6 +131,8 @@ func TestJSON(t *testing.T) {
 		{"pairs", `{"a":"\ud83d\ude00\uD83D\uDE00"}`, `"a"="😀😀";`},
 		{"no interpolation", `{"a":"${b \"c\"} $${ %{ # // <<EOF"}`, `"a"="${b \"c\"} $${ %{ # // <<EOF";`},
 		{"escapes in names", `{"\u0061\n":1}`, `"a\n"=1;`},
+		{"a comma after the last element", "{\"a\": [1, ], \"b\": [{\"c\": [[],]},\n]}", `"a"=[1];"b"=[{"c"=[[]];}];`},
+		{"tabs in a string", "{\"a\t\": \"\tb\"}", `"a\t"="\tb";`},
 		{"64 levels", strings.Repeat(`{"a":`, 63) + "{}" + strings.Repeat("}", 63), strings.Repeat(`"a"={`, 63) + strings.Repeat(`};`, 63)},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -77,7 +77,8 @@ var broken = []struct{ name, text, want string }{
 	{"f.json", `{"a": "b`, `f.json:1,7-8: the string that begins at line 1, column 7 is not closed: " is missing; the file ends inside the string`},
 	{"f.json", "{\"a\": \"b\nc\"}", `f.json:1,7-8: the string that begins at line 1, column 7 is not closed: " is missing; a string ends on the line on which it begins; a line end in it is written \n`},
 	{"f.json", `{"a": 1,}`, `f.json:1,9-10: expected a name in the object that begins at line 1, column 1, found }; JSON has no comma after the last member`},
-	{"f.json", `{"a": [1,]}`, `f.json:1,10-11: expected an element of the list that begins at line 1, column 7, found ]; JSON has no comma after the last element`},
+	{"f.json", `{"a": [,]}`, `f.json:1,8-9: expected an element or the ] of the list that begins at line 1, column 7, found ,; a value is text in double quotes, a number in decimal, true, false, null, an object, or a list`},
+	{"f.json", `{"a": [1,,]}`, `f.json:1,10-11: expected an element or the ] of the list that begins at line 1, column 7, found ,; a value is text in double quotes, a number in decimal, true, false, null, an object, or a list`},
 	{"f.json", `{a: 1}`, `f.json:1,2-3: expected a name or the } of the object that begins at line 1, column 1, found a; a member is written "name": value`},
 	{"f.json", `{"a" = 1}`, `f.json:1,6-7: expected a colon after the name a, found =; a member is written "name": value`},
 	{"f.json", `{"a": 1 "b": 2}`, `f.json:1,9-10: expected , or the } of the object that begins at line 1, column 1, found a string; members of an object are separated by commas`},
@@ -89,7 +90,7 @@ var broken = []struct{ name, text, want string }{
 	{"f.json", `{}{}`, `f.json:1,3-4: expected the end of the file after the object, found {; a configuration in JSON is one object`},
 	{"f.json", `{"a": "\a"}`, `f.json:1,8-10: unknown escape \a; the escapes are \" \\ \/ \b \f \n \r \t and \u12ab; a backslash itself is \\`},
 	{"f.json", `{"a": "\ud83d\u0041"}`, `f.json:1,8-14: \ud83d is half of a pair, and the other half is missing; the escapes are \" \\ \/ \b \f \n \r \t and \u12ab; a backslash itself is \\`},
-	{"f.json", "{\"a\": \"\t\"}", `f.json:1,8-9: the control character 0x09 stands in a string; JSON has it written \u0009`},
+	{"f.json", "{\"a\": \"\x01\"}", `f.json:1,8-9: the control character 0x01 stands in a string; JSON has it written \u0001`},
 	{"f.json", "{\"a\": <<EOF\nx\nEOF\n}", `f.json:1,7-2,1: expected the value of a, found a heredoc; a value is text in double quotes, a number in decimal, true, false, null, an object, or a list`},
 }
 

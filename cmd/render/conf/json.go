@@ -7,7 +7,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// jsonFile reads JSON, as strict as RFC 8259 is, from the tokens of HCL, which are those of JSON and more.
+// jsonFile reads JSON from the tokens of HCL, which are those of JSON and more. It is as strict as RFC 8259 is, but for what HCL 1
+// lets through and people write: a comma after a list's last element, and tabs in strings.
 func (p *parser) jsonFile() (*Body, *hcl.Diagnostic) {
 	if !p.is(hclsyntax.TokenOBrace) {
 		return nil, p.expected("the { of an object", "a configuration in JSON is one object")
@@ -65,7 +66,7 @@ func (p *parser) member(object string, first bool) (*Item, *hcl.Diagnostic) {
 	if !p.skip(hclsyntax.TokenColon) {
 		return nil, p.expected("a colon after the name "+clip(name), `a member is written "name": value`)
 	}
-	v, d := p.jsonValue("the value of "+clip(name), "")
+	v, d := p.jsonValue("the value of " + clip(name))
 	if d != nil {
 		return nil, d
 	}
@@ -81,14 +82,8 @@ func (p *parser) jsonList() (*Value, *hcl.Diagnostic) {
 	open := p.next().Range
 	begins := "the list that begins at " + place(open)
 	var list []*Value
-	for more := !p.is(hclsyntax.TokenCBrack); more; more = p.skip(hclsyntax.TokenComma) {
-		what, detail := "an element of "+begins, ""
-		if list == nil {
-			what = "an element or the ] of " + begins
-		} else if p.is(hclsyntax.TokenCBrack) {
-			detail = "JSON has no comma after the last element"
-		}
-		v, d := p.jsonValue(what, detail)
+	for more := true; more && !p.is(hclsyntax.TokenCBrack); more = p.skip(hclsyntax.TokenComma) {
+		v, d := p.jsonValue("an element or the ] of " + begins)
 		if d != nil {
 			return nil, since(d, open)
 		}
@@ -101,8 +96,8 @@ func (p *parser) jsonList() (*Value, *hcl.Diagnostic) {
 	return &Value{Kind: List, List: list, Range: hcl.RangeBetween(open, p.next().Range)}, nil
 }
 
-// jsonValue reads a value. What it is for is for errors, and detail as well, if there is a better one than the usual.
-func (p *parser) jsonValue(what, detail string) (*Value, *hcl.Diagnostic) {
+// jsonValue reads a value. What it is for is for errors.
+func (p *parser) jsonValue(what string) (*Value, *hcl.Diagnostic) {
 	switch p.peek().Type {
 	case hclsyntax.TokenOQuote:
 		text, r, d := p.quoted()
@@ -122,11 +117,8 @@ func (p *parser) jsonValue(what, detail string) (*Value, *hcl.Diagnostic) {
 	case jsonNumber.MatchString(word):
 		return &Value{Kind: Number, Text: word, Range: r}, nil
 	}
-	if detail == "" {
-		detail = "a value is text in double quotes, a number in decimal, true, false, null, an object, or a list"
-	}
 	p.at = start
-	return nil, p.expected(what, detail)
+	return nil, p.expected(what, "a value is text in double quotes, a number in decimal, true, false, null, an object, or a list")
 }
 
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)

@@ -41,7 +41,7 @@ func (p *parser) openString(open hcl.Range) *hcl.Diagnostic {
 func (p *parser) unescape(from, to int) (string, *hcl.Diagnostic) {
 	raw := p.text[from:to]
 	if p.json {
-		if i := bytes.IndexFunc(raw, func(r rune) bool { return r < ' ' }); i >= 0 {
+		if i := bytes.IndexFunc(raw, func(r rune) bool { return r < ' ' && r != '\t' }); i >= 0 {
 			return "", p.fail(p.span(from+i, from+i+1), fmt.Sprintf("the control character 0x%02x stands in a string", raw[i]),
 				fmt.Sprintf(`JSON has it written \u%04x`, raw[i]))
 		}
