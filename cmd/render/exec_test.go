@@ -392,6 +392,11 @@ func TestWordsNeedNoShell(t *testing.T) {
 		"a && b":                      true,
 		"a *":                         true,
 		"a ~/b":                       true,
+		"exec server --port=80":       true,
+		"ulimit -n":                   true,
+		". /etc/default/server":       true,
+		"exec":                        false,
+		"executor run":                false,
 	} {
 		if c := parseProgram(text); (c.Shell != "") != shell || !shell && !slices.Equal(c.Args, strings.Fields(text)) {
 			t.Errorf("%q is run as %+v", text, c)

@@ -326,10 +326,16 @@ func parseProgram(text string) render.Command {
 		}
 		return r
 	}, shellCharacters)
-	if strings.ContainsAny(text, forShell) || len(words) > 0 && strings.Contains(words[0], "=") {
+	if strings.ContainsAny(text, forShell) || len(words) > 1 && slices.Contains(shellWords, words[0]) || len(words) > 0 && strings.Contains(words[0], "=") {
 		return render.Command{Shell: text}
 	}
 	return render.Command{Args: words}
+}
+
+// shellWords begin a line that only a shell understands, though it looks like a program's.
+var shellWords = []string{
+	"exec", ".", ":", "case", "cd", "command", "eval", "exit", "export", "for", "if", "readonly", "set", "source", "times", "trap",
+	"ulimit", "umask", "unset", "until", "wait", "while",
 }
 
 // parseSignal reads NAME:PROCESS, where a PROCESS with a slash in it is the path of a file.
