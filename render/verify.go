@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -29,8 +30,20 @@ const (
 // IsZero reports whether nothing is asked.
 func (v Verify) IsZero() bool { return v.URL == "" && v.Command.IsZero() }
 
-// String returns what is asked, as logs show it.
-func (v Verify) String() string { return cmp.Or(v.URL, v.Command.String()) }
+// String returns what is asked, as logs show it: of a URL neither the password nor the query, which may have a token.
+func (v Verify) String() string {
+	if v.URL == "" {
+		return v.Command.String()
+	}
+	u, err := url.Parse(v.URL)
+	if err != nil {
+		return "the URL"
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "xxxxx"
+	}
+	return u.Redacted()
+}
 
 func (v Verify) validate() error {
 	switch {
@@ -40,6 +53,9 @@ func (v Verify) validate() error {
 		return errors.New("verify: the times cannot be negative")
 	case v.Status != 0 && (v.Status < 100 || v.Status > 599):
 		return fmt.Errorf("verify: %d is not a status of HTTP", v.Status)
+	}
+	if _, err := url.Parse(v.URL); err != nil { // which would quote parts of a password
+		return errors.New("verify: the URL is none, as http://127.0.0.1:80/health is")
 	}
 	return nil
 }
@@ -89,6 +105,9 @@ func (c *commit) verifyOnce(v Verify, most time.Duration) error {
 	}
 	resp, err := verifier.Do(req)
 	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			return failed.Err // without the URL
+		}
 		return err
 	}
 	defer resp.Body.Close()

@@ -365,6 +365,8 @@ func TestWithoutPassword(t *testing.T) {
 		{"user:secret@consul:8500", "user:xxxxx@consul:8500"},
 		{"http://user:sec%ret@consul:8500", "http://user:xxxxx@consul:8500"},
 		{"http://user:sec/r@et@consul:8500", "http://user:xxxxx@consul:8500"},
+		{"http://consul:8500/?token=secret", "http://consul:8500/?xxxxx"},
+		{"http://user:sec?ret@consul:8500/?token=secret", "http://user:xxxxx@consul:8500/?xxxxx"},
 	} {
 		if got := withoutPassword(c.address); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.address, got, c.want)

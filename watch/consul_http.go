@@ -329,7 +329,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// withoutPassword returns an address as logs and errors may show it, also one that is no URL.
+// withoutPassword returns an address as logs and errors may show it, also one that is no URL. What comes after a ? may be a token.
 func withoutPassword(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
@@ -337,15 +337,15 @@ func withoutPassword(address string) string {
 	} else {
 		scheme += "://"
 	}
-	at := strings.LastIndex(rest, "@")
-	if at < 0 {
-		return address
+	at := strings.LastIndex(rest, "@") + 1
+	login, host := rest[:at], rest[at:]
+	if user, _, found := strings.Cut(login, ":"); found {
+		login = user + ":xxxxx@"
 	}
-	user, _, found := strings.Cut(rest[:at], ":")
-	if !found {
-		return address
+	if before, _, found := strings.Cut(host, "?"); found {
+		host = before + "?xxxxx"
 	}
-	return scheme + user + ":xxxxx" + rest[at:]
+	return scheme + login + host
 }
 
 // isLocal reports whether an address is on this machine, where compression costs more than it saves.

@@ -70,6 +70,8 @@ func (l *loader) checkVerify(v *values, verify render.Verify) {
 		l.fault(v.origin("verify.status"), "verify: %d is not a status of HTTP", verify.Status)
 	case verify.URL != "" && !isURL(verify.URL):
 		l.wrong(v, "verify.url", "%q does not begin with http:// or https://", verify.URL)
+	case verify.URL != "" && !isParsable(verify.URL):
+		l.wrong(v, "verify.url", "is no URL, as http://127.0.0.1:80/health is")
 	}
 }
 

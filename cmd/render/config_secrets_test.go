@@ -118,3 +118,29 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	t.Logf("%d cases", number)
 }
+
+// TestPasswordsOfURLsAreNotShown: a URL can have one, wherever it stands.
+func TestPasswordsOfURLsAreNotShown(t *testing.T) {
+	clearVariables(t)
+	t.Chdir(t.TempDir())
+	for _, text := range []string{
+		`consul { address = "http://user:hunter2@host" adress = 1 }`,
+		`consul { address = "http://user:hunter2@host" max_connections = "x" }`,
+		`consul = "http://user:hun/hunter2@host" log_level = "x" log_format = "y"`,
+		`consul = "http://user:hunter2@host" log_level = 'x'`,
+		`verify = "ftp://user:hunter2@host" bogus = 1`,
+		`verify { url = "ftp://user:hunter2@host" } template { contents = "x" destination = "y" }`,
+		`verify { url = "http://user:hunter2@host:port" } template { contents = "x" destination = "y" }`,
+		`template { contents = "x" destination = "y" command = "curl http://user:hunter2@host" comand = "x" }`,
+	} {
+		config(t, "a.hcl", text)
+		_, _, err := outcomeOf("--once", "--config", "a.hcl")
+		wrong, ok := errors.AsType[*configError](err)
+		if !ok || strings.Contains(wrong.Error()+wrong.excerpts(), "hunter2") || !strings.HasPrefix(wrong.Error(), "a.hcl:1:") {
+			t.Errorf("%s\nis told of with\n%v", text, err)
+			if ok {
+				t.Errorf("and\n%s", wrong.excerpts())
+			}
+		}
+	}
+}

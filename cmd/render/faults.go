@@ -48,8 +48,11 @@ func (e *configError) Error() string {
 	if e.more > 0 {
 		lines = append(lines, e.others())
 	}
-	return strings.Map(printable, strings.Join(lines, "\n"))
+	return strings.Map(printable, urlPassword.ReplaceAllString(strings.Join(lines, "\n"), "${1}xxxxx@"))
 }
+
+// urlPassword finds the passwords in URLs.
+var urlPassword = regexp.MustCompile(`(://[^\s/:@"]*:)[^\s"]*@`)
 
 // atUsage reports whether all of it comes from the command line and the environment.
 func (e *configError) atUsage() bool {
@@ -119,6 +122,9 @@ func (e *configError) line(f fault) (string, bool) {
 		if r.Filename == f.at.at.Filename && r.Start.Line <= n+1 && n+1 <= r.End.Line {
 			shown = min(shown, max(0, r.Start.Byte-start))
 		}
+	}
+	if m := urlPassword.FindStringIndex(line[:shown]); m != nil {
+		shown = m[0]
 	}
 	inSight := shown > 0 && f.at.at.Start.Byte-start <= shown
 	if shown < len(line) {

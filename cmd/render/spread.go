@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,11 @@ func spreadVerify(value any) map[string]any {
 
 func isURL(text string) bool {
 	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
+}
+
+func isParsable(text string) bool {
+	_, err := url.Parse(text)
+	return err == nil
 }
 
 var waitKind = &kind{
