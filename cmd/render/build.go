@@ -45,6 +45,9 @@ func (l *loader) build() (*plan, error) {
 		watchConfig:  get[bool](top, "watch_config"),
 		log:          logOf(top),
 	}
+	if p.dry || p.parseOnly { // which write nothing, and may run beside one that has these
+		p.pidFile, p.log.File.Path, p.log.Syslog.Enabled = "", "", false
+	}
 	p.consul = l.consul()
 	p.engine = render.Config{
 		Once:           get[bool](top, "once"),

@@ -70,9 +70,6 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	p.plan = plan
-	if plan.parseOnly {
-		return p.parse(loaded)
-	}
 	if err := p.logs.apply(plan.log); err != nil {
 		return settingError{err}
 	}
@@ -80,6 +77,10 @@ func (p *program) run(ctx context.Context) error {
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(p.log.Handler(), slog.LevelDebug).Writer())
 	loaded.tell(p.log, nil)
+	if plan.parseOnly { // it has written nothing but to standard error
+		_, err := render.New(nil, plan.engine)
+		return loaded.placed(err)
+	}
 	p.top, p.told = loaded.doc.top, loaded.notices
 	if err := p.pid.move(plan.pidFile); err != nil {
 		return err
@@ -98,16 +99,6 @@ func (p *program) run(ctx context.Context) error {
 		return loaded.placed(err)
 	}
 	return p.runEngine(ctx)
-}
-
-// parse finds what is wrong, and writes nothing but to standard error.
-func (p *program) parse(loaded *loader) error {
-	if err := p.logs.apply(logSettings{Level: p.plan.log.Level, Format: p.plan.log.Format}); err != nil {
-		return settingError{err}
-	}
-	loaded.tell(p.log, nil)
-	_, err := render.New(nil, p.plan.engine)
-	return loaded.placed(err)
 }
 
 // runEngine runs the engine, and beside it what looks after it.
