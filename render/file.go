@@ -220,6 +220,12 @@ func (o File) attributes(want attributes) (attributes, error) {
 	return want, err
 }
 
+// Find returns an error where there is no such user or group.
+func (o File) Find() error {
+	_, err := o.attributes(attributes{})
+	return err
+}
+
 // prepareWrite makes the file what writeToFile asks for.
 func (f *stagedFile) prepareWrite() (err error) {
 	parent := filepath.Dir(f.destination)

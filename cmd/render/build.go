@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -61,6 +62,9 @@ func (l *loader) build() (*plan, error) {
 	l.actions(&p.engine)
 	l.targets(&p.engine, p.dry, p.parseOnly)
 	l.checkWhole(p)
+	if p.parseOnly {
+		l.lookAround(p.engine.Exec)
+	}
 	return p, l.err()
 }
 
@@ -91,6 +95,34 @@ func (l *loader) checkWhole(p *plan) {
 	}
 	if p.check(p.engine) != nil {
 		l.locate(p)
+	}
+}
+
+// lookAround tells of what the configuration names and this machine does not have. That is no fault: where a configuration is only
+// parsed, it may be another machine's.
+func (l *loader) lookAround(program render.Exec) {
+	top := l.doc.top
+	miss := func(v *values, key string, err error) {
+		if err != nil {
+			l.notice(v.origin(key), "%v; render needs it, but this may not be the machine that it will run on", err)
+		}
+	}
+	files := []string{"fixture", "consul.token_file"}
+	if usesTLS(top) {
+		files = append(files, "consul.ssl.ca_cert", "consul.ssl.ca_path", "consul.ssl.cert", "consul.ssl.key")
+	}
+	for _, key := range files {
+		if path := get[string](top, key); path != "" {
+			if err := unix.Access(path, unix.R_OK); err != nil { // to open a pipe could take for ever
+				miss(top, key, fmt.Errorf("%s %s: %w", key, path, err))
+			}
+		}
+	}
+	miss(top, "exec.command", program.Find())
+	for _, v := range l.doc.templates {
+		file := fileOf(v)
+		miss(v, "user", render.File{User: file.User}.Find())
+		miss(v, "group", render.File{Group: file.Group}.Find())
 	}
 }
 
