@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +63,7 @@ func (l *loader) build() (*plan, error) {
 	l.actions(&p.engine)
 	l.targets(&p.engine, p.dry, p.parseOnly)
 	l.checkWhole(p)
+	l.tellIdle(p)
 	if p.parseOnly {
 		l.lookAround(p.engine.Exec)
 	}
@@ -95,6 +97,39 @@ func (l *loader) checkWhole(p *plan) {
 	}
 	if p.check(p.engine) != nil {
 		l.locate(p)
+	}
+}
+
+// tellIdle tells of settings that have no effect because of others.
+func (l *loader) tellIdle(p *plan) {
+	top := l.doc.top
+	tell := func(without string, isIdle func(key string) bool) {
+		for _, key := range slices.Sorted(maps.Keys(top.given)) {
+			if isIdle(key) {
+				l.notice(top.given[key].from, "%s has no effect without %s", key, without)
+			}
+		}
+	}
+	is := func(one string) func(string) bool { return func(key string) bool { return key == one } }
+	if !top.isSet("log_file.path") {
+		tell("log_file.path", func(key string) bool { return strings.HasPrefix(key, "log_file.") })
+	}
+	if !top.isSet("exec.command") {
+		tell("exec.command", func(key string) bool { return strings.HasPrefix(key, "exec.") && topSchema.settings[key].idle == "" })
+	}
+	if !p.engine.Once {
+		if p.engine.FailAbsent {
+			tell("once, as nothing that is missing ends the daemon", is("err_on_failed_lookup"))
+		}
+		if !get[bool](top, "consul.retry.enabled") {
+			tell("once, as no failure of a query ends the daemon", is("consul.retry.enabled"))
+		}
+		tell("once, as no failure of a query ends the daemon", is("consul.retry.attempts"))
+	}
+	for _, a := range l.doc.actions {
+		if len(a.given) > 0 && !slices.ContainsFunc(p.engine.Targets, func(t render.Target) bool { return t.Action == a.label }) {
+			l.notice(a.from, "action %q never runs: no template names it", a.label)
+		}
 	}
 }
 
