@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	stdlog "log"
 	"log/slog"
@@ -260,7 +259,7 @@ func (p *program) readNext() (plan *plan, loaded *loader, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := p.unchangeable(plan); err != nil {
+	if err := p.unchangeable(plan, loaded); err != nil {
 		return nil, nil, err
 	}
 	if _, err := render.New(nil, plan.engine); err != nil {
@@ -327,16 +326,16 @@ func (p *program) moveOutputs(plan *plan) error {
 }
 
 // unchangeable returns an error where a reload changes what needs a new start.
-func (p *program) unchangeable(plan *plan) error {
+func (p *program) unchangeable(plan *plan, loaded *loader) error {
 	for _, s := range []struct {
-		name     string
+		key      string
 		was, now bool
 	}{
 		{"once", p.plan.engine.Once, plan.engine.Once}, {"dry", p.plan.dry, plan.dry}, {"parse_only", false, plan.parseOnly},
 	} {
 		if s.was != s.now {
-			return fmt.Errorf("%s cannot change while render runs; start it anew", s.name)
+			loaded.wrong(loaded.doc.top, s.key, "cannot change while render runs; start it anew")
 		}
 	}
-	return nil
+	return loaded.err()
 }
