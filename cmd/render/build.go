@@ -105,8 +105,8 @@ func (l *loader) tellIdle(p *plan) {
 	top := l.doc.top
 	tell := func(without string, isIdle func(key string) bool) {
 		for _, key := range slices.Sorted(maps.Keys(top.given)) {
-			if isIdle(key) {
-				l.notice(top.given[key].from, "%s has no effect without %s", key, without)
+			if from := top.given[key].from; isIdle(key) {
+				l.notice(from, "%s has no effect without %s", from.nameOf(key), without)
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func (l *loader) lookAround(program render.Exec) {
 	for _, key := range files {
 		if path := get[string](top, key); path != "" {
 			if err := unix.Access(path, unix.R_OK); err != nil { // to open a pipe could take for ever
-				miss(top, key, fmt.Errorf("%s %s: %w", key, path, err))
+				miss(top, key, fmt.Errorf("%s %s: %w", top.origin(key).nameOf(key), path, err))
 			}
 		}
 	}

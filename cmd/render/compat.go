@@ -114,7 +114,7 @@ var oldFlags = map[string]string{
 	"consul": "consul-addr", "token": "consul-token", "auth": "consul-auth", "retry": "consul-retry-backoff",
 	"ssl": "consul-ssl", "ssl-verify": "consul-ssl-verify", "ssl-cert": "consul-ssl-cert", "ssl-key": "consul-ssl-key",
 	"ssl-ca-cert": "consul-ssl-ca-cert", "ssl-ca-path": "consul-ssl-ca-path", "ssl-server-name": "consul-ssl-server-name",
-	"vault": "vault-addr",
+	"vault": "vault-addr", "exec-env-whitelist": "exec-env-allowlist", "exec-env-blacklist": "exec-env-denylist",
 }
 
 // newKey returns what a key is called now, and whether something is to be said about the old name.

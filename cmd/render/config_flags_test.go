@@ -37,6 +37,7 @@ var oldProgramFlags = []string{
 	// what older versions had
 	"consul=a:1", "token=t", "auth=u:p", "ssl", "ssl-verify=false", "ssl-cert=f", "ssl-key=f", "ssl-ca-cert=f", "ssl-ca-path=f", "ssl-server-name=n",
 	"batch=5", "reap", "dump-signal=SIGQUIT", "vault=a", "vault-grace=1s",
+	"exec-env-whitelist=A*", "exec-env-blacklist=A*",
 }
 
 // TestOldProgramFlags gives each flag of consul-template, with one dash and with two, as one word and as two: it has an effect, or users

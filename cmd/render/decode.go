@@ -173,12 +173,8 @@ func (l *loader) idle(s *setting, from origin) {
 	if s.idle == "" {
 		return
 	}
-	name := s.key
-	if !from.inFile() {
-		name = from.name
-	}
 	if l.first(s.idle) {
-		l.notice(from, "%s has no effect: %s", name, s.idle)
+		l.notice(from, "%s has no effect: %s", from.nameOf(s.key), s.idle)
 	}
 }
 

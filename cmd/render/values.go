@@ -19,6 +19,14 @@ type origin struct {
 // inFile reports whether the place is in a configuration file or the like.
 func (o origin) inFile() bool { return o.name == "" }
 
+// nameOf returns what a setting of a key is called where it was made.
+func (o origin) nameOf(key string) string {
+	if o.inFile() {
+		return key
+	}
+	return o.name
+}
+
 func (o origin) String() string {
 	if o.inFile() && o.at.Start.Line == 0 {
 		return o.at.Filename // all of it
