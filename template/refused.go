@@ -20,6 +20,7 @@ var refused = func() map[string]string {
 	add(unrepeatableSprig, unrepeatable)
 	add("sprig_"+strings.Join(strings.Fields(unrepeatableSprig), " sprig_"), unrepeatable)
 	add("expandenv sprig_env sprig_expandenv", "there is no function %s: use env")
+	add("keyPrefix storeKeyPrefix", "there is no function %s: use ls, or tree for all that is below") // the oldest names
 	return messages
 }()
 
