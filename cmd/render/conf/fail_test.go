@@ -67,7 +67,7 @@ var broken = []struct{ name, text, want string }{
 	{"f", strings.Repeat("a {", 65), `f:1,195-196: objects and lists stand deeper in each other than 64 levels; no configuration needs as many`},
 	{"f", "a = " + strings.Repeat("[", 100_000), `f:1,69-70: objects and lists stand deeper in each other than 64 levels; no configuration needs as many`},
 	{"f.json", strings.Repeat(`{"a":[`, 33), `f.json:1,193-194: objects and lists stand deeper in each other than 64 levels; no configuration needs as many`},
-	{"f.json", `[{"a": 1}]`, `f.json:1,1-2: expected the { of an object, found [; a configuration in JSON is one object`},
+	{"f.json", `[{"a": 1}]`, `f.json:1,1-2: expected the { of an object, found [; a configuration is HCL, or one object in JSON`},
 	{"f.json", `"a": 1`, `f.json:1,4-5: expected = or { after the name a, found :; HCL has = in place of the colon of JSON: a = value`},
 	{"f.json", "{", `f.json:1,2-2: the file ends before a name or the } of the object that begins at line 1, column 1; the file was cut off, or what is open at its end was not closed`},
 	{"f.json", `{"a"`, `f.json:1,5-5: the file ends before a colon after the name a; the file was cut off, or what is open at its end was not closed`},

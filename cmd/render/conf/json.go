@@ -11,7 +11,7 @@ import (
 // lets through and people write: a comma after a list's last element, and tabs in strings.
 func (p *parser) jsonFile() (*Body, *hcl.Diagnostic) {
 	if !p.is(hclsyntax.TokenOBrace) {
-		return nil, p.expected("the { of an object", "a configuration in JSON is one object")
+		return nil, p.expected("the { of an object", "a configuration is HCL, or one object in JSON")
 	}
 	v, d := p.jsonObject()
 	if d != nil {
