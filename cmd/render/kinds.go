@@ -36,6 +36,11 @@ func (k *kind) readFrom(v *conf.Value) (any, error) {
 	if len(forms) == 0 {
 		forms = []conf.Kind{conf.Text}
 	}
+	if v.Kind == conf.Null { // HCL 1 takes it for an empty text
+		if value, err := k.readFrom(&conf.Value{Kind: conf.Text}); err == nil {
+			return value, nil
+		}
+	}
 	if !slices.Contains(forms, v.Kind) {
 		return nil, fmt.Errorf("needs %s; this is %s", k.name, formNames[v.Kind])
 	}
@@ -260,9 +265,12 @@ func pairs(texts []string, err error) (any, error) {
 	return texts, err
 }
 
-// readList reads a list of texts. A single text is cut at commas, as consul-template does.
+// readList reads a list of texts. A single text is cut at commas, as consul-template does, and an empty one is an empty list.
 func readList(v *conf.Value) ([]string, error) {
-	if v.Kind == conf.Text {
+	switch {
+	case v.Kind == conf.Text && v.Text == "":
+		return []string{}, nil
+	case v.Kind == conf.Text:
 		return strings.Split(v.Text, ","), nil
 	}
 	return readTexts(v)
