@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -142,22 +143,34 @@ func (l *loader) lookAround(program render.Exec) {
 			l.notice(v.origin(key), "%v; render needs it, but this may not be the machine that it will run on", err)
 		}
 	}
-	files := []string{"fixture", "consul.token_file"}
-	if usesTLS(top) {
-		files = append(files, "consul.ssl.ca_cert", "consul.ssl.ca_path", "consul.ssl.cert", "consul.ssl.key")
-	}
-	for _, key := range files {
-		if path := get[string](top, key); path != "" {
-			if err := unix.Access(path, unix.R_OK); err != nil { // to open a pipe could take for ever
-				miss(top, key, fmt.Errorf("%s %s: %w", top.origin(key).nameOf(key), path, err))
-			}
-		}
+	for key, err := range l.unreadableFiles() {
+		miss(top, key, fmt.Errorf("%s %w", top.origin(key).nameOf(key), err))
 	}
 	miss(top, "exec.command", program.Find())
 	for _, v := range l.doc.templates {
 		file := fileOf(v)
 		miss(v, "user", render.File{User: file.User}.Find())
 		miss(v, "group", render.File{Group: file.Group}.Find())
+	}
+}
+
+// unreadableFiles returns the settings that name files which the connection to Consul, or what takes its place, cannot read.
+func (l *loader) unreadableFiles() iter.Seq2[string, error] {
+	top := l.doc.top
+	keys := []string{"fixture", "consul.token_file"}
+	if usesTLS(top) {
+		keys = append(keys, "consul.ssl.ca_cert", "consul.ssl.ca_path", "consul.ssl.cert", "consul.ssl.key")
+	}
+	return func(yield func(string, error) bool) {
+		for _, key := range keys {
+			path := get[string](top, key)
+			if path == "" {
+				continue
+			}
+			if err := unix.Access(path, unix.R_OK); err != nil && !yield(key, fmt.Errorf("%s: %w", path, err)) { // to open a pipe could take for ever
+				return
+			}
+		}
 	}
 }
 

@@ -225,3 +225,19 @@ func (l *loader) placed(err error) error {
 	}
 	return err
 }
+
+// placedAt adds to an error where in files a setting was made that it is about.
+func (l *loader) placedAt(key string, err error) error {
+	if at := l.doc.top.origin(key); at.inFile() && at != (origin{}) {
+		return fmt.Errorf("%s: %w", at, err)
+	}
+	return err
+}
+
+// placedAtFile adds to an error of asking where in files one is named that cannot be read.
+func (l *loader) placedAtFile(err error) error {
+	for key := range l.unreadableFiles() {
+		return l.placedAt(key, err)
+	}
+	return err
+}

@@ -82,7 +82,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	p.top, p.told = loaded.doc.top, loaded.notices
 	if err := p.pid.move(plan.pidFile); err != nil {
-		return err
+		return loaded.placedAt("pid_file", err)
 	}
 	p.notify = takeNotify(p.log)
 	if p.files, err = watch.NewFiles(); err != nil {
@@ -90,7 +90,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	defer p.files.Close()
 	if p.asked, err = p.ask(plan); err != nil {
-		return err
+		return loaded.placedAtFile(err)
 	}
 	defer func() { p.asked.end() }()
 	p.source = watch.NewSwitch(p.asked.source)
@@ -228,7 +228,7 @@ func (p *program) reload(ctx context.Context) {
 		p.engine.Reject(ctx, err)
 		return
 	}
-	settle, err := p.prepare(plan)
+	settle, err := p.prepare(plan, loaded)
 	if err != nil {
 		p.engine.Reject(ctx, err)
 		return
@@ -274,12 +274,12 @@ func (p *program) readNext() (plan *plan, loaded *loader, err error) {
 }
 
 // prepare does all of a plan but what is the engine's. What it returns is to be told whether the engine has taken the plan.
-func (p *program) prepare(plan *plan) (settle func(taken bool), err error) {
+func (p *program) prepare(plan *plan, loaded *loader) (settle func(taken bool), err error) {
 	before, next := p.asked, p.asked
 	other := plan.fixture != p.plan.fixture || !reflect.DeepEqual(plan.consul, p.plan.consul)
 	if other {
 		if next, err = p.ask(plan); err != nil {
-			return nil, err
+			return nil, loaded.placedAtFile(err)
 		}
 	}
 	if err := p.moveOutputs(plan); err != nil {
