@@ -3,6 +3,8 @@ package render
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -22,46 +24,70 @@ type runner struct {
 	Command
 	timeout time.Duration
 	env     []string // all of it
-	among   *running // nil where nobody wants to kill it
+	among   *running // nil for none: nobody wants to kill it
 }
 
 // running are the commands that run.
 type running struct {
-	mu     sync.Mutex // guards what follows; held while one is started, so that none is missed
-	groups map[int]bool
-	killed bool // none begins any more
+	wg sync.WaitGroup // of who reads their output
+
+	mu      sync.Mutex // guards what follows; held while one is started, so that none is missed
+	groups  map[int]bool
+	outputs map[*os.File]bool
+	killed  bool // none begins any more
 }
 
 var errKilled = errors.New("is not run: render is to end at once")
 
-// start starts a command that has a process group of its own.
-func (r *running) start(cmd *exec.Cmd) error {
-	if r == nil {
-		return cmd.Start()
+// start starts a command that has a process group of its own. Its output is read to the end, which is told: what the command
+// leaves running may go on to write.
+func (r *running) start(cmd *exec.Cmd, out *tail) (silent <-chan struct{}, err error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
+	defer write.Close()
+	cmd.Stdout, cmd.Stderr = write, write
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.killed {
-		return errKilled
+	if err = errKilled; !r.killed {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
-		return err
+	if err != nil {
+		_ = read.Close()
+		return nil, err
 	}
 	if r.groups == nil {
-		r.groups = make(map[int]bool)
+		r.groups, r.outputs = make(map[int]bool), make(map[*os.File]bool)
 	}
-	r.groups[cmd.Process.Pid] = true
-	return nil
+	r.groups[cmd.Process.Pid], r.outputs[read] = true, true
+	end := make(chan struct{})
+	r.wg.Go(func() {
+		defer close(end)
+		_, _ = io.Copy(out, read)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.outputs, read)
+		_ = read.Close()
+	})
+	return end, nil
 }
 
 // ended notes that a command has ended. What it has left running on purpose is left alone.
 func (r *running) ended(cmd *exec.Cmd) {
-	if r == nil {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.groups, cmd.Process.Pid)
+}
+
+// close ends the reading of what commands have left running.
+func (r *running) close() {
+	r.mu.Lock()
+	for output := range r.outputs {
+		_ = output.Close()
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
 }
 
 // kill kills all commands, with what they have started. No other begins.
@@ -81,39 +107,50 @@ func (r runner) run() (output string, err error) {
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
+	among := r.among
+	if among == nil {
+		among = new(running)
+	}
 	args := r.argv()
 	var out tail
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = r.env
-	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = outputGrace
-	if err := r.among.start(cmd); err != nil {
+	silent, err := among.start(cmd, &out)
+	if err != nil {
 		return "", err
 	}
 	signalGroup := func(s syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, s) }
 	term := time.AfterFunc(timeout, func() { signalGroup(syscall.SIGTERM) })
 	kill := time.AfterFunc(timeout+killGrace, func() { signalGroup(syscall.SIGKILL) })
 	err = cmd.Wait()
-	r.among.ended(cmd)
+	among.ended(cmd)
 	kill.Stop()
-	switch {
-	case !term.Stop():
+	if !term.Stop() {
 		signalGroup(syscall.SIGKILL) // what ignores SIGTERM must not outlive the command that started it
 		err = fmt.Errorf("did not end within %s", timeout)
-	case errors.Is(err, exec.ErrWaitDelay):
-		err = nil // it has ended well; something that it started holds its output open
 	}
-	return out.String(), err
+	select {
+	case <-silent:
+	case <-time.After(outputGrace): // something that it has left running holds its output open
+	}
+	return out.take(), err
 }
 
 // tail keeps the end of what is written to it, up to maxOutputKept bytes.
 type tail struct {
-	kept []byte
-	cut  bool
+	mu    sync.Mutex // guards what follows
+	kept  []byte
+	cut   bool
+	taken bool
 }
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken {
+		return len(p), nil
+	}
 	t.kept = append(t.kept, p...)
 	if len(t.kept) > 2*maxOutputKept {
 		t.kept = append(t.kept[:0], t.kept[len(t.kept)-maxOutputKept:]...)
@@ -122,11 +159,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string {
+// take returns what was kept. Nothing more is.
+func (t *tail) take() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	kept := t.kept
 	if len(kept) > maxOutputKept {
 		kept, t.cut = kept[len(kept)-maxOutputKept:], true
 	}
+	t.kept, t.taken = nil, true
 	if t.cut {
 		return "[…]" + string(kept)
 	}

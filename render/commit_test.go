@@ -396,6 +396,19 @@ func TestCommandLeavesSomethingRunning(t *testing.T) {
 	p.must(syscall.Kill(pid, syscall.SIGKILL))
 }
 
+// What a command leaves running may go on to write, as long as the engine runs.
+func TestCommandLeavesSomethingThatWrites(t *testing.T) {
+	r := newRig(t)
+	target := r.target("a", "x")
+	target.Command = r.sh("(while [ ! -e stop ]; do sleep 0.01; done; seq 100000 && echo >> ended) & echo done")
+	r.start(Config{Targets: []Target{target}})
+	r.await("the command", func() bool { return r.status().Targets[0].State == Applied })
+	r.write("stop", "")
+	r.await("the end of what it has left", func() bool { return r.lines("ended") == 1 })
+	r.wantLog(`"output":"done\n"`)
+	r.must(r.stop())
+}
+
 func TestCommandOutputIsBounded(t *testing.T) {
 	output, err := runner{Command: Command{Shell: "seq 1000000; echo end"}}.run()
 	if err != nil || len(output) > maxOutputKept+10 || !strings.HasSuffix(output, "\n1000000\nend\n") || !strings.HasPrefix(output, "[…]") {

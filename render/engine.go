@@ -188,6 +188,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(),
 	})
 	defer e.set.Close()
+	defer e.running.close()
 	defer e.drain()
 	hurry := sync.OnceFunc(func() { close(e.hurry) })
 	defer hurry()
