@@ -3,7 +3,10 @@ package render
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -176,8 +179,8 @@ func (d *driftWatch) look(ctx context.Context, which func(*expected) bool) {
 
 // drifted reports whether a file has other contents than expected, or other attributes than its target asks for.
 func (x *expected) drifted() (bool, error) {
-	if path, err := realPath(x.destination); err != nil || path != x.path {
-		return err == nil, err // a link leads elsewhere, or is none any more
+	if x.elsewhere() {
+		return true, nil
 	}
 	is, err := readOld(x.path)
 	if err != nil || !is.exists {
@@ -185,6 +188,16 @@ func (x *expected) drifted() (bool, error) {
 	}
 	want, err := x.file.attributes(is.attributes)
 	return want != is.attributes || sha256.Sum256(is.contents) != x.sum, err
+}
+
+// elsewhere reports whether the destination leads to another file than it did: a link was changed, or is none any more.
+func (x *expected) elsewhere() bool {
+	was, err := os.Stat(x.path)
+	if err != nil {
+		return false
+	}
+	is, err := os.Stat(x.destination)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, is)
 }
 
 // drifted deals with a destination that is not as it should be.
