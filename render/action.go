@@ -397,7 +397,7 @@ func (e *Engine) committed(done *commitDone) {
 		a.retry = a.rejectedUntil()
 		a.failures = 0
 	}
-	if e.child != nil && len(done.swaps) > 0 {
+	if e.child != nil && (len(done.swaps) > 0 || done.revoked) {
 		e.child.reload()
 	}
 	e.active[a] = true

@@ -267,6 +267,21 @@ func TestProgramStartsBeforeItAnswers(t *testing.T) {
 	}
 }
 
+// TestProgramLearnsOfOldFiles: when what it was started with goes back after all, because a command fails, it is told.
+func TestProgramLearnsOfOldFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.world.set(kv("a"), "1")
+	r.write("out", "0")
+	cfg := of(Action{Command: r.sh("! grep 1 out"), Spacing: time.Millisecond}, r.target("out", `{{key "a"}}`))
+	cfg.Exec = Exec{Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT}
+	s := r.supervise(cfg)
+	s.starts(1)
+	s.awaitEvents("start INT start")
+	s.wantFile("seen", "10")
+	s.wantFile("out", "0")
+}
+
 func TestProgramNotStartedByDryRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -32,6 +32,7 @@ type commit struct {
 	warnings []string
 	tried    []string // destinations that were changed
 	swaps    []string // those that stayed so
+	revoked  bool     // files that were in place before, and others may have read, went back
 	ran      bool     // the command, or what stands for it
 	output   string   // of it
 	err      error    // of the commit as a whole
@@ -300,6 +301,7 @@ func (c *commit) goBack(live []*stagedFile, acted bool) error {
 	var errs []error
 	dirs := make(map[string]bool)
 	for _, f := range live {
+		c.revoked = c.revoked || f.owed && !f.back
 		errs = append(errs, f.undo(acted))
 		dirs[filepath.Dir(f.path)] = true
 		c.at("undone one")
