@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -227,15 +228,16 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 	ended := p.ended
 	var look <-chan time.Time
 	pause := groupEvery
+	killed := false
 	for {
 		select {
 		case <-ended:
-			if c.cfg.Command.Shell == "" || !p.groupLives() {
+			if c.cfg.Command.Shell == "" || killed || !p.groupLives() {
 				return p.err
 			}
 			ended, look = nil, time.After(pause)
 		case <-look:
-			if !p.groupLives() {
+			if killed || !p.groupLives() {
 				return p.err
 			}
 			pause = min(2*pause, groupMost)
@@ -250,6 +252,7 @@ func (c *child) terminate(p *process, s syscall.Signal) error {
 		case <-kill.C:
 			c.log.Warn("the program does not end; it is killed", "program", c.cfg.Command.String(), "after", c.cfg.KillTimeout)
 			p.signalGroup(syscall.SIGKILL)
+			killed = true
 		}
 	}
 }
@@ -273,8 +276,10 @@ func lives(pid int) bool {
 	if syscall.Kill(pid, 0) == syscall.ESRCH {
 		return false
 	}
-	all := processes()
-	return len(all) == 0 || slices.ContainsFunc(all, func(p processStat) bool {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return true // there is none to tell, or it tells of another namespace
+	}
+	return slices.ContainsFunc(processes(), func(p processStat) bool {
 		return (p.pid == pid || p.group == -pid) && p.state != zombie
 	})
 }

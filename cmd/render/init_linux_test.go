@@ -117,22 +117,35 @@ func TestInitEndsWithRender(t *testing.T) {
 // zombie for ever. It has ended all the same.
 func TestProgramEndsUnreaped(t *testing.T) {
 	t.Parallel()
-	s := newContained(t, "")
-	args := append([]string{"-c", `daemon "$@" & exec sleep 1000`, "sh"}, s.args...)
-	careless := exec.Command("sh", append(args, "--exec", "sh program; echo")...)
-	careless.Dir = s.dir
-	careless.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
-	if err := careless.Start(); err != nil {
-		t.Skip("no namespace of processes: ", err)
+	for _, tt := range []struct {
+		name    string
+		prepare string
+		timeout string // for the program; where /proc tells of others, its end is not known before that
+	}{
+		{"proc", "mount -t proc proc /proc && ", "1h"},
+		{"proc of others", "", "3s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newContained(t, "")
+			write(t, s.path("program"), "trap 'sleep 0.3; echo TERM >>events; exit 7' TERM\necho start >>events\nwhile :; do sleep 1000 & wait; done\n")
+			args := append([]string{"-c", tt.prepare + `daemon "$@" & exec sleep 1000`, "sh"}, s.args...)
+			careless := exec.Command("sh", append(args, "--exec", "sh program; echo", "--exec-kill-timeout", tt.timeout)...)
+			careless.Dir = s.dir
+			careless.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS}
+			if err := careless.Start(); err != nil {
+				t.Skip("no namespace of processes: ", err)
+			}
+			t.Cleanup(func() {
+				_ = careless.Process.Kill()
+				_ = careless.Wait()
+			})
+			awaits(t, contains(s.path("events"), "start\n"))
+			for _, p := range (&daemon{cmd: careless}).children() {
+				check(t, syscall.Kill(p.pid, syscall.SIGTERM))
+			}
+			awaits(t, contains(s.path("code"), "143"))
+			check(t, contains(s.path("events"), "start\nTERM\n")())
+		})
 	}
-	t.Cleanup(func() {
-		_ = careless.Process.Kill()
-		_ = careless.Wait()
-	})
-	awaits(t, s.happens("start"))
-	for _, p := range (&daemon{cmd: careless}).children() {
-		check(t, syscall.Kill(p.pid, syscall.SIGTERM))
-	}
-	awaits(t, contains(s.path("code"), "143"))
-	awaits(t, s.happens("start TERM"))
 }
