@@ -359,34 +359,9 @@ func (e *Engine) committed(done *commitDone) {
 	a.left = slices.DeleteFunc(done.files, func(f *stagedFile) bool { return !f.marked })
 	now := time.Now()
 	var errs []error
-	for i, t := range done.targets {
-		t.err = nil
-		for _, path := range done.paths[i] {
-			t.err = errors.Join(t.err, done.failed[path])
-		}
-		if t.err != nil {
-			errs = append(errs, t.err)
-		} else if done.err == nil || done.ran {
-			t.appended = done.sums[i]
-		}
-		if t.err == nil && (done.err == nil || done.ran && !done.rejected) {
-			t.placed = true
-		}
-		switch {
-		case errors.Is(t.err, errCheck):
-			t.reject(done.sums[i], now, t.err)
-		case done.rejected:
-			t.reject(done.sums[i], now, done.err)
-		}
-		if t.known = done.err == nil && t.err == nil; t.known {
-			t.rejections = 0
-			if e.drift != nil && t.cfg.Drift.matters() {
-				e.drift.expect(t.cfg, done.contents[i])
-			}
-			t.apply(done.sums[i])
-		} else {
-			t.causes = slices.Concat(done.causesOf[i], t.causes)
-			t.causes = t.causes[:min(len(t.causes), maxCauses)]
+	for i := range done.targets {
+		if err := e.targetCommitted(done, i, now); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	errs = append(errs, done.err)
@@ -402,6 +377,38 @@ func (e *Engine) committed(done *commitDone) {
 	}
 	e.active[a] = true
 	e.logCommit(done)
+}
+
+// targetCommitted takes the end of a commit for one of its targets, and returns what kept that one's files from being in place.
+func (e *Engine) targetCommitted(done *commitDone, i int, now time.Time) error {
+	t, sum := done.targets[i], done.sums[i]
+	t.err = nil
+	for _, path := range done.paths[i] {
+		t.err = errors.Join(t.err, done.failed[path])
+	}
+	if t.err == nil && (done.err == nil || done.ran) {
+		t.appended = sum
+	}
+	if t.err == nil && (done.err == nil || done.ran && !done.rejected) {
+		t.placed = true
+	}
+	switch {
+	case errors.Is(t.err, errCheck):
+		t.reject(sum, now, t.err)
+	case done.rejected:
+		t.reject(sum, now, done.err)
+	}
+	if t.known = done.err == nil && t.err == nil; !t.known {
+		t.causes = slices.Concat(done.causesOf[i], t.causes)
+		t.causes = t.causes[:min(len(t.causes), maxCauses)]
+		return t.err
+	}
+	t.rejections = 0
+	if e.drift != nil && t.cfg.Drift.matters() {
+		e.drift.expect(t.cfg, done.contents[i])
+	}
+	t.apply(sum)
+	return nil
 }
 
 // retryAt returns when to try again: soon where something was in the way, late where all that is left was rejected.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"reflect"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -269,20 +268,6 @@ func (c *child) send(p *process, s syscall.Signal) {
 func (p *process) signalGroup(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
 
 func (p *process) groupLives() bool { return lives(-p.cmd.Process.Pid) }
-
-// lives reports whether a process has not ended, or where the number is negative one of a group. Zombies have: their parent may
-// never ask for their end.
-func lives(pid int) bool {
-	if syscall.Kill(pid, 0) == syscall.ESRCH {
-		return false
-	}
-	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
-		return true // there is none to tell, or it tells of another namespace
-	}
-	return slices.ContainsFunc(processes(), func(p processStat) bool {
-		return (p.pid == pid || p.group == -pid) && p.state != zombie
-	})
-}
 
 // upTo returns a random time.
 func upTo(most time.Duration) time.Duration {

@@ -106,7 +106,7 @@ func TestSwitchUnderSet(t *testing.T) {
 				if !unconfirmed && test.next.inside.Load() != 1 {
 					t.Errorf("%d requests wait at the new source, want one", test.next.inside.Load())
 				}
-				if n := test.next.plain.Load(); n > 3 {
+				if n := test.next.plain.Load(); n > 4 { // in a second, by the shortest pauses between failures
 					t.Errorf("%d plain reads", n)
 				}
 			})
