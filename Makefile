@@ -11,8 +11,9 @@ export CONSUL
 
 .PHONY: build demo test bench soak fuzz lint consul nginx haproxy systemd clean
 
+# Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too.
 build:
-	go build -trimpath -o bin/render ./cmd/render
+	CGO_ENABLED=0 go build -trimpath -o bin/render ./cmd/render
 
 demo: build
 	examples/nginx/demo.sh
@@ -24,9 +25,8 @@ test: consul nginx haproxy systemd
 soak: consul
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch
 
-bench: consul nginx
+bench: build consul nginx
 	go test -run '^$$' -bench . -benchmem ./watch ./template ./render ./cmd/render ./cmd/render/conf
-	go build -trimpath -o bin/render ./cmd/render
 	go run ./cmd/bench -render bin/render
 
 fuzz: consul

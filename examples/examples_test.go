@@ -66,8 +66,7 @@ func TestConfigurationFiles(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no configuration files: %v", err)
 	}
-	binary := filepath.Join(t.TempDir(), "render")
-	run(t, "go", "build", "-o", binary, "../cmd/render")
+	binary := build(t)
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			text, err := os.ReadFile(file)

@@ -11,9 +11,7 @@ import (
 // TestSystemdUnit has systemd read the unit, with a built render where the unit has it, and say how much it can do.
 func TestSystemdUnit(t *testing.T) {
 	analyze := find(t, "systemd-analyze", "systemd")
-	dir := t.TempDir()
-	binary, unit := filepath.Join(dir, "render"), filepath.Join(dir, "render.service")
-	run(t, "go", "build", "-o", binary, "../cmd/render")
+	binary, unit := build(t), filepath.Join(t.TempDir(), "render.service")
 	text, err := os.ReadFile("systemd/render.service")
 	if err != nil {
 		t.Fatal(err)
