@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/urfave/cli/v2"
 )
@@ -30,7 +31,11 @@ func newApp(desk *desk, stdout, stderr io.Writer) *cli.App {
 				return err
 			}
 			if c.NArg() > 0 {
-				return usageError{fmt.Errorf("extra args: %q", c.Args().Slice())}
+				err := fmt.Errorf("extra args: %q", c.Args().Slice())
+				if _, no := strconv.ParseBool(c.Args().First()); no == nil {
+					err = fmt.Errorf("%w; a flag that is on or off takes that behind a sign: --once=%s", err, c.Args().First())
+				}
+				return usageError{err}
 			}
 			p := newProgram(line, desk, stdout, stderr)
 			err := p.run(c.Context)

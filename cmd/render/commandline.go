@@ -29,7 +29,7 @@ type flagUse struct {
 // templateFlag is the setting of --template.
 var templateFlag = &setting{
 	flag: "template", topic: topicTemplates, operand: "SPEC",
-	meaning: "`SOURCE:DESTINATION[:COMMAND]`: the first two colons separate, the rest belongs to the command, which sh runs; repeatable",
+	meaning: "`SOURCE:DESTINATION[:COMMAND]`: the first two colons separate, the rest is the command; repeatable",
 	kind:    &kind{name: "SOURCE:DESTINATION[:COMMAND]", parse: func(s string) (any, error) { return parseTemplateSpec(s) }},
 }
 

@@ -23,7 +23,7 @@ asked for, its file is rendered again, swapped in at once, and its command is ru
 var exitCodes = []struct{ code, meaning string }{
 	{"0", "done, or stopped"},
 	{"13", "a mistake on the command line or in the environment"},
-	{"14", "failed: a template cannot be read or has a fault, or with once something could not be rendered or applied"},
+	{"14", "failed: a template or another file that the start needs is at fault, or with once not all was applied"},
 	{"15", "a mistake in the configuration, or a log that cannot be opened"},
 	{"other", "with exec, the supervised program's own; 128 and the number of the signal that has killed it"},
 }
@@ -32,7 +32,7 @@ var exitCodes = []struct{ code, meaning string }{
 func helpText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "render keeps configuration files true to Consul\n\nUsage:\n   %s\n\n%s\n", usageLines, description)
-	b.WriteString("\nOne dash or two make no difference. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
+	b.WriteString("\nOne dash or two make no difference. =false turns a flag off. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
 	for _, topic := range topics {
 		fmt.Fprintf(&b, "\n%s:\n", topic)
 		if topic == topicCompat {

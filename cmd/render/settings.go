@@ -55,11 +55,11 @@ const (
 // globalSettings stand at the top of files.
 var globalSettings = slices.Concat([]*setting{
 	{flag: "config", kind: listKind, operand: "PATH", topic: topicRun, meaning: "a configuration file, or a folder of them, in HCL or JSON; repeatable, later ones win"},
-	{key: "fixture", flag: "fixture", env: []string{"RENDER_FIXTURE"}, kind: textKind, operand: "FILE", topic: topicRun, meaning: "a YAML file that answers in place of Consul"},
+	{key: "fixture", flag: "fixture", env: []string{"RENDER_FIXTURE"}, kind: textKind, operand: "FILE", topic: topicRun, meaning: "a YAML file that answers in place of Consul; its changes are taken"},
 	{key: "once", flag: "once", env: []string{"RENDER_ONCE"}, kind: boolKind, def: "false", topic: topicRun, meaning: "render everything once, all files or none, run the commands, and end"},
-	{key: "timeout", flag: "timeout", env: []string{"RENDER_TIMEOUT"}, kind: durationKind, other: "none", topic: topicRun, meaning: "with once: give up after this"},
+	{key: "timeout", flag: "timeout", env: []string{"RENDER_TIMEOUT"}, kind: durationKind, other: "none", topic: topicRun, meaning: "with once: give up after this; 0: never"},
 	{key: "err_on_failed_lookup", flag: "err-on-failed-lookup", kind: boolKind, def: "false", topic: topicRun, meaning: "with once: fail at once where something that is needed does not exist, instead of waiting for it"},
-	{key: "dry", flag: "dry", env: []string{"RENDER_DRY"}, kind: boolKind, def: "false", topic: topicRun, meaning: "print `> DESTINATION` and the contents; write and run nothing"},
+	{key: "dry", flag: "dry", env: []string{"RENDER_DRY"}, kind: boolKind, def: "false", topic: topicRun, meaning: "print `> DESTINATION` and the contents, without once at each change; write and run nothing"},
 	{key: "parse_only", flag: "parse-only", kind: boolKind, def: "false", topic: topicRun, meaning: "read the configuration and parse all templates, and end; ask, write and run nothing"},
 	{key: "watch_templates", flag: "watch-templates", kind: boolKind, def: "true", topic: topicRun, meaning: "take templates and partials that change on disk"},
 	{key: "watch_config", flag: "watch-config", env: []string{"RENDER_WATCH_CONFIG"}, kind: boolKind, def: "false", topic: topicRun, meaning: "reload when configuration files change, as by the reload signal"},
@@ -69,7 +69,7 @@ var globalSettings = slices.Concat([]*setting{
 
 	{key: "log_level", flag: "log-level", env: []string{"CT_LOG", "CONSUL_TEMPLATE_LOG", "CONSUL_TEMPLATE_LOG_LEVEL"}, kind: levelKind, def: "info", operand: "LEVEL", topic: topicLog, meaning: "the least level to log: trace, debug, info, warn or err"},
 	{key: "log_format", flag: "log-format", env: []string{"RENDER_LOG_FORMAT"}, kind: choice("text", "json"), def: "text", operand: "FORMAT", topic: topicLog, meaning: "text or json"},
-	{key: "log_file.path", flag: "log-file", kind: textKind, operand: "FILE", topic: topicLog, meaning: "a file that gets the log, too; a folder where it ends in a slash"},
+	{key: "log_file.path", flag: "log-file", kind: textKind, operand: "FILE", topic: topicLog, meaning: "a file that gets the log, too; one without an extension gets `.log`, and a path that ends in a slash is the folder of `render.log`"},
 	{key: "log_file.log_rotate_bytes", flag: "log-rotate-bytes", kind: countKind, def: "0", operand: "BYTES", topic: topicLog, meaning: "begin a new log file before one gets larger; 0: at no size"},
 	{key: "log_file.log_rotate_duration", flag: "log-rotate-duration", kind: durationKind, def: "24h", topic: topicLog, meaning: "begin a new log file after this time; 0: at no age"},
 	{key: "log_file.log_rotate_max_files", flag: "log-rotate-max-files", kind: atLeast(-1), def: "0", operand: "NUMBER", topic: topicLog, meaning: "how many old log files to keep; 0: all, -1: none"},
@@ -147,7 +147,7 @@ var templateSettings = slices.Concat([]*setting{
 	{key: "function_denylist", base: "function_denylist", kind: listKind, operand: "FUNCTION", topic: topicTemplates, meaning: "a function that templates must not use; repeatable"},
 	{key: "sandbox_path", base: "sandbox_path", kind: textKind, operand: "FOLDER", topic: topicTemplates, meaning: "the function `file` reads below this folder only"},
 
-	{key: "perms", base: "perms", kind: permsKind, other: "as it is; 0644 for a new file", operand: "MODE", topic: topicFiles, meaning: "octal, as 0640"},
+	{key: "perms", base: "perms", kind: permsKind, other: "as it is; 0644 for a new file", operand: "MODE", topic: topicFiles, meaning: "octal, as 0640; JSON needs quotes: `\"0640\"`"},
 	{key: "user", base: "user", kind: idKind, other: "as it is", operand: "USER", topic: topicFiles, meaning: "the owner, by name or number"},
 	{key: "group", base: "group", kind: idKind, other: "as it is", operand: "GROUP", topic: topicFiles, meaning: "the group, by name or number"},
 	{key: "uid", kind: countKind, now: "user", other: "as it is", topic: topicFiles, meaning: "an old form of `user`, which wins"},
