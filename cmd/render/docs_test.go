@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// documents are what users read, but for the source.
+var documents = []string{
+	"../../README.md", "../../watch/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../CHANGELOG.md",
+	"README.md", "MOVING.md",
+}
+
+func readAll(t *testing.T, paths ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		check(t, err)
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// The table of the log has each line from level info on, and no other.
+func TestLogReference(t *testing.T) {
+	sources := []string{}
+	for _, pattern := range []string{"*.go", "../../render/*.go", "../../watch/*.go"} {
+		found, err := filepath.Glob(pattern)
+		check(t, err)
+		sources = append(sources, found...)
+	}
+	sources = slices.DeleteFunc(sources, func(path string) bool { return strings.HasSuffix(path, "_test.go") })
+	code := readAll(t, sources...)
+
+	_, section, _ := strings.Cut(readAll(t, "README.md"), "\n## Log\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var told []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (.*?) \|`).FindAllStringSubmatch(section, -1) {
+		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			part := strings.Trim(strings.TrimSuffix(span[1], "; …"), "…: ,")
+			told = append(told, part)
+			if !strings.Contains(code, part) {
+				t.Errorf("README.md has the line %q, which render never logs", span[1])
+			}
+		}
+	}
+	logged := regexp.MustCompile(`(?:\.(?:Info|Warn|Error)\(|slog\.Level(?:Info|Warn|Error), |\b(?:bad|well): |\.notifier\(|tellOthers\()"([^"]+)"`).FindAllStringSubmatch(code, -1)
+	if len(logged) < 30 || len(told) < 30 {
+		t.Fatalf("found %d lines in the code and %d in README.md", len(logged), len(told))
+	}
+	for _, m := range logged {
+		if !slices.ContainsFunc(told, func(part string) bool { return strings.HasPrefix(m[1], part) }) {
+			t.Errorf("README.md does not have the line %q", m[1])
+		}
+	}
+}
+
+// Flags that documents name exist.
+func TestDocumentedFlags(t *testing.T) {
+	known := map[string]bool{"help": true, "version": true, "foreground": true, "port": true} // the last are of other programs
+	for _, s := range flagSettings() {
+		known[s.flag] = true
+	}
+	for old := range oldFlags {
+		known[old] = true
+	}
+	for _, path := range documents {
+		for _, m := range regexp.MustCompile(`(?:^|[\s"(`+"`"+`])--([a-z][a-z-]*)`).FindAllStringSubmatch(readAll(t, path), -1) {
+			if !known[m[1]] {
+				t.Errorf("%s has --%s, which does not exist", path, m[1])
+			}
+		}
+	}
+}
+
+// Configuration files that documents show are good, and render has nothing to say about them.
+func TestDocumentedConfiguration(t *testing.T) {
+	blocks := regexp.MustCompile("(?m)(?:^    .*\n|^    .*\n\n(?:    ))+|(?s:```hcl\n.*?```)|`\\{\"template\".*`")
+	source := regexp.MustCompile(`("?\bsource"?\s*[=:]\s*)"[^"]+"`)
+	n := 0
+	for _, path := range documents {
+		for _, text := range blocks.FindAllString(readAll(t, path), -1) {
+			text = strings.Trim(strings.TrimPrefix(text, "```hcl"), "`")
+			if before, _, ok := strings.Cut(text, "\n    render "); ok { // a command follows
+				text = before
+			}
+			if !regexp.MustCompile(`(?m)^\s*(template \{|\{"template")`).MatchString(text) {
+				continue
+			}
+			n++
+			t.Run(fmt.Sprint(path, "#", n), func(t *testing.T) {
+				dir := t.TempDir()
+				write(t, filepath.Join(dir, "in.ctmpl"), "text")
+				write(t, filepath.Join(dir, "render.hcl"), source.ReplaceAllString(text, `${1}"in.ctmpl"`))
+				cmd := exec.Command("render", "--config", "render.hcl", "--parse-only")
+				cmd.Dir = dir
+				if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+					t.Errorf("%v: %s\n%s", err, out, text)
+				}
+			})
+		}
+	}
+	if n < 3 {
+		t.Errorf("found %d configurations", n)
+	}
+}
