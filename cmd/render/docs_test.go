@@ -13,7 +13,7 @@ import (
 
 // documents are what users read, but for the source.
 var documents = []string{
-	"../../README.md", "../../watch/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../CHANGELOG.md",
+	"../../README.md", "../../watch/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../examples/haproxy/README.md", "../../CHANGELOG.md",
 	"README.md", "MOVING.md",
 }
 
