@@ -2,7 +2,9 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"render/render"
@@ -70,13 +72,38 @@ func (l *loader) consul() watch.ConsulConfig {
 			l.notice(top.origin(key), "%s has no effect: 0 stands for the default, which is %s", key, topSchema.settings[key].def)
 		}
 	}
-	for _, key := range []string{"consul.max_connections", "consul.max_requests"} {
-		if get[int](top, key) <= 0 {
-			l.wrong(top, key, "must be more than 0")
+	l.checkRanges(&cfg)
+	return cfg
+}
+
+// leastConnections are what the source needs at least.
+const leastConnections = 16
+
+// checkRanges finds what Consul or the source of its data would not take. What consul-template takes is brought into range.
+func (l *loader) checkRanges(cfg *watch.ConsulConfig) {
+	top := l.doc.top
+	for address := range strings.SplitSeq(cfg.Address, ",") {
+		address = strings.TrimSpace(address)
+		if scheme, _, found := strings.Cut(address, "://"); found && !slices.Contains([]string{"http", "https", "unix"}, scheme) {
+			l.wrong(top, "consul.address", "%q begins with a scheme that is none of http, https and unix", address)
 		}
 	}
+	if cfg.MaxConnections < leastConnections {
+		l.wrong(top, "consul.max_connections", "must be %d at least", leastConnections)
+	}
+	if cfg.MaxRequests <= 0 {
+		l.wrong(top, "consul.max_requests", "must be more than 0")
+	}
+	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < leastConnections {
+		*most = leastConnections
+		const key = "consul.transport.max_conns_per_host"
+		l.notice(top.origin(key), "%s: render needs %d connections at least; %d is used", key, leastConnections, leastConnections)
+	}
+	if wait := min(max(cfg.Wait, time.Second), 10*time.Minute); cfg.Wait > 0 && wait != cfg.Wait {
+		cfg.Wait = wait
+		l.notice(top.origin("block_query_wait"), "block_query_wait: Consul takes from 1s to 10m; %s is used", wait)
+	}
 	l.checkPositive(top, "block_query_wait")
-	return cfg
 }
 
 // authOf returns the user and the password of basic authentication; none where it is off.

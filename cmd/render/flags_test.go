@@ -80,7 +80,7 @@ func TestConsulFlags(t *testing.T) {
 		}
 	}
 	for _, args := range []string{
-		"--consul-max-connections 0", "--consul-max-requests -1", "--block-query-wait 0", "--consul-retry-backoff 0",
+		"--consul-max-connections 15", "--consul-addr a,ftp://b", "--consul-max-requests -1", "--block-query-wait 0", "--consul-retry-backoff 0",
 		"--consul-retry-attempts -1", "--consul-retry-max-backoff -1s", "--max-stale 5",
 	} {
 		if cfg, _, err := consulOf(strings.Fields(args)...); err == nil {
@@ -89,20 +89,26 @@ func TestConsulFlags(t *testing.T) {
 	}
 }
 
-// What flags allow and the source does not is a clear error, too.
+// What flags allow the source takes, but for files that are missing.
 func TestConsulFlagsOutOfRange(t *testing.T) {
 	for args, want := range map[string]string{
-		"--consul-max-connections 5":             "5 connections are too few; 16 are needed at least",
-		"--block-query-wait 1h":                  "a wait of 1h0m0s cannot be asked for; Consul takes from 1s to 10m",
-		"--consul-addr a,ftp://b":                `consul at ftp://b: unknown protocol scheme "ftp"; use http, https or unix`,
-		"--consul-ssl --consul-ssl-cert missing": "open missing: no such file",
+		"--block-query-wait 1h":                        "",
+		"--block-query-wait 1ms":                       "",
+		"--consul-max-connections 16":                  "",
+		"--consul-transport-max-conns-per-host 1":      "",
+		"--consul-addr a,unix:///b,http://c,https://d": "",
+		"--consul-ssl --consul-ssl-cert missing":       "open missing: no such file",
 	} {
 		cfg, _, err := consulOf(strings.Fields(args)...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		cfg.Log = slog.New(slog.DiscardHandler)
-		if _, err := watch.NewConsul(cfg); err == nil || !strings.Contains(err.Error(), want) {
+		source, err := watch.NewConsul(cfg)
+		if err == nil {
+			source.Close()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", args, err, want)
 		}
 	}

@@ -102,7 +102,7 @@ var consulSettings = []*setting{
 	{key: "consul.namespace", flag: "consul-namespace", env: []string{"CONSUL_NAMESPACE"}, kind: textKind, operand: "NAME", topic: topicConsul, meaning: "the namespace of queries that name none"},
 	{key: "consul.partition", flag: "consul-partition", env: []string{"CONSUL_PARTITION"}, kind: textKind, operand: "NAME", topic: topicConsul, meaning: "the partition of queries that name none"},
 	{key: "max_stale", flag: "max-stale", kind: durationKind, def: "2s", topic: topicConsul, meaning: "how far behind its leader a server may be to answer; 0: only the leader answers"},
-	{key: "block_query_wait", flag: "block-query-wait", kind: durationKind, def: "60s", topic: topicConsul, meaning: "how long a request waits for a change; up to a quarter is taken off at random"},
+	{key: "block_query_wait", flag: "block-query-wait", kind: durationKind, def: "60s", topic: topicConsul, meaning: "how long a request waits for a change, from 1s to 10m; up to a quarter is taken off at random"},
 	{key: "consul.max_connections", flag: "consul-max-connections", env: []string{"RENDER_CONSUL_MAX_CONNECTIONS"}, kind: numberKind, def: "128", operand: "NUMBER", topic: topicConsul, meaning: "connections over plain HTTP, 16 at least; queries beyond share them"},
 	{key: "consul.max_requests", flag: "consul-max-requests", env: []string{"RENDER_CONSUL_MAX_REQUESTS"}, kind: numberKind, def: "2000", operand: "NUMBER", topic: topicConsul, meaning: "requests a second of all queries together"},
 	{key: "consul.retry", kind: durationKind, spread: spreadTo("consul.retry.backoff"), topic: topicConsul, meaning: "an old form of `consul.retry.backoff`"},
@@ -126,7 +126,7 @@ var consulSettings = []*setting{
 	{key: "consul.transport.idle_conn_timeout", flag: "consul-transport-idle-conn-timeout", kind: durationKind, def: "5s", topic: topicTransport, meaning: "how long a connection is kept for the next request"},
 	{key: "consul.transport.max_idle_conns", flag: "consul-transport-max-idle-conns", kind: countKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections that are kept for the next request; 0: no bound"},
 	{key: "consul.transport.max_idle_conns_per_host", flag: "consul-transport-max-idle-conns-per-host", kind: countKind, other: "as max_connections", operand: "NUMBER", topic: topicTransport, meaning: "the same for each host"},
-	{key: "consul.transport.max_conns_per_host", flag: "consul-transport-max-conns-per-host", kind: countKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections to each host; 0: no bound but `max_connections`"},
+	{key: "consul.transport.max_conns_per_host", flag: "consul-transport-max-conns-per-host", kind: countKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections to each host, 16 at least; 0: no bound but `max_connections`"},
 	{key: "consul.transport.disable_keep_alives", flag: "consul-transport-disable-keep-alives", kind: boolKind, def: "false", topic: topicTransport, meaning: "open a connection for each request"},
 }
 
