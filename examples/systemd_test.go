@@ -5,8 +5,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 )
+
+// The unit that README.md shows is good, too.
+func TestSystemdUnitOfReadme(t *testing.T) {
+	analyze := find(t, "systemd-analyze", "systemd")
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(`(?s)\n    \[Unit\]\n.*?\n\n[^ ]`).Find(text)
+	if block == nil {
+		t.Fatal("README.md shows no unit")
+	}
+	unit := filepath.Join(t.TempDir(), "render.service")
+	lines := bytes.ReplaceAll(block[:len(block)-1], []byte("\n    "), []byte("\n"))
+	write(t, unit, bytes.ReplaceAll(lines, []byte("/usr/local/bin/render"), []byte(build(t))))
+	if said, err := exec.CommandContext(t.Context(), analyze, "verify", unit).CombinedOutput(); err != nil || len(said) > 0 {
+		t.Errorf("systemd does not like the unit: %v\n%s", err, said)
+	}
+}
 
 // TestSystemdUnit has systemd read the unit, with a built render where the unit has it, and say how much it can do.
 func TestSystemdUnit(t *testing.T) {
