@@ -118,16 +118,21 @@ func (cfg ConsulConfig) withDefaults() ConsulConfig {
 	return cfg
 }
 
-const leastConnections = 16 // for hints, waiting requests and first answers to get along
+// What a ConsulConfig can say.
+const (
+	LeastConnections = 16 // for hints, waiting requests and first answers to get along
+	LeastWait        = time.Second
+	MostWait         = 10 * time.Minute // that Consul takes
+)
 
 func (cfg ConsulConfig) validate() error {
-	if cfg.MaxConnections < leastConnections {
-		return fmt.Errorf("%d connections are too few; %d are needed at least", cfg.MaxConnections, leastConnections)
+	if cfg.MaxConnections < LeastConnections {
+		return fmt.Errorf("%d connections are too few; %d are needed at least", cfg.MaxConnections, LeastConnections)
 	}
 	if cfg.MaxRequests < 1 {
 		return fmt.Errorf("%d requests a second are too few", cfg.MaxRequests)
 	}
-	if cfg.Wait < time.Second || cfg.Wait > 10*time.Minute {
+	if cfg.Wait < LeastWait || cfg.Wait > MostWait {
 		return fmt.Errorf("a wait of %s cannot be asked for; Consul takes from 1s to 10m", cfg.Wait)
 	}
 	return nil

@@ -153,7 +153,7 @@ func (c *Consul) afterWait(ctx context.Context, e *endpoint, waits bool, began t
 func (c *Consul) fewerPolls() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mostPolls = max(leastConnections/2, min(c.mostPolls, c.polls)*3/4)
+	c.mostPolls = max(LeastConnections/2, min(c.mostPolls, c.polls)*3/4)
 	c.grown = time.Now()
 }
 

@@ -76,9 +76,6 @@ func (l *loader) consul() watch.ConsulConfig {
 	return cfg
 }
 
-// leastConnections are what the source needs at least.
-const leastConnections = 16
-
 // checkRanges finds what Consul or the source of its data would not take. What consul-template takes is brought into range.
 func (l *loader) checkRanges(cfg *watch.ConsulConfig) {
 	top := l.doc.top
@@ -88,20 +85,20 @@ func (l *loader) checkRanges(cfg *watch.ConsulConfig) {
 			l.wrong(top, "consul.address", "%q begins with a scheme that is none of http, https and unix", address)
 		}
 	}
-	if cfg.MaxConnections < leastConnections {
-		l.wrong(top, "consul.max_connections", "must be %d at least", leastConnections)
+	if cfg.MaxConnections < watch.LeastConnections {
+		l.wrong(top, "consul.max_connections", "must be %d at least", watch.LeastConnections)
 	}
 	if cfg.MaxRequests <= 0 {
 		l.wrong(top, "consul.max_requests", "must be more than 0")
 	}
-	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < leastConnections {
-		*most = leastConnections
+	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < watch.LeastConnections {
+		*most = watch.LeastConnections
 		const key = "consul.transport.max_conns_per_host"
-		l.notice(top.origin(key), "%s: render needs %d connections at least; %d is used", key, leastConnections, leastConnections)
+		l.notice(top.origin(key), "%s: render needs %d connections at least; %d is used", key, watch.LeastConnections, watch.LeastConnections)
 	}
-	if wait := min(max(cfg.Wait, time.Second), 10*time.Minute); cfg.Wait > 0 && wait != cfg.Wait {
+	if wait := min(max(cfg.Wait, watch.LeastWait), watch.MostWait); cfg.Wait > 0 && wait != cfg.Wait {
 		cfg.Wait = wait
-		l.notice(top.origin("block_query_wait"), "block_query_wait: Consul takes from 1s to 10m; %s is used", wait)
+		l.notice(top.origin("block_query_wait"), "block_query_wait: Consul takes from %s to %s; %s is used", watch.LeastWait, watch.MostWait, wait)
 	}
 	l.checkPositive(top, "block_query_wait")
 }

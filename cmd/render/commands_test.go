@@ -266,7 +266,7 @@ func TestSecondStopEndsCommands(t *testing.T) {
 				}
 			})
 			for _, group := range numbers(t, groups) {
-				check(t, groupHasEnded(group)())
+				awaits(t, groupHasEnded(group))
 			}
 			if _, err := os.Stat(filepath.Join(dir, "on")); err == nil {
 				t.Error("something more was run")

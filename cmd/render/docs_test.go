@@ -64,7 +64,7 @@ func TestLogReference(t *testing.T) {
 
 // Flags that documents name exist.
 func TestDocumentedFlags(t *testing.T) {
-	known := map[string]bool{"help": true, "version": true, "foreground": true, "port": true} // the last are of other programs
+	known := map[string]bool{"help": true, "version": true, "port": true} // the last is of another program
 	for _, s := range flagSettings() {
 		known[s.flag] = true
 	}

@@ -318,7 +318,7 @@ func TestSecondStopKillsProgram(t *testing.T) {
 			if program == "sh program" {
 				awaits(t, s.happens("start INT USR1"))
 			}
-			d.signal(syscall.SIGINT)
+			d.signal(syscall.SIGTERM)
 			d.endsWith(128 + 9)
 		})
 	}

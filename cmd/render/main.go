@@ -59,6 +59,7 @@ func start() (code int) {
 		return runAsInit(os.Stderr)
 	}
 	ctx, desk := openDesk()
+	defer desk.letEnd()
 	return run(ctx, desk, os.Args, os.Stdout, os.Stderr)
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"render/render"
 )
@@ -22,9 +23,14 @@ type desk struct {
 	duties  atomic.Pointer[duties]
 	reloads chan struct{} // holds one at most
 	stop    context.CancelCauseFunc
-	stops   int          // that have come; owned by serve
-	stopped atomic.Int32 // the first of them
+	stops   int          // that have come; owned by serve, as is what follows
+	began   time.Time    // when the first came
+	stopped atomic.Int32 // which that was
+	atOnce  atomic.Bool  // a signal is about to end the process
 }
+
+// sameStop is how long a signal that ends us is still the same one: timeout(1) sends it to us, and then to our process group.
+const sameStop = 50 * time.Millisecond
 
 // duties are what signals mean, once the configuration says so.
 type duties struct {
@@ -79,23 +85,38 @@ func (d *desk) take(s syscall.Signal) {
 // takeStop takes a signal that ends us. A second one kills all that we have started; where that is no supervised program,
 // whose end ends us, it ends the process at once, as does a further one.
 func (d *desk) takeStop(s syscall.Signal, to *duties) {
+	if d.stops == 1 && int32(s) == d.stopped.Load() && time.Since(d.began) < sameStop {
+		return
+	}
 	d.stops++
+	d.atOnce.Store(d.stops > 2 || d.stops == 2 && !to.supervises)
 	if d.stops > 1 && to.engine != nil {
 		to.engine.Kill()
 	}
 	switch {
 	case d.stops == 1:
+		d.began = time.Now()
 		d.stopped.Store(int32(s))
 		var cause render.StopSignal
 		if s == syscall.SIGTERM {
 			cause.Signal = syscall.SIGTERM // any other is what the supervised program's own signal stands for
 		}
 		d.stop(cause)
-	case d.stops > 2 || !to.supervises:
+	case d.atOnce.Load():
 		if s != syscall.SIGINT { // a kill signal may do nothing by itself, or stop us
 			s = syscall.SIGTERM
 		}
 		signal.Reset(s)
 		_ = syscall.Kill(os.Getpid(), s)
+		time.Sleep(time.Second)
+		os.Exit(128 + int(s)) // who started us has it ignored
+	}
+}
+
+// letEnd waits for the signal that is about to end the process, if there is one: without the commands that it has killed, the
+// process could end by itself, and as if all were well.
+func (d *desk) letEnd() {
+	if d.atOnce.Load() {
+		select {}
 	}
 }
