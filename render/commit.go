@@ -30,7 +30,7 @@ type commit struct {
 	failed   map[string]error // what did not get in place, by destination
 	rejected bool             // something did not like the new files as a whole, and the old ones are back
 	warnings []string
-	tried    []string // destinations that were changed
+	tried    []string // destinations that were changed, or for which something is owed
 	swaps    []string // those that stayed so
 	revoked  bool     // files that were in place before, and others may have read, went back
 	ran      bool     // the command, or what stands for it
@@ -315,6 +315,8 @@ func (c *commit) run() error {
 	for _, f := range c.files {
 		if f.swapped {
 			c.swaps = append(c.swaps, f.destination)
+		}
+		if f.swapped || f.owed {
 			c.tried = append(c.tried, f.destination)
 		}
 	}

@@ -96,6 +96,9 @@ func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
 		}
 		t.causes = nil // others may come while the commit is under way
 	}
+	if len(done.causes) == 0 && a.failures > 0 {
+		done.causes = []string{"an earlier attempt failed"}
+	}
 	for _, left := range a.left {
 		if !slices.ContainsFunc(done.files, func(f *stagedFile) bool { return f.destination == left.destination }) {
 			done.files = append(done.files, &stagedFile{destination: left.destination, options: left.options, stay: true})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -370,6 +371,31 @@ func TestR13CommandIsRetried(t *testing.T) {
 			t.Errorf("something was left behind: %v", left)
 		}
 	})
+}
+
+// A command that is repeated is told of with its files and the reason, also to itself: where the new file has stayed, and where the
+// old one is back.
+func TestR13RetrySaysWhy(t *testing.T) {
+	for _, old := range []string{"", "old"} {
+		bubble(t, func(t *testing.T, r *rig) {
+			target := r.target("a", "new")
+			if old != "" {
+				r.write("a", old)
+			}
+			target.Command = r.sh(`echo "$RENDER_CAUSE" >>causes; [ -e ok ]`)
+			r.start(Config{Targets: []Target{target}})
+			r.write("ok", "")
+			elapse(2 * time.Minute)
+			r.wantFile("a", "new")
+			why := "an earlier attempt failed"
+			if causes := strings.Split(r.read("causes"), "\n"); causes[0] != "first render" || !slices.Contains(causes, why) {
+				t.Errorf("the causes are %q", causes)
+			}
+			if log := r.log.String(); !strings.Contains(log, `"files":"`+target.Destination+`","because":"`+why+`"`) {
+				t.Errorf("the log is\n%s", log)
+			}
+		})
+	}
 }
 
 // R8: what the command does not like goes back, and the command runs again. The outputs go back to that, too: nothing is
