@@ -30,6 +30,15 @@ type Options struct {
 	Sandbox string
 }
 
+// Validate returns what is wrong with the delimiters, or else with what is denied. Parse does so, too.
+func (o Options) Validate() error {
+	if _, err := newDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
+		return err
+	}
+	_, err := newDenied(o.Denied)
+	return err
+}
+
 // A Partial is a text whose templates other templates can use.
 type Partial struct{ Name, Text string }
 

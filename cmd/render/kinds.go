@@ -125,6 +125,18 @@ var (
 		read:  func(v *conf.Value) (any, error) { return patterns(readList(v)) },
 		add:   appendTexts,
 	}
+	// delimiterKind begins or ends an action of a template.
+	delimiterKind = &kind{
+		name:  textKind.name,
+		parse: func(s string) (any, error) { return s, template.Options{LeftDelimiter: s}.Validate() },
+	}
+	// functionsKind is a list of template functions.
+	functionsKind = &kind{
+		name: "a list of functions", forms: listKind.forms,
+		parse: func(s string) (any, error) { return functions([]string{s}, nil) },
+		read:  func(v *conf.Value) (any, error) { return functions(readList(v)) },
+		add:   appendTexts,
+	}
 	// pairsKind is a list of NAME=value, where the values are nobody's business.
 	pairsKind = &kind{
 		name: "a list of NAME=value", forms: listKind.forms,
@@ -251,6 +263,14 @@ func patterns(texts []string, err error) (any, error) {
 		if _, err := path.Match(text, ""); err != nil {
 			return nil, fmt.Errorf("%q is not a pattern, as in CONSUL_*; a [ needs its ]", text)
 		}
+	}
+	return texts, err
+}
+
+// functions are names of template functions, and patterns of them.
+func functions(texts []string, err error) (any, error) {
+	if err == nil {
+		err = template.Options{Denied: texts}.Validate()
 	}
 	return texts, err
 }

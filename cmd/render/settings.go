@@ -138,13 +138,13 @@ var templateSettings = slices.Concat([]*setting{
 	{key: "command", flag: "command", kind: commandKind, operand: "COMMAND", topic: topicTemplates, meaning: "is run when the file has changed"},
 	{key: "action", flag: "action", kind: textKind, operand: "NAME", topic: topicTemplates, meaning: "the action of a configuration file that its changes lead to, in place of a command"},
 
-	{key: "left_delimiter", base: "default_delimiters.left", kind: textKind, def: "{{", operand: "TEXT", topic: topicTemplates, meaning: "what begins an action of a template"},
-	{key: "right_delimiter", base: "default_delimiters.right", kind: textKind, def: "}}", operand: "TEXT", topic: topicTemplates, meaning: "what ends one"},
+	{key: "left_delimiter", base: "default_delimiters.left", kind: delimiterKind, def: "{{", operand: "TEXT", topic: topicTemplates, meaning: "what begins an action of a template"},
+	{key: "right_delimiter", base: "default_delimiters.right", kind: delimiterKind, def: "}}", operand: "TEXT", topic: topicTemplates, meaning: "what ends one"},
 	{key: "partials", base: "partials", kind: listKind, operand: "PATH", topic: topicTemplates, meaning: "a file, or a folder of files, whose templates others can use by name; repeatable"},
 	{key: "trim_blocks", base: "trim_blocks", kind: boolKind, def: "false", topic: topicTemplates, meaning: "lines that hold only actions without output, as `if`, `range` and `end`, leave no empty line"},
 	{key: "error_on_missing_key", base: "error_on_missing_key", kind: boolKind, def: "false", topic: topicTemplates, meaning: "a key that a map does not have is an error, in place of `<no value>`"},
 	{key: "error_fatal", base: "template_error_fatal", kind: boolKind, def: "true", topic: topicTemplates, meaning: "", idle: "a template that fails never ends the daemon, and always ends a run with once"},
-	{key: "function_denylist", base: "function_denylist", kind: listKind, operand: "FUNCTION", topic: topicTemplates, meaning: "a function that templates must not use; repeatable"},
+	{key: "function_denylist", base: "function_denylist", kind: functionsKind, operand: "FUNCTION", topic: topicTemplates, meaning: "a function that templates must not use; repeatable"},
 	{key: "sandbox_path", base: "sandbox_path", kind: textKind, operand: "FOLDER", topic: topicTemplates, meaning: "the function `file` reads below this folder only"},
 
 	{key: "perms", base: "perms", kind: permsKind, other: "as it is; 0644 for a new file", operand: "MODE", topic: topicFiles, meaning: "octal, as 0640; JSON needs quotes: `\"0640\"`"},
