@@ -1,7 +1,6 @@
 package render
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -102,8 +101,11 @@ func (e *Engine) applyAll() error {
 		err := c.run()
 		c.took = time.Since(began)
 		e.committed(c)
+		if _, ok := errors.AsType[commandError](err); ok && !c.action.cfg.Command.IsZero() {
+			err = fmt.Errorf("command %q: %w", c.action.cfg.Command.String(), err)
+		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("command %q: %w", cmp.Or(c.action.cfg.doing(), c.action.key.name), err))
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

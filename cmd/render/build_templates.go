@@ -220,6 +220,9 @@ func (l *loader) target(v *values, actions []render.Action) (render.Target, bool
 		t.Guard = implied.Guard
 	}
 	switch source := get[string](v, "source"); {
+	case source == "" && t.Contents == "" && !v.from.inFile():
+		l.fault(v.from, "a template needs a source, or contents: say which with --source or --contents; those of --template do not get it")
+		return t, false
 	case source == "" && t.Contents == "":
 		l.fault(v.from, "a template needs a source, or contents")
 	case source != "" && t.Contents != "":
