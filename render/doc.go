@@ -32,7 +32,8 @@
 //   - R8 Commit. Stage all changed files, swap all, check, command, verify. A file that cannot be written is left out, unless
 //     the action is atomic. Any failure after that puts every file back, and runs the command again where it had run. With
 //     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
-//     atomic. A command that fails where there were no files before leaves them: what it reloads may need them to start.
+//     atomic. A command that fails where there were no files before, or before the supervised program has been started, leaves
+//     the new ones: what it reloads may need them to start. Before that start nothing is verified.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
 //   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the one
 //     before stays in force. Targets that are the same keep their output, answers and watchers, and nothing runs for them; what
