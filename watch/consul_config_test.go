@@ -443,7 +443,7 @@ func write(t *testing.T, path string, text []byte) string {
 // tlsBubble is bubble with HTTPS.
 func tlsBubble(t *testing.T, config *tls.Config, test func(t *testing.T, f *fake)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		f := newFake(t)
 		if len(config.NextProtos) == 1 && config.NextProtos[0] == "http/1.1" {
 			f.server.Protocols = new(http.Protocols)

@@ -145,7 +145,7 @@ func TestIndexRules(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				src := &scripted{steps: slices.Clone(test.steps)}
 				for i := range src.steps { // so that the reader sees each answer
 					src.steps[i].takes = max(src.steps[i].takes, time.Second)
@@ -170,7 +170,7 @@ func TestR3CutOff(t *testing.T) {
 	instance := func(output string, index uint64) []*HealthService {
 		return []*HealthService{{ID: "web-1", Checks: []*HealthCheck{{CheckID: "c", Status: "passing", Output: output, ModifyIndex: index}}}}
 	}
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		gone := errors.New("gone")
 		src := &scripted{steps: []step{
 			{value: instance("a", 1), index: 1},
@@ -303,7 +303,7 @@ func TestEqual(t *testing.T) {
 
 // A source that fails is asked less and less often, but never less often than lets its return be noticed in seconds.
 func TestBackOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{}
 		for range 1000 {
 			src.steps = append(src.steps, step{err: errors.New("gone")})
@@ -340,7 +340,7 @@ func TestBackoffIsJittered(t *testing.T) {
 
 // Wake-ups that bring nothing new are taken ever less often; a change ends that.
 func TestIdleWakeUps(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{}
 		for i := range 1000 {
 			src.steps = append(src.steps, step{value: "a", index: uint64(i + 1)})
@@ -350,7 +350,7 @@ func TestIdleWakeUps(t *testing.T) {
 			t.Errorf("took %d wake-ups in a minute", n)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{}
 		for i := range 50 {
 			src.steps = append(src.steps, step{value: fmt.Sprint(i), index: uint64(i + 1)})
@@ -364,7 +364,7 @@ func TestIdleWakeUps(t *testing.T) {
 
 // The mailbox holds states: a reader who comes late finds the newest, and an error does not hide the answer before it.
 func TestMailbox(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{steps: []step{
 			{value: "a", index: 1}, {value: "b", index: 2}, {value: "c", index: 3}, {err: errors.New("gone")},
 		}}
@@ -390,7 +390,7 @@ func TestMailbox(t *testing.T) {
 }
 
 func TestForget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{steps: []step{{value: "a", index: 1}, {takes: time.Second, value: "b", index: 2}}}
 		set := NewSet(src, SetConfig{})
 		defer set.Close()
@@ -415,7 +415,7 @@ func TestForget(t *testing.T) {
 
 // Close waits for all goroutines (synctest fails if one is left), and a closed set watches nothing.
 func TestClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{}
 		set := NewSet(src, SetConfig{})
 		for i := range 100 {
@@ -457,7 +457,7 @@ func TestByKindWithoutSource(t *testing.T) {
 // A change that a waiting request does not bring is found by a plain read beside it, and counted.
 func TestReread(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &lossy{value: "a", index: 7}
 		fl := follow(t, src, SetConfig{}, web)
 		later(time.Second)
@@ -488,7 +488,7 @@ func TestRereadRaces(t *testing.T) {
 	t.Parallel()
 	for name, every := range map[string]time.Duration{"a change": 0, "changes": time.Second} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				src := &lossy{value: "0", index: 7, late: 3 * time.Second}
 				fl := follow(t, src, SetConfig{}, web)
 				stop := time.Now().Add(5 * rereadEvery)
@@ -561,7 +561,7 @@ func (l *lossy) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, 
 
 // A set that is to ask once stops where there is an answer, and goes on where there is none, or nothing.
 func TestOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{steps: []step{{value: nil, index: 1}, {err: errors.New("gone")}, {err: errors.New("gone")}, {value: "a", index: 2}, {value: "b", index: 3}}}
 		fl := follow(t, src, SetConfig{Once: true}, web)
 		later(time.Hour)
@@ -579,7 +579,7 @@ func TestOnce(t *testing.T) {
 
 // Failures in a row are counted, and the pauses between attempts are those that are set.
 func TestSetConfig(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{}
 		for range 6 {
 			src.steps = append(src.steps, step{err: errors.New("gone")})
@@ -608,7 +608,7 @@ func TestSetConfig(t *testing.T) {
 // An answer that takes a key or a list to nothing is confirmed by a source that can; of another it is believed at once, after
 // a second look.
 func TestR11Confirm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		src := &scripted{steps: []step{
 			{value: "a", index: 7}, {takes: time.Second, value: nil, index: 8}, {value: "a", index: 9}, // the second look sees it again
 			{takes: time.Second, value: "a", index: 9}, {takes: time.Second, value: nil, index: 10}, {value: nil, index: 10},

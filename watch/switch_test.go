@@ -75,7 +75,7 @@ func TestSwitchUnderSet(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				sw := NewSwitch(old)
 				set := NewSet(sw, SetConfig{})
 				defer set.Close()
@@ -116,7 +116,7 @@ func TestSwitchUnderSet(t *testing.T) {
 
 // A caller that is not inside when the source is replaced comes back with an index of the old one.
 func TestSwitchForgetsIndexes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		sw := NewSwitch(&shelf{value: "old", index: 5})
 		q := NewQuery(KindKV, "k", nil)
 		if _, index, _ := sw.Fetch(t.Context(), q, 0); index != 5 {
@@ -136,7 +136,7 @@ func TestSwitchForgetsIndexes(t *testing.T) {
 
 // Use waits until nobody is inside the old source.
 func TestSwitchWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		slow := &shelf{value: "old", index: 5, leaving: 3 * time.Second}
 		sw := NewSwitch(slow)
 		got := make(chan any)
