@@ -103,35 +103,36 @@ func (l *loader) checkWhole(p *plan) {
 
 // tellIdle tells of settings that have no effect because of others.
 func (l *loader) tellIdle(p *plan) {
-	top := l.doc.top
-	tell := func(without string, isIdle func(key string) bool) {
-		for _, key := range slices.Sorted(maps.Keys(top.given)) {
-			if from := top.given[key].from; isIdle(key) {
-				l.notice(from, "%s has no effect without %s", from.nameOf(key), without)
-			}
+	given := l.doc.top.given
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if what := l.neededFor(key, p); what != "" {
+			from := given[key].from
+			l.notice(from, "%s has no effect without %s", from.nameOf(key), what)
 		}
-	}
-	is := func(one string) func(string) bool { return func(key string) bool { return key == one } }
-	if !top.isSet("log_file.path") {
-		tell("log_file.path", func(key string) bool { return strings.HasPrefix(key, "log_file.") })
-	}
-	if !top.isSet("exec.command") {
-		tell("exec.command", func(key string) bool { return strings.HasPrefix(key, "exec.") && topSchema.settings[key].idle == "" })
-	}
-	if !p.engine.Once {
-		if p.engine.FailAbsent {
-			tell("once, as nothing that is missing ends the daemon", is("err_on_failed_lookup"))
-		}
-		if !get[bool](top, "consul.retry.enabled") {
-			tell("once, as no failure of a query ends the daemon", is("consul.retry.enabled"))
-		}
-		tell("once, as no failure of a query ends the daemon", is("consul.retry.attempts"))
 	}
 	for _, a := range l.doc.actions {
 		if len(a.given) > 0 && !slices.ContainsFunc(p.engine.Targets, func(t render.Target) bool { return t.Action == a.label }) {
 			l.notice(a.from, "action %q never runs: no template names it", a.label)
 		}
 	}
+}
+
+// neededFor returns what a setting at the top of files needs to have an effect, and does not have.
+func (l *loader) neededFor(key string, p *plan) string {
+	top := l.doc.top
+	switch {
+	case strings.HasPrefix(key, "log_file.") && !top.isSet("log_file.path"):
+		return "log_file.path"
+	case strings.HasPrefix(key, "exec.") && !top.isSet("exec.command") && topSchema.settings[key].idle == "":
+		return "exec.command"
+	case p.engine.Once:
+		return ""
+	case key == "err_on_failed_lookup" && p.engine.FailAbsent:
+		return "once, as nothing that is missing ends the daemon"
+	case key == "consul.retry.attempts", key == "consul.retry.enabled" && !get[bool](top, key):
+		return "once, as no failure of a query ends the daemon"
+	}
+	return ""
 }
 
 // lookAround tells of what the configuration names and this machine does not have. That is no fault: where a configuration is only
