@@ -258,10 +258,12 @@ func TestProgramStartsBeforeItAnswers(t *testing.T) {
 			if runs, verified := s.lines("runs"), s.lines("verified"); runs < 2 || verified != 1 {
 				t.Errorf("%d runs, %d verifications", runs, verified)
 			}
-			for _, value := range []string{"bad", "wrong"} {
-				s.set(kv("a"), value)
-				s.await("the failure", func() bool { return s.status().Targets[0].State == Failed })
-				s.wantFile("out", "1")
+			for _, next := range []struct{ value, failure string }{{"bad", "command failed"}, {"wrong", "verification failed"}} {
+				s.set(kv("a"), next.value)
+				s.await("the "+next.failure, func() bool {
+					return s.log.count(next.failure+"; what was there before stays; it is tried again") > 0
+				})
+				s.await("the old file", func() bool { return s.read("out") == "1" })
 			}
 		})
 	}
@@ -278,8 +280,8 @@ func TestProgramLearnsOfOldFiles(t *testing.T) {
 	s := r.supervise(cfg)
 	s.starts(1)
 	s.awaitEvents("start INT start")
-	s.wantFile("seen", "10")
-	s.wantFile("out", "0")
+	s.await("what the program has seen", func() bool { return strings.HasPrefix(s.read("seen"), "10") })
+	s.await("the old file", func() bool { return s.read("out") == "0" })
 }
 
 func TestProgramNotStartedByDryRun(t *testing.T) {
