@@ -369,17 +369,11 @@ func wantGone(t *testing.T, p place) {
 	var pid int
 	_, err := fmt.Sscan(p.files()["pid"], &pid)
 	p.must(err)
-	for end := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil && !isZombie(pid); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); lives(pid); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("process %d is still there", pid)
 		}
 	}
-}
-
-// isZombie reports whether a process has ended and only waits to be reaped, by a parent that is not ours.
-func isZombie(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // A command may leave something running that holds its output open; that is a success.

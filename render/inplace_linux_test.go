@@ -297,11 +297,7 @@ func TestBackup(t *testing.T) {
 		p.write("out", "old", 0o644)
 		p.must(os.MkdirAll(p.path("out.bak/full"), 0o755))
 		for _, command := range []Command{{}, {Shell: ":"}} {
-			c := p.newCommit(command, map[string]string{"out": "new" + command.Shell})
-			c.files[0].options.Backup = true
-			c.stage()
-			p.must(c.swap())
-			p.must(c.run())
+			c := withBackup(p, command)
 			if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], p.path("out")+" has no backup: ") || c.owed {
 				t.Errorf("owed %v, warnings %v", c.owed, c.warnings)
 			}
@@ -312,14 +308,20 @@ func TestBackup(t *testing.T) {
 	t.Run("of a mounted file", func(t *testing.T) {
 		p, _ := inMount(t, false)
 		for _, command := range []Command{{}, {Shell: ":"}} {
-			c := p.newCommit(command, map[string]string{"out": "new" + command.Shell})
-			c.files[0].options.Backup = true
-			c.stage()
-			p.must(c.swap())
-			p.must(c.run())
+			withBackup(p, command)
 		}
 		p.want(map[string]string{"out": "new:", "out.bak": "new"})
 	})
+}
+
+// withBackup commits a file of which there is to be a backup. Its contents tell the command.
+func withBackup(p place, command Command) *commit {
+	c := p.newCommit(command, map[string]string{"out": "new" + command.Shell})
+	c.files[0].options.Backup = true
+	c.stage()
+	p.must(c.swap())
+	p.must(c.run())
+	return c
 }
 
 // A hard link is left with the old contents: it is another name of the old file.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -144,8 +143,8 @@ func (l *loader) lookAround(program render.Exec) {
 			l.notice(v.origin(key), "%v; render needs it, but this may not be the machine that it will run on", err)
 		}
 	}
-	for key, err := range l.unreadableFiles() {
-		miss(top, key, fmt.Errorf("%s %w", top.origin(key).nameOf(key), err))
+	for _, f := range l.unreadableFiles() {
+		miss(top, f.key, fmt.Errorf("%s %s: %w", top.origin(f.key).nameOf(f.key), get[string](top, f.key), f.err))
 	}
 	miss(top, "exec.command", program.Find())
 	for _, v := range l.doc.templates {
@@ -155,24 +154,29 @@ func (l *loader) lookAround(program render.Exec) {
 	}
 }
 
-// unreadableFiles returns the settings that name files which the connection to Consul, or what takes its place, cannot read.
-func (l *loader) unreadableFiles() iter.Seq2[string, error] {
+// An unreadableFile is a setting that names a file which cannot be read.
+type unreadableFile struct {
+	key string
+	err error
+}
+
+// unreadableFiles returns those that the connection to Consul, or what takes its place, needs.
+func (l *loader) unreadableFiles() (all []unreadableFile) {
 	top := l.doc.top
 	keys := []string{"fixture", "consul.token_file"}
 	if usesTLS(top) {
 		keys = append(keys, "consul.ssl.ca_cert", "consul.ssl.ca_path", "consul.ssl.cert", "consul.ssl.key")
 	}
-	return func(yield func(string, error) bool) {
-		for _, key := range keys {
-			path := get[string](top, key)
-			if path == "" {
-				continue
-			}
-			if err := unix.Access(path, unix.R_OK); err != nil && !yield(key, fmt.Errorf("%s: %w", path, err)) { // to open a pipe could take for ever
-				return
-			}
+	for _, key := range keys {
+		path := get[string](top, key)
+		if path == "" {
+			continue
+		}
+		if err := unix.Access(path, unix.R_OK); err != nil { // to open a pipe could take for ever
+			all = append(all, unreadableFile{key, err})
 		}
 	}
+	return all
 }
 
 // locate finds which targets are at fault where the engine would not take them all: each by itself, or else the first that does

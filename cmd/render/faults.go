@@ -236,8 +236,8 @@ func (l *loader) placedAt(key string, err error) error {
 
 // placedAtFile adds to an error of asking where in files one is named that cannot be read.
 func (l *loader) placedAtFile(err error) error {
-	for key := range l.unreadableFiles() {
-		return l.placedAt(key, err)
+	if files := l.unreadableFiles(); len(files) > 0 {
+		return l.placedAt(files[0].key, err)
 	}
 	return err
 }
