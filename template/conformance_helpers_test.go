@@ -291,9 +291,10 @@ var conformanceOutside = []conformance{
 	gives(`{{key "app/a"}} {{plugin "sh" "-c" (printf "echo x >>%s/runs; wc -l <%s/runs" (env "DIR") (env "DIR"))}}`, "1 1"), // once: difference 14
 	gives(`{{key (plugin "echo" "app/b")}} {{plugin "echo" (key "app/a") | parseInt | add 1}}`, "two 2"),
 	gives(`{{plugin "printf" " \n x \n y \n"}}|{{plugin "true"}}|`, "x \n y||"),
-	waits(`{{plugin "render-no-such-program"}}{{key "none"}}`, "kv none"),
-	fails(`{{plugin "sh" "-c" "echo out; echo fault >&2; exit 3"}}`, "plugin"),
-	fails(`{{plugin "render-no-such-program"}}`, "plugin"),
+	waits(`{{key "none"}}{{plugin "render-no-such-program"}}`, "kv none"),
+	waits(`{{plugin "render-no-such-program"}}{{key "none"}}`, "plugin render-no-such-program, kv none"),
+	fails(`{{plugin "sh" "-c" "echo out; echo fault >&2; exit 3"}}`, "plugin sh: exit status 3: fault"),
+	fails(`{{plugin "render-no-such-program"}}`, "plugin render-no-such-program: "),
 
 	gives(`{{sockaddr "GetAllInterfaces" "| include" "\"name\" \"^lo$\" | include \"type\" \"IPv4\"" "| attr \"address\""}}`, "127.0.0.1"),
 	gives(`{{sockaddr "GetAllInterfaces | include \"name\" \"^none$\" | join \"address\" \",\""}}`, ""),

@@ -124,13 +124,13 @@ type sources struct {
 }
 
 // finish executes a text as the engine does: again and again, until there is nothing to be asked any more. A query whose
-// source fails stays pending.
+// source fails stays pending. Where nothing else is unanswered, the failure of a program is the error of the result.
 func (s sources) finish(ctx context.Context, text string, o template.Options) template.Result {
 	tmpl, err := template.Parse("t", text, o)
 	if err != nil {
 		return template.Result{Err: err}
 	}
-	failed := make(map[watch.Query]bool)
+	failed := make(map[watch.Query]error)
 	for {
 		r := tmpl.Execute(func(q watch.Query) (any, bool) {
 			value, answered := s.answers[q]
@@ -138,18 +138,22 @@ func (s sources) finish(ctx context.Context, text string, o template.Options) te
 		})
 		progress := false
 		for _, q := range r.Pending {
-			if failed[q] {
+			if failed[q] != nil {
 				continue
 			}
 			value, _, err := s.Fetch(ctx, q, 0)
-			if failed[q] = err != nil; err == nil {
+			if failed[q] = err; err == nil {
 				s.answers[q] = value
 			}
 			progress = true
 		}
-		if !progress {
-			return r
+		if progress {
+			continue
 		}
+		if len(r.Pending) == 1 && r.Pending[0].Kind == watch.KindPlugin && len(r.Absent) == 0 {
+			r.Err = failed[r.Pending[0]]
+		}
+		return r
 	}
 }
 
@@ -174,7 +178,7 @@ func startConformance(t *testing.T) sources {
 		t.Fatal(err)
 	}
 	t.Cleanup(files.Close)
-	return sources{watch.ByKind{"": consul, watch.KindFile: files}, make(map[watch.Query]any)}
+	return sources{watch.ByKind{"": consul, watch.KindFile: files, watch.KindPlugin: programs{}}, make(map[watch.Query]any)}
 }
 
 // seedConformance puts into a Consul what the cases are about.

@@ -153,7 +153,9 @@ func TestErrorOnMissingKeyUnfinished(t *testing.T) {
 		{`{{(key "a" | parseJSON).x}}{{key "b"}}`, answers{a: "{}"}, nil, nil},
 		{`{{(key "a" | parseJSON).x}}{{key "b"}}`, answers{a: nil}, []watch.Query{b}, []watch.Query{a}},
 		{`{{key "b"}}{{(key "a" | parseJSON).x}}`, answers{a: "{}", b: nil}, nil, []watch.Query{b}},
-		{`{{plugin "false"}}{{key "b"}}{{.x}}`, nil, []watch.Query{b}, nil},
+		{`{{plugin "false"}}{{key "b"}}{{.x}}`, nil, []watch.Query{plugin("false"), b}, nil},
+		{`{{(plugin "p" | parseJSON).x}}{{key "b"}}`, nil, []watch.Query{plugin("p"), b}, nil},
+		{`{{key "b"}}{{(plugin "p" | parseJSON).x}}`, nil, []watch.Query{b}, nil},
 	} {
 		tmpl, err := template.Parse("t", c.text, template.Options{ErrorOnMissingKey: true})
 		if err != nil {

@@ -1,13 +1,15 @@
 package template
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // passFuncs are the functions that need the pass that they are called in. To add one, add a line here.
 var passFuncs = map[string]func(*pass) any{
 	"executeTemplate": func(p *pass) any { return p.executeTemplate },
 	"fail":            func(p *pass) any { return p.fail("fail") },
 	"groupBy":         func(p *pass) any { return p.groupBy },
-	"plugin":          func(p *pass) any { return p.plugin },
 	"scratch":         func(p *pass) any { return func() *scratch { return &p.scratch } },
 	"sockaddr":        func(p *pass) any { return p.sockaddr },
 	"sortBy":          func(p *pass) any { return p.sortBy },
@@ -36,4 +38,31 @@ var passFuncs = map[string]func(*pass) any{
 			return value, nil
 		}
 	},
+}
+
+const maxDepth = 1000 // of executeTemplate within executeTemplate
+
+// executeTemplate runs a defined template and returns its output.
+func (p *pass) executeTemplate(name string, data ...any) (string, error) {
+	if len(data) > 1 {
+		return "", &funcError{"executeTemplate", fmt.Errorf("takes a name and at most one value, not %d", len(data))}
+	}
+	root := p.template.root
+	if name == "" || root.Lookup(name) == nil {
+		return "", &funcError{"executeTemplate", fmt.Errorf("there is no template %s", p.quote(name))}
+	}
+	if p.depth >= maxDepth {
+		return "", &funcError{"executeTemplate", fmt.Errorf("templates call each other more than %d deep", maxDepth)}
+	}
+	p.depth++
+	defer func() { p.depth-- }()
+	var dot any
+	if len(data) == 1 {
+		dot = data[0]
+	}
+	var out bytes.Buffer
+	if err := root.ExecuteTemplate(&out, name, dot); err != nil {
+		return "", p.template.execError(err)
+	}
+	return out.String(), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"render/watch"
@@ -33,6 +34,7 @@ var queryFuncs = map[string]func(asker) any{
 	"safeLs":           func(a asker) any { return a.safeLs },
 	"safeTree":         func(a asker) any { return a.safeTree },
 	"file":             func(a asker) any { return a.file },
+	"plugin":           func(a asker) any { return a.plugin },
 
 	"name":          named("name", optName),
 	"dc":            named("dc", watch.OptDatacenter),
@@ -275,6 +277,36 @@ func (a asker) fileQuery(path string) (watch.Query, error) {
 		a.pass.note(a.site, q) // so that it is noticed when the link is mended
 	}
 	return q, err
+}
+
+// plugin returns what a program prints, without the whitespace around it. While something is pending or absent it asks
+// nothing: an argument may come from the zero value that stands in for an answer, and no program must run with that.
+func (a asker) plugin(name string, args ...string) string {
+	if name == "" {
+		return ""
+	}
+	if a.pass.unanswered() {
+		a.pass.skipped = true
+		return ""
+	}
+	output, _ := answer[string](a, a.pluginQuery(name, args))
+	return strings.TrimSpace(output)
+}
+
+func (a asker) pluginQuery(name string, args []string) watch.Query {
+	argv := []string{name}
+	for _, arg := range args {
+		if arg = strings.TrimSpace(arg); arg != "" {
+			argv = append(argv, arg)
+		}
+	}
+
+	display := name
+	if !a.pass.inText(name) {
+		display = fmt.Sprintf("with a name of %d bytes that is not in the template's text", len(name))
+	}
+	quiet := slices.ContainsFunc(argv, func(arg string) bool { return !a.pass.inText(arg) })
+	return watch.NewPlugin(display, argv, quiet)
 }
 
 func inFunc(name string, err error) error {

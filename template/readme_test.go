@@ -53,7 +53,11 @@ func readme(t *testing.T) (lookup template.Lookup, rows [][]string, text string)
 		if q.Kind == watch.KindFile {
 			return "welcome", true
 		}
-		value, _, err := fixture.Fetch(t.Context(), q, 0)
+		var source watch.Source = fixture
+		if q.Kind == watch.KindPlugin {
+			source = programs{}
+		}
+		value, _, err := source.Fetch(t.Context(), q, 0)
 		if err != nil {
 			t.Errorf("%s: %v", q, err)
 		}

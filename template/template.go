@@ -46,6 +46,10 @@ type Result struct {
 	Writes  []Write       // what else is to be written, by writeToFile
 	Dropped []Dropped     // instances that hostport left out, each time
 	Err     error         // an *Error; nil while anything is pending or absent: the fault may come from that
+
+	// Complete reports whether Used has all queries that the template asks with the present answers: the execution ran to its
+	// end, nothing was pending, and no plugin was left out. Something may be absent.
+	Complete bool
 }
 
 // Finished reports whether the execution gave output (R4).
@@ -62,10 +66,10 @@ type pass struct {
 	result   Result
 	size     int // of the last output
 
-	scratch  scratch
-	depth    int  // of executeTemplate
-	effects  bool // whether plugin and writeToFile do what they are for
-	deferred bool // whether they would have
+	scratch scratch
+	depth   int            // of executeTemplate
+	writes  map[string]int // where in Result.Writes the write of a path is
+	skipped bool           // whether a plugin was not asked, because something was unanswered
 }
 
 // argument is what a function was given, and for which kind of query.
@@ -167,21 +171,16 @@ func (p *parser) add(name, number string) error {
 // Name returns the name that was given to Parse.
 func (t *Template) Name() string { return t.texts[0].name }
 
-// Execute runs the template once with the answers there are. Where it calls functions that do more than give a value, it
-// runs a second time: they do nothing before it is clear that nothing is missing (R4).
+// Execute runs the template once with the answers there are. Running it has no effect but the Result.
 //
-// Where a missing key is an error and something is pending, an error also leads to a second run, in which a missing key is
+// Where a missing key is an error and something is pending, an error leads to a second run, in which a missing key is
 // none: else each of them would hide the queries behind it, and cost a pass (R2).
 func (t *Template) Execute(lookup Lookup) Result {
 	p := &t.pass
-	p.lookup, p.effects, p.deferred = lookup, false, false
+	p.lookup = lookup
 	failed := t.run(t.strict)
 	if failed && t.strict && p.unanswered() {
 		t.run(false)
-	}
-	if p.deferred && !p.unanswered() {
-		p.effects = true
-		t.run(t.strict)
 	}
 	return p.result
 }
@@ -194,7 +193,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
 	p.asked = make(map[watch.Query]*asked, len(p.asked))
 	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	p.scratch, p.depth = scratch{}, 0
+	p.scratch, p.depth, p.writes, p.skipped = scratch{}, 0, nil, false
 	missingKey := "missingkey=zero"
 	if strict {
 		missingKey = "missingkey=error"
@@ -210,6 +209,7 @@ func (t *Template) run(strict bool) (failed bool) {
 		p.result.Output = out.Bytes()
 		p.size = out.Len()
 	}
+	p.result.Complete = err == nil && len(p.result.Pending) == 0 && !p.skipped
 	return err != nil
 }
 

@@ -1,6 +1,11 @@
 package watch
 
-import "net/url"
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"unicode/utf8"
+)
 
 // The kinds of queries, with the type of a query's value. A nil value means that there is none.
 const (
@@ -12,6 +17,7 @@ const (
 	KindKV          = "kv"          // the value of the key Name: string
 	KindPrefix      = "prefix"      // all keys that begin with Name: []*KeyPair
 	KindFile        = "file"        // the contents of the file Name: string
+	KindPlugin      = "plugin"      // what a program prints, see NewPlugin: string
 
 	KindConnect          = "connect"           // instances that take the service Name's traffic in the mesh: []*HealthService
 	KindPartitions       = "partitions"        // all admin partitions: []*Partition
@@ -69,14 +75,60 @@ func (q Query) Options() url.Values {
 	return opts
 }
 
-// String returns the query as logs and errors show it: "service web", "kv app/port (dc=dc2)".
+// The options of KindPlugin, which only NewPlugin and Plugin use.
+const (
+	optArgv  = "argv"
+	optQuiet = "quiet"
+)
+
+// NewPlugin returns the query for what a program prints. Display is how people see the program: it becomes the query's Name.
+// Argv is the program, then its arguments; they may be the values of keys. With quiet, an error must not repeat argv or what
+// the program prints: something in argv does not come from the template's text.
+func NewPlugin(display string, argv []string, quiet bool) Query {
+	opts := url.Values{optArgv: argv}
+	if quiet {
+		opts.Set(optQuiet, "true")
+	}
+	return NewQuery(KindPlugin, display, opts)
+}
+
+// Plugin returns what NewPlugin was given. The argv of a query of another kind is nil.
+func (q Query) Plugin() (argv []string, quiet bool) {
+	if q.Kind != KindPlugin {
+		return nil, false
+	}
+	opts := q.Options()
+	return opts[optArgv], opts.Has(optQuiet)
+}
+
+const maxShown = 200 // bytes of a name, and of the options, that String shows
+
+// String returns the query as logs and errors show it: "service web", "kv app/port (dc=dc2)". It never shows the arguments of
+// a program. Names and options of more than 200 bytes are shortened; those that differ still differ.
 func (q Query) String() string {
 	s := q.Kind
 	if q.Name != "" {
-		s += " " + q.Name
+		s += " " + shortened(q.Name)
 	}
-	if q.Opts != "" {
-		s += " (" + q.Opts + ")"
+	if q.Opts != "" && q.Kind != KindPlugin {
+		s += " (" + shortened(q.Opts) + ")"
 	}
 	return s
+}
+
+// shortened returns a text of at most maxShown bytes. In place of the remainder stands a checksum of the whole text.
+func shortened(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	end := fmt.Sprintf("…%x", sha256.Sum256([]byte(text)))[:len("…")+12]
+
+	cut := maxShown - len(end)
+	for i := range utf8.UTFMax { // a text that is not UTF-8 is cut anywhere
+		if utf8.RuneStart(text[cut-i]) {
+			cut -= i
+			break
+		}
+	}
+	return text[:cut] + end
 }

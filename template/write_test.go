@@ -1,9 +1,6 @@
 package template_test
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,56 +9,48 @@ import (
 	"render/watch"
 )
 
-func TestPlugin(t *testing.T) {
-	tests := []struct{ text, want, err string }{
-		{`[{{plugin "echo" "a b" "" "  c  "}}]`, "[a b c]", ""},
-		{`{{plugin "printf" " \\n x \\n"}}`, "x", ""},
-		{`[{{plugin ""}}]`, "[]", ""},
-		{`{{plugin "sh" "-c" "echo out; echo oops >&2; exit 3"}}`, "", `1:3: plugin: "sh": exit status 3: oops`},
-		{`{{plugin "sh" "-c" "echo $0 >&2; exit 3" (printf "%s%s" "se" "cret")}}`, "", `exit status 3: what it said is left out`},
-		{`{{plugin "/no/such/program"}}`, "", "no such file"},
-		{`{{$x := plugin "echo" "{\"a\": 1}" | parseJSON}}{{$x.a}}`, "1", ""},
-		{`{{index (plugin "echo" "a,b" | split ",") 1}}`, "b", ""},
+// A pass that is not finished writes nothing.
+func TestWritesOfFinishedPassesOnly(t *testing.T) {
+	tmpl := parse(t, `{{writeToFile "/x" "" "" "0600" (key "k")}}{{key "k"}}{{writeToFile "/y" "" "" "0600" "y"}}`)
+	for _, absent := range []bool{false, true} {
+		if r := tmpl.Execute(func(watch.Query) (any, bool) { return nil, absent }); len(r.Writes) > 0 || r.Finished() {
+			t.Errorf("absent %v: got %+v", absent, r)
+		}
 	}
-	for _, test := range tests {
-		t.Run(test.text, func(t *testing.T) {
-			tmpl, err := template.Parse("t", test.text, template.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			result := tmpl.Execute(nil)
-			if test.err != "" {
-				if result.Err == nil || !strings.Contains(result.Err.Error(), test.err) {
-					t.Errorf("got %v, want %q", result.Err, test.err)
-				}
-				return
-			}
-			if string(result.Output) != test.want || result.Err != nil {
-				t.Errorf("got %q, %v; want %q", result.Output, result.Err, test.want)
-			}
-		})
+
+	r := tmpl.Execute(answers{kv("k"): "v"}.lookup)
+	want := []template.Write{{Path: "/x", Contents: []byte("v"), Perms: 0o600}, {Path: "/y", Contents: []byte("y"), Perms: 0o600}}
+	if !reflect.DeepEqual(r.Writes, want) || string(r.Output) != "v" {
+		t.Errorf("got %+v, %q", r.Writes, r.Output)
+	}
+
+	failing := parse(t, `{{writeToFile "/x" "" "" "0600" "x"}}{{fail "no"}}`)
+	if r := failing.Execute(nil); len(r.Writes) > 0 || r.Err == nil {
+		t.Errorf("a failed pass: got %+v", r)
 	}
 }
 
-// What does more than give a value does so only once nothing is missing, and then once.
-func TestEffectsOfFinishedPassesOnly(t *testing.T) {
-	journal := filepath.Join(t.TempDir(), "journal")
-	tmpl, err := template.Parse("t", fmt.Sprintf(`{{plugin "sh" "-c" "echo ran >> %s"}}{{writeToFile "/x" "" "" "0600" (key "k")}}{{key "k"}}`, journal), template.Options{})
-	if err != nil {
-		t.Fatal(err)
+// A finished pass runs its template once: what it writes is written once, too.
+func TestExecuteRunsOnce(t *testing.T) {
+	asked := 0
+	tmpl := parse(t, `{{writeToFile "/x" "" "" "0600" "append" (key "k")}}`)
+	r := tmpl.Execute(func(watch.Query) (any, bool) { asked++; return "v", true })
+	if want := []template.Write{{Path: "/x", Contents: []byte("v"), Append: true, Perms: 0o600}}; asked != 1 || !reflect.DeepEqual(r.Writes, want) {
+		t.Errorf("asked %d times, got %+v", asked, r.Writes)
 	}
-	for _, missing := range []bool{false, true} { // pending, then absent
-		result := tmpl.Execute(func(watch.Query) (any, bool) { return nil, missing })
-		if _, err := os.Stat(journal); err == nil || len(result.Writes) > 0 || result.Finished() {
-			t.Fatalf("effects of an unfinished pass: %v, %+v", err, result)
+}
+
+// Ten thousand files take no time that grows with their square.
+func TestWriteManyFiles(t *testing.T) {
+	tmpl := parse(t, `{{range loop 10000}}{{writeToFile (printf "/f%d" .) "" "" "600" "a"}}{{end}}{{range loop 10000}}{{writeToFile (printf "/f%d" .) "" "" "600" "append" "b"}}{{end}}`)
+	r := tmpl.Execute(nil)
+	if len(r.Writes) != 10000 || r.Writes[9999].Path != "/f9999" {
+		t.Fatalf("got %d writes, %v", len(r.Writes), r.Err)
+	}
+	for _, w := range r.Writes {
+		if string(w.Contents) != "ab" || w.Append {
+			t.Fatalf("got %+v", w)
 		}
-	}
-	result := tmpl.Execute(func(watch.Query) (any, bool) { return "v", true })
-	if b, _ := os.ReadFile(journal); string(b) != "ran\n" {
-		t.Errorf("the journal holds %q", b)
-	}
-	if want := []template.Write{{Path: "/x", Contents: []byte("v"), Perms: 0o600}}; !reflect.DeepEqual(result.Writes, want) || string(result.Output) != "v" {
-		t.Errorf("got %+v, %q", result.Writes, result.Output)
 	}
 }
 

@@ -1,0 +1,61 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+)
+
+// A Write is a file that a template wants to be written beside its own output.
+type Write struct {
+	Path        string
+	Contents    []byte
+	Append      bool // to what the file has
+	User, Group string
+	Perms       fs.FileMode
+}
+
+// writeToFile PATH USER GROUP PERMS [FLAGS] CONTENTS adds a write to the result, and returns an empty text.
+func (p *pass) writeToFile(path, user, group, perms string, rest ...string) (string, error) {
+	if len(rest) == 0 {
+		return "", &funcError{"writeToFile", errors.New("has no contents")}
+	}
+	mode, err := strconv.ParseUint(perms, 8, 32)
+	if err != nil || fs.FileMode(mode) != fs.FileMode(mode).Perm() {
+		return "", &funcError{"writeToFile", fmt.Errorf("permissions %s are not octal, such as 0644", p.quote(perms))}
+	}
+	if path == "" {
+		return "", &funcError{"writeToFile", errors.New("has no path")}
+	}
+	w := Write{Path: path, User: user, Group: group, Perms: fs.FileMode(mode)}
+	contents := rest[len(rest)-1]
+	if len(rest) == 2 {
+		w.Append = strings.Contains(rest[0], "append")
+		if strings.Contains(rest[0], "newline") {
+			contents += "\n"
+		}
+	}
+	w.Contents = []byte(contents)
+	p.addWrite(w)
+	return "", nil
+}
+
+// addWrite adds a write to those of this pass. Several to one file become one. What the pass does not finish, run drops.
+func (p *pass) addWrite(w Write) {
+	i, found := p.writes[w.Path]
+	if !found {
+		if p.writes == nil {
+			p.writes = make(map[string]int)
+		}
+		p.writes[w.Path] = len(p.result.Writes)
+		p.result.Writes = append(p.result.Writes, w)
+		return
+	}
+	if w.Append {
+		earlier := p.result.Writes[i]
+		w.Contents, w.Append = append(earlier.Contents, w.Contents...), earlier.Append
+	}
+	p.result.Writes[i] = w
+}
