@@ -12,30 +12,28 @@ import (
 )
 
 const (
-	fileSettle    = 50 * time.Millisecond  // quiet that ends a row of changes: editors write in several steps
-	fileSettleMax = 500 * time.Millisecond // but not longer than this
-	fileCheck     = 2 * time.Second        // look at the file although nothing was notified: NFS, links, a missing folder
+	fileQuiet    = 50 * time.Millisecond  // without an event ends a series of changes: editors write in several steps
+	fileQuietMax = 500 * time.Millisecond // ends it although events go on
+	fileCheck    = 2 * time.Second        // check the file although there is no event: NFS, links, a missing folder
 )
 
 // Files is the Source of the kind "file": the contents of files, absent where there is no such file. It notices a file
 // that is replaced, as editors and ConfigMaps do, because it watches folders and not files. Where a query has an OptSandbox,
 // no byte from outside is ever read for it, whatever links are swapped meanwhile.
+//
+// A file is regular and has at most 256 MiB; anything else is an error. So is a file system that does not answer within 30
+// seconds. At most one goroutine waits for such a file system on behalf of a query.
 type Files struct {
 	changing sync.Mutex // held while the notifier's folders change; never by the goroutine that reads its events
 	notifier *fsnotify.Watcher
 	wg       sync.WaitGroup
 
+	slots        chan struct{}     // one for each access under way
+	beforeAccess func(path string) // of tests, to hang in; else nil
+
 	mu      sync.Mutex // guards what follows
 	waiting map[string]map[chan struct{}]bool
-	known   map[place]*known
-}
-
-// known is what was last seen of a file. The index counts the contents seen.
-type known struct {
-	mu    sync.Mutex // held while the file is read: what was read first is known first
-	sum   [sha256.Size]byte
-	found bool
-	index uint64
+	files   map[place]*file
 }
 
 // NewFiles returns a source of files. Close ends it.
@@ -44,12 +42,17 @@ func NewFiles() (*Files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	f := &Files{notifier: notifier, waiting: make(map[string]map[chan struct{}]bool), known: make(map[place]*known)}
+	f := &Files{
+		notifier: notifier,
+		slots:    make(chan struct{}, maxAccesses),
+		waiting:  make(map[string]map[chan struct{}]bool),
+		files:    make(map[place]*file),
+	}
 	f.wg.Go(f.dispatch)
 	return f, nil
 }
 
-// Close stops watching and returns when the source's goroutine has ended.
+// Close stops watching and returns when the source's goroutine has ended. It does not wait for a file system that hangs.
 func (f *Files) Close() {
 	f.changing.Lock()
 	defer f.changing.Unlock()
@@ -71,26 +74,36 @@ func (f *Files) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, 
 
 // fetch waits for contents with another index than after, like Source.Fetch.
 func (f *Files) fetch(ctx context.Context, at place, after uint64) (text string, found bool, index uint64, err error) {
+	file := f.file(at)
 	if after == 0 {
-		return f.read(at)
+		r := f.read(ctx, file)
+		return r.text, r.found, r.index, r.err
 	}
-	news, stop := f.listen(at.path)
+
+	events, stop, err := f.listen(ctx, file)
+	if err != nil {
+		return "", false, 0, err
+	}
 	defer stop()
 	check := time.NewTicker(fileCheck)
 	defer check.Stop()
+
 	for {
-		seen := at.signature()
-		text, found, index, err = f.read(at)
-		if err != nil || index != after {
-			return text, found, index, err
+		r := f.read(ctx, file)
+		if r.err != nil || r.index != after {
+			return r.text, r.found, r.index, r.err
 		}
 		for changed := false; !changed; {
 			select {
-			case <-news:
-				settle(ctx, news)
+			case <-events:
+				waitForQuiet(ctx, events)
 				changed = true
 			case <-check.C:
-				changed = at.signature() != seen
+				signature, err := access(ctx, f, file, at.signature)
+				if err != nil {
+					return "", false, 0, err
+				}
+				changed = signature != r.signature
 			case <-ctx.Done():
 				return "", false, 0, ctx.Err()
 			}
@@ -98,13 +111,13 @@ func (f *Files) fetch(ctx context.Context, at place, after uint64) (text string,
 	}
 }
 
-// settle returns when nothing has been notified for fileSettle, or after fileSettleMax.
-func settle(ctx context.Context, news <-chan struct{}) {
-	end := time.Now().Add(fileSettleMax)
+// waitForQuiet returns when there was no event for fileQuiet, or after fileQuietMax.
+func waitForQuiet(ctx context.Context, events <-chan struct{}) {
+	end := time.Now().Add(fileQuietMax)
 	for {
-		quiet := time.NewTimer(min(fileSettle, time.Until(end)))
+		quiet := time.NewTimer(min(fileQuiet, time.Until(end)))
 		select {
-		case <-news:
+		case <-events:
 			quiet.Stop()
 			if time.Now().Before(end) {
 				continue
@@ -117,50 +130,66 @@ func settle(ctx context.Context, news <-chan struct{}) {
 	}
 }
 
-func (f *Files) read(at place) (text string, found bool, index uint64, err error) {
-	k := f.knownOf(at)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var sum [sha256.Size]byte
-	info, err := at.stat()
-	switch {
-	case isMissing(err):
-	case err != nil:
-		return "", false, 0, err
-	case !info.Mode().IsRegular():
-		return "", false, 0, fmt.Errorf("%s is not a regular file", at.path)
-	default:
-		b, err := at.read()
-		if err != nil && !isMissing(err) {
-			return "", false, 0, err
-		}
-		if err == nil {
-			text, found, sum = string(b), true, sha256.Sum256(b)
-		}
-	}
-	if k.index == 0 || k.found != found || k.sum != sum {
-		k.sum, k.found = sum, found
-		k.index++
-	}
-	return text, found, k.index, nil
+// A reading is what one read of a file returned.
+type reading struct {
+	text      string
+	found     bool
+	index     uint64
+	signature string // from before the read
+	err       error
 }
 
-func (f *Files) knownOf(at place) *known {
+// read reads a file, unless ctx is done before.
+func (f *Files) read(ctx context.Context, file *file) reading {
+	r, err := access(ctx, f, file, file.read)
+	if err != nil {
+		return reading{err: err}
+	}
+	return r
+}
+
+// A file is what is known of a place. The index counts the contents that were read there.
+type file struct {
+	at     place
+	access chan struct{} // of size 1, full while a goroutine accesses the file; that goroutine owns sum, found and index
+	began  time.Time     // that access; Files.mu guards it
+
+	sum   [sha256.Size]byte
+	found bool
+	index uint64
+}
+
+func (f *Files) file(at place) *file {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.known[at] == nil {
-		f.known[at] = new(known)
+	if f.files[at] == nil {
+		f.files[at] = &file{at: at, access: make(chan struct{}, 1)}
 	}
-	return f.known[at]
+	return f.files[at]
 }
 
-// listen returns a channel that is notified of events in the folders of path and of the file that path links to, and a
-// function that ends this. A folder that cannot be watched is left to the regular check.
-func (f *Files) listen(path string) (news <-chan struct{}, stop func()) {
-	dirs := []string{filepath.Dir(path)}
-	if real, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(real) != dirs[0] {
-		dirs = append(dirs, filepath.Dir(real))
+// read reads the file and counts contents that differ from the last.
+func (file *file) read() reading {
+	signature := file.at.signature()
+	text, sum, found, err := file.at.contents()
+	if err != nil {
+		return reading{err: err}
 	}
+	if file.index == 0 || file.found != found || file.sum != sum {
+		file.sum, file.found = sum, found
+		file.index++
+	}
+	return reading{text: text, found: found, index: file.index, signature: signature}
+}
+
+// listen returns a channel that is notified of events in the folders of a file and of the file that it links to, and a
+// function that ends this. A folder that cannot be watched is left to the regular check.
+func (f *Files) listen(ctx context.Context, file *file) (events <-chan struct{}, stop func(), err error) {
+	dirs, err := access(ctx, f, file, file.at.folders)
+	if err != nil {
+		return nil, nil, err
+	}
+
 	ch := make(chan struct{}, 1)
 	f.changing.Lock()
 	defer f.changing.Unlock()
@@ -176,6 +205,7 @@ func (f *Files) listen(path string) (news <-chan struct{}, stop func()) {
 			_ = f.notifier.Add(dir)
 		}
 	}
+
 	return ch, func() {
 		f.changing.Lock()
 		defer f.changing.Unlock()
@@ -191,7 +221,7 @@ func (f *Files) listen(path string) (news <-chan struct{}, stop func()) {
 				_ = f.notifier.Remove(dir)
 			}
 		}
-	}
+	}, nil
 }
 
 // dispatch passes notifications on. It must never wait for anything: an unread notifier blocks its own Add and Remove.

@@ -40,17 +40,6 @@ func (p place) stat() (info fs.FileInfo, err error) {
 	return info, err
 }
 
-func (p place) read() (b []byte, err error) {
-	if p.sandbox == "" {
-		return os.ReadFile(p.path)
-	}
-	err = p.inSandbox(func(root *os.Root, name string) (err error) {
-		b, err = root.ReadFile(name)
-		return err
-	})
-	return b, err
-}
-
 // Signature is cheap to get, and changes with nearly every change of a file, also where another takes its place. To read the
 // file does not change it. Where there is no file it says why.
 func Signature(path string) string { return place{path: path}.signature() }
