@@ -11,7 +11,7 @@ import (
 const version = "0.1.0"
 
 // newApp returns the command line. Flags take one dash or two.
-func newApp(desk *desk, stdout, stderr io.Writer) *cli.App {
+func newApp(desk *desk, stdout io.Writer, stderr logWriter) *cli.App {
 	line := new(commandLine)
 	return &cli.App{
 		Name:                      "render",

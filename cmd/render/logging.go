@@ -66,9 +66,10 @@ func nameTrace(groups []string, a slog.Attr) slog.Attr {
 }
 
 // logs is a log whose settings can change while it is in use. It goes to standard error, whatever else it goes to; a place
-// that fails takes no line from the others.
+// that fails or hangs takes no line from the others.
 type logs struct {
-	stderr  *lockedWriter
+	stderr  logWriter
+	queued  bool // set before the first change of settings
 	current atomic.Pointer[generation]
 
 	// While a line is on its way this is read-locked, so that what a change closes has no line to come.
@@ -82,31 +83,28 @@ type generation struct {
 	others []slog.Handler
 	all    slog.Handler  // with stderr
 	file   *logFile      // nil for none
+	queue  *logQueue     // of the file; the next generation has the same if its file is
 	syslog *syslogSender // nil for none; the next generation has the same if its settings are
 }
 
-// lockedWriter keeps lines of one generation from those of another.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
-
 // newLogs returns a log that goes to stderr alone, as text, from info on: what there is to say before there are settings.
-func newLogs(stderr io.Writer) *logs {
-	l := &logs{stderr: &lockedWriter{w: stderr}}
+// Whoever logs waits until the line is written.
+func newLogs(stderr logWriter) *logs {
+	l := &logs{stderr: stderr}
 	l.current.Store(l.plain("text", slog.LevelInfo))
 	return l
 }
 
+// startQueues has lines written in the background from now on. It must be called before the first apply. The caller flushes
+// the queue of standard error at the end.
+func (l *logs) startQueues() {
+	l.queued = true
+	l.stderr.queue.start()
+}
+
 // plain returns a generation with nothing but standard error.
 func (l *logs) plain(format string, least slog.Level) *generation {
-	h := newHandler(l.stderr, format, least)
+	h := newHandler(logWriter{l.stderr.queue, l.stderr.place, format}, format, least)
 	return &generation{least: least, stderr: h, all: h}
 }
 
@@ -150,11 +148,12 @@ func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 		if old.file != nil && old.file.logFileSettings == s.File {
 			g.file.Logger = old.file.Logger // closed with the old generation, it opens the file again
 		}
-		g.others = append(g.others, newHandler(g.file, s.Format, least))
+		g.queue = l.queueOf(g.file, old)
+		g.others = append(g.others, newHandler(logWriter{g.queue, g.file, s.Format}, s.Format, least))
 	}
 	if s.Syslog.Enabled {
 		if g.syslog, err = takeSyslog(s.Syslog, old.syslog, l.report); err != nil {
-			return nil, errors.Join(err, g.close(old.syslog))
+			return nil, errors.Join(err, g.close(old))
 		}
 		g.others = append(g.others, newSyslogHandler(g.syslog, least))
 	}
@@ -164,21 +163,40 @@ func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 	return g, nil
 }
 
+// queueOf returns the queue of a log file: the old one for a file of the same name, whose lines stay in their order.
+// Another file has another queue, so that it gets lines even if the old one hangs.
+func (l *logs) queueOf(file *logFile, old *generation) *logQueue {
+	if old.file != nil && old.file.Filename == file.Filename {
+		return old.queue
+	}
+	q := newLogQueue()
+	if l.queued {
+		q.start()
+	}
+	return q
+}
+
 // swap puts a generation in the place of the current one, and closes that.
 func (l *logs) swap(next *generation) error {
 	l.lines.Lock()
 	old := l.current.Swap(next)
 	l.lines.Unlock()
-	return old.close(next.syslog)
+	return old.close(next)
 }
 
-// close closes what a generation has opened, but for what another has taken over. No line may be on its way to it.
-func (g *generation) close(kept *syslogSender) error {
+// close closes what a generation has opened, but for what another has taken over. No line may be on its way to it. Queued
+// lines are written before, but a place that hangs is given up.
+func (g *generation) close(other *generation) error {
 	var errs []error
 	if g.file != nil {
-		errs = append(errs, g.file.Close())
+		if err := g.queue.doWithin(queueFlush, g.file.Close); err != nil {
+			errs = append(errs, fmt.Errorf("log file %s: %w", g.file.Filename, err))
+		}
+		if g.queue != other.queue {
+			g.queue.end()
+		}
 	}
-	if g.syslog != nil && g.syslog != kept {
+	if g.syslog != nil && g.syslog != other.syslog {
 		errs = append(errs, g.syslog.Close())
 	}
 	return errors.Join(errs...)

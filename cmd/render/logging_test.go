@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -57,11 +59,14 @@ func toFile(file logFileSettings) logSettings {
 func newTestLogs(t *testing.T, s logSettings) (*logs, *logText) {
 	t.Helper()
 	stderr := new(logText)
-	l := newLogs(stderr)
+	l := newLogs(toQueue(stderr))
 	check(t, l.apply(s))
 	t.Cleanup(func() { _ = l.Close() })
 	return l, stderr
 }
+
+// toQueue returns what writes text to a place, through a queue that is not started.
+func toQueue(place io.Writer) logWriter { return logWriter{newLogQueue(), place, "text"} }
 
 func read(t *testing.T, path string) string {
 	t.Helper()
@@ -108,7 +113,7 @@ func TestLogSettings(t *testing.T) {
 		{"files", toFile(logFileSettings{Path: file, MaxFiles: -2}), `a\.log: -2 rotated files cannot be kept; give`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := newLogs(new(logText)).apply(tt.s)
+			err := newLogs(toQueue(new(logText))).apply(tt.s)
 			if err == nil || !regexp.MustCompile(tt.want).MatchString(err.Error()) {
 				t.Errorf("got %v", err)
 			}
@@ -162,7 +167,7 @@ func TestLogLinesHaveTime(t *testing.T) {
 
 func TestLogBeforeSettings(t *testing.T) {
 	stderr := new(logText)
-	l := newLogs(stderr)
+	l := newLogs(toQueue(stderr))
 	l.logger().Debug("no")
 	l.logger().Info("yes")
 	check(t, l.Close())
@@ -227,43 +232,60 @@ func TestLogChangesInUse(t *testing.T) {
 			{Level: "info", Format: "text", File: file}, {Level: "debug", Format: "json", File: file},
 		}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			check(t, os.WriteFile(path, nil, 0o600))
-			l, stderr := newTestLogs(t, tt.turns[0])
-			var wg sync.WaitGroup
-			for i := range loggers {
-				log := l.logger().With("logger", i)
-				wg.Go(func() {
-					for j := range each {
-						log.Info(fmt.Sprintf("%d-%d", i, j), "filler", strings.Repeat("x", 100))
-					}
-				})
-			}
-			ended := make(chan struct{})
-			go func() { wg.Wait(); close(ended) }()
-			for i, going := 0, true; going; i++ {
-				check(t, l.apply(tt.turns[i%len(tt.turns)]))
-				select {
-				case <-ended:
-					going = false
-				default:
+		for _, queued := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, queued %t", tt.name, queued), func(t *testing.T) {
+				check(t, os.WriteFile(path, nil, 0o600))
+				stderr := new(logText)
+				l := newLogs(toQueue(stderr))
+				if queued {
+					l.startQueues()
+					t.Cleanup(l.stderr.queue.end)
 				}
-			}
-			wantOnce(t, messages(t, stderr.String()), loggers*each, true)
-			wantOnce(t, messages(t, read(t, path)), loggers*each, tt.inFile)
-		})
+				check(t, l.apply(tt.turns[0]))
+				var wg sync.WaitGroup
+				for i := range loggers {
+					log := l.logger().With("logger", i)
+					wg.Go(func() {
+						for j := range each {
+							log.Info(fmt.Sprintf("%d-%d", i, j), "filler", strings.Repeat("x", 100))
+						}
+					})
+				}
+				ended := make(chan struct{})
+				go func() { wg.Wait(); close(ended) }()
+				for i, going := 0, true; going; i++ {
+					check(t, l.apply(tt.turns[i%len(tt.turns)]))
+					select {
+					case <-ended:
+						going = false
+					default:
+					}
+				}
+				check(t, l.Close())
+				check(t, l.stderr.queue.flush())
+				wantOnce(t, messages(t, stderr.String()), loggers*each, true)
+				wantOnce(t, messages(t, read(t, path)), loggers*each, tt.inFile)
+			})
+		}
 	}
 }
 
-// wantOnce fails the test where a message is there twice, or not all n are and have to.
+// wantOnce fails the test where a message LOGGER-NUMBER is there twice, those of a logger are not in their order, or not all
+// n are there and have to be.
 func wantOnce(t *testing.T, messages []string, n int, all bool) {
 	t.Helper()
-	seen := make(map[string]bool)
+	seen, last := make(map[string]bool), make(map[string]int)
 	for _, m := range messages {
 		if seen[m] {
 			t.Errorf("%s is there twice", m)
 		}
 		seen[m] = true
+		logger, text, _ := strings.Cut(m, "-")
+		number, err := strconv.Atoi(text)
+		if before, ok := last[logger]; err != nil || ok && number < before {
+			t.Errorf("%s comes after %s-%d", m, logger, before)
+		}
+		last[logger] = number
 	}
 	if all && len(seen) != n {
 		t.Errorf("%d messages, not %d", len(seen), n)

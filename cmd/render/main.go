@@ -60,12 +60,14 @@ func start() (code int) {
 	}
 	ctx, desk := openDesk()
 	defer desk.letEnd()
-	return run(ctx, desk, os.Args, os.Stdout, os.Stderr)
+	stderr := logWriter{newLogQueue(), os.Stderr, "text"}
+	defer func() { _ = stderr.queue.flush() }() // there is nobody to report it to; a panic needs the lines before it, too
+	return run(ctx, desk, os.Args, os.Stdout, stderr)
 }
 
 func isKeeper() bool { return len(os.Args) > 1 && os.Args[1] == keepArgument }
 
-func run(ctx context.Context, desk *desk, args []string, stdout, stderr io.Writer) (code int) {
+func run(ctx context.Context, desk *desk, args []string, stdout io.Writer, stderr logWriter) (code int) {
 	err := unknownFlag(args[1:])
 	if err == nil {
 		err = newApp(desk, stdout, stderr).RunContext(ctx, args)

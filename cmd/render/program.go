@@ -46,7 +46,7 @@ type asked struct {
 	end    func()
 }
 
-func newProgram(line *commandLine, desk *desk, stdout, stderr io.Writer) *program {
+func newProgram(line *commandLine, desk *desk, stdout io.Writer, stderr logWriter) *program {
 	logs := newLogs(stderr)
 	return &program{line: line, desk: desk, stdout: stdout, logs: logs, log: logs.logger()}
 }
@@ -69,6 +69,9 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	p.plan = plan
+	if !plan.engine.Once && !plan.parseOnly { // what a run prints that ends by itself is complete, however slow its reader is
+		p.logs.startQueues()
+	}
 	if err := p.logs.apply(plan.log); err != nil {
 		return settingError{err}
 	}

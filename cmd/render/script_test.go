@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +35,11 @@ var sharedConsul = sync.OnceValues(func() (agent *consultest.Agent, err error) {
 })
 
 func (s suite) Run() int {
+	for _, ignored := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} { // by nohup, or in the background of a shell
+		if signal.Ignored(ignored) {
+			signal.Notify(make(chan os.Signal, 1), ignored) // what tests start has the default again: a shell cannot trap otherwise
+		}
+	}
 	if os.Getenv("GORACE") == "" { // the race detector would keep each render for a second at its end
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
 	}

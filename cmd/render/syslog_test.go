@@ -182,7 +182,7 @@ func TestSyslogIsClosed(t *testing.T) {
 }
 
 func TestSyslogIsMissing(t *testing.T) {
-	l := newLogs(new(logText))
+	l := newLogs(toQueue(new(logText)))
 	s := logSettings{Level: "info", Format: "text", Syslog: syslogSettings{
 		Enabled: true, Facility: "USER", network: "unixgram", address: filepath.Join(t.TempDir(), "log"),
 	}}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	queueLines = 10_000          // in a queue, at most
+	queueBytes = 8 << 20         // in a queue, at most, but for a line that is alone in it
+	queueFlush = 2 * time.Second // for the lines that are queued at the end
+)
+
+// A logQueue writes the lines of one place of the log in their order: of standard error, or of a log file. Before start,
+// whoever logs waits until the line is written. After start nobody waits: a goroutine writes the lines.
+//
+// A full queue drops lines until half of it is free. Then a line in their place says how many it has dropped.
+type logQueue struct {
+	mu      sync.Mutex
+	changed sync.Cond // of mu: there is an item, or the queue has ended
+	started bool
+	ended   bool
+	items   []queueItem // the first is under way
+	bytes   int         // of all items
+	dropped int         // lines since the queue was full
+	gap     logWriter   // of the last dropped line
+}
+
+// A queueItem is a line to write, or something to do after the lines before it.
+type queueItem struct {
+	bytes int
+	do    func()
+}
+
+// A logWriter writes lines of one format to a place, through a queue.
+type logWriter struct {
+	queue  *logQueue
+	place  io.Writer
+	format string // text or json
+}
+
+func newLogQueue() *logQueue {
+	q := new(logQueue)
+	q.changed.L = &q.mu
+	return q
+}
+
+// Write writes one line. Once the queue is started it returns at once, without an error.
+func (w logWriter) Write(line []byte) (int, error) {
+	q := w.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.started {
+		return w.place.Write(line)
+	}
+	full := len(q.items) >= queueLines || q.bytes+len(line) > queueBytes
+	if q.dropped > 0 || full && len(q.items) > 0 {
+		q.dropped++
+		q.gap = w
+		return len(line), nil
+	}
+	q.addLine(w.place, bytes.Clone(line))
+	return len(line), nil
+}
+
+// start begins to write in the background.
+func (q *logQueue) start() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.started = true
+	go q.run() // until end, and for ever where the place hangs
+}
+
+// end ends the goroutine once all is written. The queue accepts nothing more.
+func (q *logQueue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = true
+	q.changed.Signal()
+}
+
+// run does what the items say, one at a time.
+func (q *logQueue) run() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		for len(q.items) == 0 && !q.ended {
+			q.changed.Wait()
+		}
+		if len(q.items) == 0 {
+			return
+		}
+
+		item := q.items[0]
+		q.mu.Unlock()
+		item.do()
+		q.mu.Lock()
+
+		q.items[0] = queueItem{} // the line is garbage, though the array is not
+		q.items = q.items[1:]
+		q.bytes -= item.bytes
+		if len(q.items) <= queueLines/2 && q.bytes <= queueBytes/2 {
+			q.markGap()
+		}
+	}
+}
+
+// do does something once all lines so far are written, and returns a channel that gets its error.
+func (q *logQueue) do(f func() error) <-chan error {
+	done := make(chan error, 1)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.started {
+		done <- f()
+		return done
+	}
+	q.markGap()
+	q.add(queueItem{do: func() { done <- f() }})
+	return done
+}
+
+// doWithin is do, and waits for that. After the limit it returns an error, and f is done later if the place no longer hangs.
+func (q *logQueue) doWithin(limit time.Duration, f func() error) error {
+	done := q.do(f)
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return fmt.Errorf("%d lines are not written within %s", max(0, len(q.items)-1), limit)
+	}
+}
+
+// flush waits until all lines so far are written, but no longer than queueFlush.
+func (q *logQueue) flush() error {
+	return q.doWithin(queueFlush, func() error { return nil })
+}
+
+// markGap adds the line that stands for the dropped ones, if there are any. The caller holds the lock.
+func (q *logQueue) markGap() {
+	if q.dropped == 0 {
+		return
+	}
+	var line bytes.Buffer
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines dropped: they come faster than they are written", 0)
+	r.Add("lines", q.dropped)
+	_ = newHandler(&line, q.gap.format, slog.LevelWarn).Handle(context.Background(), r) // a buffer accepts all
+	q.addLine(q.gap.place, line.Bytes())
+	q.dropped = 0
+}
+
+func (q *logQueue) addLine(place io.Writer, line []byte) {
+	q.add(queueItem{len(line), func() { _, _ = place.Write(line) }}) // there is no other place for its error
+}
+
+// add adds an item. The caller holds the lock.
+func (q *logQueue) add(item queueItem) {
+	q.items = append(q.items, item)
+	q.bytes += item.bytes
+	q.changed.Signal()
+}
