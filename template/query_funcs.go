@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"render/watch"
 )
@@ -272,11 +273,43 @@ func (a asker) fileQuery(path string) (watch.Query, error) {
 	if _, answered := a.pass.lookup(q); answered {
 		return q, nil
 	}
-	err := watch.CheckSandbox(sandbox, path)
+	err := a.pass.checkSandbox(path)
 	if err != nil {
 		a.pass.note(a.site, q) // so that it is noticed when the link is mended
 	}
 	return q, err
+}
+
+const sandboxCheckLimit = 100 * time.Millisecond
+
+// checkSandbox returns an error where the sandbox forbids a path. Where a file system hangs it returns nil: whoever answers
+// the query checks the path, too, and this pass must not hang. As long as one check hangs no other begins.
+func (p *pass) checkSandbox(path string) error {
+	if p.sandboxCheck != nil {
+		select {
+		case <-p.sandboxCheck:
+		default:
+			return nil
+		}
+	}
+
+	check, checked := p.checkPath, make(chan error, 1)
+	ended := make(chan struct{})
+	p.sandboxCheck = ended
+	go func() {
+		checked <- check(p.sandbox, path)
+		close(ended)
+	}()
+
+	limit := time.NewTimer(sandboxCheckLimit)
+	defer limit.Stop()
+	select {
+	case err := <-checked:
+		p.sandboxCheck = nil
+		return err
+	case <-limit.C:
+		return nil
+	}
 }
 
 // plugin returns what a program prints, without the whitespace around it. While something is pending or absent it asks

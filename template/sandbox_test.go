@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"render/template"
 	"render/watch"
@@ -181,4 +184,37 @@ func TestSandboxSwaps(t *testing.T) {
 	if outputs == 0 || faults == 0 {
 		t.Errorf("%d outputs, %d errors: nothing was tried", outputs, faults)
 	}
+}
+
+// R12: a sandbox on a file system that hangs holds the pass for a moment, once. The files stay pending: their source says why.
+func TestSandboxCheckHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tmpl, err := template.Parse("t", `{{range loop 1000}}{{file (printf "/box/%d" .)}}{{end}}`, template.Options{Sandbox: "/box"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hangs := make(chan struct{})
+		var checks atomic.Int32
+		tmpl.SetSandboxCheck(func(_, path string) error {
+			checks.Add(1)
+			<-hangs
+			return errors.New("no")
+		})
+
+		began := time.Now()
+		for range 10 {
+			if r := tmpl.Execute(answers{}.lookup); len(r.Pending) != 1000 || r.Err != nil {
+				t.Errorf("%d pending, %v", len(r.Pending), r.Err)
+			}
+		}
+		if took := time.Since(began); took > 100*time.Millisecond || checks.Load() != 1 {
+			t.Errorf("ten passes took %s, with %d checks", took, checks.Load())
+		}
+
+		close(hangs)
+		synctest.Wait()
+		if r := tmpl.Execute(answers{}.lookup); r.Err == nil || len(r.Used) != 1 {
+			t.Errorf("when the file system answers: %d asked, %v", len(r.Used), r.Err)
+		}
+	})
 }

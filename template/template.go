@@ -66,6 +66,9 @@ type pass struct {
 	result   Result
 	size     int // of the last output
 
+	checkPath    func(sandbox, path string) error // watch.CheckSandbox
+	sandboxCheck <-chan struct{}                  // of the last check, closed when it has ended; nil if that was in time
+
 	scratch scratch
 	depth   int            // of executeTemplate
 	writes  map[string]int // where in Result.Writes the write of a path is
@@ -125,6 +128,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if t.delims, err = newDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
 		return nil, err
 	}
+	t.pass.checkPath = watch.CheckSandbox
 	if t.pass.sandbox, err = newSandbox(o.Sandbox); err != nil {
 		return nil, err
 	}
