@@ -64,7 +64,7 @@ func (g *Group) Run(c Command, l Limits) (output string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = j.await(context.Background(), l.timeout(), nil)
+	err = j.await(context.Background(), l.timeout())
 	j.awaitSilence(context.Background())
 	return out.take(), err
 }
@@ -79,18 +79,21 @@ func (g *Group) Output(ctx context.Context, c Command, l Limits, most int64) (st
 	if ctx.Err() != nil {
 		return nil, "", context.Cause(ctx)
 	}
-	out, complaint := newWhole(most), new(tail)
-	j, err := g.start(c, l.Env, out, complaint)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := &whole{most: most, over: func() { cancel(fmt.Errorf("printed more than %d bytes", most)) }}
+	var complaint tail
+	j, err := g.start(c, l.Env, out, &complaint)
 	if err != nil {
 		return nil, "", err
 	}
 
-	err = j.await(ctx, l.timeout(), out.over)
+	err = j.await(ctx, l.timeout())
 	j.awaitSilence(ctx)
-	stdout, ok := out.take()
-	if !ok {
-		j.signal(syscall.SIGKILL) // what it has left running may be what printed that much
-		err = fmt.Errorf("printed more than %d bytes", most)
+	stdout = out.take() // from here on nothing is too much
+	if err == nil && ctx.Err() != nil {
+		j.signal(syscall.SIGKILL) // what the command has left running may be what printed too much
+		err = context.Cause(ctx)
 	}
 	return stdout, complaint.take(), err
 }
@@ -202,38 +205,38 @@ func (g *Group) read(from *os.File, to io.Writer) (end chan struct{}) {
 	return end
 }
 
-// await waits until the command has ended, and ends it at the timeout, when ctx is done, or when over is closed. It gives up
-// a command that even SIGKILL does not end: one that runs as another user, or that hangs in the kernel.
-func (j *job) await(ctx context.Context, timeout time.Duration, over <-chan struct{}) error {
+// await waits until the command has ended, and ends it at the timeout or when ctx is done. It gives up a command that even
+// SIGKILL does not end: one that runs as another user, or that hangs in the kernel.
+func (j *job) await(ctx context.Context, timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	late := fmt.Errorf("did not end within %s", timeout)
-	var kill error // why the command is killed, once it is
 
-	// Its own end, or a reason to end it.
-	var asked, killed bool
-	for !killed {
+	// Its own end, or a reason to kill it.
+	tooLate := fmt.Errorf("did not end within %s", timeout)
+	var why error
+	for late := false; why == nil; {
 		select {
 		case <-j.ended:
-			if asked {
+			switch {
+			case j.err != nil && j.wasKilled():
+				return ErrKilled
+			case late:
 				j.signal(syscall.SIGKILL) // what ignores SIGTERM must not outlive the command that started it
-				return late
+				return tooLate
 			}
-			return j.result()
+			return j.err
 		case <-timer.C:
-			if !asked {
-				asked = true
-				j.signal(syscall.SIGTERM)
-				timer.Reset(killGrace)
-				continue
+			if late {
+				why = tooLate
+				break
 			}
-			kill, killed = late, true
+			late = true
+			j.signal(syscall.SIGTERM)
+			timer.Reset(killGrace)
 		case <-ctx.Done():
-			kill, killed = context.Cause(ctx), true
-		case <-over:
-			kill, killed = errors.New("printed too much"), true
+			why = context.Cause(ctx)
 		case <-j.killed:
-			kill, killed = ErrKilled, true
+			why = ErrKilled
 		}
 	}
 
@@ -241,22 +244,19 @@ func (j *job) await(ctx context.Context, timeout time.Duration, over <-chan stru
 	timer.Reset(deathGrace)
 	select {
 	case <-j.ended:
-		return kill
+		return why
 	case <-timer.C:
-		return fmt.Errorf("%w; process %d does not end although it was killed", kill, j.cmd.Process.Pid)
+		return fmt.Errorf("%w; process %d does not end although it was killed", why, j.cmd.Process.Pid)
 	}
 }
 
-// result returns how the command has ended.
-func (j *job) result() error {
+func (j *job) wasKilled() bool {
 	select {
 	case <-j.killed:
-		if j.err != nil {
-			return ErrKilled
-		}
+		return true
 	default:
+		return false
 	}
-	return j.err
 }
 
 // awaitSilence waits until the output was read to its end, but not for long: something that the command has left running
@@ -278,15 +278,13 @@ func (j *job) awaitSilence(ctx context.Context) {
 // signal sends a signal to the command and all that it has started.
 func (j *job) signal(s syscall.Signal) { _ = syscall.Kill(-j.cmd.Process.Pid, s) }
 
-// maxEntry is the most bytes of one argument, or of one entry of the environment, that Linux passes to a program.
-const maxEntry = 128<<10 - 1
-
 // explained returns the error of a start, and says of one that comes of too long arguments or environment which they are,
 // without any value.
 func explained(err error, cmd *exec.Cmd) error {
 	if !errors.Is(err, syscall.E2BIG) {
 		return err
 	}
+	maxEntry := 32*os.Getpagesize() - 1 // what Linux accepts of one argument or entry
 	all := 0
 	for i, arg := range cmd.Args {
 		if all += len(arg) + 1; len(arg) > maxEntry {

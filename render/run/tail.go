@@ -46,35 +46,34 @@ func (t *tail) take() string {
 // A whole keeps all that is written to it, up to a limit.
 type whole struct {
 	most int64
-	over chan struct{} // closed when more than most bytes were written
+	over func() // called when more than most bytes are written
 
-	mu     sync.Mutex // guards what follows
-	kept   []byte
-	isOver bool
-	taken  bool
+	mu    sync.Mutex // guards what follows
+	kept  []byte
+	taken bool
 }
 
-func newWhole(most int64) *whole { return &whole{most: most, over: make(chan struct{})} }
-
-// Write keeps p, if it is within the limit. It never fails.
+// Write keeps p, if all is within the limit. It never fails.
 func (w *whole) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.taken || w.isOver:
-	case int64(len(w.kept)+len(p)) > w.most:
-		w.kept, w.isOver = nil, true
-		close(w.over)
-	default:
-		w.kept = append(w.kept, p...)
+	if w.taken {
+		return len(p), nil
 	}
+	if int64(len(w.kept))+int64(len(p)) > w.most {
+		w.kept, w.taken = nil, true
+		w.over()
+		return len(p), nil
+	}
+	w.kept = append(w.kept, p...)
 	return len(p), nil
 }
 
-// take returns what was kept, and whether that is all. What is written later is dropped.
-func (w *whole) take() (kept []byte, ok bool) {
+// take returns what was kept: nothing, if it was too much. What is written later is dropped.
+func (w *whole) take() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	kept, w.kept, w.taken = w.kept, nil, true
-	return kept, !w.isOver
+	kept := w.kept
+	w.kept, w.taken = nil, true
+	return kept
 }
