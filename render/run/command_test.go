@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestCommandString(t *testing.T) {
@@ -123,21 +124,31 @@ var hostilePaths = []string{
 	"'", "''", `'"'`, `"'"`, "`", "$", "$'", `$"`, "&", "|", ">x", "<x", "(", ")", "))", "$((1+1))", "END", "\t", "\r", " ", "=", "a=b", strings.Repeat("'x`\"\\$", 40),
 }
 
-// wantPath has each quoting printed by a shell.
+// wantPath has all quotings printed by a shell.
 func wantPath(t *testing.T, shell, path string) {
 	t.Helper()
 	want := path
 	if strings.HasPrefix(path, "-") {
 		want = "./" + path
 	}
+	var script strings.Builder
+	var lines []string
 	for _, line := range quotings {
-		if strings.Contains(line, "sed") && strings.ContainsAny(path, "\n\xff\xfe") {
+		if strings.Contains(line, "sed") && strings.ContainsFunc(path, func(r rune) bool { return r == '\n' || r == utf8.RuneError }) {
 			continue // sed's, not ours
 		}
 		filled := Command{Shell: line}.WithFile(path)
-		got, err := as(shell, filled.Shell).Output()
-		if err != nil || string(got) != want {
-			t.Errorf("%s: %s with %q: got %q, %v; the line is %s", filepath.Base(shell), line, path, got, err, filled.Shell)
+		script.WriteString("(\n" + filled.Shell + "\n)\nprintf '\\000'\n")
+		lines = append(lines, line)
+	}
+	out, err := as(shell, script.String()).Output()
+	got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	if err != nil || len(got) != len(lines) {
+		t.Fatalf("%s with %q: got %q, %v; the lines are\n%s", filepath.Base(shell), path, got, err, script.String())
+	}
+	for i, line := range lines {
+		if got[i] != want {
+			t.Errorf("%s: %s with %q: got %q; the line is %s", filepath.Base(shell), line, path, got[i], Command{Shell: line}.WithFile(path))
 		}
 	}
 }
