@@ -1,0 +1,535 @@
+package disk
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Debt says that an action has yet to succeed since a destination was changed, by an earlier commit or an earlier run. It is
+// a value; on disk it is an entry of the intent mark of its folder.
+type Debt struct {
+	Path string // as Want.Path; whoever has the Debt may replace it by another path of the same file
+	Mark string // path of the intent mark that names it, "" for none: debts of one mark came from one commit
+
+	at       place
+	entry    entry
+	live     bool // new contents were in place
+	volatile bool // no mark can name it
+}
+
+// A place is where a destination really is.
+type place struct{ folder, name string }
+
+// An obligation is why an action has to succeed for a destination, apart from what this batch swaps.
+type obligation int
+
+const (
+	nothing obligation = iota
+	forNew             // new contents of an earlier commit are in place
+	forOld             // the old contents are in place again, or those of somebody else
+)
+
+// A record is what a batch knows about one destination, however often it is staged.
+type record struct {
+	place
+	path  string
+	owes  obligation
+	entry entry   // of the mark, where something is owed
+	now   content // in place, where that is for new contents
+	file  *File   // the last that was staged; nil for none
+
+	volatile bool // no mark can name it: the folder cannot be written
+}
+
+// A ledger is what a batch knows about one folder.
+type ledger struct {
+	folder  string
+	records map[string]*record         // by name
+	marks   map[string]map[string]bool // on disk: the names in each mark, by the name of the mark
+	dirty   bool                       // names were changed since it was synced
+}
+
+// A Batch is the destinations of one commit with its intent marks, at most one a folder. Stage may be called by several
+// goroutines at once; everything else by one. No descriptor stays open between two calls.
+type Batch struct {
+	Step func(string) // tells tests how far it is; may be nil
+
+	mu      sync.Mutex // guards the maps; once Stage is not called any more nobody needs it
+	ledgers map[string]*ledger
+	debts   map[string]*record // by Debt.Path
+	owners  map[[2]string]owner
+}
+
+// NewBatch returns a batch of an action with these debts. Stage finds the one of its path itself, by where the path really
+// leads. A debt for which nothing is staged stays one until Settle.
+func NewBatch(debts []Debt) *Batch {
+	b := &Batch{ledgers: make(map[string]*ledger), debts: make(map[string]*record), owners: make(map[[2]string]owner)}
+	for _, debt := range debts {
+		if debt.at.name == "" { // not one of ours
+			continue
+		}
+		l := b.ledger(debt.at.folder)
+		r := &record{place: debt.at, path: debt.Path, owes: forOld, entry: debt.entry, volatile: debt.volatile}
+		if debt.live {
+			r.owes = forNew
+		}
+		l.records[debt.at.name] = r
+		b.debts[debt.Path] = r
+		if debt.Mark != "" && filepath.Dir(debt.Mark) == debt.at.folder {
+			mark := filepath.Base(debt.Mark)
+			if l.marks[mark] == nil {
+				l.marks[mark] = make(map[string]bool)
+			}
+			l.marks[mark][debt.at.name] = true
+		}
+	}
+	return b
+}
+
+func (b *Batch) step(name string) {
+	if b.Step != nil {
+		b.Step(name)
+	}
+}
+
+// ledger returns that of a folder.
+func (b *Batch) ledger(folder string) *ledger {
+	l := b.ledgers[folder]
+	if l == nil {
+		l = &ledger{folder: folder, records: make(map[string]*record), marks: make(map[string]map[string]bool)}
+		b.ledgers[folder] = l
+	}
+	return l
+}
+
+// debtOf returns the debt of a path as it is configured; nil for none.
+func (b *Batch) debtOf(path string) *record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.debts[path]
+}
+
+// owner returns the IDs of options. They are asked for once a batch: a directory service may be slow.
+func (b *Batch) owner(o Options) (owner, error) {
+	key := [2]string{o.User, o.Group}
+	b.mu.Lock()
+	ids, ok := b.owners[key]
+	b.mu.Unlock()
+	if ok {
+		return ids, nil
+	}
+	ids, err := o.owner()
+	if err == nil {
+		b.mu.Lock()
+		b.owners[key] = ids
+		b.mu.Unlock()
+	}
+	return ids, err
+}
+
+// register notes that a file has a destination. It returns what a mark says of new contents in place; nil for nothing. A
+// destination that is kept because of a debt gives way to one with contents.
+func (b *Batch) register(f *File, folder, name string) (debt *entry, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.ledger(folder)
+	r := l.records[name]
+	if r == nil {
+		r = &record{place: place{folder, name}}
+		l.records[name] = r
+	}
+	if f.rec != nil && f.rec != r && r.owes == nothing { // its path has led elsewhere until now
+		r.owes, r.entry = forOld, entry{Name: fileName(name), Old: true}
+	}
+	f.rec = r
+	other := r.file
+	switch {
+	case other == nil || other.want.Keep && !f.want.Keep:
+	case f.want.Keep:
+		return nil, nil
+	case other.want.Path != f.want.Path || other.state == staged || other.state == swapped:
+		return nil, fmt.Errorf("it is the same file as %s, which the commit has already", other.want.Path)
+	}
+	r.file, r.path = f, f.want.Path
+	if r.owes != forNew {
+		return nil, nil
+	}
+	e := r.entry
+	return &e, nil
+}
+
+// assessed notes what was found in place of new contents.
+func (b *Batch) assessed(f *File, a assessment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f.rec.file != f {
+		return
+	}
+	if f.rec.now = a.now; !a.live {
+		f.rec.owes = forOld
+	}
+}
+
+// Stage compares a destination with the disk. Where contents differ it writes a temporary file beside it, synced. Where only
+// attributes differ it repairs them. On an error nothing is staged. The File is never nil, and Owed is right also on an error.
+//
+// A destination may be staged again in the same batch when it was undone, given up or discarded.
+func (b *Batch) Stage(w Want) (f *File, warnings []string, err error) {
+	f = &File{batch: b, want: w}
+	warnings, err = f.stage()
+	return f, warnings, err
+}
+
+// changed notes that names in the folder of a file have changed.
+func (b *Batch) changed(f *File) { b.ledgers[f.folder.path].dirty = true }
+
+// all returns the ledgers by path.
+func (b *Batch) all() []*ledger {
+	all := slices.Collect(maps.Values(b.ledgers))
+	slices.SortFunc(all, func(x, y *ledger) int { return cmp.Compare(x.folder, y.folder) })
+	return all
+}
+
+// Save makes it possible to go back, and makes it known on disk that the action has to succeed. It is called before the swap,
+// and only where an action has to succeed. Each old file gets a second name; then one intent mark in each folder names what
+// this batch has promised; then mark and folder are synced. failed has the files that must not be swapped, with the reason;
+// on err none must. Save may be called several times in a batch.
+func (b *Batch) Save(files []*File) (failed map[*File]error, warnings []string, err error) {
+	failed = make(map[*File]error)
+	groups := make(map[string][]*File)
+	for _, f := range files {
+		if f.state == staged {
+			groups[f.folder.path] = append(groups[f.folder.path], f)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(groups)) {
+		w, err := b.saveFolder(groups[path], failed)
+		warnings = append(warnings, w...)
+		if err != nil {
+			return failed, warnings, err
+		}
+	}
+	return failed, warnings, nil
+}
+
+// saveFolder is Save for files of one folder. Its error is that of a disk that does not sync.
+func (b *Batch) saveFolder(files []*File, failed map[*File]error) (warnings []string, err error) {
+	d, err := files[0].folder.open()
+	if err != nil {
+		for _, f := range files {
+			failed[f] = err
+		}
+		return nil, nil
+	}
+	defer d.close()
+
+	var kept []*File
+	for _, f := range files {
+		err := f.save(d)
+		switch {
+		case err == nil:
+			kept = append(kept, f)
+		case f.method == inPlace && errors.Is(err, unix.EROFS):
+			f.rec.volatile, f.promised = true, true
+			warnings = append(warnings, fmt.Sprintf("%s: if render ends before the action has succeeded, the next start will not know: %v", f.want.Path, err))
+		default:
+			failed[f] = err
+		}
+		b.step("saved one")
+	}
+	b.step("saved")
+	if len(kept) == 0 {
+		return warnings, nil
+	}
+
+	err = b.mark(d)
+	b.step("marked")
+	if err == nil {
+		return warnings, nil
+	}
+	for _, f := range kept {
+		failed[f] = err
+		f.promised = false
+		f.forgetOld(d)
+	}
+	if _, noSync := errors.AsType[syncError](err); noSync {
+		return warnings, err
+	}
+	return warnings, nil
+}
+
+// save gives the old file a second name and promises that the action will succeed.
+func (f *File) save(d dir) error {
+	if f.disk == nil {
+		if err := f.clear(d, savedName(f.name)); err != nil {
+			return err
+		}
+	}
+	if err := f.keepOld(d); err != nil {
+		return err
+	}
+	f.rec.volatile, f.promised = false, true
+	return nil
+}
+
+// A syncError says that a folder could not be synced.
+type syncError struct{ error }
+
+func (e syncError) Unwrap() error { return e.error }
+
+// sync syncs a folder.
+func (d dir) sync() error {
+	if err := d.syncFolder(); err != nil {
+		return syncError{&fs.PathError{Op: "sync", Path: d.folder.path, Err: err}}
+	}
+	return nil
+}
+
+// owed returns the entries of what a folder's mark has to name.
+func (l *ledger) owed() []entry {
+	var entries []entry
+	for _, r := range l.records {
+		if e, ok := r.owed(); ok && !r.volatile {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+// owed returns the entry of a destination for which an action has to succeed.
+func (r *record) owed() (e entry, ok bool) {
+	f := r.file
+	if f == nil || !f.promised || f.state != staged && f.state != swapped {
+		return r.entry, r.owes != nothing
+	}
+	e = entry{Name: fileName(r.name), Old: f.old != nil, New: []content{f.content()}}
+	if r.owes == forNew && r.now != e.New[0] {
+		e.New = append(e.New, r.now) // it may still be in place after a crash
+	}
+	if f.saved != nil {
+		e.Saved = f.saved.savedID()
+	}
+	return e, true
+}
+
+// mark writes the mark of a folder: all that is still owed there, and what other batches have in a mark of that name. It removes
+// the other marks of this batch, and syncs the folder.
+func (b *Batch) mark(d dir) error {
+	l := b.ledger(d.folder.path)
+	entries := l.owed()
+	name := ""
+	if len(entries) > 0 {
+		names := make(map[string]bool)
+		for _, e := range entries {
+			names[string(e.Name)] = true
+		}
+		name = markName(slices.Min(slices.Collect(maps.Keys(names))))
+		others, err := l.entriesOfOthers(d, name)
+		if err != nil {
+			return err
+		}
+		if err := writeMark(d, name, append(entries, others...)); err != nil {
+			return err
+		}
+		l.marks[name] = names
+	}
+	for mark := range l.marks {
+		if mark != name {
+			if err := l.leaveMark(d, mark); err != nil {
+				return err
+			}
+		}
+	}
+	l.dirty = false
+	return d.sync()
+}
+
+// entriesOfOthers returns the entries of a mark that are not of this batch.
+func (l *ledger) entriesOfOthers(d dir, mark string) ([]entry, error) {
+	entries, err := readMark(d, mark)
+	if errors.Is(err, fs.ErrNotExist) || err == errNotOurs || err == errOldFormat {
+		return nil, nil
+	}
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return l.records[string(e.Name)] != nil })
+	return entries, d.pathError("read", mark, err)
+}
+
+// leaveMark removes the entries of this batch from a mark, and the mark where it has no others.
+func (l *ledger) leaveMark(d dir, mark string) error {
+	others, err := l.entriesOfOthers(d, mark)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		err = writeMark(d, mark, others)
+	} else {
+		err = d.pathError("remove", mark, d.unlinkAny(mark))
+	}
+	if err == nil {
+		delete(l.marks, mark)
+	}
+	return err
+}
+
+// Settle notes that the action has succeeded, or that there is none. It removes the marks, one unlink a folder, syncs the
+// folders, and then makes backups of the saved files or removes them.
+func (b *Batch) Settle() (warnings []string) {
+	var err error
+	if err = b.Sync(); err != nil {
+		warnings = append(warnings, err.Error())
+	}
+	all := b.all()
+	for _, l := range all {
+		err := l.within(func(d dir) error {
+			var err error
+			for mark := range l.marks {
+				l.dirty = true
+				err = errors.Join(err, l.leaveMark(d, mark))
+			}
+			return err
+		})
+		if err != nil {
+			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
+		}
+	}
+	b.step("unmarked")
+	if err = b.Sync(); err != nil {
+		warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
+	}
+	for _, l := range all {
+		warnings = append(warnings, l.finish()...)
+	}
+	b.step("settled")
+	return warnings
+}
+
+// within opens the folder of a ledger. A folder that is gone needs no attention any more.
+func (l *ledger) within(do func(d dir) error) error {
+	d, err := openFolder(l.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return do(d)
+}
+
+// finish notes that nothing is owed in a folder any more, and removes saved files or makes backups of them.
+func (l *ledger) finish() (warnings []string) {
+	err := l.within(func(d dir) error {
+		for _, r := range l.records {
+			f := r.file
+			if f != nil && f.folder != nil {
+				if w := f.finish(d); w != "" {
+					warnings = append(warnings, w)
+				}
+				f.promised = false
+				if f.state == swapped {
+					f.state = settled
+				}
+			}
+			if r.owes != nothing {
+				_ = d.unlinkAny(savedName(r.name))
+				r.owes = nothing
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		warnings = append(warnings, err.Error())
+	}
+	return warnings
+}
+
+// Close ends a batch. It removes what was staged and not swapped, and makes the marks on disk name exactly the debts that it
+// returns: the destinations for which the action has yet to succeed. It may be called after Settle, and without it.
+func (b *Batch) Close() (debts []Debt, warnings []string) {
+	for _, l := range b.all() {
+		for _, r := range l.records {
+			if f := r.file; f != nil && f.state == staged {
+				f.Discard()
+			}
+		}
+		if err := l.within(func(d dir) error { return b.closeFolder(d, l) }); err != nil {
+			warnings = append(warnings, fmt.Sprintf("the next start may not know which actions have yet to succeed: %v", err))
+		}
+		debts = append(debts, l.debts()...)
+	}
+	return debts, warnings
+}
+
+func (b *Batch) closeFolder(d dir, l *ledger) error {
+	for _, r := range l.records { // there was no action
+		if f := r.file; f != nil && f.state == swapped && !f.promised {
+			f.forgetOld(d)
+		}
+	}
+	if !l.isMarked() {
+		return b.mark(d)
+	}
+	if l.dirty {
+		l.dirty = false
+		return d.sync()
+	}
+	return nil
+}
+
+// isMarked reports whether the marks on disk name what they have to name.
+func (l *ledger) isMarked() bool {
+	named := make(map[string]bool)
+	for _, names := range l.marks {
+		maps.Copy(named, names)
+	}
+	owed := l.owed()
+	for _, e := range owed {
+		if !named[string(e.Name)] {
+			return false
+		}
+	}
+	return len(owed) == len(named)
+}
+
+// debts returns the debts in a folder.
+func (l *ledger) debts() []Debt {
+	var debts []Debt
+	for _, r := range l.records {
+		e, ok := r.owed()
+		if !ok {
+			continue
+		}
+		isSwapped := r.file != nil && r.file.state == swapped
+		debt := Debt{Path: r.path, at: r.place, entry: e, live: r.owes == forNew || isSwapped, volatile: r.volatile}
+		for mark, names := range l.marks {
+			if names[r.name] {
+				debt.Mark = filepath.Join(l.folder, mark)
+			}
+		}
+		debts = append(debts, debt)
+	}
+	slices.SortFunc(debts, func(x, y Debt) int { return cmp.Compare(x.Path, y.Path) })
+	return debts
+}
+
+// Sync syncs the folders of what was swapped or undone. A folder that cannot be read, or a file system that cannot sync
+// folders, is no error.
+func (b *Batch) Sync() error {
+	var errs []error
+	for _, l := range b.all() {
+		if !l.dirty {
+			continue
+		}
+		l.dirty = false
+		errs = append(errs, l.within(dir.sync))
+	}
+	return errors.Join(errs...)
+}

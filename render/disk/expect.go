@@ -1,0 +1,103 @@
+package disk
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Expected is what a destination should be. It is for one goroutine at a time.
+type Expected struct {
+	path  string
+	rule  linkRule
+	real  string // from the root, where links lead
+	own   string // from the root, where the destination itself is: real, where it is no link
+	o     Options
+	ids   owner
+	want  content
+	known info // of the file when it last was as expected; zero where that is too recent to tell a later change
+}
+
+// Expect returns what a destination should be: contents of this sum and size, at the path where links lead now, with the
+// attributes that options ask for. An error is that of an unknown user or group.
+func Expect(path string, o Options, sum [sha256.Size]byte, size int64) (*Expected, error) {
+	x := &Expected{rule: o.rule(false), o: o, want: content{size, sum}}
+	var err error
+	if x.ids, err = o.owner(); err != nil {
+		return nil, err
+	}
+	if x.path, err = absolute(path); err != nil {
+		return nil, err
+	}
+	if x.real, err = RealPath(path); err != nil {
+		return nil, err
+	}
+	x.own, err = realName(path)
+	return x, err
+}
+
+// Names returns the paths, from the root, whose folders have to be watched to notice a change: that of the destination itself,
+// and where its link leads.
+func (x *Expected) Names() []string {
+	if x.own == x.real {
+		return []string{x.real}
+	}
+	return []string{x.own, x.real}
+}
+
+// settling is how old a change has to be for a later one to have another time.
+const settling = 2 * time.Second
+
+// Differs reports whether the destination is missing, leads elsewhere, is no regular file, or has other contents, or another
+// mode or owner than options ask for. A file that has not changed since it was as expected is not read, nor is one of another
+// size. The error is that of a file or folder that cannot be read.
+func (x *Expected) Differs() (bool, error) {
+	d, name, err := resolve(x.path, x.rule, false)
+	if err != nil {
+		_, noFolder := errors.AsType[noFolderError](err)
+		_, unreadable := errors.AsType[*fs.PathError](err)
+		if noFolder || !unreadable || errors.Is(err, unix.ENOTDIR) {
+			return true, nil // a folder is missing, or there is a link now that is not followed
+		}
+		return false, err
+	}
+	defer d.close()
+	if d.path(name) != x.real {
+		return true, nil
+	}
+	is, err := d.statAt(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	case is == x.known:
+		return false, nil
+	case !is.isRegular() || is.size != x.want.Size || x.o.attributes(x.ids, &is) != is.attributes():
+		return true, nil
+	}
+	return x.read(d, name)
+}
+
+func (x *Expected) read(d dir, name string) (bool, error) {
+	now := time.Now()
+	h, is, err := openRegular(d, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return !is.isRegular() && is != info{}, err
+	}
+	defer h.close()
+	got, err := contentOf(h, is.size)
+	if err != nil || got != x.want {
+		return err == nil, err
+	}
+	if after, err := h.stat(); err == nil && after == is && now.Sub(time.Unix(0, is.ctime)) > settling {
+		x.known = is
+	}
+	return false, nil
+}

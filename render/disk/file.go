@@ -1,0 +1,721 @@
+package disk
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Want is what a commit wants at one destination.
+type Want struct {
+	Path     string // as configured
+	Contents []byte
+	Options  Options
+	NoLinks  bool // of writeToFile: neither the last element nor the folder it is in may be a link
+	Keep     bool // write nothing: the destination takes part only because of a Debt
+}
+
+// A state is how far a file of a batch is.
+type state int
+
+const (
+	unchanged state = iota // nothing is to be swapped
+	staged                 // the new contents wait beside the destination, or in memory
+	swapped                // the new contents are in place, by this batch
+	undone                 // the old file is in place again, or none where there was none
+	settled                // the new contents are in place, by this batch, and the action has succeeded
+)
+
+// A method is how new contents get in place.
+type method int
+
+const (
+	byName  method = iota // a new file gets the name
+	inPlace               // the file is written through, because its name cannot be given to another file
+)
+
+// A File is one destination in a batch. Unless something else is said, its methods are for the goroutine of the batch.
+type File struct {
+	batch *Batch
+	want  Want
+	rec   *record // nil where nothing is known of the destination yet
+
+	// What Stage has found.
+	folder *folder    // nil where Stage has not got so far
+	name   string     // in the folder
+	disk   *info      // what is in place before the swap; nil for none
+	attrs  attributes // of the new file
+	old    *info      // what to go back to: not what is in place where a debt is live; nil for none
+
+	// How far it is.
+	state     state
+	method    method
+	temporary string   // name of the staged file
+	stagedID  identity // of that
+	saved     *info    // the old file under its second name; nil where it has none
+	before    []byte   // what was in place before it was written in place
+	promised  bool     // Save was called: the action has to succeed
+}
+
+// Path returns Want.Path.
+func (f *File) Path() string { return f.want.Path }
+
+// Changes reports whether Swap will change the destination.
+func (f *File) Changes() bool { return f.state == staged }
+
+// Swapped reports whether this batch has put the new contents in place, and not undone that.
+func (f *File) Swapped() bool { return f.state == swapped || f.state == settled }
+
+// Owed reports whether the action had to succeed for the destination before this batch, or has to for the old file, which is
+// in place again.
+func (f *File) Owed() bool { return f.isRecorded() && f.rec.owes != nothing }
+
+// isRecorded reports whether the record of the destination is about this File, and not about another one of the batch.
+func (f *File) isRecorded() bool { return f.rec != nil && (f.rec.file == f || f.rec.file == nil) }
+
+// Live reports whether new contents are in place, by this batch or an earlier one, and the action has not succeeded since.
+func (f *File) Live() bool {
+	if f.state == unchanged || f.state == staged {
+		return f.folder != nil && f.Owed() && f.rec.owes == forNew
+	}
+	return f.state == swapped
+}
+
+// HadFile reports whether there is an old file to go back to.
+func (f *File) HadFile() bool { return f.old != nil }
+
+// Back reports whether the action has to succeed for the old file, or for none, and that is what is in place.
+func (f *File) Back() bool {
+	return f.Owed() && f.rec.owes == forOld && f.state != swapped
+}
+
+// content returns size and sum of the new contents.
+func (f *File) content() content {
+	return content{int64(len(f.want.Contents)), sha256.Sum256(f.want.Contents)}
+}
+
+// stage compares the destination with the disk and stages what differs.
+func (f *File) stage() (warnings []string, err error) {
+	w := &f.want
+	f.rec = f.batch.debtOf(w.Path) // whatever fails now: the action has to succeed for it
+	if strings.HasSuffix(w.Path, "/") {
+		return nil, errors.New("ends in a slash, as a folder does; give the path of a file")
+	}
+	ids := owner{-1, -1}
+	if !w.Keep {
+		if ids, err = f.batch.owner(w.Options); err != nil {
+			return nil, err
+		}
+	}
+
+	d, name, err := resolve(w.Path, w.Options.rule(w.NoLinks), !w.Options.NoFolders && !w.Keep)
+	if _, missing := errors.AsType[noFolderError](err); missing {
+		if w.Keep {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("its folder is missing, and create_dest_dirs is off: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	debt, err := f.batch.register(f, d.folder.path, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.find(d, name, debt); err != nil || w.Keep {
+		return nil, err
+	}
+
+	f.attrs = w.Options.attributes(ids, f.disk)
+	if f.disk == nil {
+		return f.stageNew(d, noHandle)
+	}
+	return f.compare(d)
+}
+
+// find finds out what is in place. debt is what a mark says of new contents there; nil for nothing.
+func (f *File) find(d dir, name string, debt *entry) error {
+	is, err := d.statAt(name)
+	switch {
+	case err == nil:
+		if err := is.mustBeRegular(); err != nil {
+			return err
+		}
+		f.disk = &is
+	case !errors.Is(err, fs.ErrNotExist):
+		return d.pathError("stat", name, err)
+	}
+	f.old = f.disk
+	if debt != nil {
+		a := debt.assess(d, f.disk)
+		if a.live {
+			f.old, f.saved = a.saved, a.saved
+		}
+		f.batch.assessed(f, a)
+	}
+	f.folder, f.name = d.folder, name
+	return nil
+}
+
+// compare compares the contents in place with the wanted ones.
+func (f *File) compare(d dir) (warnings []string, err error) {
+	h, is, err := openRegular(d, f.name)
+	if err != nil {
+		return nil, d.pathError("open", f.name, err)
+	}
+	defer h.close()
+	if is.identity != f.disk.identity {
+		return nil, fmt.Errorf("somebody changes %s at this moment", d.path(f.name))
+	}
+	if is.size != int64(len(f.want.Contents)) {
+		return f.stageNew(d, h)
+	}
+	same, err := h.holds(f.want.Contents)
+	switch {
+	case err != nil:
+		return nil, d.pathError("read", f.name, err)
+	case !same:
+		return f.stageNew(d, h)
+	case is.attributes() == f.attrs:
+		return nil, nil
+	}
+	return f.repair(d, h)
+}
+
+// source returns what the new file gets. The old one, if there is one, is open.
+func (f *File) source(old handle) source {
+	s := source{contents: bytes.NewReader(f.want.Contents), want: f.attrs, old: old}
+	if f.disk != nil {
+		s.keepOwner, s.oldOwner = f.want.Options.keepsOwner(), f.disk.uid
+	}
+	return s
+}
+
+func (f *File) stageNew(d dir, old handle) (warnings []string, err error) {
+	name, is, warnings, err := writeTemporary(d, f.name, f.source(old))
+	_, noOwner := errors.AsType[ownerError](err)
+	switch {
+	case errors.Is(err, unix.EROFS) && f.disk != nil: // a file that is mounted into a folder that cannot be written
+		if f.disk.size > maxCopy {
+			return nil, f.tooLarge()
+		}
+		f.method, f.state = inPlace, staged
+		return []string{fmt.Sprintf("%s is written in place: %v", f.want.Path, err)}, nil
+	case errors.Is(err, fs.ErrPermission) && !noOwner:
+		return nil, fmt.Errorf("%w; render makes a new file beside the old one and then renames it, so it needs to write to the folder", err)
+	case err != nil:
+		return nil, err
+	}
+	f.temporary, f.stagedID, f.state = name, is.identity, staged
+	return f.about(warnings), nil
+}
+
+// about adds the path to warnings.
+func (f *File) about(warnings []string) []string {
+	for i, w := range warnings {
+		warnings[i] = f.want.Path + ": " + w
+	}
+	return warnings
+}
+
+func (f *File) tooLarge() error {
+	return fmt.Errorf("it can only be written in place, and the old file has %d bytes; at most %d can be kept", f.disk.size, maxCopy)
+}
+
+// repair gives a file that has its contents the mode and owner that it should have. Nobody needs to reload because of that.
+// An inode that may have another name, in a folder where others make names, is not touched: a new file takes its place.
+func (f *File) repair(d dir, h handle) (warnings []string, err error) {
+	if f.disk.nlink != 1 || !f.folder.isOurs() {
+		temporary, _, warnings, err := writeTemporary(d, f.name, f.source(h))
+		if err == nil {
+			if err = d.rename(temporary, f.name); err != nil {
+				_ = d.unlinkAny(temporary)
+				err = d.pathError("rename to", f.name, err)
+			}
+		}
+		if !errors.Is(err, unix.EROFS) && !isMounted(err) {
+			return f.about(warnings), errors.Join(err, f.repaired(d))
+		}
+	}
+	if err := f.attrs.give(h); err != nil {
+		return nil, d.pathError("change", f.name, err)
+	}
+	return nil, f.repaired(d)
+}
+
+// repaired notes what is in place after a repair.
+func (f *File) repaired(d dir) error {
+	is, err := d.statAt(f.name)
+	if err != nil {
+		return d.pathError("stat", f.name, err)
+	}
+	if f.old == f.disk {
+		f.old = &is
+	}
+	f.disk = &is
+	return nil
+}
+
+// give gives an open file attributes. The mode is the last: a new owner takes bits away.
+func (a attributes) give(h handle) error {
+	if err := a.owner.give(h); err != nil {
+		return err
+	}
+	return h.chmod(a.mode)
+}
+
+// isMounted reports whether a rename has failed because there is a mount of its own in the way.
+func isMounted(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EXDEV) }
+
+// Candidate returns the path of a file with the contents, for a check before the swap. remove removes what was made for that;
+// it is never nil.
+func (f *File) Candidate() (path string, remove func(), err error) {
+	remove = func() {}
+	switch {
+	case f.folder == nil:
+		return f.want.Path, remove, nil
+	case f.temporary != "":
+		return filepath.Join(f.folder.path, f.temporary), remove, nil
+	case f.state != staged:
+		return filepath.Join(f.folder.path, f.name), remove, nil
+	}
+	tmp, err := os.MkdirTemp("", "render-check-")
+	if err != nil {
+		return "", remove, err
+	}
+	remove = func() { _ = os.RemoveAll(tmp) }
+	path = filepath.Join(tmp, f.name)
+	return path, remove, os.WriteFile(path, f.want.Contents, 0o600)
+}
+
+// keepOld gives the file in place a second name, or makes a copy of it where it can have none.
+func (f *File) keepOld(d dir) error {
+	if f.disk == nil || f.saved != nil {
+		return nil
+	}
+	saved := savedName(f.name)
+	if err := f.clear(d, saved); err != nil {
+		return err
+	}
+	is, err := f.secondName(d, saved)
+	if err != nil {
+		return fmt.Errorf("keep the old %s: %w", f.want.Path, err)
+	}
+	f.saved = &is
+	return nil
+}
+
+// clear removes what a crash has left under a name of ours. What is no file was not left by us.
+func (f *File) clear(d dir, name string) error {
+	is, err := d.statAt(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !is.isRegular() {
+		return inTheWay(d.path(name))
+	}
+	if err == nil {
+		err = d.unlinkAny(name)
+	}
+	if err != nil {
+		return errors.Join(inTheWay(d.path(name)), err)
+	}
+	return nil
+}
+
+// secondName gives the file in place another name, or a copy of it where it can have no other.
+func (f *File) secondName(d dir, name string) (info, error) {
+	if f.canLink() {
+		err := d.link(f.name, name)
+		switch {
+		case err == nil:
+			is, err := d.statAt(name)
+			if err == nil && !is.isSameFile(*f.disk) {
+				err = errors.New("somebody changes it at this moment")
+			}
+			if err != nil {
+				_ = d.unlinkAny(name)
+			}
+			return is, err
+		case errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, fs.ErrNotExist):
+			return info{}, d.pathError("link to", name, err)
+		}
+	}
+	return f.copyTo(d, name)
+}
+
+// canLink reports whether a second name of the file in place is of use: one that shares the inode with a file that is written
+// in place is not, and one that we could not remove again must not be made.
+func (f *File) canLink() bool {
+	euid := os.Geteuid()
+	mayRemove := euid == 0 || f.disk.uid == euid || f.folder.uid == euid || f.folder.mode&fs.ModeSticky == 0
+	return f.method == byName && mayRemove
+}
+
+func (f *File) copyTo(d dir, name string) (info, error) {
+	h, is, err := openRegular(d, f.name)
+	if err != nil {
+		return info{}, d.pathError("open", f.name, err)
+	}
+	defer h.close()
+	if !is.isSameFile(*f.disk) {
+		return info{}, errors.New("somebody changes it at this moment")
+	}
+	s, err := copyOf(h, is)
+	if err != nil {
+		return info{}, err
+	}
+	temporary, _, _, err := writeTemporary(d, f.name, s)
+	if err != nil {
+		return info{}, err
+	}
+	if err := d.rename(temporary, name); err != nil {
+		_ = d.unlinkAny(temporary)
+		return info{}, d.pathError("rename to", name, err)
+	}
+	return d.statAt(name)
+}
+
+// BackUp keeps the file on disk as DESTINATION.bak, if Options.Backup says so. It is called before the swap, and only where no
+// action has to succeed; otherwise Settle makes the backup.
+func (f *File) BackUp() error {
+	if !f.want.Options.Backup || f.disk == nil || f.state != staged {
+		return nil
+	}
+	d, err := f.folder.open()
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	link := hidden(f.name) + backupEnd
+	if err := f.clear(d, link); err != nil {
+		return err
+	}
+	if _, err := f.secondName(d, link); err != nil {
+		return err
+	}
+	if err = d.renameOver(link, f.name+backupEnd); err != nil {
+		_ = d.unlinkAny(link)
+	}
+	return d.pathError("rename to", f.name+backupEnd, err)
+}
+
+// Swap puts the new contents in place. A file whose name cannot be given to another file, because it is mounted by itself, is
+// written in place, with a warning: a crash half-way then leaves it torn.
+func (f *File) Swap() (warnings []string, err error) {
+	if f.state != staged {
+		return nil, nil
+	}
+	d, err := f.folder.open()
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	if f.method == byName {
+		warnings, err = f.swapName(d)
+		if err != nil {
+			return warnings, fmt.Errorf("put %s in place: %w", f.want.Path, err)
+		}
+	}
+	if f.method == inPlace {
+		if err := f.swapContents(d); err != nil {
+			return warnings, fmt.Errorf("write %s in place: %w", f.want.Path, err)
+		}
+	}
+	f.state = swapped
+	f.batch.changed(f)
+	f.batch.step("swapped one")
+	return warnings, nil
+}
+
+// swapName gives the staged file the name of the destination. Where that is mounted the method is another one afterwards.
+func (f *File) swapName(d dir) (warnings []string, err error) {
+	if !f.promised { // only this process may go back
+		if err := f.keepOld(d); err != nil {
+			return nil, err
+		}
+	}
+	is, err := d.statAt(f.temporary)
+	if err == nil && is.identity != f.stagedID {
+		err = errors.New("somebody has replaced it")
+	}
+	if err != nil {
+		return nil, d.pathError("rename", f.temporary, err)
+	}
+	err = d.rename(f.temporary, f.name)
+	if err == nil {
+		f.temporary = ""
+		return nil, nil
+	}
+	err = d.pathError("rename to", f.name, err)
+	if !isMounted(err) || f.disk == nil {
+		return nil, err
+	}
+
+	warnings = []string{fmt.Sprintf("%s is written in place: %v", f.want.Path, err)}
+	if err := d.unlinkAny(f.temporary); err != nil {
+		return warnings, err
+	}
+	f.temporary, f.method = "", inPlace
+	return warnings, f.saveForWriting(d)
+}
+
+// saveForWriting makes sure that the saved file is not the one that will be written in place.
+func (f *File) saveForWriting(d dir) error {
+	if f.saved == nil || f.saved.identity != f.disk.identity {
+		return nil
+	}
+	if err := d.unlinkAny(savedName(f.name)); err != nil {
+		return err
+	}
+	f.saved = nil
+	if !f.promised {
+		return nil
+	}
+	if err := f.keepOld(d); err != nil {
+		return err
+	}
+	return f.batch.mark(d)
+}
+
+// swapContents writes the new contents through to the file in place. It keeps the old ones in memory.
+func (f *File) swapContents(d dir) error {
+	if f.disk.size > maxCopy {
+		return f.tooLarge()
+	}
+	h, is, err := openRegular(d, f.name)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if !is.isSameFile(*f.disk) {
+		return errors.New("somebody changes it at this moment")
+	}
+	before, err := io.ReadAll(io.LimitReader(h, maxCopy+1))
+	if err != nil {
+		return err
+	}
+	f.before = before
+	return f.overwrite(d, f.want.Contents, f.attrs, before)
+}
+
+// overwrite writes contents through to the file in place, and what was there before where that fails half-way.
+func (f *File) overwrite(d dir, contents []byte, want attributes, before []byte) error {
+	if _, _, err := closed(openRegular(d, f.name)); err != nil {
+		return err
+	}
+	h, err := openAt(d.handle, f.name, unix.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	is, err := h.stat()
+	if err == nil {
+		err = is.mustBeRegular()
+	}
+	if err == nil && is.nlink > 1 && !f.folder.isOurs() {
+		err = errors.New("it has another name, which somebody else may have given to a file that is not his")
+	}
+	if err == nil && is.attributes() != want {
+		err = want.give(h)
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.replace(contents); err != nil {
+		return errors.Join(err, h.replace(before))
+	}
+	return nil
+}
+
+// closed closes a file that was only opened to see whether that is possible.
+func closed(h handle, is info, err error) (handle, info, error) {
+	h.close()
+	return noHandle, is, err
+}
+
+// replace writes contents over those of an open file, and syncs.
+func (h handle) replace(contents []byte) error {
+	for at := 0; at < len(contents); {
+		n := 0
+		err := again(func() (err error) { n, err = unix.Pwrite(int(h), contents[at:], int64(at)); return err })
+		if err == nil && n <= 0 {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return &fs.PathError{Op: "write", Path: "its contents", Err: err}
+		}
+		at += n
+	}
+	if err := again(func() error { return unix.Ftruncate(int(h), int64(len(contents))) }); err != nil {
+		return err
+	}
+	return h.sync()
+}
+
+// Undo puts the old file back, or removes the new one where there was none. acted says that the action may have acted on the
+// new contents: then it has to succeed for the old ones. It also has to where it had to before this batch. A file that is not
+// live stays as it is.
+func (f *File) Undo(acted bool) error {
+	if !f.Live() {
+		return nil
+	}
+	d, err := f.folder.open()
+	if err == nil {
+		defer d.close()
+		err = f.restore(d)
+	}
+	if err != nil {
+		return fmt.Errorf("put the old %s back: %w", f.want.Path, err)
+	}
+
+	f.discardStaged(d)
+	f.state, f.promised, f.saved = undone, false, nil
+	if f.rec.owes != nothing || acted {
+		f.rec.owes = forOld
+		f.rec.entry = entry{Name: fileName(f.name), Old: f.old != nil}
+	}
+	f.batch.changed(f)
+	f.batch.step("undone one")
+	return nil
+}
+
+func (f *File) restore(d dir) error {
+	if f.old == nil {
+		return d.pathError("remove", f.name, d.unlinkAny(f.name))
+	}
+	if f.method == byName {
+		if err := f.checkSaved(d); err != nil {
+			return err
+		}
+		err := d.renameOver(savedName(f.name), f.name)
+		if !isMounted(err) {
+			return d.pathError("rename to", f.name, err)
+		}
+		f.method = inPlace
+	}
+
+	before, err := f.contentsBefore(d)
+	if err != nil {
+		return err
+	}
+	if err := f.overwrite(d, before, f.old.attributes(), f.want.Contents); err != nil {
+		return err
+	}
+	if f.saved != nil {
+		return d.unlinkAny(savedName(f.name))
+	}
+	return nil
+}
+
+// checkSaved checks that the saved file is still what it was.
+func (f *File) checkSaved(d dir) error {
+	saved := savedName(f.name)
+	is, err := d.statAt(saved)
+	if err == nil && (f.saved == nil || is.identity != f.saved.identity) {
+		err = errors.New("somebody has replaced it")
+	}
+	return d.pathError("stat", saved, err)
+}
+
+// contentsBefore returns what was in place of a file that is written in place.
+func (f *File) contentsBefore(d dir) ([]byte, error) {
+	if f.before != nil {
+		return f.before, nil
+	}
+	if err := f.checkSaved(d); err != nil {
+		return nil, err
+	}
+	h, is, err := openRegular(d, savedName(f.name))
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	if is.size > maxCopy {
+		return nil, f.tooLarge()
+	}
+	return io.ReadAll(io.LimitReader(h, maxCopy))
+}
+
+// GiveUp undoes what this batch has done to the file so far, and removes what was staged.
+func (f *File) GiveUp() error {
+	if f.state == swapped {
+		return f.Undo(false)
+	}
+	f.Discard()
+	return nil
+}
+
+// Discard removes what was staged and not swapped.
+func (f *File) Discard() {
+	if f.state != staged {
+		return
+	}
+	if d, err := f.folder.open(); err == nil {
+		f.discardStaged(d)
+		f.forgetOld(d)
+		d.close()
+	}
+	f.state, f.promised = unchanged, false
+}
+
+func (f *File) discardStaged(d dir) {
+	if f.temporary != "" {
+		_ = d.unlinkAny(f.temporary)
+		f.temporary = ""
+	}
+}
+
+// forgetOld removes the second name of a file that stays in place. The one of an earlier commit is still of use.
+func (f *File) forgetOld(d dir) {
+	if f.saved != nil && f.rec.owes != forNew {
+		_ = d.unlinkAny(savedName(f.name))
+		f.saved = nil
+	}
+}
+
+// finish removes the saved file when the action has succeeded, or makes it the backup.
+func (f *File) finish(d dir) (warning string) {
+	saved := savedName(f.name)
+	if f.saved == nil || f.state == undone {
+		return ""
+	}
+	keep, err := f.isBackup(d, saved)
+	if err == nil && keep {
+		err = d.pathError("rename to", f.name+backupEnd, d.renameOver(saved, f.name+backupEnd))
+	}
+	if err != nil {
+		warning = fmt.Sprintf("%s has no backup: %v", f.want.Path, err)
+	}
+	if err != nil || !keep {
+		_ = d.unlinkAny(saved)
+	}
+	f.saved = nil
+	return warning
+}
+
+// isBackup reports whether the saved file is to be the backup: not where it has the contents in place.
+func (f *File) isBackup(d dir, saved string) (bool, error) {
+	if !f.want.Options.Backup || !f.promised && f.rec.owes == nothing {
+		return false, nil
+	}
+	h, is, err := openRegular(d, saved)
+	if err != nil {
+		return false, err
+	}
+	defer h.close()
+	if is.size != int64(len(f.want.Contents)) {
+		return true, nil
+	}
+	same, err := h.holds(f.want.Contents)
+	return !same, err
+}

@@ -1,0 +1,266 @@
+package disk
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A mark is read up to this size.
+const maxMark = 64 << 20
+
+// markText is the first line of a mark. After it comes an entry a line, as JSON.
+const markText = "An action has yet to succeed since the files below were changed. render repeats it and then removes this file.\n"
+
+// An entry is what a mark says about one destination.
+type entry struct {
+	Name  fileName  `json:"name"`
+	Old   bool      `json:"old"`             // there was a file before
+	Saved *savedID  `json:"saved,omitempty"` // the file before, under its second name
+	New   []content `json:"new,omitempty"`   // what may be in place instead
+}
+
+// A savedID is how a saved file is recognized. The number of the device is no part of it: it may change with a restart of
+// the machine. The time is: later contents are not those of the old file.
+type savedID struct {
+	Inode uint64 `json:"inode"`
+	Size  int64  `json:"size"`
+	Time  int64  `json:"mtime"`
+}
+
+func (s *savedID) is(i info) bool {
+	return s != nil && i.isRegular() && s.Inode == i.ino && s.Size == i.size && s.Time == i.mtime
+}
+
+func (i info) savedID() *savedID { return &savedID{i.ino, i.size, i.mtime} }
+
+// A content is what a file holds.
+type content struct {
+	Size int64 `json:"size"`
+	Sum  sum   `json:"sha256"`
+}
+
+type sum [sha256.Size]byte
+
+// MarshalText returns the sum in hexadecimal.
+func (s sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText reads what MarshalText returns.
+func (s *sum) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(s)) {
+		return errors.New("not a SHA-256 sum")
+	}
+	_, err := hex.Decode(s[:], text)
+	return err
+}
+
+// A fileName is a name of a file, which may hold any bytes; as text it is escaped as in a URL.
+type fileName string
+
+// MarshalText returns the escaped name.
+func (n fileName) MarshalText() ([]byte, error) { return []byte(url.PathEscape(string(n))), nil }
+
+// UnmarshalText reads what MarshalText returns.
+func (n *fileName) UnmarshalText(text []byte) error {
+	name, err := url.PathUnescape(string(text))
+	*n = fileName(name)
+	return err
+}
+
+// formatMark returns the text of a mark.
+func formatMark(entries []entry) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(markText)
+	encoder := json.NewEncoder(&b)
+	for _, e := range entries {
+		if err := encoder.Encode(e); err != nil {
+			return nil, err
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// parseMark returns the entries of a mark. An entry with a name that is none is left out.
+func parseMark(text []byte) ([]entry, error) {
+	lines, ok := bytes.CutPrefix(text, []byte(markText))
+	if !ok || len(lines) == 0 {
+		return nil, errors.New("not the format of a mark")
+	}
+	var entries []entry
+	decoder := json.NewDecoder(bytes.NewReader(lines))
+	for {
+		var e entry
+		err := decoder.Decode(&e)
+		if errors.Is(err, io.EOF) {
+			return entries, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if isFileName(string(e.Name)) {
+			entries = append(entries, e)
+		}
+	}
+}
+
+var (
+	// errNotOurs is the error of a mark that somebody else may have written.
+	errNotOurs = errors.New("not a mark of ours")
+	// errOldFormat is the error of a mark that is ours and has another format, such as that of an earlier version. It says
+	// that the action has yet to succeed for the destination that it is named after, and nothing else.
+	errOldFormat = errors.New("a mark in another format")
+)
+
+// readMark returns the entries of a mark in a folder. It believes only a regular file of ours that nobody else can write to.
+func readMark(d dir, name string) ([]entry, error) {
+	is, err := d.statAt(name)
+	if err != nil {
+		return nil, err
+	}
+	if !is.isOurMark() {
+		return nil, errNotOurs
+	}
+	h, is, err := openRegular(d, name)
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	if !is.isOurMark() {
+		return nil, errNotOurs
+	}
+	text, err := io.ReadAll(io.LimitReader(h, maxMark))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := parseMark(text)
+	if err != nil || len(entries) == 0 {
+		return nil, errOldFormat
+	}
+	return entries, nil
+}
+
+func (i info) isOurMark() bool {
+	return i.isRegular() && i.uid == os.Geteuid() && i.nlink == 1 && i.mode&0o022 == 0 && i.size <= maxMark
+}
+
+// writeMark writes a mark with some entries. The mark is on disk under its name, whole and synced, or not at all.
+func writeMark(d dir, name string, entries []entry) error {
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.Name, b.Name) })
+	text, err := formatMark(entries)
+	if err != nil {
+		return err
+	}
+	if is, err := d.statAt(name); err == nil && !is.isRegular() {
+		return inTheWay(d.path(name))
+	}
+	temporary, _, _, err := writeTemporary(d, string(entries[0].Name), source{
+		contents: bytes.NewReader(text), old: noHandle, want: attributes{0o600, owner{-1, -1}},
+	})
+	if err != nil {
+		return err
+	}
+	if err = d.rename(temporary, name); err != nil {
+		_ = d.unlinkAny(temporary)
+	}
+	return d.pathError("rename to", name, err)
+}
+
+func inTheWay(path string) error { return fmt.Errorf("%s is in the way; remove it", path) }
+
+// An assessment is the state of a destination for which an action has yet to succeed.
+type assessment struct {
+	live  bool // new contents are in place; otherwise the old ones, or those of somebody else
+	now   content
+	saved *info // where live: the file before, under its second name; nil for none
+}
+
+// assess finds out what is in place of what a mark says. Nothing that cannot be verified is believed.
+func (e entry) assess(d dir, place *info) assessment {
+	name := string(e.Name)
+	if place == nil || !place.isRegular() || !slices.ContainsFunc(e.New, func(c content) bool { return c.Size == place.size }) {
+		return assessment{}
+	}
+	h, is, err := openRegular(d, name)
+	if err != nil || is.identity != place.identity {
+		h.close()
+		return assessment{}
+	}
+	defer h.close()
+	now, err := contentOf(h, is.size)
+	if err != nil || !slices.Contains(e.New, now) {
+		return assessment{}
+	}
+	if !e.Old {
+		return assessment{live: true, now: now}
+	}
+	saved, err := d.statAt(savedName(name))
+	if err != nil || !e.Saved.is(saved) || saved.identity == is.identity {
+		return assessment{}
+	}
+	return assessment{live: true, now: now, saved: &saved}
+}
+
+// contentOf reads an open file of a known size.
+func contentOf(h handle, size int64) (content, error) {
+	hash := sha256.New()
+	n, err := io.CopyBuffer(hash, io.LimitReader(h, size+1), make([]byte, min(size+1, chunk)))
+	if err == nil && n != size {
+		err = errors.New("its size changes")
+	}
+	return content{size, sum(hash.Sum(nil))}, err
+}
+
+// openRegular opens a file to read it. What is no regular file is an error, and not opened.
+func openRegular(d dir, name string) (handle, info, error) {
+	is, err := d.statAt(name)
+	if err == nil {
+		err = is.mustBeRegular()
+	}
+	if err != nil {
+		return noHandle, is, err
+	}
+	h, err := openAt(d.handle, name, unix.O_RDONLY, 0)
+	if err != nil {
+		return noHandle, is, err
+	}
+	is, err = h.stat()
+	if err == nil {
+		err = is.mustBeRegular()
+	}
+	if err != nil {
+		h.close()
+		return noHandle, is, err
+	}
+	return h, is, nil
+}
+
+func (i info) mustBeRegular() error {
+	switch {
+	case i.mode.IsDir():
+		return errFolder
+	case i.isLink():
+		return errors.New("has become a link")
+	case !i.isRegular():
+		return errors.New("is not a regular file")
+	}
+	return nil
+}
+
+// pathError adds the path of a file in the folder to an error of the system.
+func (d dir) pathError(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.path(name), Err: err}
+}

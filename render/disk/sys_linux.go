@@ -1,0 +1,116 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// folderFlags open a folder to work relative to it. That needs no right to read it.
+const folderFlags = unix.O_PATH | unix.O_DIRECTORY
+
+// openWithoutLinks opens a folder by a path from the root of which no component is a link.
+func openWithoutLinks(path string) (handle, error) {
+	fd := -1
+	err := again(func() (err error) {
+		fd, err = unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+			Flags:   folderFlags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
+			Resolve: unix.RESOLVE_NO_SYMLINKS,
+		})
+		return err
+	})
+	return handle(fd), err
+}
+
+// readLink returns a link in a folder, and where it leads. Both are of the same link, whoever exchanges it meanwhile.
+func readLink(dir handle, name string) (info, string, error) {
+	h, err := openAt(dir, name, unix.O_PATH, 0)
+	if err != nil {
+		return info{}, "", err
+	}
+	defer h.close()
+	link, err := h.stat()
+	if err != nil || !link.isLink() {
+		return link, "", err
+	}
+	target, err := readLinkAt(h, "")
+	return link, target, err
+}
+
+const (
+	accessList   = "system.posix_acl_access"
+	selinuxLabel = "security.selinux"
+)
+
+// copyExtended gives a new file the extended attributes of an old one: the label of SELinux, the access control list if
+// withList says so, and attributes of users. Nothing else is copied: capabilities, for example, belong to contents. An access
+// control list that the new file has from its folder is removed where the old file has none. What gets lost is a warning.
+func copyExtended(from, to handle, withList bool) (warnings []string, err error) {
+	names, err := listExtended(from)
+	if err != nil {
+		return nil, nil // the file system has none
+	}
+	hasList := false
+	for _, name := range names {
+		if name != selinuxLabel && name != accessList && !strings.HasPrefix(name, "user.") {
+			continue
+		}
+		if name == accessList {
+			if !withList {
+				warnings = append(warnings, "its access control list is dropped, because its owner changes")
+				continue
+			}
+			hasList = true
+		}
+		if err := copyOne(from, to, name); err != nil && (name == selinuxLabel || name == accessList) {
+			warnings = append(warnings, fmt.Sprintf("cannot copy %s: %v", name, err))
+			hasList = hasList && name != accessList
+		}
+	}
+	if !hasList {
+		err := again(func() error { return unix.Fremovexattr(int(to), accessList) })
+		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
+			return warnings, fmt.Errorf("remove the access control list of the folder: %w", err)
+		}
+	}
+	return warnings, nil
+}
+
+func copyOne(from, to handle, name string) error {
+	value, err := getExtended(from, name)
+	if err != nil {
+		return err
+	}
+	if has, err := getExtended(to, name); err == nil && bytes.Equal(has, value) {
+		return nil
+	}
+	return again(func() error { return unix.Fsetxattr(int(to), name, value, 0) })
+}
+
+// maxExtended is the most that the kernel accepts as a list of names, and as a value.
+const maxExtended = 64 << 10
+
+func listExtended(h handle) ([]string, error) {
+	size, err := unix.Flistxattr(int(h), nil)
+	if err != nil || size == 0 {
+		return nil, err
+	}
+	list := make([]byte, maxExtended)
+	if size, err = unix.Flistxattr(int(h), list); err != nil {
+		return nil, err
+	}
+	return strings.FieldsFunc(string(list[:size]), func(r rune) bool { return r == 0 }), nil
+}
+
+func getExtended(h handle, name string) ([]byte, error) {
+	size, err := unix.Fgetxattr(int(h), name, nil)
+	if err != nil {
+		return nil, err
+	}
+	value := make([]byte, size)
+	size, err = unix.Fgetxattr(int(h), name, value)
+	return value[:max(size, 0)], err
+}
