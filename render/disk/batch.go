@@ -14,7 +14,7 @@ import (
 )
 
 // A Debt says that an action has yet to succeed since a destination was changed, by an earlier commit or an earlier run. It is
-// a value; on disk it is an entry of the intent mark of its folder.
+// a value, and can be compared; on disk it is an entry of the intent mark of its folder.
 type Debt struct {
 	Path string // as Want.Path; whoever has the Debt may replace it by another path of the same file
 	Mark string // path of the intent mark that names it, "" for none: debts of one mark came from one commit
@@ -310,9 +310,9 @@ func (r *record) owed() (e entry, ok bool) {
 	if f == nil || !f.promised || f.state != staged && f.state != swapped {
 		return r.entry, r.owes != nothing
 	}
-	e = entry{Name: fileName(r.name), Old: f.old != nil, New: []content{f.content()}}
-	if r.owes == forNew && r.now != e.New[0] {
-		e.New = append(e.New, r.now) // it may still be in place after a crash
+	e = entry{Name: fileName(r.name), Old: f.old != nil, New: f.content()}
+	if r.owes == forNew {
+		e.Earlier = r.now
 	}
 	if f.saved != nil {
 		e.Saved = f.saved.savedID()

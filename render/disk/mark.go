@@ -25,11 +25,14 @@ const markText = "An action has yet to succeed since the files below were change
 
 // An entry is what a mark says about one destination.
 type entry struct {
-	Name  fileName  `json:"name"`
-	Old   bool      `json:"old"`             // there was a file before
-	Saved *savedID  `json:"saved,omitempty"` // the file before, under its second name
-	New   []content `json:"new,omitempty"`   // what may be in place instead
+	Name    fileName `json:"name"`
+	Old     bool     `json:"old"`              // there was a file before
+	Saved   savedID  `json:"saved,omitzero"`   // the file before, under its second name
+	New     content  `json:"new,omitzero"`     // what is in place instead
+	Earlier content  `json:"earlier,omitzero"` // what may still be in place: contents of an earlier commit, also for this action
 }
+
+func (e entry) isNew(c content) bool { return c == e.New || c == e.Earlier }
 
 // A savedID is how a saved file is recognized. The number of the device is no part of it: it may change with a restart of
 // the machine. The time is: later contents are not those of the old file.
@@ -39,11 +42,7 @@ type savedID struct {
 	Time  int64  `json:"mtime"`
 }
 
-func (s *savedID) is(i info) bool {
-	return s != nil && i.isRegular() && s.Inode == i.ino && s.Size == i.size && s.Time == i.mtime
-}
-
-func (i info) savedID() *savedID { return &savedID{i.ino, i.size, i.mtime} }
+func (i info) savedID() savedID { return savedID{i.ino, i.size, i.mtime} }
 
 // A content is what a file holds.
 type content struct {
@@ -188,7 +187,7 @@ type assessment struct {
 // assess finds out what is in place of what a mark says. Nothing that cannot be verified is believed.
 func (e entry) assess(d dir, place *info) assessment {
 	name := string(e.Name)
-	if place == nil || !place.isRegular() || !slices.ContainsFunc(e.New, func(c content) bool { return c.Size == place.size }) {
+	if place == nil || !place.isRegular() || place.size != e.New.Size && place.size != e.Earlier.Size {
 		return assessment{}
 	}
 	h, is, err := openRegular(d, name)
@@ -198,14 +197,14 @@ func (e entry) assess(d dir, place *info) assessment {
 	}
 	defer h.close()
 	now, err := contentOf(h, is.size)
-	if err != nil || !slices.Contains(e.New, now) {
+	if err != nil || !e.isNew(now) {
 		return assessment{}
 	}
 	if !e.Old {
 		return assessment{live: true, now: now}
 	}
 	saved, err := d.statAt(savedName(name))
-	if err != nil || !e.Saved.is(saved) || saved.identity == is.identity {
+	if err != nil || !saved.isRegular() || saved.savedID() != e.Saved || saved.identity == is.identity {
 		return assessment{}
 	}
 	return assessment{live: true, now: now, saved: &saved}
