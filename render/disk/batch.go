@@ -382,26 +382,17 @@ func (l *ledger) leaveMark(d dir, mark string) error {
 // Settle notes that the action has succeeded, or that there is none. It removes the marks, one unlink a folder, syncs the
 // folders, and then makes backups of the saved files or removes them.
 func (b *Batch) Settle() (warnings []string) {
-	var err error
-	if err = b.Sync(); err != nil {
+	if err := b.Sync(); err != nil {
 		warnings = append(warnings, err.Error())
 	}
 	all := b.all()
 	for _, l := range all {
-		err := l.within(func(d dir) error {
-			var err error
-			for mark := range l.marks {
-				l.dirty = true
-				err = errors.Join(err, l.leaveMark(d, mark))
-			}
-			return err
-		})
-		if err != nil {
+		if err := l.leaveMarks(); err != nil {
 			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
 		}
 	}
 	b.step("unmarked")
-	if err = b.Sync(); err != nil {
+	if err := b.Sync(); err != nil {
 		warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
 	}
 	for _, l := range all {
@@ -409,6 +400,24 @@ func (b *Batch) Settle() (warnings []string) {
 	}
 	b.step("settled")
 	return warnings
+}
+
+// leaveMarks removes all entries of this batch from the marks of a folder. With the folder the marks are gone.
+func (l *ledger) leaveMarks() error {
+	var errs []error
+	isThere := false
+	err := l.within(func(d dir) error {
+		isThere = true
+		for mark := range l.marks {
+			l.dirty = true
+			errs = append(errs, l.leaveMark(d, mark))
+		}
+		return nil
+	})
+	if err == nil && !isThere {
+		clear(l.marks)
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // within opens the folder of a ledger. A folder that is gone needs no attention any more.
@@ -428,25 +437,29 @@ func (l *ledger) within(do func(d dir) error) error {
 func (l *ledger) finish() (warnings []string) {
 	err := l.within(func(d dir) error {
 		for _, r := range l.records {
-			f := r.file
-			if f != nil && f.folder != nil {
+			if f := r.file; f != nil && f.folder != nil {
 				if w := f.finish(d); w != "" {
 					warnings = append(warnings, w)
-				}
-				f.promised = false
-				if f.state == swapped {
-					f.state = settled
 				}
 			}
 			if r.owes != nothing {
 				_ = d.unlinkAny(savedName(r.name))
-				r.owes = nothing
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		warnings = append(warnings, err.Error())
+	}
+
+	for _, r := range l.records {
+		r.owes = nothing
+		if f := r.file; f != nil {
+			f.promised = false
+			if f.state == swapped {
+				f.state = settled
+			}
+		}
 	}
 	return warnings
 }

@@ -87,9 +87,11 @@ func recallFolder(folder *folder, paths map[string]string) ([]Debt, error) {
 	return debts, errors.Join(errs...)
 }
 
-// findRemains lists a folder. A folder that cannot be read has nothing.
+// findRemains lists a folder: what concerns some destinations, by name, or all where there are no names. A folder that cannot be
+// read has nothing.
 func findRemains(d dir, paths map[string]string) (remains, error) {
 	found := remains{saved: make(map[string]bool)}
+	all := paths == nil
 	hiddenNames := make(map[string]bool, len(paths))
 	for name := range paths {
 		hiddenNames[hidden(name)] = true
@@ -108,9 +110,9 @@ func findRemains(d dir, paths map[string]string) (remains, error) {
 			}
 			if strings.HasSuffix(name, markEnd) {
 				found.marks = append(found.marks, name)
-			} else if base, ok := strings.CutSuffix(name, savedEnd); ok && hiddenNames[base] {
+			} else if base, ok := strings.CutSuffix(name, savedEnd); ok && (all || hiddenNames[base]) {
 				found.saved[name] = true
-			} else if base, ok := temporaryOf(name); ok && hiddenNames[base] {
+			} else if base, ok := temporaryOf(name); ok && (all || hiddenNames[base]) {
 				found.temporary = append(found.temporary, name)
 			}
 		}
