@@ -1,14 +1,16 @@
 package render
 
 import (
-	"cmp"
-	"maps"
-	"reflect"
 	"slices"
 	"time"
+
+	"render/render/commit"
+	"render/render/disk"
 )
 
-const failingHold = 10 * time.Second // how long a member whose queries fail holds the others of its action
+// holdMost is how long a member that cannot finish, because its queries fail or do not answer, holds the others of its
+// action. So long, too, actions at work hold back what the supervised program is told.
+const holdMost = 10 * time.Second
 
 // action is an Action at work. Owned by the loop.
 type action struct {
@@ -17,10 +19,16 @@ type action struct {
 	cfg     Action
 	targets []*target
 	pace    pace
+	turn    turn
 
-	busy     bool          // a commit is in flight (R9)
-	owed     bool          // the command has to run although no file changes (R13)
-	left     []*stagedFile // of earlier commits, that say so on disk
+	// Of the targets, those that …
+	wanting    map[*target]bool // … want a pass
+	unfinished map[*target]bool // … have no finished pass
+	changed    map[*target]bool // … have output to commit
+
+	busy     bool        // a commit is in flight (R9)
+	owed     bool        // the action has to succeed although no file changes (R13)
+	debts    []disk.Debt // for these files of earlier commits
 	commits  int
 	runs     int
 	failures int
@@ -28,160 +36,71 @@ type action struct {
 	err      error
 }
 
-// actionKind tells actions apart that have the same name.
-type actionKind uint8
-
-const (
-	named     actionKind = iota // in the configuration
-	ofCommand                   // made of a command
-	ofTarget                    // of one target without a command
-)
-
-type actionKey struct {
-	kind actionKind
-	name string
-}
-
-// group gives each target its action: the one that it names, the one of its command, or one of its own. An action that was
-// there before keeps its state. It returns those of them that have other settings now.
-func (e *Engine) group(before []*action) (altered map[*action]bool) {
-	g := grouping{
-		before: make(map[actionKey][]*action), now: make(map[actionKey][]*action),
-		exact: make(map[*action]bool), altered: make(map[*action]bool),
-	}
-	for _, a := range before {
-		g.before[a.key] = append(g.before[a.key], a)
-	}
-	for _, t := range e.targets {
-		if cfg := e.cfg.implied(t.cfg); !cfg.Command.IsZero() {
-			g.expect(actionKey{ofCommand, cfg.Command.String()}, cfg)
-		}
-	}
-	for _, cfg := range e.cfg.Actions {
-		g.action(actionKey{named, cfg.Name}, cfg)
-	}
-	for _, t := range e.targets {
-		switch cfg := e.cfg.implied(t.cfg); {
-		case t.cfg.Action != "":
-			t.action = g.now[actionKey{named, t.cfg.Action}][0]
-		case cfg.Command.IsZero():
-			t.action = g.action(actionKey{ofTarget, t.cfg.Destination}, cfg)
-		default:
-			t.action = g.shared(actionKey{ofCommand, cfg.Command.String()}, cfg)
-		}
-		t.action.targets = append(t.action.targets, t)
-	}
-	e.actions = g.actions
-	return g.altered
-}
-
-// grouping is how far group is.
-type grouping struct {
-	before  map[actionKey][]*action // those that are not in use again
-	now     map[actionKey][]*action
-	exact   map[*action]bool // those of before that have the very settings of one that is wanted
-	actions []*action
-	altered map[*action]bool
-}
-
-// expect notes that an action will be wanted, so that no other takes the one from before that has its settings.
-func (g *grouping) expect(key actionKey, cfg Action) {
-	for _, a := range g.before[key] {
-		if reflect.DeepEqual(a.cfg, cfg) {
-			g.exact[a] = true
-		}
+func newAction(key actionKey) *action {
+	return &action{
+		key: key, turn: turn{index: -1},
+		wanting: make(map[*target]bool), unfinished: make(map[*target]bool), changed: make(map[*target]bool),
 	}
 }
 
-// shared returns the action with some settings that other targets have, or a new one.
-func (g *grouping) shared(key actionKey, cfg Action) *action {
-	for _, a := range g.now[key] {
-		if reflect.DeepEqual(a.cfg, cfg) {
-			return a
-		}
-	}
-	return g.action(key, cfg)
+// without forgets a target.
+func (a *action) without(t *target) {
+	delete(a.wanting, t)
+	delete(a.unfinished, t)
+	delete(a.changed, t)
 }
 
-// action adds an action: one from before, best one with the same settings, or a new one.
-func (g *grouping) action(key actionKey, cfg Action) *action {
-	same := func(a *action) bool { return reflect.DeepEqual(a.cfg, cfg) }
-	free := func(a *action) bool { return !g.exact[a] }
-	a := &action{key: key}
-	old := g.before[key]
-	i := slices.IndexFunc(old, same)
-	if i < 0 {
-		if i = slices.IndexFunc(old, free); i >= 0 {
-			g.altered[old[i]] = true
-		}
+// steps returns what a commit of the action does.
+func (a Action) steps() commit.Action {
+	return commit.Action{
+		Check: a.Check, Command: a.Command, Signal: a.Signal, Verify: a.Verify,
+		Timeout: a.Timeout, Splay: a.Splay, Atomic: a.Atomic, Env: a.Env,
 	}
-	if i >= 0 {
-		a = old[i]
-		g.before[key] = slices.Delete(old, i, i+1)
-	}
-	a.cfg, a.order, a.targets = cfg, len(g.actions), nil
-	a.pace.spacing, a.pace.wait = cfg.Spacing, cfg.Wait
-	g.actions = append(g.actions, a)
-	g.now[key] = append(g.now[key], a)
-	return a
 }
 
-// implied returns the action that is made of a target's command.
-func (c Config) implied(t Target) Action {
-	a := c.Implied
-	if t.Implied != nil {
-		a = *t.Implied
-	}
-	a.Name, a.Command = "", t.Command
-	return a.Spaced()
-}
-
-// advanceAll lets each active action do what it can, and returns when the next of them has something to do.
+// advanceAll lets each action do what it can whose turn it is, and returns when the next of them has something to do.
 func (e *Engine) advanceAll(now time.Time) (wake time.Time) {
-	inOrder := slices.SortedFunc(maps.Keys(e.active), func(a, b *action) int { return cmp.Compare(a.order, b.order) })
-	for _, a := range inOrder {
-		at := e.advance(a, now)
-		if at.IsZero() && e.coming == nil {
-			delete(e.active, a)
-		}
-		wake = earlier(wake, at)
+	for _, a := range e.schedule.due(now) {
+		e.schedule.at(a, e.advance(a, now))
 	}
-	return wake
+	return e.schedule.next()
 }
 
 // advance runs the passes that an action's targets want and commits what is due. It returns when there is more to do;
 // zero if that needs an answer, or the end of a commit, first.
 func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
-	for _, t := range a.targets {
-		if t.wants && (!t.finished() || e.cfg.Once) {
+	for _, t := range inOrder(a.wanting) {
+		if !t.finished() || e.cfg.Once {
 			e.execute(t)
 		}
 	}
-	if a.busy || e.cfg.Once || !e.coming.leaves(a) {
+	if a.busy || e.cfg.Once || e.coming.affects(a) {
 		return time.Time{}
 	}
-	due, changed := a.pace.due()
-	if !changed {
-		due = a.retry
-	}
-	if due = earlier(due, a.retry); due.IsZero() || now.Before(due) {
+	due := a.due()
+	if due.IsZero() || now.Before(due) {
 		return due
 	}
+
+	// What the other members want to say is part of the same commit.
 	began := time.Now()
-	for _, t := range a.targets {
-		if t.wants {
-			e.execute(t)
-		}
+	for _, t := range inOrder(a.wanting) {
+		e.execute(t)
 	}
 	a.pace.passed(now, time.Since(began))
-	if until, wait := e.mustWait(a, now); wait {
-		return until
+
+	if until, wait := a.mustWait(now); wait {
+		if !a.owed || !a.cfg.Atomic {
+			return until
+		}
+		e.commit(a, nil, now) // what is in place already does not wait for the members that are blocked
+		return time.Time{}
 	}
-	targets := a.changedTargets(now)
+	targets := a.toCommit(now)
 	if len(targets) == 0 && !a.owed {
-		a.pace.settle()
-		if !slices.ContainsFunc(a.targets, (*target).changed) {
-			a.err, a.failures = nil, 0 // what has failed is wanted no more
+		a.pace.reset()
+		if len(a.changed) == 0 {
+			a.err, a.failures = nil, 0 // what failed is not wanted any more
 		}
 		a.retry = a.retryAt(now)
 		return a.retry
@@ -190,51 +109,84 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	return time.Time{}
 }
 
+// due returns when the action may commit; zero if it has nothing to commit. A commit that failed is repeated no sooner than
+// the spacing after it (R7).
+func (a *action) due() time.Time {
+	due, changed := a.pace.due()
+	if !a.retry.IsZero() {
+		retry := later(a.retry, a.pace.spaced())
+		if !changed {
+			return retry
+		}
+		due = earlier(due, retry)
+	}
+	return due
+}
+
 // mustWait reports whether a member keeps the action from committing, and until when; zero means until an answer comes.
 //
-// A pending member whose queries fail may be about to get its answers, from a Consul that is just coming back, or may
-// never get them, from a datacenter that is gone. So it holds the others for failingHold, but once only: from then on it
+// A pending member may be about to get its answers, from a Consul that is just coming back, or may never get them, from a
+// datacenter that is gone or a file system that hangs. So it holds the others for holdMost, but once only: from then on it
 // counts as blocked, until it finishes.
-func (e *Engine) mustWait(a *action, now time.Time) (until time.Time, wait bool) {
-	for _, t := range a.targets {
-		switch {
-		case t.finished():
-			t.leftOut = false
-		case a.cfg.Atomic:
-			return time.Time{}, true
-		case len(t.result.Pending) == 0 || t.leftOut:
-		case !e.graph.failing(t):
-			return time.Time{}, true
-		default:
-			hold := a.pace.first.Add(failingHold)
-			if now.Before(hold) {
-				until, wait = hold, true
-			} else {
-				t.leftOut = true
-			}
+func (a *action) mustWait(now time.Time) (until time.Time, wait bool) {
+	if len(a.unfinished) > 0 && a.cfg.Atomic {
+		return time.Time{}, true
+	}
+	for t := range a.unfinished {
+		if len(t.result.Pending) == 0 || t.passed {
+			continue
+		}
+		if hold := later(a.pace.first, t.blocked).Add(holdMost); now.Before(hold) {
+			until, wait = earlier(until, hold), true
+		} else {
+			t.passed = true
 		}
 	}
 	return until, wait
 }
 
-// changedTargets returns the members to commit: those with output that is not applied, but for those whose output was
-// rejected a short while ago. Atomic ones go together.
-func (a *action) changedTargets(now time.Time) []*target {
-	var changed []*target
+// toCommit returns the members to commit: those with output that is not applied, but for those whose output was rejected a
+// short while ago. Atomic ones go together.
+func (a *action) toCommit(now time.Time) []*target {
+	var all []*target
 	rejected := 0
-	for _, t := range a.targets {
-		if !t.changed() {
-			continue
-		}
+	for _, t := range inOrder(a.changed) {
 		if t.isRejected(now) {
 			if rejected++; !a.cfg.Atomic {
 				continue
 			}
 		}
-		changed = append(changed, t)
+		all = append(all, t)
 	}
-	if a.cfg.Atomic && rejected == len(changed) {
+	if a.cfg.Atomic && rejected == len(all) {
 		return nil
 	}
-	return changed
+	return all
+}
+
+// retryAt returns when to try again: soon where something was in the way, late where all that is left was rejected.
+func (a *action) retryAt(now time.Time) time.Time {
+	inTheWay := a.owed
+	for t := range a.changed {
+		inTheWay = inTheWay || !t.isRejected(now)
+	}
+	if inTheWay {
+		return now.Add(backoff(a.failures))
+	}
+	return a.rejectedUntil()
+}
+
+// rejectedUntil returns when the first output that was rejected may be tried again; zero if none was.
+func (a *action) rejectedUntil() (at time.Time) {
+	for t := range a.changed {
+		if t.wasRejected() {
+			at = earlier(at, t.rejected.until)
+		}
+	}
+	return at
+}
+
+// holds reports whether the action has a debt for a path.
+func (a *action) holds(path string) bool {
+	return slices.ContainsFunc(a.debts, func(d disk.Debt) bool { return d.Path == path })
 }

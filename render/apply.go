@@ -9,7 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"render/template"
+	"render/render/disk"
+	"render/render/run"
 )
 
 var (
@@ -39,12 +40,58 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 	if e.begun.Once {
 		return errOnce
 	}
+	select { // one at a time: what is new on disk is found for the configuration that is in force
+	case e.applying <- struct{}{}:
+		defer func() { <-e.applying }()
+	case <-e.ended:
+		return errNotRunning
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	p, err := e.propose(cfg)
 	if err != nil {
 		e.Reject(ctx, err)
 		return err
 	}
+	status, err := e.Status(ctx)
+	if err != nil {
+		return err
+	}
+	e.prepare(p, status)
 	p.withdrawn = ctx.Done()
+	return e.offer(ctx, p)
+}
+
+// prepare finds out what the loop must not look at by itself, because it is on disk: what earlier runs left beside
+// destinations that are new, and which destinations are missing.
+func (e *Engine) prepare(p *proposal, s Status) {
+	present := make(map[string]bool, len(s.Targets))
+	for _, t := range s.Targets {
+		present[t.path] = true
+	}
+	var added []*target
+	for _, t := range p.targets {
+		if t.path == "" {
+			continue
+		}
+		if !present[t.path] {
+			added = append(added, t)
+		} else if t.cfg.Drift.matters() {
+			_, err := os.Lstat(t.path)
+			t.missing = errors.Is(err, fs.ErrNotExist)
+		}
+	}
+	if p.cfg.Dry == nil && len(added) > 0 {
+		var err error
+		if p.debts, err = recallDebts(added); err != nil {
+			e.log.Warn("cannot read what an earlier run left", "err", err)
+		}
+	}
+	p.program = p.cfg.Exec.Find()
+}
+
+// offer brings a proposal to the loop, and waits until it is in force.
+func (e *Engine) offer(ctx context.Context, p *proposal) (err error) {
 	select {
 	case e.proposals <- p:
 	case <-e.ended:
@@ -80,21 +127,29 @@ func (e *Engine) Reject(ctx context.Context, err error) {
 	}
 }
 
-// A proposal is a configuration that was read and checked, on its way to be in force.
+// A proposal is something new that targets are to be made of, on its way to be in force: a configuration that was read and
+// checked, or, with edits, other texts of templates of the configuration in force. It is all that changes targets from
+// outside, and adopt is its only way in.
 type proposal struct {
 	cfg       Config
 	targets   []*target // as if they were new
 	byPath    map[string]*target
 	sources   sources
+	debts     []disk.Debt     // of earlier runs, for targets that are new
+	program   error           // why the program of cfg cannot be started
+	edits     *edits          // in place of all this
 	withdrawn <-chan struct{} // closed when nobody waits for the answer
 	answer    chan error      // holds one
+
+	affected map[*action]bool // actions that it changes: no commit of them begins
+	busy     int              // of these; it waits for them
 }
 
 func (e *Engine) propose(cfg Config) (*proposal, error) {
 	first := e.begun
 	cfg.Once, cfg.FailAbsent, cfg.Timeout, cfg.Dry, cfg.Log = first.Once, first.FailAbsent, first.Timeout, first.Dry, first.Log
 	cfg.Asking.Attempts = first.Asking.Attempts
-	cfg.step, cfg.unnotified = first.step, first.unnotified
+	cfg.step, cfg.unnotified, cfg.outside = first.step, first.unnotified, first.outside
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -106,23 +161,55 @@ func (e *Engine) propose(cfg Config) (*proposal, error) {
 	return p, err
 }
 
-// leaves reports whether a proposal leaves an action and its targets as they are, so that it can come into force while a
-// commit of it is in flight. No proposal leaves all.
-func (p *proposal) leaves(a *action) bool {
-	if p == nil {
-		return true
+// affects reports whether a proposal changes an action, so that no commit of it may begin before the proposal is in force.
+func (p *proposal) affects(a *action) bool { return p != nil && p.affected[a] }
+
+// landed notes the end of an action's commit.
+func (p *proposal) landed(a *action) {
+	if p.affects(a) {
+		p.busy--
 	}
-	for _, t := range a.targets {
+}
+
+// receive takes a proposal, and finds out which actions it affects: those that a target leaves, joins, or has other settings
+// in, those with other settings, and those that owe something. Another text of a template affects none: an output in flight
+// is one of the text before, and what the new text gives follows it.
+func (e *Engine) receive(p *proposal) {
+	e.coming = p
+	if p.edits != nil {
+		return
+	}
+	p.affected = make(map[*action]bool)
+	joined := make(map[actionKey]bool)
+	for _, t := range e.targets {
 		next := p.byPath[t.path]
-		if next == nil || !next.texts.equal(t.texts) || !reflect.DeepEqual(next.cfg, t.cfg) {
-			return false
-		}
-		if a.key.kind != named && !reflect.DeepEqual(p.cfg.implied(t.cfg), a.cfg) {
-			return false
+		if next == nil {
+			p.affected[t.action] = true
+		} else if was, is := e.cfg.keyOf(t.cfg), p.cfg.keyOf(next.cfg); was != is || !reflect.DeepEqual(next.cfg, t.cfg) {
+			p.affected[t.action] = true
+			joined[is] = true
+		} else if is.kind != named && !p.affected[t.action] && !reflect.DeepEqual(p.cfg.implied(next.cfg), t.action.cfg) {
+			p.affected[t.action] = true
 		}
 	}
-	same := func(cfg Action) bool { return reflect.DeepEqual(cfg, a.cfg) }
-	return len(a.left) == 0 && (a.key.kind != named || slices.ContainsFunc(p.cfg.Actions, same))
+	for path, next := range p.byPath {
+		if e.byPath[path] == nil {
+			joined[p.cfg.keyOf(next.cfg)] = true
+		}
+	}
+	settings := make(map[string]Action, len(p.cfg.Actions))
+	for _, cfg := range p.cfg.Actions {
+		settings[cfg.Name] = cfg
+	}
+	for _, a := range e.actions {
+		altered := a.key.kind == named && !reflect.DeepEqual(settings[a.key.name], a.cfg)
+		if altered || joined[a.key] || len(a.debts) > 0 {
+			p.affected[a] = true
+		}
+		if a.busy && p.affected[a] {
+			p.busy++
+		}
+	}
 }
 
 // offers returns where the next proposal comes from: none while there is one already.
@@ -144,33 +231,33 @@ func (p *proposal) gaveUp() <-chan struct{} {
 // withdraw forgets the proposal that waits.
 func (e *Engine) withdraw() {
 	e.coming.answer <- errWithdrawn
+	for a := range e.coming.affected {
+		e.schedule.now(a)
+	}
 	e.coming = nil
 }
 
-// adopt brings the proposal that waits into force, if there is one and no action is busy that it changes.
+// adopt brings the proposal that waits into force, if there is one and no action is busy that it affects.
 func (e *Engine) adopt(ctx context.Context, now time.Time) {
-	inTheWay := func(a *action) bool { return a.busy && !e.coming.leaves(a) }
-	if e.coming == nil || slices.ContainsFunc(e.actions, inTheWay) {
+	p := e.coming
+	if p == nil || p.busy > 0 {
 		return
 	}
-	p := e.coming
 	e.coming = nil
-	err := e.startable(p.cfg.Exec)
-	if err != nil {
+	var err error
+	switch {
+	case p.edits != nil:
+		e.edit(p.edits, now)
+	case p.program != nil && !p.cfg.Exec.Equal(e.cfg.Exec): // when the program before has ended it is too late to find out
+		err = p.program
 		e.reject(err, now)
-	} else {
+		for a := range p.affected {
+			e.schedule.now(a)
+		}
+	default:
 		e.use(ctx, p, now)
 	}
 	p.answer <- err
-}
-
-// startable returns what keeps a program that is to replace another from being started: it would be too late to find out
-// when the other has ended.
-func (e *Engine) startable(x Exec) error {
-	if x.equal(e.cfg.Exec) {
-		return nil
-	}
-	return x.Find()
 }
 
 // succession is how the targets of one configuration follow those of another.
@@ -178,7 +265,7 @@ type succession struct {
 	added []*target
 	kept  []keptTarget
 	gone  []*target
-	debts []debt
+	debts []movedDebt
 }
 
 // keptTarget is a target that has been there before.
@@ -187,31 +274,36 @@ type keptTarget struct {
 	from    *action // its action until now
 	was     Target  // its settings until now
 	renewed bool    // its template is another
+	missing bool    // its file does not exist
 }
 
-// A debt is what an action owes for a file, and whose file that is.
-type debt struct {
-	action *action
-	file   *stagedFile
-	owner  *target
-	main   bool // it is what the owner's template gives
+// A movedDebt is a debt of an action, and the target whose file it is about.
+type movedDebt struct {
+	debt  disk.Debt
+	from  *action
+	owner *target
+	main  bool // the file is the owner's destination
 }
 
 // use makes a configuration the one in force.
 func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	sameEnv := slices.Equal(e.cfg.Env, p.cfg.Env)
+	before := e.actions
 	s := e.succeed(p)
 	e.cfg, e.sources = p.cfg, p.sources
-	altered := e.group(e.actions)
+	e.number()
+	altered := e.regroup(before)
 	for _, d := range s.debts {
-		e.settle(d, now)
+		e.moveDebt(d, now)
 	}
-	run := make(map[*target]bool)
-	e.sweep(s.added)
+	e.owe(p.debts)
+
+	// What each target has to do.
+	fresh := make(map[*target]bool)
 	for _, t := range s.added {
 		t.see(newViewRules(t.cfg, t.action.cfg, false))
 		e.block(t, now)
-		run[t] = true
+		fresh[t] = true
 	}
 	changed := 0
 	for _, k := range s.kept {
@@ -219,19 +311,43 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 			changed++
 		}
 		if k.renewed {
-			run[k.target] = true
+			fresh[k.target] = true
 		}
 	}
-	e.runNow(run, now)
+	for _, t := range s.gone {
+		for _, path := range t.claimed {
+			delete(e.recalled, path)
+		}
+	}
+	e.tools.Left.Forget()
+	e.regather(before)
+	e.runNow(fresh, now)
 	e.forget(s.gone, now)
+
 	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff)
 	e.watchFiles(ctx)
-	if e.child != nil {
-		e.child.outdated = !e.child.given.equal(p.cfg.Exec)
-	}
-	e.refused = refused{}
+	e.program.outdated = e.program.child != nil && !e.program.child.Program().Equal(p.cfg.Exec)
+	e.refused, e.stale.report = refused{}, time.Time{}
+	clear(e.stale.targets)
 	e.log.Info("a new configuration is in force", "added", len(s.added), "changed", changed,
 		"removed", len(s.gone), "same", len(s.kept)-changed)
+}
+
+// regather has actions know their targets anew, and gives each action its turn: some were held by a target that is another
+// action's now, or nobody's.
+func (e *Engine) regather(before []*action) {
+	for _, a := range before {
+		clear(a.wanting)
+		clear(a.unfinished)
+		clear(a.changed)
+		e.schedule.remove(a)
+	}
+	for _, t := range e.targets {
+		e.moved(t)
+	}
+	for _, a := range e.actions {
+		e.schedule.now(a)
+	}
 }
 
 // succeed finds the targets of a proposal among those that are there, and puts the new ones in the others' places.
@@ -270,7 +386,7 @@ func (e *Engine) succeed(p *proposal) succession {
 
 // replace gives a target the settings of another, and its template where that is not the same.
 func (t *target) replace(next *target) keptTarget {
-	k := keptTarget{target: t, from: t.action, was: t.cfg}
+	k := keptTarget{target: t, from: t.action, was: t.cfg, missing: next.missing}
 	k.renewed = !t.texts.equal(next.texts) || !reflect.DeepEqual(t.cfg.ofTemplate(), next.cfg.ofTemplate())
 	if k.renewed {
 		t.renew(next.template, next.texts)
@@ -279,17 +395,10 @@ func (t *target) replace(next *target) keptTarget {
 	return k
 }
 
-// renew gives a target another template. It has to run then.
-func (t *target) renew(parsed *template.Template, x texts) {
-	t.template, t.texts = parsed, x
-	t.blocked, t.reported, t.placed = time.Time{}, time.Time{}, false
-	t.addCause("its template has changed")
-}
-
 // ofTemplate returns the settings that say what a target's template gives.
 func (t Target) ofTemplate() Target {
-	t.Destination, t.Action, t.Command, t.Implied = "", "", Command{}, nil
-	t.File, t.Drift, t.Guard, t.RemoveDelay = File{}, "", Guard{}, 0
+	t.Destination, t.Action, t.Command, t.Implied = "", "", run.Command{}, nil
+	t.File, t.Drift, t.Guard, t.RemoveDelay = disk.Options{}, "", Guard{}, 0
 	return t
 }
 
@@ -299,16 +408,16 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	moved := k.from != t.action || altered
 	other := t.cfg.File != k.was.File || t.cfg.Drift != k.was.Drift || t.cfg.Destination != k.was.Destination
 	if moved {
-		t.rejections, t.leftOut = 0, false
+		t.rejected.times, t.passed = 0, false
 	}
 	again := (moved || other) && e.cfg.Dry == nil
 	if again {
-		t.known, t.placed = false, false
+		t.doubt()
 		t.addCause("its settings have changed")
 	}
-	if !again && e.cfg.Dry == nil && t.astray() {
+	if !again && e.cfg.Dry == nil && t.known && !t.action.busy && t.cfg.Drift.matters() && (t.drifted || k.missing) {
 		again, other = true, true
-		t.known = false
+		t.doubt()
 		t.addCause(t.cfg.Destination + " was changed by somebody else")
 	}
 	reseen := e.seeBy(t, newViewRules(t.cfg, t.action.cfg, false), now)
@@ -319,28 +428,15 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	return k.renewed || moved || other || reseen
 }
 
-// astray reports whether somebody else has changed or removed the file of a target that minds: who asks for a reload wants it
-// to be as it should.
-func (t *target) astray() bool {
-	if !t.known || t.action.busy || !t.cfg.Drift.matters() {
-		return false
-	}
-	_, err := os.Lstat(t.path)
-	return t.drifted || errors.Is(err, fs.ErrNotExist)
-}
-
 // runNow runs targets whose template is new, in the order of the configuration. What one of them does not ask any more
 // another may ask now: its watcher stays.
-func (e *Engine) runNow(run map[*target]bool, now time.Time) {
-	before := e.graph.pin(run)
-	for _, t := range e.targets {
-		if !run[t] {
-			continue
-		}
+func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
+	before := e.graph.pin(fresh)
+	e.graph.round++
+	for _, t := range inOrder(fresh) {
+		t.dataRound = e.graph.round
 		e.execute(t)
-		if t.changed() {
-			t.action.pace.changed(now)
-		}
+		e.schedule.now(t.action)
 	}
 	e.forgetQueries(e.graph.remove(before))
 }
@@ -349,49 +445,49 @@ func (e *Engine) runNow(run map[*target]bool, now time.Time) {
 func (e *Engine) forget(gone []*target, now time.Time) {
 	for _, t := range gone {
 		e.forgetQueries(e.graph.remove(t))
+		e.unclaim(t)
+		e.remove(t)
 	}
 	e.tellJudged(now)
-	clear(e.active)
-	for _, a := range e.actions { // also those that were held by a target which is another action's now, or nobody's
-		e.active[a] = true
-	}
 }
 
 // debts returns what actions owe for files of some targets (R13), before targets and actions change.
-func (e *Engine) debts(targets []*target) (all []debt) {
-	owners := make(map[string]*target)
+func (e *Engine) debts(targets []*target) (all []movedDebt) {
+	var owners map[string]*target
 	for _, a := range e.actions {
-		if len(a.left) > 0 && len(owners) == 0 {
+		if len(a.debts) > 0 && owners == nil {
+			owners = make(map[string]*target)
 			for _, t := range targets {
-				for _, path := range pathsOf(t) {
+				owners[t.cfg.Destination] = t
+				for _, path := range t.claimed {
 					owners[path] = t
 				}
 			}
 		}
-		for _, f := range a.left {
-			if t := owners[f.destination]; t != nil { // else the action goes on owing for what is nobody's any more
-				all = append(all, debt{a, f, t, f.destination == t.cfg.Destination})
+		for _, d := range a.debts {
+			if t := owners[d.Path]; t != nil { // else the action goes on owing for what is nobody's any more
+				all = append(all, movedDebt{d, a, t, d.Path == t.cfg.Destination})
 			}
 		}
 	}
 	return all
 }
 
-// settle makes the action that the file's target has now owe what another has owed for it.
-func (e *Engine) settle(d debt, now time.Time) {
-	if d.main {
-		d.file.destination, d.file.options = d.owner.cfg.Destination, d.owner.cfg.File
+// moveDebt makes the action that the file's target has now owe what another has owed for it.
+func (e *Engine) moveDebt(m movedDebt, now time.Time) {
+	d := m.debt
+	m.from.debts = slices.DeleteFunc(m.from.debts, func(other disk.Debt) bool { return other.Path == d.Path })
+	if m.main {
+		d.Path = m.owner.cfg.Destination
 	}
-	to := d.owner.action
-	if to == d.action {
+	to := m.owner.action
+	to.debts = append(to.debts, d)
+	if to == m.from {
 		return
 	}
-	d.action.left = slices.DeleteFunc(d.action.left, func(f *stagedFile) bool { return f == d.file })
-	d.action.owed = d.action.owed && len(d.action.left) > 0
-	d.action.retry = now
-	to.left = append(to.left, d.file)
+	m.from.owed = m.from.owed && len(m.from.debts) > 0
+	m.from.retry = now
 	to.owed, to.retry = true, now
-	e.active[to] = true
 }
 
 // refused is what keeps the newest configuration from being in force.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/run"
 	"render/watch"
 )
 
@@ -125,7 +126,7 @@ func TestR10ErrorChangesNothing(t *testing.T) {
 		faulty := r.target("faulty", "{{")
 		unread := Target{Source: r.path("nowhere"), Destination: r.path("unread")}
 		nameless := Config{Targets: []Target{fresh}, Actions: []Action{{}}}
-		program := Config{Targets: []Target{fresh}, Exec: Exec{Command: Command{Args: []string{r.path("nowhere")}}}}
+		program := Config{Targets: []Target{fresh}, Exec: run.Program{Command: run.Command{Args: []string{r.path("nowhere")}}}}
 		for _, test := range []struct {
 			cfg   Config
 			wants []string
@@ -301,9 +302,9 @@ func TestR10OtherSettings(t *testing.T) {
 			r.must(os.Symlink(r.dir, r.path("link")))
 			t.Destination = filepath.Join(r.path("link"), "a")
 		}},
-		{name: "the check of its action", do: func(_ *rig, t *Target) { t.Implied = &Action{Check: Command{Args: []string{"true"}}} }},
+		{name: "the check of its action", do: func(_ *rig, t *Target) { t.Implied = &Action{Check: run.Command{Args: []string{"true"}}} }},
 		{name: "another command", do: func(r *rig, t *Target) { t.Command = r.appends("others") }},
-		{name: "no command", do: func(_ *rig, t *Target) { t.Command = Command{} }},
+		{name: "no command", do: func(_ *rig, t *Target) { t.Command = run.Command{} }},
 		{name: "a name for the source", do: func(r *rig, t *Target) { t.Source = r.write("copy.ctmpl", `{{key "k"}}`) }},
 		{name: "a guard", do: func(_ *rig, t *Target) { t.Guard.Min = 3 }},
 	}
@@ -417,7 +418,7 @@ func TestR10FilesChangeHands(t *testing.T) {
 func TestR10ActionsKeepTheirState(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "k"}}`)
-		config := func(spacing time.Duration, command Command) Config {
+		config := func(spacing time.Duration, command run.Command) Config {
 			return of(Action{Command: command, Spacing: spacing}, target)
 		}
 		r.set(kv("k"), "1")
@@ -434,7 +435,7 @@ func TestR10ActionsKeepTheirState(t *testing.T) {
 		if s := r.status().Actions; len(s) != 2 || s[0].Commits != 2 || s[0].Runs != 2 || s[1].Name != "more" {
 			t.Errorf("got %+v", s)
 		}
-		r.apply(config(10*time.Second, Command{Shell: "exit 1"}))
+		r.apply(config(10*time.Second, run.Command{Shell: "exit 1"}))
 		elapse(20 * time.Second)
 		r.set(kv("k"), "3")
 		elapse(time.Second)
@@ -457,7 +458,7 @@ func TestR13OwedByTheNextAction(t *testing.T) {
 	named := func(r *rig, target Target, others ...Target) Config {
 		target.Action = "next"
 		cfg := Config{Targets: append(others, target)}
-		cfg.Actions = []Action{{Name: "next", Command: r.appends("runs"), Spacing: time.Second}, {Name: "first", Command: Command{Shell: "exit 1"}}}
+		cfg.Actions = []Action{{Name: "next", Command: r.appends("runs"), Spacing: time.Second}, {Name: "first", Command: run.Command{Shell: "exit 1"}}}
 		return cfg
 	}
 	configs := map[string]func(r *rig, target Target, others ...Target) Config{
@@ -485,7 +486,7 @@ func TestR13OwedByTheNextAction(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				target, other := r.target("a", "x"), r.target("other", "y")
 				target.Action = "first"
-				r.start(Config{Targets: []Target{target, other}, Actions: []Action{{Name: "first", Command: Command{Shell: "exit 1"}}}})
+				r.start(Config{Targets: []Target{target, other}, Actions: []Action{{Name: "first", Command: run.Command{Shell: "exit 1"}}}})
 				elapse(10 * time.Second)
 				if r.read(".render-a.owed") == "no file" {
 					t.Fatal("nothing is owed")
@@ -510,7 +511,7 @@ func TestR13OwedByTheNextAction(t *testing.T) {
 func TestR13OwedForWhatIsGone(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", "x")
-		command := Command{Shell: "[ -e '" + r.path("ok") + "' ] && echo ran >> '" + r.path("runs") + "'"}
+		command := run.Command{Shell: "[ -e '" + r.path("ok") + "' ] && echo ran >> '" + r.path("runs") + "'"}
 		r.start(of(Action{Command: command}, target))
 		elapse(5 * time.Second)
 		r.apply(of(Action{Command: command}))
@@ -548,7 +549,7 @@ func TestR10HeldMembersGo(t *testing.T) {
 				ready, pending := r.target("ready", "x"), r.target("pending", `{{key "never"}}`)
 				cfg := of(Action{Command: r.appends("runs")}, ready, pending)
 				r.start(cfg)
-				elapse(time.Minute)
+				elapse(holdMost - time.Second)
 				r.wantFile("ready", "no file")
 				if name == "gone" {
 					cfg.Targets = cfg.Targets[:1]
@@ -657,7 +658,7 @@ func TestR10OtherBackoff(t *testing.T) {
 func TestR10OtherEnvironment(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		with, without := r.target("with", `{{env "N"}}`), r.target("without", `{{key "k"}}`)
-		without.Command = Command{Shell: "echo $N >> '" + r.path("seen") + "'"}
+		without.Command = run.Command{Shell: "echo $N >> '" + r.path("seen") + "'"}
 		r.set(kv("k"), "v")
 		cfg := Config{Targets: []Target{with, without}, Env: []string{"N=1"}}
 		r.start(cfg)
@@ -688,7 +689,7 @@ func TestR10DriftBegins(t *testing.T) {
 	r.apply(Config{Targets: []Target{target}})
 	r.await("the comparison", func() bool { return r.status().Targets[0].State == Applied })
 	r.write("a", "edited")
-	r.await("the end of the settling", func() bool { time.Sleep(2 * driftSettle); return true })
+	r.await("the end of the settling", func() bool { time.Sleep(2 * driftQuiet); return true })
 	r.wantFile("a", "edited")
 	if n := r.log.count(driftWarned); n != 0 {
 		t.Errorf("%d warnings\n%s", n, r.log)
@@ -852,11 +853,11 @@ func TestApplyKeepsTheMode(t *testing.T) {
 func TestApplyUnderLoad(t *testing.T) {
 	r := newRig(t)
 	base := r.target("base", `{{key "base"}}`)
-	base.Command = Command{Args: []string{"true"}}
+	base.Command = run.Command{Args: []string{"true"}}
 	var some []Target
 	for i := range 6 {
 		some = append(some, r.target(fmt.Sprint(i), fmt.Sprintf(`{{key "base"}} {{key "k/%d"}}`, i)))
-		some[i].Command = Command{Args: []string{"sh", "-c", "exit 0", fmt.Sprint(i % 2)}}
+		some[i].Command = run.Command{Args: []string{"sh", "-c", "exit 0", fmt.Sprint(i % 2)}}
 		some[i].Drift = RepairDrift
 		r.world.set(kv(fmt.Sprintf("k/%d", i)), "0")
 	}
@@ -919,7 +920,7 @@ func TestApplyUnderLoad(t *testing.T) {
 func TestApplyLeavesNothing(t *testing.T) {
 	r := newRig(t)
 	a, b := r.target("a", `{{key "k"}}{{key "never"}}`), r.target("b", `{{key "k"}}`)
-	b.Command, b.Drift = Command{Args: []string{"true"}}, RepairDrift
+	b.Command, b.Drift = run.Command{Args: []string{"true"}}, RepairDrift
 	r.world.set(kv("k"), "v")
 	cycle := func(i int) {
 		engine, err := New(r.world, Config{Targets: []Target{a}})
@@ -963,7 +964,7 @@ func TestR13OwedForWhatComesBack(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", "x")
 		target.Action = "first"
-		first := Action{Name: "first", Command: Command{Shell: "exit 1"}}
+		first := Action{Name: "first", Command: run.Command{Shell: "exit 1"}}
 		r.start(Config{Targets: []Target{target}, Actions: []Action{first}})
 		elapse(5 * time.Second)
 		r.apply(Config{Actions: []Action{first}})
@@ -1014,10 +1015,10 @@ func TestR10ActionsOfOneCommand(t *testing.T) {
 func TestR10MendedCheck(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", "x")
-		r.start(of(Action{Check: Command{Shell: "exit 1 # {}"}}, target))
+		r.start(of(Action{Check: run.Command{Shell: "exit 1 # {}"}}, target))
 		elapse(5 * time.Second)
 		r.wantFile("a", "no file")
-		r.apply(of(Action{Check: Command{Shell: "exit 0 # {}"}}, target))
+		r.apply(of(Action{Check: run.Command{Shell: "exit 0 # {}"}}, target))
 		elapse(time.Second)
 		r.wantFile("a", "x")
 	})

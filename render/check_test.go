@@ -3,8 +3,6 @@ package render
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -84,97 +82,6 @@ func TestCheckOfSeveral(t *testing.T) {
 	}
 }
 
-// A path is what it is, whatever a shell would make of it.
-func TestCheckOfOddPaths(t *testing.T) {
-	odd := []string{"a b", "it's", `"quoted"`, "$HOME", "a;echo b", "a\nb", "-n", "{}", "ü", "`id`", `back\slash`, "*", strings.Repeat("x", 255)}
-	for _, check := range []Command{{Shell: "grep -q good {}"}, {Args: []string{"grep", "-q", "good", "{}"}}, {Shell: "test -e {} && [ \"$(cat {})\" = good ]"}} {
-		for _, name := range odd {
-			t.Run(fmt.Sprintf("%s %.20q", check, name), func(t *testing.T) {
-				p := newPlace(t)
-				for contents, ok := range map[string]bool{"good": true, "bad": false} {
-					c := p.newCommit(Command{}, map[string]string{name: contents})
-					c.cfg.Check = check
-					c.stage()
-					if passed := len(c.failed) == 0; passed != ok {
-						t.Errorf("%s: %v", contents, c.failed)
-					}
-					c.discard()
-				}
-				p.want(map[string]string{})
-			})
-		}
-	}
-}
-
-// A check without {} runs after the swap.
-func TestCheckAfterSwap(t *testing.T) {
-	const fine = "! grep -l bad a b c"
-	tests := []struct {
-		name       string
-		check      string
-		atomic     bool
-		a, b, c    string // what they become; they were old
-		want       [3]string
-		checks     int
-		rejected   int
-		commandRan bool
-	}{
-		{"all are good", fine, false, "1", "2", "3", [3]string{"1", "2", "3"}, 1, 0, true},
-		{"each is tried alone", fine, false, "1", "bad", "3", [3]string{"1", "old", "3"}, 5, 1, true}, // the bad one twice
-		{"atomic", fine, true, "1", "bad", "3", [3]string{"old", "old", "old"}, 1, 3, false},
-		{"all are bad", fine, false, "bad", "bad", "bad", [3]string{"old", "old", "old"}, 4, 3, false},
-		{
-			"one needs another", fine + ` && { ! grep -q needs a || grep -q there b; }`, false,
-			"needs", "there", "bad", [3]string{"needs", "there", "old"}, 7, 1, true,
-		},
-		{"it fails whatever is there", "false", false, "1", "2", "3", [3]string{"old", "old", "old"}, 4, 3, false},
-		{"one file", fine, false, "bad", "old", "old", [3]string{"old", "old", "old"}, 1, 1, false},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			p := newPlace(t)
-			c := &commit{cfg: Action{
-				Check:   Command{Shell: fmt.Sprintf("cd '%s'; echo >> checks; %s", p.dir, test.check)},
-				Command: Command{Shell: fmt.Sprintf("cd '%s'; cat a b c > seen", p.dir)}, Atomic: test.atomic,
-			}}
-			for i, contents := range []string{test.a, test.b, test.c} {
-				name := string(rune('a' + i))
-				p.write(name, "old", 0o640)
-				c.files = append(c.files, &stagedFile{destination: p.path(name), contents: []byte(contents)})
-			}
-			c.stage()
-			if c.swap() == nil && c.checkLive() == nil {
-				_ = c.run()
-			}
-			files := p.files()
-			if got := [3]string{files["a"], files["b"], files["c"]}; got != test.want {
-				t.Errorf("files hold %q, want %q; failed: %v", got, test.want, c.failed)
-			}
-			if got := strings.Count(files["checks"], "\n"); got != test.checks {
-				t.Errorf("%d checks, want %d", got, test.checks)
-			}
-			rejected := len(c.failed)
-			if c.rejected {
-				rejected = 3 // all that were to change
-				if test.name == "one file" {
-					rejected = 1
-				}
-			}
-			if rejected != test.rejected {
-				t.Errorf("%d rejected, want %d: %v, %v", rejected, test.rejected, c.failed, c.err)
-			}
-			if seen, ran := files["seen"]; ran != test.commandRan || ran && seen != strings.Join(test.want[:], "") {
-				t.Errorf("the command saw %q, ran %v", seen, ran)
-			}
-			for name := range files {
-				if strings.HasPrefix(name, ourPrefix) {
-					t.Errorf("left behind: %s", name)
-				}
-			}
-		})
-	}
-}
-
 // A check of the files in place that fails brings the old ones back for as long as it takes, and lets the new ones in when it
 // passes.
 func TestCheckRecovers(t *testing.T) {
@@ -236,17 +143,4 @@ func (r *rig) must(err error) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-// Files whose names differ only late in a long name do not share what is kept of them.
-func TestLongNames(t *testing.T) {
-	p := newPlace(t)
-	a, b := strings.Repeat("x", 250)+"a", strings.Repeat("x", 250)+"b"
-	p.write(a, "old a", 0o600)
-	p.write(b, "old b", 0o600)
-	c := p.commit(Command{Shell: fmt.Sprintf("! grep new '%s'", filepath.Join(p.dir, a))}, map[string]string{a: "new", b: "new"})
-	if c.err == nil || !c.rejected {
-		t.Errorf("got %v", c.err)
-	}
-	p.want(map[string]string{a: "old a", b: "old b"})
 }

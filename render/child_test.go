@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"render/render/commit"
+	"render/render/run"
 	"runtime"
 	"strconv"
 	"strings"
@@ -36,8 +38,8 @@ type supervised struct {
 }
 
 // program writes a program that notes what happens to it, with some more lines of sh.
-func (r *rig) program(more string) Command {
-	return Command{Args: []string{"sh", r.write("program", fmt.Sprintf(noting, r.dir, more))}}
+func (r *rig) program(more string) run.Command {
+	return run.Command{Args: []string{"sh", r.write("program", fmt.Sprintf(noting, r.dir, more))}}
 }
 
 func (r *rig) supervise(cfg Config) *supervised {
@@ -125,7 +127,7 @@ func (s *supervised) ends() error {
 func (s *supervised) endsWith(code int) {
 	s.t.Helper()
 	err := s.ends()
-	exit, ok := errors.AsType[*ExitError](err)
+	exit, ok := errors.AsType[*run.ExitError](err)
 	if code == 0 && err == nil || ok && exit.Code == code {
 		return
 	}
@@ -158,16 +160,16 @@ func TestProgramStartsWhenAllIsRendered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	plain := r.target("plain", `{{key "a"}}`)
-	plain.Command = Command{Shell: "sleep 0.1; echo command >>" + r.path("events")}
+	plain.Command = run.Command{Shell: "sleep 0.1; echo command >>" + r.path("events")}
 	nested := r.target("nested", `{{key (key "a")}}`)
 	r.world.set(kv("a"), "b")
 	r.world.set(kv("b"), nil)
 	s := r.supervise(Config{
 		Targets: []Target{plain, nested},
 		Env:     []string{"CONSUL_HTTP_ADDR=injected"},
-		Exec: Exec{
+		Exec: run.Program{
 			Command: r.program(`echo "$CONSUL_HTTP_ADDR $CUSTOM" >environment`),
-			Env:     Env{Custom: []string{"CUSTOM=custom"}},
+			Env:     run.Env{Custom: []string{"CUSTOM=custom"}},
 		},
 	})
 	s.awaitEvents("command")
@@ -208,8 +210,8 @@ func TestProgramNeedsItsFiles(t *testing.T) {
 			r.world.set(kv("a"), "bad")
 			s := r.supervise(Config{
 				Targets: []Target{target},
-				Actions: []Action{{Name: "check", Check: Command{Shell: "grep good {}"}}},
-				Exec:    Exec{Command: r.program("")},
+				Actions: []Action{{Name: "check", Check: run.Command{Shell: "grep good {}"}}},
+				Exec:    run.Program{Command: r.program("")},
 			})
 			s.await("the failure", func() bool { return s.status().Targets[0].State == Failed })
 			s.notStarted()
@@ -224,9 +226,9 @@ func TestProgramStartsThoughCommandFails(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	target := r.target("out", `{{key "a"}}`)
-	target.Command = Command{Args: []string{"false"}}
+	target.Command = run.Command{Args: []string{"false"}}
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{target}, Exec: Exec{Command: r.program("")}})
+	s := r.supervise(Config{Targets: []Target{target}, Exec: run.Program{Command: r.program("")}})
 	s.starts(1)
 	s.wantFile("out", "1")
 }
@@ -246,10 +248,10 @@ func TestProgramStartsBeforeItAnswers(t *testing.T) {
 			}
 			cfg := of(Action{
 				Command: r.sh("echo >> runs; test -e events && ! grep bad out"),
-				Verify:  Verify{Command: r.sh("echo >> verified; test -e events && ! grep wrong out"), Within: time.Nanosecond},
+				Verify:  commit.Verify{Command: r.sh("echo >> verified; test -e events && ! grep wrong out"), Within: time.Nanosecond},
 				Spacing: time.Millisecond,
 			}, target)
-			cfg.Exec = Exec{Command: r.program(""), OnChange: DoNothing}
+			cfg.Exec = run.Program{Command: r.program(""), OnChange: run.DoNothing}
 			s := r.supervise(cfg)
 			s.starts(1)
 			s.wantFile("out", "1")
@@ -276,7 +278,7 @@ func TestProgramLearnsOfOldFiles(t *testing.T) {
 	r.world.set(kv("a"), "1")
 	r.write("out", "0")
 	cfg := of(Action{Command: r.sh("! grep 1 out"), Spacing: time.Millisecond}, r.target("out", `{{key "a"}}`))
-	cfg.Exec = Exec{Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT}
+	cfg.Exec = run.Program{Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT}
 	s := r.supervise(cfg)
 	s.starts(1)
 	s.awaitEvents("start INT start")
@@ -289,7 +291,7 @@ func TestProgramNotStartedByDryRun(t *testing.T) {
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
 	var out logBuffer
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Dry: &out, Exec: Exec{Command: r.program("")}})
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Dry: &out, Exec: run.Program{Command: r.program("")}})
 	s.await("the output", func() bool { return strings.Contains(out.String(), "1") })
 	s.notStarted()
 }
@@ -298,7 +300,7 @@ func TestProgramIsRestarted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 		Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT,
 	}})
 	s.starts(1)
@@ -313,7 +315,7 @@ func TestChangesWhileProgramEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "0")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 		Command:    r.program("trap 'echo INT >>events; until test -e go; do sleep 0.01; done; exit 0' INT; cat out >>seen"),
 		KillSignal: syscall.SIGINT,
 	}})
@@ -345,14 +347,14 @@ func TestProgramThatIgnoresItsKillSignal(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.world.set(kv("a"), "1")
-			s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+			s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 				Command: r.program("trap '' INT"), KillSignal: tt.signal, KillTimeout: 200 * time.Millisecond,
 			}})
 			s.starts(1)
 			s.set(kv("a"), "2")
 			s.awaitEvents("start start")
 			began := time.Now()
-			s.cancel(StopSignal{})
+			s.cancel(run.StopSignal{})
 			s.endsWith(128 + int(syscall.SIGKILL))
 			if took := time.Since(began); took < 200*time.Millisecond {
 				t.Errorf("it had %s to end", took)
@@ -366,14 +368,14 @@ func TestStopWhileProgramIsRestarted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 		Command:    r.program("trap 'echo INT >>events' INT"),
 		KillSignal: syscall.SIGINT,
 	}})
 	s.starts(1)
 	s.set(kv("a"), "2")
 	s.awaitEvents("start INT")
-	s.cancel(StopSignal{syscall.SIGTERM})
+	s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 	s.endsWith(7)
 	if got := s.events(); got != "start INT TERM" {
 		t.Errorf("got %s", got)
@@ -384,8 +386,8 @@ func TestProgramGetsReloadSignal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
-		Command: r.program(""), OnChange: SendSignal, Reload: syscall.SIGHUP, Splay: 10 * time.Millisecond,
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
+		Command: r.program(""), OnChange: run.SendSignal, Reload: syscall.SIGHUP, Splay: 10 * time.Millisecond,
 	}})
 	s.starts(1)
 	s.set(kv("a"), "2")
@@ -398,7 +400,7 @@ func TestProgramIsToldNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{Command: r.program(""), OnChange: DoNothing}})
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{Command: r.program(""), OnChange: run.DoNothing}})
 	s.starts(1)
 	s.set(kv("a"), "2")
 	s.await("the change", func() bool { return s.read("out") == "2" })
@@ -410,13 +412,13 @@ func TestProgramSplay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
-		Command: r.program(""), OnChange: SendSignal, Reload: syscall.SIGHUP, Splay: 1000 * time.Hour,
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
+		Command: r.program(""), OnChange: run.SendSignal, Reload: syscall.SIGHUP, Splay: 1000 * time.Hour,
 	}})
 	s.starts(1)
 	s.set(kv("a"), "2")
 	s.await("the change", func() bool { return s.read("out") == "2" })
-	s.cancel(StopSignal{syscall.SIGTERM}) // the pause is no hindrance
+	s.cancel(run.StopSignal{Signal: syscall.SIGTERM}) // the pause is no hindrance
 	s.endsWith(7)
 	if got := s.events(); got != "start TERM" {
 		t.Errorf("got %s", got)
@@ -438,7 +440,7 @@ func TestProgramEnds(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.world.set(kv("a"), "1")
-			s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{Command: r.program(tt.lines)}})
+			s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{Command: r.program(tt.lines)}})
 			s.endsWith(tt.code)
 		})
 	}
@@ -448,9 +450,9 @@ func TestProgramCannotBeStarted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{Command: Command{Args: []string{r.path("missing")}}}})
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{Command: run.Command{Args: []string{r.path("missing")}}}})
 	err := s.ends()
-	if _, exit := errors.AsType[*ExitError](err); exit || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "start "+r.path("missing")) {
+	if _, exit := errors.AsType[*run.ExitError](err); exit || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "start "+r.path("missing")) {
 		t.Errorf("Run gave %v", err)
 	}
 }
@@ -462,12 +464,12 @@ func TestProgramUnderShell(t *testing.T) {
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
 	program := r.program("trap 'echo TERM >>events; sleep 0.3; echo done >>events; exit' TERM")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
-		Command:     Command{Shell: program.String() + "; echo shell"},
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
+		Command:     run.Command{Shell: program.String() + "; echo shell"},
 		KillTimeout: 5 * time.Second, // for what the program starts just when it gets the signal
 	}})
 	s.starts(1)
-	s.cancel(StopSignal{syscall.SIGTERM})
+	s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 	s.endsWith(128 + int(syscall.SIGTERM))
 	if got := s.events(); got != "start TERM done" {
 		t.Errorf("got %s", got)
@@ -482,10 +484,10 @@ func TestNothingTouchesProgram(t *testing.T) {
 		r.world.set(kv(k), "1")
 	}
 	command := r.target("command", `{{key "b"}}`)
-	command.Command = Command{Shell: "test ! -e " + r.path("broken")}
+	command.Command = run.Command{Shell: "test ! -e " + r.path("broken")}
 	s := r.supervise(Config{
 		Targets: []Target{r.target("template", `{{key "a" | parseInt}}`), command, r.target("key", `{{key "c"}}`), r.target("d", `{{key "d"}}`)},
-		Exec:    Exec{Command: r.program(""), OnChange: SendSignal, Reload: syscall.SIGHUP},
+		Exec:    run.Program{Command: r.program(""), OnChange: run.SendSignal, Reload: syscall.SIGHUP},
 	})
 	s.starts(1)
 	s.write("broken", "")
@@ -505,7 +507,7 @@ func TestNothingTouchesProgram(t *testing.T) {
 	s.awaitEvents("start USR1")
 	s.set(kv("c"), "2")
 	s.awaitEvents("start USR1 HUP")
-	s.cancel(StopSignal{syscall.SIGTERM})
+	s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 	s.endsWith(7)
 }
 
@@ -514,8 +516,8 @@ func TestProgramAfterOnce(t *testing.T) {
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
 	target := r.target("out", `{{key "a"}}`)
-	target.Command = Command{Shell: "echo command >>" + r.path("events")}
-	s := r.supervise(Config{Once: true, Targets: []Target{target}, Exec: Exec{
+	target.Command = run.Command{Shell: "echo command >>" + r.path("events")}
+	s := r.supervise(Config{Once: true, Targets: []Target{target}, Exec: run.Program{
 		Command: r.program("trap 'exit 5' USR1"), KillSignal: syscall.SIGINT,
 	}})
 	s.awaitEvents("command start")
@@ -534,8 +536,8 @@ func TestOnceFailsWithoutProgram(t *testing.T) {
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
 	target := r.target("out", `{{key "a"}}`)
-	target.Command = Command{Args: []string{"false"}}
-	s := r.supervise(Config{Once: true, Targets: []Target{target}, Exec: Exec{Command: r.program("")}})
+	target.Command = run.Command{Args: []string{"false"}}
+	s := r.supervise(Config{Once: true, Targets: []Target{target}, Exec: run.Program{Command: r.program("")}})
 	if err := s.ends(); err == nil {
 		t.Error("no error")
 	}
@@ -549,8 +551,8 @@ func TestProgramWithEmptyEnvironment(t *testing.T) {
 	t.Setenv("SECRET", "ours")
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
-		Command: r.program("env >environment"), Env: Env{Pristine: true},
+	s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
+		Command: r.program("env >environment"), Env: run.Env{Pristine: true},
 	}})
 	s.starts(1)
 	if env := s.read("environment"); strings.Contains(env, "SECRET") {
@@ -568,11 +570,11 @@ func TestProgramIsKilled(t *testing.T) {
 			r.world.set(kv("a"), "1")
 			command := r.program("trap 'echo TERM >>events' TERM")
 			if shell {
-				command = Command{Shell: "trap : TERM USR1; " + command.String() + "; echo shell"}
+				command = run.Command{Shell: "trap : TERM USR1; " + command.String() + "; echo shell"}
 			}
-			s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{Command: command}})
+			s := r.supervise(Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{Command: command}})
 			s.starts(1)
-			s.cancel(StopSignal{syscall.SIGTERM})
+			s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 			s.awaitEvents("start TERM")
 			s.engine.Signal(syscall.SIGUSR1) // all are passed on until the end
 			s.awaitEvents("start TERM USR1")
@@ -589,7 +591,7 @@ func TestProgramEndsWithPanic(t *testing.T) {
 	r.world.set(kv("a"), "1")
 	engine, err := New(r.world, Config{
 		Targets: []Target{r.target("out", `{{key "a" | parseInt}}`)},
-		Exec:    Exec{Command: r.program(""), KillSignal: syscall.SIGTERM},
+		Exec:    run.Program{Command: r.program(""), KillSignal: syscall.SIGTERM},
 		Log:     slog.New(slog.NewTextHandler(panicking{}, nil)),
 	})
 	if err != nil {
@@ -625,11 +627,11 @@ func TestProgramLeavesNothing(t *testing.T) {
 	target := r.target("out", `{{key "a"}}`)
 	r.world.set(kv("a"), "1")
 	cycle := func(i int) {
-		s := r.supervise(Config{Targets: []Target{target}, Exec: Exec{
+		s := r.supervise(Config{Targets: []Target{target}, Exec: run.Program{
 			Command: r.program(""), KillSignal: syscall.SIGINT, Splay: time.Hour,
 		}})
 		s.starts(i + 1)
-		s.cancel(StopSignal{syscall.SIGTERM})
+		s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 		s.endsWith(7)
 	}
 	cycle(0)

@@ -1,13 +1,13 @@
 package render
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"render/render/commit"
 	"render/watch"
 )
 
@@ -15,28 +15,30 @@ const (
 	retryBase = time.Second // pause after an action's first failure; doubled by each further one
 	retryMax  = time.Minute
 
-	rejectBase = 30 * time.Second // the same for contents that a check or a verification did not like
+	rejectBase = 30 * time.Second // the same for contents that a check or a verification rejected
 	rejectMax  = 5 * time.Minute
 
-	diskWorkers = 16 // commits that are at their files at one time; commands do not count
+	diskSlots = 32 // commits that are at their files at one time; commands and checks do not count
+
+	mostCause  = 1 << 10 // bytes of one cause in RENDER_CAUSE
+	mostCauses = 8 << 10 // of all
 )
 
-// commitDone is a commit that has ended, on its way back to the loop.
-type commitDone struct {
-	*commit
+func backoff(failures int) time.Duration { return watch.Backoff(failures, retryBase, retryMax) }
+
+// A landing is the end of a commit, on its way to the loop.
+type landing struct {
 	action  *action
 	members []member
 	causes  []string // of all members
-	took    time.Duration
+	first   bool     // of the action
+	result  commit.Result
 }
 
-// A member is what a commit brings to disk for one target.
+// A member is one target of a commit, with the output that the commit brings to disk for it.
 type member struct {
 	target *target
-	sum    [sha256.Size]byte // of all its output
-	main   [sha256.Size]byte // of what is for its destination
-	paths  []string          // of its files
-	causes []string
+	output *output
 }
 
 // commit commits an action's changed targets: in a goroutine, whose end comes back to the loop (R9).
@@ -51,90 +53,84 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 		}
 		return
 	}
+	plan, done := e.plan(a, targets)
 	a.busy = true
-	done := e.newCommit(a, targets)
+	e.inFlight++
 	e.wg.Go(func() {
-		began := time.Now()
-		e.disk <- struct{}{}
-		done.stage()
-		err := done.swap()
-		<-e.disk
-		if err == nil && done.checkLive() == nil {
-			_ = done.run() // done.err has it
+		done.result = commit.Do(plan, e.tools)
+		select {
+		case e.landings <- done:
+		case <-e.ended: // it hung for so long that nobody waits for it
 		}
-		done.took = time.Since(began)
-		e.commits <- done
 	})
 }
 
-func (e *Engine) newCommit(a *action, targets []*target) *commitDone {
-	cfg := a.cfg
-	cfg.Atomic = cfg.Atomic || e.cfg.Once
-	done := &commitDone{
-		commit: &commit{
-			cfg:   cfg,
-			hurry: e.hurry,
-			among: &e.running,
-			early: !e.cfg.Once && e.supervises() && e.child == nil && e.leaving == nil,
-			owed:  a.owed,
-			step:  e.cfg.step,
-		},
-		action: a,
+// plan returns what a commit has to do, and what the loop has to know when it ends.
+func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
+	p := commit.Plan{
+		Action: a.cfg.steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
+		BeforeProgram: !e.cfg.Once && e.supervises() && !e.program.runs(),
+		Tell:          e.teller(),
 	}
+	done := landing{action: a, first: a.commits == 0}
+	seen := make(map[string]bool)
 	for _, t := range targets {
-		done.files = append(done.files, &stagedFile{destination: t.cfg.Destination, options: t.cfg.File, contents: t.result.Output})
-		for _, w := range t.result.Writes {
-			if !w.Append || t.sum != t.appended {
-				done.files = append(done.files, &stagedFile{destination: w.Path, contents: w.Contents, write: &w})
+		o := t.launch()
+		o.causes, t.causes = t.causes, nil // others may come while the commit is under way
+		p.Files = append(p.Files, o.files(t.cfg)...)
+		for _, w := range o.writes {
+			if !w.Append && !e.recalled[w.Path] {
+				e.recalled[w.Path] = true
+				p.Fresh = append(p.Fresh, w.Path)
 			}
 		}
-		done.members = append(done.members, member{t, t.sum, t.outputSum(), pathsOf(t), t.causes})
-		for _, c := range t.causes {
-			if !slices.Contains(done.causes, c) {
+		done.members = append(done.members, member{t, o})
+		for _, c := range o.causes {
+			if !seen[c] && len(done.causes) < maxCauses {
+				seen[c] = true
 				done.causes = append(done.causes, c)
 			}
 		}
-		t.causes = nil // others may come while the commit is under way
+		e.moved(t)
 	}
 	if len(done.causes) == 0 && a.failures > 0 {
 		done.causes = []string{"an earlier attempt failed"}
 	}
-	for _, left := range a.left {
-		if !slices.ContainsFunc(done.files, func(f *stagedFile) bool { return f.destination == left.destination }) {
-			done.files = append(done.files, &stagedFile{destination: left.destination, options: left.options, stay: true})
-		}
-	}
-	done.env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + strings.ReplaceAll(done.because(), "\x00", "")})
-	return done
+	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + cause(done.because())})
+	return p, done
 }
 
-// pathsOf returns the destinations of a target's output.
-func pathsOf(t *target) []string {
-	paths := []string{t.cfg.Destination}
-	for _, w := range t.result.Writes {
-		paths = append(paths, w.Path)
+// cause returns a text for the environment of a command: the kernel does not start a program with a variable that is too
+// long, and names in Consul may be as long as somebody likes.
+func cause(text string) string {
+	text = strings.ReplaceAll(text, "\x00", "")
+	if len(text) <= mostCauses {
+		return text
 	}
-	return paths
+	return strings.ToValidUTF8(text[:mostCauses], "") + "…"
 }
 
-// committed takes the end of a commit: its targets are applied, or tried again later (R12, R13).
-func (e *Engine) committed(done *commitDone) {
-	a := done.action
+// land takes the end of a commit: its targets are applied, or tried again later (R12, R13).
+func (e *Engine) land(done landing) {
+	a, r := done.action, done.result
 	a.busy = false
+	e.inFlight--
+	e.coming.landed(a)
 	a.commits++
-	if done.ran {
+	if r.Ran {
 		a.runs++
 	}
-	a.owed = done.owed
-	a.left = slices.DeleteFunc(done.files, func(f *stagedFile) bool { return !f.marked })
+	a.owed, a.debts = r.Owed, r.Debts
+
+	// Each target, and then the action.
 	now := time.Now()
 	var errs []error
 	for _, m := range done.members {
-		if err := e.memberCommitted(done, m, now); err != nil {
+		if err := e.landMember(m, r, now); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, done.err)
+	errs = append(errs, r.Err)
 	if a.err = errors.Join(errs...); a.err != nil {
 		a.retry = a.retryAt(now)
 		a.failures++
@@ -142,96 +138,72 @@ func (e *Engine) committed(done *commitDone) {
 		a.retry = a.rejectedUntil()
 		a.failures = 0
 	}
-	if e.child != nil && (len(done.swaps) > 0 || done.revoked) {
-		e.child.reload()
+
+	if (len(r.Swapped) > 0 || len(r.Appended) > 0 || r.Revoked) && !r.Told {
+		e.program.filesChanged(now)
 	}
-	e.active[a] = true
+	e.schedule.now(a)
 	e.logCommit(done)
 }
 
-// memberCommitted takes the end of a commit for one of its targets, and returns what kept that one's files from being in place.
-func (e *Engine) memberCommitted(done *commitDone, m member, now time.Time) error {
-	t := m.target
+// landMember takes the end of a commit for one of its targets, and returns what kept that one's files from being in place.
+func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
+	t, o := m.target, m.output
 	t.err = nil
-	for _, path := range m.paths {
-		t.err = errors.Join(t.err, done.failed[path])
+	for _, path := range o.paths(t.cfg) {
+		t.err = errors.Join(t.err, r.Failed[path])
 	}
-	if t.err == nil && (done.err == nil || done.ran) {
-		t.appended = m.sum
+	o.note(r.Appended)
+
+	// What was rejected waits longer.
+	switch {
+	case errors.Is(t.err, commit.ErrCheck):
+		t.reject(o.sum, now, t.err)
+	case r.Rejected:
+		t.reject(o.sum, now, r.Err)
 	}
-	if t.err == nil && (done.err == nil || done.ran && !done.rejected) {
+
+	if t.err == nil && (r.Err == nil || r.Ran && !r.Rejected) && o.text == t.text {
 		t.placed = true
 	}
-	switch {
-	case errors.Is(t.err, errCheck):
-		t.reject(m.sum, now, t.err)
-	case done.rejected:
-		t.reject(m.sum, now, done.err)
-	}
-	if t.known = done.err == nil && t.err == nil; !t.known {
-		t.causes = slices.Concat(m.causes, t.causes)
+	applied := r.Err == nil && t.err == nil
+	t.land(applied, t.finished())
+	if !applied {
+		t.causes = slices.Concat(o.causes, t.causes)
 		t.causes = t.causes[:min(len(t.causes), maxCauses)]
-		return t.err
+	} else {
+		t.rejected.times = 0
+		e.drift.expect(t.cfg, o.main, o.size)
 	}
-	t.rejections = 0
-	if e.drift != nil && t.cfg.Drift.matters() {
-		e.drift.expect(t.cfg, m.main)
-	}
-	t.apply(m.sum)
-	return nil
+	e.moved(t)
+	return t.err
 }
 
-// retryAt returns when to try again: soon where something was in the way, late where all that is left was rejected.
-func (a *action) retryAt(now time.Time) time.Time {
-	inTheWay := func(t *target) bool { return t.changed() && !t.isRejected(now) }
-	if a.owed || slices.ContainsFunc(a.targets, inTheWay) {
-		return now.Add(watch.Backoff(a.failures, retryBase, retryMax))
-	}
-	return a.rejectedUntil()
-}
-
-// rejectedUntil returns when the first output that was rejected may be tried again; zero if none was.
-func (a *action) rejectedUntil() (at time.Time) {
-	for _, t := range a.targets {
-		if t.changed() && t.wasRejected() {
-			at = earlier(at, t.rejectedUntil)
+// note notes what was appended: it is not done again.
+func (o *output) note(appended []string) {
+	for _, w := range o.writes {
+		if w.Append && slices.Contains(appended, w.Path) {
+			if o.appended == nil {
+				o.appended = make(map[string]bool)
+			}
+			o.appended[w.Path] = true
 		}
 	}
-	return at
 }
-
-// reject notes that an output was rejected, and puts the next attempt off.
-func (t *target) reject(sum [sha256.Size]byte, now time.Time, err error) {
-	if t.rejected != sum {
-		t.rejections = 0
-	}
-	t.rejected = sum
-	base, most := rejectBase, rejectMax
-	if _, ok := errors.AsType[commandError](err); ok { // it need not be the file's fault
-		base, most = retryBase, retryMax
-	}
-	t.rejectedUntil = now.Add(watch.Backoff(t.rejections, base, most))
-	t.rejections++
-}
-
-// isRejected reports whether the output was rejected, and is not to be tried again yet.
-func (t *target) isRejected(now time.Time) bool {
-	return t.wasRejected() && now.Before(t.rejectedUntil)
-}
-
-// wasRejected reports whether the output is the one that was rejected last.
-func (t *target) wasRejected() bool { return t.rejections > 0 && t.sum == t.rejected }
 
 // print writes what would be written, for Config.Dry.
 func (e *Engine) print(t *target) error {
-	if _, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, t.result.Output); err != nil {
-		return fmt.Errorf("print %s: %w", t.cfg.Destination, err)
-	}
-	for _, w := range t.result.Writes {
-		if _, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", w.Path, w.Contents); err != nil {
-			return fmt.Errorf("print %s: %w", w.Path, err)
+	o := t.launch()
+	_, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, o.bytes)
+	for _, w := range o.writes {
+		if err == nil {
+			_, err = fmt.Fprintf(e.cfg.Dry, "> %s\n%s", w.Path, w.Contents)
 		}
 	}
-	t.apply(t.sum)
+	t.land(err == nil, t.finished())
+	e.moved(t)
+	if err != nil {
+		return fmt.Errorf("print %s: %w", t.cfg.Destination, err)
+	}
 	return nil
 }

@@ -1,15 +1,19 @@
 package render
 
 import (
+	"context"
 	"io"
 	"log/slog"
-	"strings"
 	"time"
+
+	"render/render/commit"
+	"render/render/disk"
+	"render/render/run"
 )
 
 // The defaults of an action that is made of a command.
 const (
-	DefaultTimeout = 30 * time.Second
+	DefaultTimeout = run.DefaultTimeout
 	DefaultSpacing = time.Second
 )
 
@@ -22,7 +26,7 @@ type Config struct {
 	// none where it is negative.
 	Implied Action
 	// Exec is a program to supervise.
-	Exec Exec
+	Exec run.Program
 
 	// Once makes Run render everything once and return: all files or, while one target cannot finish, none. What a query
 	// has been answered counts, even if it changes before the others are; what does not exist is waited for.
@@ -45,7 +49,15 @@ type Config struct {
 	Log *slog.Logger
 
 	step       func(string) // tells tests how far a commit is
+	outside    *programs    // what tests run in place of programs
 	unnotified bool         // files that others change are noticed by the regular check only: bubbles know no notifications
+}
+
+// programs are the ways to run one.
+type programs struct {
+	run    func(run.Command, run.Limits) (string, error)
+	output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
+	start  func(p run.Program, environ []string, log *slog.Logger) child
 }
 
 // Asking says how queries that fail are asked again.
@@ -57,15 +69,15 @@ type Asking struct {
 
 // A Target is one template and the one file that it makes.
 type Target struct {
-	Source      string  // path of the template; with Contents its name only
-	Contents    string  // the template itself, in place of a file
-	Destination string  // path of the file; may be empty with Config.Dry
-	Action      string  // name of the action that its changes lead to, or empty
-	Command     Command // in place of Action: an action made of this command
-	Implied     *Action // in place of Config.Implied; nil for that one
+	Source      string      // path of the template; with Contents its name only
+	Contents    string      // the template itself, in place of a file
+	Destination string      // path of the file; may be empty with Config.Dry
+	Action      string      // name of the action that its changes lead to, or empty
+	Command     run.Command // in place of Action: an action made of this command
+	Implied     *Action     // in place of Config.Implied; nil for that one
 
 	// File says how the file is written.
-	File File
+	File disk.Options
 	// Drift says what becomes of a file that somebody else has changed.
 	Drift Drift
 
@@ -94,17 +106,17 @@ type Target struct {
 // Config.Exec has not been started, which the command may need, new files stay then, and nothing is verified.
 type Action struct {
 	Name    string
-	Check   Command
-	Command Command
-	Signal  Signal
-	Verify  Verify
+	Check   run.Command
+	Command run.Command
+	Signal  run.Signal
+	Verify  commit.Verify
 	Timeout time.Duration // of each run of the check and the command; 0 means DefaultTimeout
 	Spacing time.Duration // least time from one commit to the next (R7)
 	Splay   time.Duration // a random pause of up to this before the command
 	Wait    Wait
-	Atomic  bool  // all targets or none
-	Guard   Guard // of the targets that have none of their own
-	Env     Env   // of check, command and verification
+	Atomic  bool    // all targets or none
+	Guard   Guard   // of the targets that have none of their own
+	Env     run.Env // of check, command and verification
 }
 
 // Wait lets changes collect before they are committed (R7). The zero value does not wait.
@@ -113,27 +125,10 @@ type Wait struct {
 	Max time.Duration // the longest that a change is kept back
 }
 
-// A Command is a program to run: a line for sh, or a program and its arguments. The zero value runs nothing.
-type Command struct {
-	Shell string
-	Args  []string
-}
-
-// IsZero reports whether there is nothing to run.
-func (c Command) IsZero() bool { return c.Shell == "" && len(c.Args) == 0 }
-
-// String returns the command as logs show it.
-func (c Command) String() string {
-	if c.Shell != "" {
-		return c.Shell
-	}
-	return strings.Join(c.Args, " ")
-}
-
 // Spaced returns the action with its spacing where that is 0, DefaultSpacing if there is a check or a command, and with none
 // where it is negative.
 func (a Action) Spaced() Action {
-	if a.Spacing == 0 && a.acts() {
+	if a.Spacing == 0 && a.steps().Acts() {
 		a.Spacing = DefaultSpacing
 	}
 	a.Spacing = max(0, a.Spacing)

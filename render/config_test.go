@@ -3,6 +3,7 @@ package render
 import (
 	"io"
 	"math"
+	"render/render/run"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestValidate(t *testing.T) {
 		},
 		{
 			"an action and a command",
-			Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a", Command: Command{Shell: "x"}}}, Actions: []Action{{Name: "a"}}},
+			Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a", Command: run.Command{Shell: "x"}}}, Actions: []Action{{Name: "a"}}},
 			[]string{"both the action a and a command"},
 		},
 		{"an action without a name", Config{Actions: []Action{{}}}, []string{"no name"}},
@@ -107,10 +108,10 @@ func TestGuardString(t *testing.T) {
 }
 
 func TestCommandString(t *testing.T) {
-	if !(Command{}).IsZero() || (Command{Args: []string{"a"}}).IsZero() || (Command{Shell: "a"}).IsZero() {
+	if !(run.Command{}).IsZero() || (run.Command{Args: []string{"a"}}).IsZero() || (run.Command{Shell: "a"}).IsZero() {
 		t.Error("IsZero is wrong")
 	}
-	if got := (Command{Args: []string{"nginx", "-s", "reload"}}).String(); got != "nginx -s reload" {
+	if got := (run.Command{Args: []string{"nginx", "-s", "reload"}}).String(); got != "nginx -s reload" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/run"
 	"render/watch"
 	"render/watch/consultest"
 )
@@ -33,7 +34,7 @@ func TestR10RequestsOfAReload(t *testing.T) {
 		t.Cleanup(sources[i].Close)
 	}
 	dir := t.TempDir()
-	cfg := render.Config{Actions: []render.Action{{Name: "a", Command: render.Command{Shell: "echo ran >> " + filepath.Join(dir, "runs")}}}}
+	cfg := render.Config{Actions: []render.Action{{Name: "a", Command: run.Command{Shell: "echo ran >> " + filepath.Join(dir, "runs")}}}}
 	for i := range 100 {
 		cfg.Targets = append(cfg.Targets, render.Target{
 			Source: fmt.Sprint(i), Contents: fmt.Sprintf(`{{key "k/%d"}}{{keyOrDefault "shared" "!"}}`, i),

@@ -1,12 +1,11 @@
 package render
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"render/render/disk"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,7 +146,7 @@ func TestInTheWay(t *testing.T) {
 }
 
 func TestUnknownOwner(t *testing.T) {
-	for want, file := range map[string]File{
+	for want, file := range map[string]disk.Options{
 		"unknown user nobody-of-this-name":  {User: "nobody-of-this-name"},
 		"unknown group nobody-of-this-name": {Group: "nobody-of-this-name"},
 		"unknown user -1":                   {User: "-1"},         // to the system it is nobody at all
@@ -179,53 +178,6 @@ func asNobody(t *testing.T, f func()) {
 		f()
 	}()
 	<-done
-}
-
-func TestNotAllowed(t *testing.T) {
-	t.Run("folder", func(t *testing.T) {
-		p := newPlace(t)
-		p.must(errors.Join(os.Chmod(p.dir, 0o755), os.Chmod(filepath.Dir(p.dir), 0o755)))
-		asNobody(t, func() {
-			c := p.commit(Command{}, map[string]string{"out": "new"})
-			err := c.failed[p.path("out")]
-			if err == nil || !strings.Contains(err.Error(), "permission denied; render makes a new file beside the old one") {
-				t.Errorf("got %v", err)
-			}
-		})
-		p.want(map[string]string{})
-	})
-	t.Run("a folder that may be written, and not read", func(t *testing.T) {
-		p := newPlace(t)
-		p.must(errors.Join(os.Chmod(p.dir, 0o333), os.Chmod(filepath.Dir(p.dir), 0o755)))
-		asNobody(t, func() {
-			if c := p.commit(Command{Shell: ":"}, map[string]string{"out": "new"}); c.err != nil || len(c.failed) > 0 {
-				t.Errorf("got %v, %v", c.err, c.failed)
-			}
-		})
-		p.want(map[string]string{"out": "new"})
-	})
-	t.Run("owner", func(t *testing.T) {
-		p := newPlace(t)
-		p.must(errors.Join(os.Chmod(p.dir, 0o777), os.Chmod(filepath.Dir(p.dir), 0o755)))
-		p.must(os.Chown(p.write("kept", "old", 0o644), 65533, 65533))
-		asNobody(t, func() {
-			c := &commit{files: []*stagedFile{
-				{destination: p.path("asked"), contents: []byte("new"), options: File{User: strconv.Itoa(65533)}},
-				{destination: p.path("kept"), contents: []byte("new")},
-			}}
-			c.stage()
-			if err := c.swap(); err != nil {
-				t.Error(err)
-			}
-			if err := c.failed[p.path("asked")]; err == nil || !strings.Contains(err.Error(), "it does not get its owner") {
-				t.Errorf("got %v", err)
-			}
-			if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "it does not get its owner") {
-				t.Errorf("warnings: %v", c.warnings)
-			}
-		})
-		p.want(map[string]string{"kept": "new"})
-	})
 }
 
 // lockAs makes the thread of this goroutine, which ends with it, somebody else where files are concerned.

@@ -1,11 +1,27 @@
-// Package render keeps files true to what package watch knows: the program without a command line.
+// Package render keeps files in sync with what package watch knows: the program without a command line.
 //
 // A query names one piece of data. A target is one template and the one file that it makes. An action is what happens
 // when files change, for one target or many. The dependency graph has these three levels and nothing else; a change at
 // its left touches only what hangs on it at its right.
 //
-// An [Engine] has one loop, which owns all its state. Watchers, commits and callers of [Engine.Status] and [Engine.Apply]
-// reach it by channels, so there is nothing to lock.
+// An [Engine] has one loop, which owns its state: targets, actions, outputs and their stages. Watchers, commits and callers of
+// [Engine.Status] and [Engine.Apply] reach it by channels, so there is nothing to lock. The loop does no I/O on
+// destinations and runs no program. Three helpers beside it have a lock each, for what they hand over: the notices of files that
+// changed, the watch of templates, and the watch for drift.
+//
+// # The rooms
+//
+//   - This package: the loop, and what is the loop's. Begin with Engine.Run; target.go has the stages of an output.
+//   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
+//   - render/disk: one destination, in folders that others may write to; intent marks.
+//   - render/run: programs: commands with limits, the supervised program.
+//
+// # Terms
+//
+//   - An output is what a finished pass wants on disk. It is wanted, then in flight, then applied; or rejected, and wanted
+//     again later. No output of an earlier pass takes its place.
+//   - A debt is a file for which an action has yet to succeed. It is on disk, too: in the intent mark of its folder.
+//   - A proposal is all that changes targets from outside: a new configuration, or other texts of templates.
 //
 // # The rules
 //
@@ -15,7 +31,8 @@
 //     watcher.
 //   - R2 Three answers. A query is pending, has a value, or is absent: answered, and there is none. While it is pending
 //     functions return zero values and go on, so that one pass finds all queries of a level. The function key needs a
-//     value; keyOrDefault and keyExists accept absence.
+//     value; keyOrDefault and keyExists accept absence. What a program of a template prints (plugin) is a query, too: it is
+//     asked again when another answer that the template used has changed.
 //   - R3 Cut off. An answer equal to the last one changes nothing. An error changes nothing but the status: the last good
 //     answer stays. Check output and indexes are not part of the comparison.
 //   - R4 Finished. A pass is finished if nothing was pending, nothing needed was absent, and nothing failed. Only finished
@@ -23,36 +40,43 @@
 //   - R5 When to run. A target runs again when (a) the last of the queries that were pending in its last pass has been
 //     answered, or (b) a query for which it had an answer gets a different one, or (c) it is reported as blocked and one of
 //     the pending queries has been answered: the others may have been asked only for want of that answer.
-//   - R6 Forget late. A finished pass replaces a target's set of queries; an unfinished or failed one only adds to it. A
-//     query that nobody uses is not watched any longer.
+//   - R6 Forget late. A pass that ran to its end with nothing pending replaces a target's set of queries, also where an answer
+//     is absent. Another pass adds to the set, and drops what so many passes in a row have not asked (keptMost). A query that
+//     nobody uses is not watched any longer.
 //   - R7 Pace. An action that was quiet commits at once, with all that has arrived. After that its commits are at least its
 //     spacing apart, and the last change is always committed. With a wait, changes collect until nothing has changed for
-//     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action.
+//     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action. A commit that
+//     failed is repeated no sooner than the spacing after it. The supervised program has a clock of its own, with a spacing of
+//     DefaultSpacing: it is told once of a change, when no commit is in flight, but no later than ten seconds after the change.
 //     After passes that took long the action rests, for thirty times that and a second at most.
 //   - R8 Commit. Stage all changed files, swap all, check, command, verify. A file that cannot be written is left out, unless
 //     the action is atomic. Any failure after that puts every file back, and runs the command again where it had run. With
 //     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
 //     atomic. A command that fails where there were no files before, or before the supervised program has been started, leaves
-//     the new ones: what it reloads may need them to start. Before that start nothing is verified.
+//     the new ones: what it reloads may need them to start. Before that start nothing is verified. Later, a verification comes
+//     after the supervised program was told. What writeToFile appends is appended once, after the action has succeeded. A path
+//     that writeToFile writes belongs to one target; only to append several may share one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
-//   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the one
-//     before stays in force. Targets that are the same keep their output, answers and watchers, and nothing runs for them; what
+//   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the
+//     previous one stays in effect. Targets that are the same keep their output, answers and watchers, and nothing runs for them; what
 //     actions owe is owed by those that follow them; a supervised program that is the same is left alone. So it is with a
-//     template that changes on disk, where that is watched: a text that cannot be used changes nothing.
+//     template that changes on disk, where that is watched: it is a proposal, too, and a text that cannot be used changes
+//     nothing.
 //   - R11 Doubt keeps data. An answer that takes something to nothing counts only once a leader-consistent read confirms it,
 //     and so does one that is older than what is known. An answer that is leaderless or filtered by ACLs is an error, not
 //     data. (Package watch sees to this.)
 //   - R12 It does not die. In the daemon no failure ends the engine. Each is scoped to the query, target or action that it
 //     belongs to, is retried with a capped, jittered back-off, and shows in log and status.
 //   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
-//     or was interrupted is done again until it succeeds, also by the next start.
+//     or was interrupted is repeated until it succeeds, also by the next start. Each folder of a commit has one intent mark, on
+//     disk before the first swap and removed in one step; an old file is believed only for the new file that it was saved for.
 //   - R14 Blocked is loud. A target that cannot finish is reported after five seconds and then every minute: what it waits
 //     for, and where in which template.
 //
 // Targets that name the same action share it; targets without one but with an equal command share an action made of that
 // command; a target without a command is alone. An action commits when no member is pending. Members that are blocked
-// (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none. A pending member whose
-// queries fail, or have answers that a guard holds back, counts as blocked once it has held the others for ten seconds.
+// (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none. A pending member,
+// whether its queries fail or do not answer, counts as blocked once it has held the others for ten seconds.
 //
 // A target can ask for some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [Guard] holds back
 // large losses. An answer is for such a target what it sees of it: where that does not change, nothing has (R3).

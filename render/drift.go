@@ -3,19 +3,17 @@ package render
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
-	"io/fs"
-	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"render/render/disk"
 )
 
-const driftSettle = 200 * time.Millisecond // from a change to the look at the file
+const driftQuiet = 200 * time.Millisecond // from a change to the look at the file
 
 // A Drift says what becomes of a destination that somebody else has changed or removed.
 type Drift string
@@ -29,34 +27,43 @@ const (
 
 func (d Drift) matters() bool { return d == WarnDrift || d == RepairDrift }
 
-// driftWatch notices destinations that somebody else changes or removes.
+// driftWatch notices destinations that somebody else changes or removes. All that it does on disk it does in a goroutine of
+// its own.
 type driftWatch struct {
 	*notices
-	found chan *expected // what is not as it should be
+	reports chan *expected
 
-	mu       sync.Mutex           // guards what follows
-	expected map[string]*expected // by destination
-	paths    map[string]bool      // of all that is expected, and of its links
+	looking sync.Mutex     // held during a look; guards what follows, and what looks know of expected
+	folders map[string]int // how many names are in each
+
+	mu       sync.Mutex             // guards what follows
+	expected map[string]*expected   // by destination
+	added    []*expected            // those that were not looked at yet
+	removed  []*expected            // those that are not expected any more
+	byName   map[string][]*expected // by what is watched of them
 }
 
 // expected is what a destination should be. Whenever that changes there is a new one, so that what was seen of the one
 // before does not count for it.
 type expected struct {
 	destination string
-	path        string // from the root, where links lead
-	link        string // from the root, where the destination itself is: path, where it is no link
-	file        File
+	options     disk.Options
 	sum         [sha256.Size]byte
-	told        bool // that it is not so; guarded by driftWatch.mu
+	size        int64
+
+	disk  *disk.Expected // nil before the first look; guarded by driftWatch.looking
+	names []string       // the same
+
+	reported bool // as different; guarded by driftWatch.mu
 }
 
-// newDriftWatch starts to watch. It ends with ctx; wait waits for that.
 func newDriftWatch(ctx context.Context, notifier *fsnotify.Watcher) *driftWatch {
-	d := &driftWatch{found: make(chan *expected), expected: make(map[string]*expected), paths: make(map[string]bool)}
-	d.notices = newNotices(notifier, driftSettle, driftSettle, d.isExpected)
-	d.start(ctx, func(touched map[string]bool) {
-		d.look(ctx, func(x *expected) bool { return touched == nil || touched[x.path] || touched[x.link] })
-	})
+	d := &driftWatch{
+		reports: make(chan *expected), folders: make(map[string]int),
+		expected: make(map[string]*expected), byName: make(map[string][]*expected),
+	}
+	d.notices = newNotices(notifier, driftQuiet, driftQuiet, d.isExpected)
+	d.start(ctx, func(touched map[string]bool) { d.look(ctx, touched) })
 	return d
 }
 
@@ -77,56 +84,40 @@ func (e *Engine) watchDrift(ctx context.Context) {
 	e.drift = newDriftWatch(ctx, e.notifier("changes of files by others will be noticed late"))
 }
 
-// news returns where drifted files come from; nil, from where nothing comes, for no watch.
-func (d *driftWatch) news() <-chan *expected {
+// found returns where drifted files come from; nil, from where nothing comes, for no watch.
+func (d *driftWatch) found() <-chan *expected {
 	if d == nil {
 		return nil
 	}
-	return d.found
+	return d.reports
 }
 
 // expect notes what a destination should be, and has it looked at soon: what somebody did while it was not known is news now.
-func (d *driftWatch) expect(t Target, sum [sha256.Size]byte) {
-	x := &expected{destination: t.Destination, file: t.File, sum: sum}
-	var err error
-	if x.path, err = realPath(t.Destination); err != nil {
+func (d *driftWatch) expect(t Target, sum [sha256.Size]byte, size int64) {
+	if d == nil || !t.Drift.matters() {
 		return
 	}
-	if x.link, err = realName(t.Destination); err != nil {
-		return
-	}
+	x := &expected{destination: t.Destination, options: t.File, sum: sum, size: size}
 	d.mu.Lock()
-	d.forget(x.destination)
-	d.expected[x.destination] = x
-	d.paths[x.path], d.paths[x.link] = true, true
-	d.mu.Unlock()
-	d.watch(filepath.Dir(x.path))
-	d.watch(filepath.Dir(x.link))
-	d.touch(x.path)
-}
-
-// forget expects nothing more of a destination. It is called with mu held.
-func (d *driftWatch) forget(destination string) {
-	if x := d.expected[destination]; x != nil {
-		delete(d.paths, x.path)
-		delete(d.paths, x.link)
-		delete(d.expected, destination)
+	if last := d.expected[x.destination]; last != nil {
+		d.removed = append(d.removed, last)
 	}
+	d.expected[x.destination] = x
+	d.added = append(d.added, x)
+	d.mu.Unlock()
+	d.touch("")
 }
 
 // expectOnly forgets all destinations but some, which are named as they are configured.
 func (d *driftWatch) expectOnly(destinations map[string]bool) {
-	folders := make(map[string]bool)
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for destination, x := range d.expected {
-		if destinations[destination] {
-			folders[filepath.Dir(x.path)], folders[filepath.Dir(x.link)] = true, true
-		} else {
-			d.forget(destination)
+		if !destinations[destination] {
+			delete(d.expected, destination)
+			d.removed = append(d.removed, x)
 		}
 	}
-	d.mu.Unlock()
-	d.watchOnly(folders)
 }
 
 // isCurrent reports whether this is what is expected now.
@@ -136,68 +127,107 @@ func (d *driftWatch) isCurrent(x *expected) bool {
 	return d.expected[x.destination] == x
 }
 
-// lookLater has a destination found once more, by the next regular check.
-func (d *driftWatch) lookLater(x *expected) {
+// reportLater has a destination reported once more, by the next regular check.
+func (d *driftWatch) reportLater(x *expected) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	x.told = false
+	x.reported = false
 }
 
 func (d *driftWatch) isExpected(path string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.paths[path]
+	return len(d.byName[path]) > 0
 }
 
-// look looks at some of the files, and gives news of those that have begun to be other than expected.
-func (d *driftWatch) look(ctx context.Context, which func(*expected) bool) {
+// look compares files with what is expected of them: those that are new, and those that were touched; all where touched is
+// nil. It reports those that have begun to be different.
+func (d *driftWatch) look(ctx context.Context, touched map[string]bool) {
+	d.looking.Lock()
+	defer d.looking.Unlock()
+	which := make(map[*expected]bool)
+	for _, x := range d.update() {
+		which[x] = true
+	}
 	d.mu.Lock()
-	all := slices.Collect(maps.Values(d.expected))
+	for name := range touched {
+		for _, x := range d.byName[name] {
+			which[x] = true
+		}
+	}
+	if touched == nil {
+		for _, x := range d.expected {
+			which[x] = true
+		}
+	}
 	d.mu.Unlock()
-	for _, x := range all {
-		if !which(x) {
+
+	for x := range which {
+		if x.disk == nil || !d.isCurrent(x) {
 			continue
 		}
-		drifted, err := x.drifted()
+		differs, err := x.disk.Differs()
 		if err != nil {
 			continue
 		}
 		d.mu.Lock()
-		news := drifted && !x.told
-		x.told = drifted
+		news := differs && !x.reported
+		x.reported = differs
 		d.mu.Unlock()
 		if !news {
 			continue
 		}
 		select {
-		case d.found <- x:
+		case d.reports <- x:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// drifted reports whether a file has other contents than expected, or other attributes than its target asks for.
-func (x *expected) drifted() (bool, error) {
-	if x.elsewhere() {
-		return true, nil
-	}
-	is, err := readOld(x.path)
-	if err != nil || !is.exists {
-		return !is.exists, err
-	}
-	want, err := x.file.attributes(is.attributes)
-	return want != is.attributes || sha256.Sum256(is.contents) != x.sum, err
-}
+// update watches what is expected now, and returns what is new.
+func (d *driftWatch) update() (added []*expected) {
+	d.mu.Lock()
+	added, removed := d.added, d.removed
+	d.added, d.removed = nil, nil
+	d.mu.Unlock()
 
-// elsewhere reports whether the destination leads to another file than it did: a link was changed, or is none any more.
-func (x *expected) elsewhere() bool {
-	was, err := os.Stat(x.path)
-	if err != nil {
-		return false
+	for _, x := range added {
+		var err error
+		if x.disk, err = disk.Expect(x.destination, x.options, x.sum, x.size); err != nil {
+			x.disk = nil
+			continue
+		}
+		x.names = x.disk.Names()
+		d.mu.Lock()
+		for _, name := range x.names {
+			d.byName[name] = append(d.byName[name], x)
+		}
+		d.mu.Unlock()
+		for _, name := range x.names { // also where it is watched: it may have been removed and made again
+			d.folders[filepath.Dir(name)]++
+			d.watch(filepath.Dir(name))
+		}
 	}
-	is, err := os.Stat(x.destination)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(was, is)
+
+	for _, x := range removed {
+		d.mu.Lock()
+		for _, name := range x.names {
+			d.byName[name] = slices.DeleteFunc(d.byName[name], func(other *expected) bool { return other == x })
+			if len(d.byName[name]) == 0 {
+				delete(d.byName, name)
+			}
+		}
+		d.mu.Unlock()
+		for _, name := range x.names {
+			folder := filepath.Dir(name)
+			if d.folders[folder]--; d.folders[folder] == 0 {
+				delete(d.folders, folder)
+				d.unwatch(folder)
+			}
+		}
+	}
+	return added
 }
 
 // drifted deals with a destination that is not as it should be.
@@ -205,24 +235,24 @@ func (e *Engine) drifted(x *expected, now time.Time) {
 	if !e.drift.isCurrent(x) {
 		return // our own change, which was seen before it was expected
 	}
-	for _, t := range e.targets {
-		if t.cfg.Destination != x.destination {
-			continue
-		}
-		if t.action.busy || !t.known { // it may be our own change
-			e.drift.lookLater(x)
-			continue
-		}
-		t.drifted = true
-		if t.cfg.Drift != RepairDrift {
-			e.log.Warn("somebody has changed a file; it stays so until its template gives something else", "file", x.destination, "template", t.cfg.Source)
-			continue
-		}
-		e.log.Warn("somebody has changed a file; it is written again", "file", x.destination, "template", t.cfg.Source)
-		t.known = false
-		t.wants = true
-		t.causes = append(t.causes, x.destination+" was changed by somebody else")
-		t.action.pace.changed(now)
-		e.active[t.action] = true
+	t := e.byDestination[x.destination]
+	if t == nil {
+		return
 	}
+	if t.action.busy || !t.known { // it may be our own change
+		e.drift.reportLater(x)
+		return
+	}
+	t.drifted = true
+	if t.cfg.Drift != RepairDrift {
+		e.log.Warn("somebody has changed a file; it stays so until its template gives something else", "file", x.destination, "template", t.cfg.Source)
+		return
+	}
+	e.log.Warn("somebody has changed a file; it is written again", "file", x.destination, "template", t.cfg.Source)
+	t.doubt()
+	t.wants = true
+	t.addCause(x.destination + " was changed by somebody else")
+	t.action.pace.changed(now)
+	e.moved(t)
+	e.schedule.now(t.action)
 }

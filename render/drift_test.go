@@ -166,7 +166,7 @@ func TestDriftOfLinks(t *testing.T) {
 			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
 			test.change(r)
 			if test.slow {
-				r.engine.drift.look(t.Context(), func(*expected) bool { return true })
+				r.engine.drift.look(t.Context(), nil)
 			}
 			r.await("the repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 1 })
 			if test.slow {
@@ -176,7 +176,7 @@ func TestDriftOfLinks(t *testing.T) {
 			r.must(os.WriteFile(a.Destination, []byte("edited"), 0o644))
 			r.await("the next repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 2 })
 			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
-			r.engine.drift.look(t.Context(), func(*expected) bool { return true })
+			r.engine.drift.look(t.Context(), nil)
 			if n := r.log.count(driftRepaired); r.status().Targets[0].State != Applied || n != 2 {
 				t.Errorf("%d repairs", n)
 			}
@@ -217,9 +217,9 @@ func TestDriftSeenTooEarly(t *testing.T) {
 	defer cancel()
 	target := engine.targets[0]
 	target.known = true
-	engine.drift.expect(a, sha256.Sum256([]byte("x")))
+	engine.drift.expect(a, sha256.Sum256([]byte("x")), 1)
 	seen := engine.drift.expected[a.Destination]
-	engine.drift.expect(a, sha256.Sum256([]byte("y"))) // the commit has ended
+	engine.drift.expect(a, sha256.Sum256([]byte("y")), 1) // the commit has ended
 	engine.drifted(seen, time.Now())
 	if !target.known || r.log.String() != "" {
 		t.Errorf("known %v, log %s", target.known, r.log)

@@ -1,28 +1,34 @@
 package render
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"render/template"
+	"render/render/commit"
+	"render/render/disk"
+	"render/render/run"
 	"render/watch"
 )
 
 const (
-	reportAfter = 5 * time.Second // a target that cannot finish is reported after this (R14)
-	reportEvery = time.Minute     // and then again and again
-	tellDrain   = time.Second     // commits that are still in flight so long after the end has begun are told of
+	reportAfter = 5 * time.Second  // a target that cannot finish is reported after this (R14)
+	reportEvery = time.Minute      // and then again and again
+	tellDrain   = time.Second      // commits that are still in flight so long after the end has begun are told of
+	drainGrace  = 10 * time.Second // for what ends after the time limit of its command
 )
 
-// An Engine keeps the targets of a configuration true to a source.
+// An Engine keeps the targets of a configuration in sync with a source.
+//
+// One goroutine, the loop of Run, owns what is below "owned by the loop". Others reach it by channels: watchers and watches by
+// their mailboxes, commits by landings, callers of Apply, Status, Signal and Reject by the channels named so.
 type Engine struct {
 	src       watch.Source
 	begun     Config // what New was given
@@ -30,102 +36,44 @@ type Engine struct {
 	questions chan chan Status
 	proposals chan *proposal
 	refusals  chan error
+	applying  chan struct{} // holds a token while somebody is at Apply
 	ended     chan struct{}
 
 	// Owned by the loop.
-	cfg       Config    // in force
-	coming    *proposal // what it is to be replaced by when no action that it changes is busy; nil for none
-	refused   refused   // what is not in force although somebody wanted that
-	sources   sources   // of the templates, as they were read for cfg
-	targets   []*target
-	actions   []*action
-	graph     *graph
-	set       *watch.Set
-	active    map[*action]bool // those that may have something to do
-	reportAt  time.Time        // when to look for targets to report; zero if there are none (R14)
-	guardsAt  time.Time        // when to tell of guards that still hold; zero if there are none
-	failing   failing
+	cfg           Config    // in force
+	coming        *proposal // replaces it when no action that it affects is busy; nil for none
+	refused       refused   // the last configuration that was rejected
+	sources       sources   // of the templates, as they were read for cfg
+	targets       []*target
+	byPath        map[string]*target // by where their destinations really are
+	byDestination map[string]*target // as they are configured
+	actions       []*action
+	graph         *graph
+	set           *watch.Set
+	schedule      schedule
+	sums          tally            // over all targets
+	blocked       map[*target]bool // those that cannot finish
+	claims        claims           // which target writes which path
+	recalled      map[string]bool  // paths of writeToFile for which it is known what earlier runs left
+	reportAt      time.Time        // when to look for targets to report; zero if there are none (R14)
+	guardsAt      time.Time        // when to tell of guards that still hold; zero if there are none
+	failing       failing
+	stale         staleTexts
+	program       program
+	inFlight      int // commits
+
+	// Beside the loop.
 	drift     *driftWatch    // nil where nobody wants to know
 	templates *templateWatch // the same
 	version   int            // of the configuration, for templates
-	staleAt   time.Time      // when to tell of changed templates that cannot be used; zero if there are none
-	child     *child         // nil where there is none, or not yet
-	leaving   *child         // one that another is to follow, or none, while it ends
+	tells     chan chan error
 	signals   chan syscall.Signal
-
-	// Commits in flight.
-	commits chan *commitDone
-	disk    chan struct{} // holds a token for each commit at its files
-	hurry   chan struct{} // closed when the engine is to end
-	running running
-	wg      sync.WaitGroup
-}
-
-// target is a Target at work. Owned by the loop.
-type target struct {
-	dependency
-	cfg      Target
-	path     string // where the links of its destination lead: what it is known by
-	texts    texts
-	template *template.Template
-	action   *action
-
-	passes  int
-	result  template.Result // of the last pass; without the output once it is applied
-	sum     [sha256.Size]byte
-	applied [sha256.Size]byte // of the output whose action has succeeded
-	known   bool              // applied is set
-	drifted bool              // somebody else has changed the file since
-	placed  bool              // an output has been written that nothing has rejected
-
-	rejected      [sha256.Size]byte // the output that was rejected last
-	rejections    int               // how often in a row
-	rejectedUntil time.Time         // it is not tried again before this
-
-	stale    error             // why a newer text of the template is not in use
-	appended [sha256.Size]byte // of the output whose writes have been appended
-	err      error             // why the file could not be written
-	blocked  time.Time         // since when it cannot finish; zero if it could
-	reported time.Time
-	leftOut  bool               // it has held the others of its action long enough
-	dropped  []template.Dropped // instances that its last finished pass left out
-}
-
-func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
-
-// changed reports whether a finished target has output that is not applied (R13).
-func (t *target) changed() bool { return t.finished() && (!t.known || t.sum != t.applied) }
-
-// apply notes that an output with the given sum is applied.
-func (t *target) apply(sum [sha256.Size]byte) {
-	t.known, t.applied, t.drifted = true, sum, false
-	if !t.changed() {
-		t.drop()
-	}
-}
-
-// drop lets go of what is needed until an output is applied.
-func (t *target) drop() { t.result.Output, t.result.Writes = nil, nil }
-
-// outputSum stands for what a finished target wants in its destination alone.
-func (t *target) outputSum() [sha256.Size]byte {
-	if len(t.result.Writes) == 0 {
-		return t.sum
-	}
-	return sha256.Sum256(t.result.Output)
-}
-
-// sumOf stands for all that a result wants on disk.
-func sumOf(r template.Result) [sha256.Size]byte {
-	if len(r.Writes) == 0 {
-		return sha256.Sum256(r.Output)
-	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%d\n%s", len(r.Output), r.Output)
-	for _, w := range r.Writes {
-		fmt.Fprintf(h, "%q %v %q %q %o %d\n%s", w.Path, w.Append, w.User, w.Group, w.Perms, len(w.Contents), w.Contents)
-	}
-	return [sha256.Size]byte(h.Sum(nil))
+	landings  chan landing
+	stop      *commit.Stop
+	group     run.Group
+	tools     commit.Tools
+	start     func(run.Program, []string, *slog.Logger) child
+	wg        sync.WaitGroup
 }
 
 // New returns an engine for a configuration. It reads and parses all templates; an error joins all that is wrong with
@@ -135,34 +83,59 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		src:       src,
 		begun:     cfg,
 		cfg:       cfg,
 		log:       cfg.Log,
 		questions: make(chan chan Status),
 		proposals: make(chan *proposal),
 		refusals:  make(chan error),
+		applying:  make(chan struct{}, 1),
 		ended:     make(chan struct{}),
 		graph:     newGraph(),
-		active:    make(map[*action]bool),
+		schedule:  newSchedule(),
+		blocked:   make(map[*target]bool),
+		claims:    newClaims(),
+		recalled:  make(map[string]bool),
 		failing:   failing{errs: make(map[watch.Query]error)},
-		commits:   make(chan *commitDone),
-		disk:      make(chan struct{}, diskWorkers),
-		hurry:     make(chan struct{}),
+		stale:     staleTexts{targets: make(map[*target]bool)},
+		tells:     make(chan chan error),
 		signals:   make(chan syscall.Signal, 16),
+		landings:  make(chan landing, diskSlots),
+		stop:      commit.NewStop(),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	outside := cfg.outside
+	if outside == nil {
+		outside = &programs{run: e.group.Run, output: e.group.Output, start: func(p run.Program, environ []string, log *slog.Logger) child {
+			return run.Start(p, environ, log)
+		}}
+	}
+	e.src = watch.ByKind{watch.KindPlugin: plugins{outside.output, new(atomic.Uint64)}, "": src}
+	e.tools = commit.Tools{Run: outside.run, Send: run.Signal.Send, Stop: e.stop, Slots: make(commit.Slots, diskSlots), Left: new(disk.Leftovers), Step: cfg.step}
+	e.start = outside.start
 	var err error
 	if e.targets, e.sources, err = e.readTargets(cfg.Targets); err != nil {
 		return nil, err
 	}
-	e.group(nil)
+	e.number()
+	e.regroup(nil)
 	for _, t := range e.targets {
 		t.see(newViewRules(t.cfg, t.action.cfg, cfg.Once))
+		e.moved(t)
 	}
 	return e, nil
+}
+
+// number notes where each target stands, and which path is whose.
+func (e *Engine) number() {
+	e.byPath = make(map[string]*target, len(e.targets))
+	e.byDestination = make(map[string]*target, len(e.targets))
+	for i, t := range e.targets {
+		t.order = i
+		e.byPath[t.path], e.byDestination[t.cfg.Destination] = t, t
+	}
 }
 
 func (e *Engine) lookupEnv(name string) (string, bool) {
@@ -183,17 +156,16 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
-	e.sweep(e.targets)
+	e.recall(e.targets)
 	e.set = watch.NewSet(e.src, watch.SetConfig{
 		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(),
 	})
 	defer e.set.Close()
-	defer e.running.close()
+	defer e.group.Close()
 	defer e.drain()
-	hurry := sync.OnceFunc(func() { close(e.hurry) })
-	defer hurry()
-	defer context.AfterFunc(ctx, hurry)() // with Config.Once the loop itself may be at a commit
-	defer e.endChild()
+	defer e.stop.Begin()
+	defer context.AfterFunc(ctx, e.stop.Begin)() // with Config.Once the loop itself may be at a commit
+	defer e.endProgram()
 	watching, stop := context.WithCancel(ctx)
 	defer e.endWatches()
 	defer stop()
@@ -202,6 +174,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.block(t, time.Now())
 		e.execute(t)
 	}
+
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var tooLate <-chan time.Time
@@ -209,6 +182,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		tooLate = time.After(e.cfg.Timeout)
 	}
 	for {
+		// What there is to do now, and when there is more to do.
 		now := time.Now()
 		e.adopt(watching, now)
 		e.lookAgain(now)
@@ -221,6 +195,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		} else {
 			e.supervise()
+			wake = earlier(wake, e.program.tell(now, e.inFlight))
 		}
 		timer.Stop()
 		var alarm <-chan time.Time
@@ -228,32 +203,36 @@ func (e *Engine) Run(ctx context.Context) error {
 			timer.Reset(time.Until(wake))
 			alarm = timer.C
 		}
+
+		// What comes.
 		select {
 		case <-e.set.Ready(): // answers
 			e.take(e.set.Take())
-		case done := <-e.commits: // the end of a commit
-			e.committed(done)
+		case done := <-e.landings: // the end of a commit
+			e.landAll(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
-		case found := <-e.templates.news(): // templates have changed
-			e.reread(found, time.Now())
-		case x := <-e.drift.news(): // somebody else has changed a file
+		case x := <-e.drift.found(): // somebody else has changed a file
 			e.drifted(x, time.Now())
-		case p := <-e.offers(): // Apply
-			e.coming = p
+		case p := <-e.offers(): // a new configuration, or new texts of templates
+			e.receive(p)
 		case <-e.coming.gaveUp(): // Apply, which waits no more
 			e.withdraw()
 		case err := <-e.refusals: // Reject
 			e.reject(err, time.Now())
-		case s := <-e.signals: // for the child
-			e.signalChildren(s)
-		case err := <-e.child.end(): // of the child
-			if !e.child.outdated {
-				return exitError(err)
+		case told := <-e.tells: // a commit waits until the program was told
+			e.program.wait(told, time.Now())
+		case <-e.program.told:
+			e.program.wasTold()
+		case s := <-e.signals: // for the program
+			e.program.signal(s)
+		case err := <-endOf(e.program.child): // of the program
+			if !e.program.outdated {
+				return run.EndOf(err)
 			}
-			e.child = nil // another follows
-		case <-e.leaving.end(): // of the child before
-			e.leaving = nil
+			e.program.child = nil // another follows
+		case <-endOf(e.program.leaving): // of the program before
+			e.program.leaving = nil
 		case <-alarm: // an action is due, or a view, or a report
 		case <-tooLate: // with Config.Once
 			return e.givenUp(e.cfg.Timeout)
@@ -261,7 +240,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			if e.cfg.Once {
 				return e.givenUp(0)
 			}
-			return e.stopChild(ctx)
+			return e.stopProgram(ctx)
 		}
 	}
 }
@@ -271,7 +250,20 @@ func (e *Engine) guarded() bool {
 	return slices.ContainsFunc(e.targets, func(t *target) bool { return t.rules != nil })
 }
 
-// drain lets the commits in flight end, and records how. Of those that take long it tells.
+// landAll takes the end of a commit, and of those that have ended as well.
+func (e *Engine) landAll(done landing) {
+	for {
+		e.land(done)
+		select {
+		case done = <-e.landings:
+		default:
+			return
+		}
+	}
+}
+
+// drain waits for the commits in flight, and records how they end: no longer than the time limit of one command, which all
+// that they still run has together. What hangs longer hangs in the file system, and is left to the end of the process.
 func (e *Engine) drain() {
 	done := make(chan struct{})
 	go func() {
@@ -279,33 +271,85 @@ func (e *Engine) drain() {
 		close(done)
 	}()
 	long := time.After(tellDrain)
+	tooLong := time.After(e.longestTimeout() + drainGrace)
 	for {
 		select {
-		case c := <-e.commits:
-			e.committed(c)
+		case c := <-e.landings:
+			e.land(c)
 		case <-long:
 			for _, a := range e.actions {
 				if a.busy {
 					e.log.Info("ending as soon as its command has ended", "action", a.key.name)
 				}
 			}
+		case <-tooLong:
+			for _, a := range e.actions {
+				if a.busy {
+					e.log.Error("a commit does not end; the next start does it again", "action", a.key.name)
+				}
+			}
+			return
 		case <-done:
+			for len(e.landings) > 0 {
+				e.land(<-e.landings)
+			}
 			return
 		}
 	}
 }
 
-// sweep removes what an earlier run left beside the destinations of targets.
-func (e *Engine) sweep(targets []*target) {
+// longestTimeout returns the longest time limit of a command.
+func (e *Engine) longestTimeout() time.Duration {
+	longest := run.DefaultTimeout
+	for _, a := range e.actions {
+		longest = max(longest, a.cfg.Timeout)
+	}
+	return longest
+}
+
+// recall removes what an earlier run left beside the destinations of targets, and has actions owe what they owed then (R13).
+func (e *Engine) recall(targets []*target) {
 	if e.cfg.Dry != nil {
 		return
 	}
-	var destinations []string
-	for _, t := range targets {
-		destinations = append(destinations, t.cfg.Destination)
+	debts, err := recallDebts(targets)
+	if err != nil {
+		e.log.Warn("cannot read what an earlier run left", "err", err)
 	}
-	if err := sweep(destinations); err != nil {
-		e.log.Warn("cannot remove a temporary file that an earlier run left", "err", err)
+	e.owe(debts)
+}
+
+// recallDebts reads what earlier runs left on disk for some targets. It is not for the loop.
+func recallDebts(targets []*target) ([]disk.Debt, error) {
+	var paths []string
+	for _, t := range targets {
+		paths = append(paths, t.cfg.Destination)
+	}
+	return disk.Recall(paths)
+}
+
+// owe gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
+// the others of its mark.
+func (e *Engine) owe(debts []disk.Debt) {
+	actionOf := func(path string) *action {
+		if t := e.byDestination[path]; t != nil {
+			return t.action
+		}
+		return nil
+	}
+	ofMark := make(map[string]*action)
+	for _, d := range debts {
+		if a := actionOf(d.Path); a != nil {
+			ofMark[d.Mark] = a
+		}
+	}
+	for _, d := range debts {
+		a := cmp.Or(actionOf(d.Path), ofMark[d.Mark])
+		if a == nil {
+			continue // nobody's any more
+		}
+		a.debts, a.owed, a.retry = append(a.debts, d), true, time.Now()
+		e.schedule.now(a)
 	}
 }
 
@@ -316,7 +360,7 @@ func (e *Engine) take(states map[watch.Query]watch.State) {
 	want, failed := e.graph.take(states, now)
 	e.wakeActions(want, now)
 	for _, t := range failed {
-		e.active[t.action] = true
+		e.schedule.now(t.action)
 	}
 	e.tellJudged(now)
 }
@@ -333,13 +377,19 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 		if t.finished() {
 			t.action.pace.changed(now)
 		}
-		e.active[t.action] = true
+		e.moved(t)
+		e.schedule.now(t.action)
 	}
 }
 
 // execute runs a target's template once (R5 says when).
 func (e *Engine) execute(t *target) {
+	defer e.moved(t)
 	wasFinished := t.finished()
+	for _, q := range e.graph.askAgain(t) { // what programs print is as new as the other data
+		e.set.Forget(q)
+		e.set.Watch(q)
+	}
 	t.result = t.template.Execute(e.graph.lookupOf(t, time.Now()))
 	t.passes++
 	refused := e.refuse(t)
@@ -351,25 +401,28 @@ func (e *Engine) execute(t *target) {
 	e.forgetQueries(forgotten)
 	now := time.Now()
 	e.tellJudged(now)
+	if t.finished() {
+		t.result.Err = e.claim(t)
+	}
 	if !t.finished() {
+		t.unwant()
 		e.block(t, now)
 		if t.result.Err != nil && !refused && !e.cfg.Once {
 			e.logFault(t)
 		}
 		return
 	}
-	t.blocked, t.reported = time.Time{}, time.Time{}
+
+	t.blocked, t.report, t.passed = time.Time{}, time.Time{}, false
 	e.noteDropped(t)
-	t.sum = sumOf(t.result)
-	if !t.changed() {
-		t.drop()
-		t.causes, t.placed = nil, true
+	if !t.want(newOutput(&t.result, t.text)) {
+		t.causes = nil
 		return
 	}
-	if !wasFinished {
+	if !wasFinished || t.action.pace.first.IsZero() {
 		t.action.pace.changed(now)
 	}
-	e.active[t.action] = true
+	e.schedule.now(t.action)
 }
 
 // forgetQueries ends what is done for queries that nobody uses any longer (R6).

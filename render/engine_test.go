@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"render/render/run"
 	"runtime"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestActionsOfTargets(t *testing.T) {
 		}
 		add(3, func(t *Target) { t.Action = "named" })
 		add(20, func(t *Target) { t.Command = r.appends("shared runs") })
-		add(1, func(t *Target) { t.Command = Command{Args: []string{"true"}} })
+		add(1, func(t *Target) { t.Command = run.Command{Args: []string{"true"}} })
 		add(2, func(*Target) {})
 		r.world.set(kv("k"), "v")
 		r.start(cfg)
@@ -141,7 +142,7 @@ func TestFailingMember(t *testing.T) {
 		r.wantFile("a", "no file") // b has no error yet
 		r.fail(kv("dead"), errGone)
 		r.wantFile("a", "no file")
-		elapse(failingHold)
+		elapse(holdMost)
 		r.wantFile("a", "1")
 		elapse(time.Minute)
 		r.set(kv("k"), "2")
@@ -215,7 +216,7 @@ func TestUnwritableMember(t *testing.T) {
 func TestLogLine(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{range service "web"}}{{.Address}} {{end}}{{key "secret"}}`)
-		target.Command = Command{Shell: "echo reloaded"}
+		target.Command = run.Command{Shell: "echo reloaded"}
 		r.world.set(kv("secret"), "canary")
 		r.world.set(service("web"), instances("web", "a", "b", "c"))
 		r.start(Config{Targets: []Target{target}})
@@ -259,7 +260,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("FROM_OUTSIDE", "outside")
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{env "CONSUL_HTTP_ADDR"}} {{env "FROM_OUTSIDE"}}`)
-		target.Command = Command{Shell: "echo $CONSUL_HTTP_ADDR $FROM_OUTSIDE > '" + r.path("seen") + "'"}
+		target.Command = run.Command{Shell: "echo $CONSUL_HTTP_ADDR $FROM_OUTSIDE > '" + r.path("seen") + "'"}
 		r.start(Config{Targets: []Target{target}, Env: []string{"CONSUL_HTTP_ADDR=first", "CONSUL_HTTP_ADDR=consul:8500"}})
 		r.wantFile("a", "consul:8500 outside")
 		r.wantFile("seen", "consul:8500 outside\n")
@@ -291,7 +292,7 @@ func TestStatusAfterTheEnd(t *testing.T) {
 func TestStopLetsCommandsEnd(t *testing.T) {
 	r := newRig(t)
 	target := r.target("a", "x")
-	target.Command = Command{Shell: fmt.Sprintf("echo > '%s'; while [ ! -e '%s' ]; do sleep 0.01; done; echo > '%s'", r.path("begun"), r.path("go"), r.path("ended"))}
+	target.Command = run.Command{Shell: fmt.Sprintf("echo > '%s'; while [ ! -e '%s' ]; do sleep 0.01; done; echo > '%s'", r.path("begun"), r.path("go"), r.path("ended"))}
 	r.start(Config{Targets: []Target{target}})
 	r.await("the command", func() bool { return r.read("begun") != "no file" })
 	time.AfterFunc(50*time.Millisecond, func() { r.write("go", "") })
@@ -309,7 +310,7 @@ func TestStartStop(t *testing.T) {
 	r := newRig(t)
 	target := r.target("a", `{{key "k"}}{{range service "web"}}{{.Address}}{{end}}{{key "never"}}`)
 	with := r.target("b", `{{key "k"}}`)
-	with.Command = Command{Args: []string{"true"}}
+	with.Command = run.Command{Args: []string{"true"}}
 	r.world.set(kv("k"), "v")
 	cycle := func(i int) {
 		r.world.set(kv("k"), fmt.Sprint(i))

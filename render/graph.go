@@ -5,7 +5,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"render/template"
@@ -15,6 +14,7 @@ import (
 // graph knows which target uses which query, and which target wants a pass. It has no goroutines, no clock and no I/O.
 type graph struct {
 	nodes    map[watch.Query]*node
+	round    uint64        // counts what is brought in: answers, and templates with another text
 	restless map[use]*view // those that time will change, or whose guard holds
 	lookAt   time.Time     // when time changes the first of them; zero for never
 	judged   []judgement   // of which nobody has been told
@@ -23,26 +23,35 @@ type graph struct {
 type node struct {
 	state watch.State
 	users map[*target]bool
+	asked uint64 // the round in which it was asked, or asked again
+	again bool   // it was asked again: last is the answer that its users know
+	last  any
 }
 
 // usage says what a query was to a target's last pass.
 type usage uint8
 
 const (
-	kept     usage = iota // not asked; kept from an earlier pass (R6)
-	pending               // asked, and without an answer then
+	pending  usage = iota // asked, and without an answer then
 	answered              // asked and answered
+	kept                  // not asked; kept from an earlier pass (R6). More than this: for so many passes more
 )
+
+// keptMost is how many passes in a row may leave a query out that an earlier pass asked. Passes that cannot finish, over
+// data that change, would gather queries without end.
+const keptMost = 16
 
 const maxCauses = 20 // kept for a target, however long it is not applied
 
 // dependency is the graph's part of a target.
 type dependency struct {
-	uses    map[watch.Query]usage
-	waiting int      // how many of the pending ones still have no answer
-	news    bool     // one of the pending ones has an answer now
-	wants   bool     // to run again (R5)
-	causes  []string // what has changed since the target was last applied, for people
+	uses      map[watch.Query]usage
+	waiting   int           // how many of the pending ones still have no answer
+	news      bool          // one of the pending ones has an answer now
+	dataRound uint64        // the round in which something else than a program's output has changed for it
+	plugins   []watch.Query // what programs it runs
+	wants     bool          // to run again (R5)
+	causes    []string      // what has changed since the target was last applied, for people
 
 	rules *viewRules            // nil where every answer is seen as it comes
 	views map[watch.Query]*view // of the queries that rules concern, once they have an answer
@@ -64,6 +73,7 @@ func (g *graph) lookup(q watch.Query) (value any, found bool) {
 // take puts new states into the graph. It returns the targets that want a pass because of them (R5), also those that
 // wanted one already, and the targets that wait for a query which now fails.
 func (g *graph) take(states map[watch.Query]watch.State, now time.Time) (want, failed []*target) {
+	g.round++
 	for q, state := range states {
 		n := g.nodes[q]
 		if n == nil {
@@ -78,28 +88,47 @@ func (g *graph) take(states map[watch.Query]watch.State, now time.Time) (want, f
 			continue
 		}
 		for t := range n.users {
-			var wants bool
-			if t.rules.concern(q) {
-				wants = g.show(use{t, q}, state.Value, now)
-			} else {
-				wants = t.answer(q, old.Rev == 0, old.Value, state.Value)
-			}
-			if wants {
+			if g.answer(t, q, n, old, now) {
 				t.wants = true
 				want = append(want, t)
 			}
 		}
+		n.again, n.last = false, nil
 	}
 	return want, failed
 }
 
-// failing reports whether a query that the target's last pass had no answer for cannot be asked, or has an answer that
-// its guard holds back.
-func (g *graph) failing(t *target) bool {
-	return slices.ContainsFunc(t.result.Pending, func(q watch.Query) bool {
-		n, v := g.nodes[q], t.views[q]
-		return n != nil && n.state.Rev == 0 && n.state.Err != nil || v != nil && v.held()
-	})
+// answer brings a new answer to a target, and reports whether the target wants a pass because of it.
+func (g *graph) answer(t *target, q watch.Query, n *node, old watch.State, now time.Time) (wants bool) {
+	switch {
+	case t.rules.concern(q):
+		wants = g.show(use{t, q}, n.state.Value, now)
+	case n.again && t.uses[q] == answered:
+		wants = !watch.Equal(n.last, n.state.Value) && t.answer(q, false, n.last, n.state.Value)
+	default:
+		wants = t.answer(q, old.Rev == 0, old.Value, n.state.Value)
+	}
+	if wants && q.Kind != watch.KindPlugin && t.uses[q] == answered {
+		t.dataRound = g.round
+	}
+	return wants
+}
+
+// askAgain has the programs of a target asked again whose output is older than the target's other data. It returns their
+// queries: none of them is answered until its program has run.
+func (g *graph) askAgain(t *target) (again []watch.Query) {
+	for _, q := range t.plugins {
+		n := g.nodes[q]
+		if n == nil || n.asked >= t.dataRound {
+			continue
+		}
+		if n.state.Rev > 0 {
+			n.again, n.last = true, n.state.Value
+		}
+		n.state, n.asked = watch.State{}, g.round
+		again = append(again, q)
+	}
+	return again
 }
 
 // answer notes a new answer and reports whether the target wants a pass because of it. Answers that come while others
@@ -117,27 +146,32 @@ func (d *dependency) answer(q watch.Query, first bool, old, value any) bool {
 			d.causes = append(d.causes, describeChange(q, old, value))
 		}
 		return true
-	case kept:
 	}
 	return false
 }
 
 // finish takes the result of a target's pass and returns the queries to watch from now on, and those that nobody uses
-// any longer (R6).
+// any longer (R6). A pass that ran to its end has asked all that the template uses; an absent answer does not change that.
 func (g *graph) finish(t *target, r template.Result) (watched, forgotten []watch.Query) {
 	t.wants, t.news = false, false
 	old := t.uses
 	t.uses = make(map[watch.Query]usage, len(r.Used))
-	if !r.Finished() {
-		for q := range old {
-			t.uses[q] = kept
+	t.plugins = nil
+	if !r.Complete {
+		for q, usage := range old {
+			if usage = max(usage+1, kept); usage < kept+keptMost {
+				t.uses[q] = usage
+			}
 		}
 	}
 	for _, q := range r.Used {
 		t.uses[q] = answered
+		if q.Kind == watch.KindPlugin {
+			t.plugins = append(t.plugins, q)
+		}
 		n := g.nodes[q]
 		if n == nil {
-			n = &node{users: make(map[*target]bool, 1)}
+			n = &node{users: make(map[*target]bool, 1), asked: g.round}
 			g.nodes[q] = n
 			watched = append(watched, q)
 		}
@@ -228,12 +262,4 @@ func length(list any) int {
 		return 0
 	}
 	return v.Len()
-}
-
-// summary joins the first few of many.
-func summary(all []string, most int, sep string) string {
-	if len(all) <= most {
-		return strings.Join(all, sep)
-	}
-	return fmt.Sprintf("%s%sand %d more", strings.Join(all[:most], sep), sep, len(all)-most)
 }

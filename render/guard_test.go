@@ -410,7 +410,7 @@ func TestGuardedMemberIsLeftOut(t *testing.T) {
 					elapse(20 * time.Second)
 					r.set(kv("k"), "v")
 					r.wantFile("key", "no file")
-					elapse(failingHold)
+					elapse(holdMost)
 				}
 				r.wantFile("key", "v")
 				r.wantFile("guarded", "no file")

@@ -127,6 +127,17 @@ func (n *notices) watch(folder string) {
 	_ = n.notifier.Add(folder)
 }
 
+// unwatch ends the watching of a folder.
+func (n *notices) unwatch(folder string) {
+	if n.notifier == nil {
+		return
+	}
+	n.mu.Lock()
+	delete(n.folders, folder)
+	n.mu.Unlock()
+	_ = n.notifier.Remove(folder)
+}
+
 // watchOnly ends the watching of all folders but some.
 func (n *notices) watchOnly(folders map[string]bool) {
 	var ended []string

@@ -2,30 +2,22 @@ package render
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
+	"render/render/commit"
 	"render/watch"
 )
 
 // finishOnce ends a run with Config.Once: with an error as soon as a template has failed, and when all targets are
 // finished by applying all of them.
 func (e *Engine) finishOnce() (done bool, err error) {
-	complete := true
-	for _, t := range e.targets {
-		if t.result.Err != nil {
-			return true, e.incomplete(func(t *target) bool { return t.result.Err != nil })
-		}
-		if e.cfg.FailAbsent && len(t.result.Absent) > 0 {
-			return true, e.givenUp(0)
-		}
-		complete = complete && t.finished()
-	}
-	if !complete {
-		if e.hopeless() {
-			return true, e.givenUp(0)
-		}
+	switch {
+	case e.sums.failed > 0:
+		return true, e.incomplete(func(t *target) bool { return t.result.Err != nil })
+	case e.cfg.FailAbsent && e.sums.absent > 0, e.sums.unfinished > 0 && e.hopeless():
+		return true, e.givenUp(0)
+	case e.sums.unfinished > 0:
 		return false, nil
 	}
 	if e.cfg.Dry != nil {
@@ -43,7 +35,7 @@ func (e *Engine) hopeless() bool {
 	failed := func(q watch.Query) bool {
 		err := e.failing.errs[q]
 		most := e.cfg.Asking.Attempts
-		return errors.Is(err, watch.ErrDenied) || err != nil && most > 0 && e.graph.nodes[q].state.Failures >= most
+		return errors.Is(err, watch.ErrDenied) || err != nil && q.Kind == watch.KindPlugin || err != nil && most > 0 && e.graph.nodes[q].state.Failures >= most
 	}
 	return len(e.failing.errs) > 0 && slices.ContainsFunc(e.targets, func(t *target) bool {
 		return !t.finished() && slices.ContainsFunc(t.result.Pending, failed)
@@ -66,63 +58,18 @@ func (e *Engine) givenUp(tooLate time.Duration) error {
 
 // applyAll commits all actions together: all files or none, then the commands in order.
 func (e *Engine) applyAll() error {
-	var all []*commitDone
+	var plans []commit.Plan
+	var all []landing
 	for _, a := range e.actions {
-		if targets := a.changedTargets(time.Now()); len(targets) > 0 {
-			all = append(all, e.newCommit(a, targets))
+		if targets := a.toCommit(time.Now()); len(targets) > 0 {
+			plan, done := e.plan(a, targets)
+			a.busy = true
+			e.inFlight++
+			plans, all = append(plans, plan), append(all, done)
 		}
 	}
-	var errs []error
-	for _, c := range all {
-		c.stage()
-		for _, err := range c.failed {
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) == 0 {
-		errs = swapAll(all)
-	}
-	if len(errs) > 0 {
-		for _, c := range all {
-			c.discard()
-		}
-		return fmt.Errorf("%w:\n%w", errLeftOut, errors.Join(errs...))
-	}
-	for _, c := range all {
-		if err := c.checkLive(); err != nil {
-			for _, other := range all {
-				err = errors.Join(err, other.abandon(nil))
-			}
-			return fmt.Errorf("%w:\n%w", errLeftOut, err)
-		}
-	}
-	for _, c := range all {
-		began := time.Now()
-		err := c.run()
-		c.took = time.Since(began)
-		e.committed(c)
-		if _, ok := errors.AsType[commandError](err); ok && !c.action.cfg.Command.IsZero() {
-			err = fmt.Errorf("command %q: %w", c.action.cfg.Command.String(), err)
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func swapAll(all []*commitDone) (errs []error) {
-	for i, c := range all {
-		err := c.swap()
-		if err == nil {
-			continue
-		}
-		errs = append(errs, err)
-		for _, before := range all[:i] {
-			_ = before.abandon(nil)
-			errs = append(errs, before.err)
-		}
-		break
-	}
-	return errs
+	return commit.All(plans, e.tools, func(i int, r commit.Result) {
+		all[i].result = r
+		e.land(all[i])
+	})
 }

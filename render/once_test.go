@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"render/render/commit"
+	"render/render/run"
 	"render/template"
 	"render/watch"
 )
@@ -25,7 +27,7 @@ func TestOnce(t *testing.T) {
 			"all files, then the commands in order",
 			func(r *rig) []Target {
 				a, b := r.target("a", `{{key "k"}}`), r.target("b", `{{range services}}{{range service .Name}}{{.Address}}{{end}}{{end}}`)
-				a.Command = Command{Shell: "cat '" + r.path("b") + "' > '" + r.path("seen") + "'"}
+				a.Command = run.Command{Shell: "cat '" + r.path("b") + "' > '" + r.path("seen") + "'"}
 				r.world.set(kv("k"), "v")
 				r.world.set(services, names("web"))
 				r.world.set(service("web"), instances("web", "10.0.0.1"))
@@ -78,7 +80,7 @@ func TestOnce(t *testing.T) {
 			"a command that fails does not keep the others from running",
 			func(r *rig) []Target {
 				a, b := r.target("a", "x"), r.target("b", "x")
-				a.Command, b.Command = Command{Shell: "exit 3"}, r.appends("runs")
+				a.Command, b.Command = run.Command{Shell: "exit 3"}, r.appends("runs")
 				return []Target{a, b}
 			},
 			`command "exit 3": exit status 3`, map[string]string{"a": "x", "b": "x", "runs": "ran\n"},
@@ -87,7 +89,7 @@ func TestOnce(t *testing.T) {
 			"a signal that nobody gets is told of without the words of a command",
 			func(r *rig) []Target {
 				a := r.target("a", "x")
-				a.Implied = &Action{Signal: Signal{Signal: syscall.SIGHUP, PIDFile: r.path("missing")}}
+				a.Implied = &Action{Signal: run.Signal{Signal: syscall.SIGHUP, PIDFile: r.path("missing")}}
 				return []Target{a}
 			},
 			"signal SIGHUP to the process of", map[string]string{"a": "x"},
@@ -161,7 +163,7 @@ func TestOnceFailAbsent(t *testing.T) {
 func TestOnceRunsWhatIsOwed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", "x")
-		target.Command = Command{Shell: "exit 1"}
+		target.Command = run.Command{Shell: "exit 1"}
 		if err := r.run(t.Context(), Config{Targets: []Target{target}}); err == nil {
 			t.Fatal("no error")
 		}
@@ -243,7 +245,7 @@ func TestOnceAction(t *testing.T) {
 		files  map[string]string
 	}{
 		{"all is well", func(r *rig) Action {
-			return Action{Check: r.sh("grep -q new {}"), Command: r.appends("runs"), Verify: Verify{Command: r.sh("grep new b c")}}
+			return Action{Check: r.sh("grep -q new {}"), Command: r.appends("runs"), Verify: commit.Verify{Command: r.sh("grep new b c")}}
 		}, "", map[string]string{"a": "new", "b": "new", "c": "new", "runs": "ran\n"}},
 		{"check before the swap", func(r *rig) Action {
 			return Action{Check: r.sh("echo why; false {}"), Command: r.appends("runs")}
@@ -255,7 +257,7 @@ func TestOnceAction(t *testing.T) {
 			return Action{Command: r.sh("cat b >> runs; ! grep -q new b")}
 		}, "exit status 1", map[string]string{"a": "new", "b": "old", "c": "no file", "runs": "newold"}},
 		{"verification", func(r *rig) Action {
-			return Action{Verify: Verify{Command: r.sh("false"), Within: time.Millisecond}}
+			return Action{Verify: commit.Verify{Command: r.sh("false"), Within: time.Millisecond}}
 		}, "verification has failed", map[string]string{"a": "new", "b": "old", "c": "no file"}},
 		{"missing folder", func(r *rig) Action {
 			if err := os.Mkdir(r.path("c"), 0o755); err != nil {

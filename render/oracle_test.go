@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/run"
 	"render/template"
 	"render/watch"
 )
@@ -121,9 +122,9 @@ func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
 		h.implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
 	case 1:
 		for i, s := range h.subjects { // an action each: none waits for another
-			s.target.Command = Command{Args: []string{"true", fmt.Sprint(i)}}
+			s.target.Command = run.Command{Args: []string{"true", fmt.Sprint(i)}}
 			if s.twin != nil {
-				s.twin.Command = Command{Args: []string{"true", fmt.Sprint(n + i)}}
+				s.twin.Command = run.Command{Args: []string{"true", fmt.Sprint(n + i)}}
 			}
 		}
 	}
@@ -210,7 +211,7 @@ const shared = "shared"
 
 func (h *history) config() Config {
 	cfg := Config{Implied: h.implied, Env: h.env, Actions: []Action{
-		{Name: shared, Command: Command{Args: []string{"true"}}, Spacing: time.Second},
+		{Name: shared, Command: run.Command{Args: []string{"true"}}, Spacing: time.Second},
 		{Name: "unused"},
 	}}
 	for _, s := range h.subjects {
@@ -240,11 +241,11 @@ func (h *history) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 		case 2:
 			one.rewrite(t, r, random)
 		case 3:
-			one.target.Action, one.target.Command = "", Command{Args: []string{"true", one.name, fmt.Sprint(random.IntN(2))}}
+			one.target.Action, one.target.Command = "", run.Command{Args: []string{"true", one.name, fmt.Sprint(random.IntN(2))}}
 		case 4:
-			one.target.Action, one.target.Command = shared, Command{}
+			one.target.Action, one.target.Command = shared, run.Command{}
 		case 5:
-			one.target.Action, one.target.Command = "", Command{}
+			one.target.Action, one.target.Command = "", run.Command{}
 			h.implied.Wait = Wait{Max: time.Duration(random.IntN(3)) * time.Second}
 		case 6:
 			if one.twin != nil {

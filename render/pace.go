@@ -34,7 +34,15 @@ func (p *pace) due() (at time.Time, changed bool) {
 	if p.wait.Min > 0 {
 		at = earlier(p.latest.Add(p.wait.Min), p.first.Add(p.wait.Max))
 	}
-	return later(at, later(p.last.Add(p.spacing), p.rest)), true
+	return later(at, later(p.spaced(), p.rest)), true
+}
+
+// spaced returns when the next commit may begin at the earliest.
+func (p *pace) spaced() time.Time {
+	if !p.committed {
+		return time.Time{}
+	}
+	return p.last.Add(p.spacing)
 }
 
 // A template may be large, and change often. So that it takes a small part of a core only, its passes are followed by a
@@ -49,12 +57,12 @@ func (p *pace) passed(now time.Time, took time.Duration) {
 	p.rest = now.Add(min(restFactor*took, restMax))
 }
 
-// settle notes that the changes turned out to need no commit.
-func (p *pace) settle() { p.first, p.latest = time.Time{}, time.Time{} }
+// reset notes that the changes turned out to need no commit.
+func (p *pace) reset() { p.first, p.latest = time.Time{}, time.Time{} }
 
 // commit notes that a commit of all changes begins.
 func (p *pace) commit(now time.Time) {
-	p.settle()
+	p.reset()
 	p.committed, p.last = true, now
 }
 

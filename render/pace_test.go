@@ -73,7 +73,7 @@ func TestR7Pace(t *testing.T) {
 			case changed && at.Sub(start) != test.due:
 				t.Errorf("due at %s, want %s", at.Sub(start), test.due)
 			}
-			p.settle()
+			p.reset()
 			if _, changed := p.due(); changed {
 				t.Error("due although settled")
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"render/render/run"
 	"runtime"
 	"syscall"
 	"testing"
@@ -16,8 +17,8 @@ func TestR10ProgramIsLeftAlone(t *testing.T) {
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
 	keeper := func(args ...string) *exec.Cmd { return exec.Command("sleep", "1000") }
-	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
-		Command: r.program(""), KillSignal: syscall.SIGINT, Env: Env{Custom: []string{"A=b"}}, Keeper: keeper,
+	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
+		Command: r.program(""), KillSignal: syscall.SIGINT, Env: run.Env{Custom: []string{"A=b"}}, Keeper: keeper,
 	}}
 	s := r.supervise(cfg)
 	s.starts(1)
@@ -43,9 +44,9 @@ func TestR10ProgramIsReplaced(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 		Command:    r.program("trap 'until test -e go; do sleep 0.01; done; echo INT >>events; exit 3' INT"),
-		KillSignal: syscall.SIGINT, OnChange: DoNothing,
+		KillSignal: syscall.SIGINT, OnChange: run.DoNothing,
 	}}
 	s := r.supervise(cfg)
 	s.starts(1)
@@ -70,7 +71,7 @@ func TestR10ProgramIsReplaced(t *testing.T) {
 		t.Errorf("it is %q", command)
 	}
 	s.await("the end of the first", func() bool { return !groupLives(s.pids()[0]) })
-	s.cancel(StopSignal{syscall.SIGTERM})
+	s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 	s.endsWith(7)
 	if n := s.log.count("started"); n != 2 {
 		t.Errorf("%d starts", n)
@@ -82,9 +83,9 @@ func TestR10ProgramThatIsNotInForceEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{Command: r.program(""), KillSignal: syscall.SIGINT}}
+	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{Command: r.program(""), KillSignal: syscall.SIGINT}}
 	none := cfg
-	none.Exec = Exec{}
+	none.Exec = run.Program{}
 	s := r.supervise(none)
 	s.await("the file", func() bool { return s.read("out") == "1" })
 	s.notStarted()
@@ -105,7 +106,7 @@ func TestR10ProgramThatIsNotInForceEnds(t *testing.T) {
 	s.await("its end", func() bool { return !groupLives(s.pids()[1]) })
 	r.world.set(kv("b"), "1")
 	s.starts(3)
-	s.cancel(StopSignal{syscall.SIGTERM})
+	s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 	s.endsWith(7)
 }
 
@@ -117,7 +118,7 @@ func TestR10StopWhileProgramIsReplaced(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.world.set(kv("a"), "1")
-			cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+			cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 				Command: r.program("trap 'echo INT >>events' INT"), KillSignal: syscall.SIGINT,
 			}}
 			s := r.supervise(cfg)
@@ -128,7 +129,7 @@ func TestR10StopWhileProgramIsReplaced(t *testing.T) {
 			s.awaitEvents("start INT")
 			s.engine.Signal(syscall.SIGUSR1)
 			s.awaitEvents("start INT USR1")
-			s.cancel(StopSignal{syscall.SIGTERM})
+			s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 			want := "start INT USR1 TERM"
 			if how == syscall.SIGKILL {
 				s.engine.Signal(how)
@@ -157,7 +158,7 @@ func TestR10ProgramEndsWhileApplying(t *testing.T) {
 	r.world.set(kv("a"), "1")
 	target := r.target("out", `{{key "a"}}`)
 	target.Command = r.sh("test ! -e slow || { echo >begun; until test -e go; do sleep 0.01; done; }")
-	cfg := Config{Targets: []Target{target}, Exec: Exec{Command: r.program(""), OnChange: DoNothing}}
+	cfg := Config{Targets: []Target{target}, Exec: run.Program{Command: r.program(""), OnChange: run.DoNothing}}
 	s := r.supervise(cfg)
 	s.starts(1)
 	s.await("the end of the commit", func() bool { return s.status().Targets[0].State == Applied })
@@ -182,7 +183,7 @@ func TestR10ProgramEndsWhileApplying(t *testing.T) {
 func TestR10ReplacedProgramsLeaveNothing(t *testing.T) {
 	r := newRig(t)
 	r.world.set(kv("a"), "1")
-	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: Exec{
+	cfg := Config{Targets: []Target{r.target("out", `{{key "a"}}`)}, Exec: run.Program{
 		Command: r.program(""), KillSignal: syscall.SIGINT,
 	}}
 	s := r.supervise(cfg)
@@ -210,9 +211,9 @@ func TestR10ProgramFindsNewFiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	target := r.target("out", "1")
-	target.Command, target.Implied = Command{Args: []string{"true"}}, &Action{Spacing: 500 * time.Millisecond}
-	cfg := Config{Targets: []Target{target}, Exec: Exec{
-		Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT, OnChange: DoNothing,
+	target.Command, target.Implied = run.Command{Args: []string{"true"}}, &Action{Spacing: 500 * time.Millisecond}
+	cfg := Config{Targets: []Target{target}, Exec: run.Program{
+		Command: r.program("cat out >>seen"), KillSignal: syscall.SIGINT, OnChange: run.DoNothing,
 	}}
 	s := r.supervise(cfg)
 	s.starts(1)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"render/render/commit"
 	"render/template"
 	"render/watch"
 )
@@ -38,16 +39,13 @@ func (e *Engine) report(now time.Time) (next time.Time) {
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
 	reported := 0
-	for _, t := range e.targets {
-		if t.blocked.IsZero() {
-			continue
-		}
+	for _, t := range inOrder(e.blocked) {
 		at := t.blocked.Add(reportAfter)
-		if !t.reported.IsZero() {
-			at = t.reported.Add(reportEvery)
+		if !t.report.IsZero() {
+			at = t.report.Add(reportEvery)
 		}
 		if !now.Before(at) {
-			t.reported = now
+			t.report = now
 			if t.news {
 				e.execute(t) // R5 (c)
 			}
@@ -81,7 +79,7 @@ func (e *Engine) reportTarget(t *target) {
 			missing = append(missing, h.String())
 		}
 	}
-	e.log.Warn("waiting", "template", t.cfg.Source, "for", summary(missing, mostNamed, "; "),
+	e.log.Warn("waiting", "template", t.cfg.Source, "for", commit.Summary(missing, mostNamed, "; "),
 		"missing", len(missing), "of", len(t.uses))
 }
 
@@ -139,7 +137,7 @@ func (e *Engine) tellJudged(now time.Time) {
 		byVerdict[j.verdict] = append(byVerdict[j.verdict], j)
 		if j.verdict == begun {
 			e.guardsAt = earlier(e.guardsAt, now.Add(reportEvery))
-			e.active[j.target.action] = true // its other members do not wait for ever
+			e.schedule.now(j.target.action) // its other members do not wait for ever
 		}
 	}
 	e.graph.judged = nil
@@ -183,7 +181,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []judgement, now ti
 	for _, l := range lines[:min(len(lines), mostReported)] {
 		slices.Sort(templates[l])
 		attrs := []any{
-			"query", l.query.String(), "template", summary(templates[l], mostNamed, ", "),
+			"query", l.query.String(), "template", commit.Summary(templates[l], mostNamed, ", "),
 			"instances", counts(l.first, l.before, l.after), "guard", l.guard.String(),
 		}
 		if held := now.Sub(since[l]).Round(time.Millisecond); held > 0 {
@@ -214,26 +212,28 @@ func (e *Engine) noteDropped(t *target) {
 }
 
 // logCommit tells what a commit did, why, and how its command ended.
-func (e *Engine) logCommit(done *commitDone) {
-	a := done.action
-	for _, w := range done.warnings {
+func (e *Engine) logCommit(done landing) {
+	a, r := done.action, done.result
+	for _, w := range r.Warnings {
 		e.log.Warn(w)
 	}
+
 	var attrs []slog.Attr
-	if len(done.tried) > 0 {
-		attrs = append(attrs, slog.String("files", summary(done.tried, mostNamed, ", ")), slog.String("because", done.because()))
+	if len(r.Tried) > 0 {
+		attrs = append(attrs, slog.String("files", commit.Summary(r.Tried, mostNamed, ", ")), slog.String("because", done.because()))
 	}
-	if done.ran {
-		if doing := a.cfg.doing(); doing != "" {
+	if r.Ran {
+		if doing := a.cfg.steps().String(); doing != "" {
 			attrs = append(attrs, slog.String("command", doing))
 		}
-		attrs = append(attrs, slog.Duration("took", done.took.Round(time.Millisecond)))
-		if done.output != "" {
-			attrs = append(attrs, slog.String("output", done.output))
+		attrs = append(attrs, slog.Duration("took", r.Took.Round(time.Millisecond)))
+		if r.Output != "" {
+			attrs = append(attrs, slog.String("output", r.Output))
 		}
 	}
+
 	if a.err != nil {
-		if len(done.swaps) > 0 && done.err == nil { // some are good
+		if len(r.Swapped) > 0 && r.Err == nil { // some are good
 			e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
 			attrs = nil
 		}
@@ -247,9 +247,9 @@ func (e *Engine) logCommit(done *commitDone) {
 		return
 	}
 	switch {
-	case len(done.swaps) > 0:
+	case len(r.Swapped)+len(r.Appended) > 0:
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
-	case done.ran:
+	case r.Ran:
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "command succeeded", attrs...)
 	default:
 		e.log.Debug("up to date", "action", a.key.name)
@@ -257,31 +257,31 @@ func (e *Engine) logCommit(done *commitDone) {
 }
 
 // failure says what has failed, and what became of the files.
-func (done *commitDone) failure() string {
+func (done *landing) failure() string {
+	err := done.action.err
 	what := "commit failed"
-	_, command := errors.AsType[commandError](done.action.err)
+	_, command := errors.AsType[commit.CommandError](err)
 	switch {
-	case errors.Is(done.action.err, errVerify):
+	case errors.Is(err, commit.ErrVerify):
 		what = "verification failed"
 	case command:
 		what = "command failed"
-	case errors.Is(done.action.err, errCheck):
+	case errors.Is(err, commit.ErrCheck):
 		what = "check failed"
 	}
-	if done.rejected || errors.Is(done.action.err, errCheck) {
+	if done.result.Rejected || errors.Is(err, commit.ErrCheck) {
 		what += "; what was there before stays"
 	}
 	return what
 }
 
 // because names the changes that led to a commit.
-func (done *commitDone) because() string {
+func (done *landing) because() string {
 	switch {
 	case len(done.causes) > 0:
-	case done.action.commits > 1:
-		return "answers to new queries"
-	default:
+		return commit.Summary(done.causes, mostNamed, "; ")
+	case done.first:
 		return "first render"
 	}
-	return summary(done.causes, mostNamed, "; ")
+	return "answers to new queries"
 }

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"render/render/run"
 	"render/watch"
 )
 
@@ -262,20 +263,43 @@ func (r *rig) lines(name string) int {
 }
 
 // appends is a command that adds a line to a file.
-func (r *rig) appends(name string) Command {
-	return Command{Shell: "echo ran >> '" + r.path(name) + "'"}
+func (r *rig) appends(name string) run.Command {
+	return run.Command{Shell: "echo ran >> '" + r.path(name) + "'"}
 }
 
 // bubble runs a test where time stands still until everybody waits. It takes but one processor: on several, the race
 // detector is brought down by timers of a bubble that end at the same time (golang/go#78156).
 func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Helper()
-	runtime.GOMAXPROCS(1)
+	defer oneProcessor()()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.bubble, r.settle = true, synctest.Wait
 		f(t, r)
 	})
+}
+
+var processors struct {
+	mu      sync.Mutex
+	bubbles int
+	before  int
+}
+
+// oneProcessor has the process use one processor until all bubbles have ended.
+func oneProcessor() (end func()) {
+	p := &processors
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bubbles++; p.bubbles == 1 {
+		p.before = runtime.GOMAXPROCS(1)
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.bubbles--; p.bubbles == 0 {
+			runtime.GOMAXPROCS(p.before)
+		}
+	}
 }
 
 // logBuffer keeps what is logged.
@@ -329,11 +353,11 @@ func (r *rig) wantClean() {
 		r.t.Fatal(err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ourPrefix) {
+		if strings.HasPrefix(e.Name(), ".render-") {
 			r.t.Errorf("left behind: %s: %q\nlog:\n%s", e.Name(), r.read(e.Name()), r.log)
 		}
 	}
 }
 
 // sh returns a line for sh that runs in the rig's folder.
-func (r *rig) sh(line string) Command { return Command{Shell: "cd '" + r.dir + "'; " + line} }
+func (r *rig) sh(line string) run.Command { return run.Command{Shell: "cd '" + r.dir + "'; " + line} }

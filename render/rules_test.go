@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/run"
 	"render/watch"
 )
 
@@ -284,7 +285,7 @@ func TestR7Wait(t *testing.T) {
 func TestR9OneCommitAtATime(t *testing.T) {
 	r := newRig(t)
 	slow := r.target("slow", `{{key "k"}}`)
-	slow.Command = Command{Shell: fmt.Sprintf("echo begin >> '%[1]s'; while [ ! -e '%[2]s' ]; do sleep 0.01; done; echo end >> '%[1]s'",
+	slow.Command = run.Command{Shell: fmt.Sprintf("echo begin >> '%[1]s'; while [ ! -e '%[2]s' ]; do sleep 0.01; done; echo end >> '%[1]s'",
 		r.path("journal"), r.path("go"))}
 	quick := r.target("quick", `{{key "k"}}`)
 	quick.Command = r.appends("runs")
@@ -306,9 +307,9 @@ func TestR12ItDoesNotDie(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		good := r.target("good", `{{key "k"}}`)
 		failing := r.target("failing", `{{key "k"}}`)
-		failing.Command = Command{Shell: "exit 3"}
+		failing.Command = run.Command{Shell: "exit 3"}
 		missing := r.target("missing", `{{key "k"}}`)
-		missing.Command = Command{Args: []string{r.path("no such program")}}
+		missing.Command = run.Command{Args: []string{r.path("no such program")}}
 		unwritable := r.target("unwritable", `{{key "k"}}`)
 		if err := os.Mkdir(unwritable.Destination, 0o755); err != nil {
 			t.Fatal(err)
@@ -345,7 +346,7 @@ func TestR12ItDoesNotDie(t *testing.T) {
 func TestR13CommandIsRetried(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "k"}}`)
-		target.Command = Command{Shell: fmt.Sprintf("echo ran >> '%s'; [ -e '%s' ]", r.path("runs"), r.path("ok"))}
+		target.Command = run.Command{Shell: fmt.Sprintf("echo ran >> '%s'; [ -e '%s' ]", r.path("runs"), r.path("ok"))}
 		r.start(Config{Targets: []Target{target}})
 		r.set(kv("k"), "v")
 		r.wantFile("a", "v")
@@ -403,7 +404,7 @@ func TestR13RetrySaysWhy(t *testing.T) {
 func TestR8BackToTheAppliedOutput(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "k"}}`)
-		target.Command = Command{Shell: fmt.Sprintf("grep -q good '%s'", target.Destination)}
+		target.Command = run.Command{Shell: fmt.Sprintf("grep -q good '%s'", target.Destination)}
 		r.start(Config{Targets: []Target{target}})
 		r.set(kv("k"), "good")
 		elapse(time.Minute)
@@ -422,7 +423,7 @@ func TestR8BackToTheAppliedOutput(t *testing.T) {
 func TestR13NextStart(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "k"}}`)
-		target.Command = Command{Shell: "exit 1"}
+		target.Command = run.Command{Shell: "exit 1"}
 		r.world.set(kv("k"), "v")
 		r.start(Config{Targets: []Target{target}})
 		r.wantFile("a", "v")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"render/render/disk"
 	"render/template"
 	"render/watch"
 )
@@ -191,7 +192,7 @@ func (e *Engine) readTarget(cfg Target, s sources) (*target, error) {
 	}
 	t := &target{cfg: cfg, texts: x, template: parsed}
 	if cfg.Destination != "" {
-		t.path, err = realPath(cfg.Destination)
+		t.path, err = disk.RealPath(cfg.Destination)
 	}
 	return t, err
 }

@@ -49,6 +49,8 @@ type TargetStatus struct {
 	Held        []Held    // what guards hold back from it, sorted by query
 	Err         error     // why it failed
 	Stale       error     // why a newer text of its template is not in use; nil where the newest is
+
+	path string // where its destination really is
 }
 
 // Missing is a query without which a target cannot finish.
@@ -161,7 +163,7 @@ func (e *Engine) status() Status {
 func (e *Engine) targetStatus(t *target) TargetStatus {
 	s := TargetStatus{
 		Source: t.cfg.Source, Destination: t.cfg.Destination,
-		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: e.held(t), Err: t.result.Err, Stale: t.stale,
+		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: e.held(t), Err: t.result.Err, Stale: t.stale, path: t.path,
 	}
 	switch {
 	case t.result.Err != nil:
@@ -170,7 +172,7 @@ func (e *Engine) targetStatus(t *target) TargetStatus {
 		s.State = Absent
 	case !t.finished():
 		s.State = Pending
-	case !t.changed():
+	case t.upToDate() && !t.wants:
 		s.State = Applied
 	default:
 		s.State = Rendered
@@ -199,7 +201,7 @@ func (e *Engine) missing(t *target) []Missing {
 func (e *Engine) held(t *target) []Held {
 	var all []Held
 	for q, v := range t.views {
-		if v.held() && t.uses[q] != kept {
+		if v.held() && t.uses[q] < kept {
 			all = append(all, e.heldBack(t, q, v))
 		}
 	}

@@ -3,142 +3,13 @@ package render
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
+	"render/render/commit"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// Whatever fails after the swap, all that the files were comes back, and the command runs for them.
-func TestUndo(t *testing.T) {
-	tests := []struct {
-		name   string
-		action func(p place) Action
-		want   string // part of the error
-	}{
-		{"command", func(p place) Action {
-			return Action{Command: p.sh("cat out made >> seen; ! grep -q new out")}
-		}, "exit status 1"},
-		{"command that hangs", func(p place) Action {
-			return Action{Command: p.sh("cat out made >> seen; ! grep -q new out || sleep 1000"), Timeout: time.Second}
-		}, "did not end within 1s"},
-		{"signal", func(p place) Action {
-			return Action{
-				Command: p.sh(fmt.Sprintf("cat out made >> seen; if grep -q new out; then echo 999999999; else echo %d; fi > ../pid", os.Getpid())),
-				Signal:  Signal{Signal: syscall.SIGCONT, PIDFile: p.path("../pid")},
-			}
-		}, "process 999999999: no such process"},
-		{"verification by command", func(p place) Action {
-			return Action{
-				Command: p.sh("cat out made >> seen; true"),
-				Verify:  Verify{Command: p.sh("grep new out; ! grep -q new out"), Within: 100 * time.Millisecond, Every: 10 * time.Millisecond},
-			}
-		}, "did not succeed within 100ms: exit status 1; it said: new"},
-		{"verification by URL", func(p place) Action {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				if b, _ := os.ReadFile(p.path("out")); string(b) == "new" {
-					w.WriteHeader(http.StatusInternalServerError)
-				}
-			}))
-			p.t.Cleanup(server.Close)
-			return Action{Command: p.sh("cat out made >> seen; true"), Verify: Verify{URL: server.URL, Within: 100 * time.Millisecond, Every: 10 * time.Millisecond}}
-		}, "got the status 500, not 200"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			p := newPlace(t)
-			p.must(os.Mkdir(p.path("in"), 0o755))
-			p.dir = p.path("in")
-			p.write("out", "old", 0o640)
-			xattr := unix.Setxattr(p.path("out"), "user.render", []byte("value"), 0) == nil
-			owner := os.Getuid()
-			if owner == 0 {
-				owner = 65534
-				p.must(os.Chown(p.path("out"), owner, owner))
-				p.must(os.Chmod(p.path("out"), 0o640|os.ModeSetuid))
-			}
-			p.must(os.Link(p.path("out"), p.path("link")))
-			before, err := os.Stat(p.path("out"))
-			p.must(err)
-
-			c := p.newCommit(Command{}, map[string]string{"out": "new", "made": "new"})
-			c.cfg = test.action(p)
-			c.stage()
-			if c.swap() == nil && c.checkLive() == nil {
-				_ = c.run()
-			}
-			if c.err == nil || !strings.Contains(c.err.Error(), test.want) || !c.rejected || c.owed || len(c.swaps) > 0 {
-				t.Errorf("got %v, want %q; rejected %v, owed %v, changed %v", c.err, test.want, c.rejected, c.owed, c.swaps)
-			}
-			p.want(map[string]string{"out": "old", "link": "old", "seen": "newnewold"})
-			after, err := os.Stat(p.path("out"))
-			p.must(err)
-			if !os.SameFile(before, after) || before.Mode() != after.Mode() || after.Sys().(*syscall.Stat_t).Uid != uint32(owner) {
-				t.Errorf("it was %+v and is %+v", before, after)
-			}
-			if value := make([]byte, 10); xattr {
-				if n, err := unix.Getxattr(p.path("out"), "user.render", value); err != nil || string(value[:n]) != "value" {
-					t.Errorf("attribute %q, %v", value[:n], err)
-				}
-			}
-		})
-	}
-}
-
-func (p place) sh(line string) Command { return Command{Shell: "cd '" + p.dir + "'; " + line} }
-
-// A verification waits for what takes a while, and sees that a service does not come up at all.
-func TestVerify(t *testing.T) {
-	requests := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if requests++; requests < 3 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		switch req.URL.Path {
-		case "/moved":
-			http.Redirect(w, req, "/", http.StatusFound)
-		case "/hangs":
-			<-req.Context().Done()
-		}
-	}))
-	defer server.Close()
-	tests := []struct {
-		name string
-		v    Verify
-		err  string
-	}{
-		{"after two failures", Verify{URL: server.URL, Within: 10 * time.Second}, ""},
-		{"another status", Verify{URL: server.URL + "/moved", Status: 302}, ""},
-		{"a redirection is not followed", Verify{URL: server.URL + "/moved", Within: time.Millisecond}, "got the status 302, not 200"},
-		{"it hangs", Verify{URL: server.URL + "/hangs", Within: 100 * time.Millisecond}, "deadline exceeded"},
-		{"nobody is there", Verify{URL: "http://127.0.0.1:1", Within: time.Millisecond}, "connection refused"},
-		{"a command that hangs", Verify{Command: Command{Shell: "sleep 1000"}, Within: 100 * time.Millisecond}, "did not end within"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			test.v.Every = 5 * time.Millisecond
-			c := &commit{cfg: Action{Verify: test.v}}
-			began := time.Now()
-			err := c.verify()
-			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
-				t.Errorf("got %v, want %q", err, test.err)
-			}
-			if took := time.Since(began); took > 8*time.Second {
-				t.Errorf("took %s", took)
-			}
-		})
-	}
-	if requests < 4 {
-		t.Errorf("%d requests", requests)
-	}
-}
 
 // What a command does not like is tried again after 1 s … 1 min, what a verification does not like after 30 s … 5 min; and at
 // once when it changes.
@@ -150,7 +21,7 @@ func TestRejectedIsTriedSlowly(t *testing.T) {
 	}{
 		{"command", func(r *rig) Action { return Action{Command: r.sh("echo >> runs; ! grep -q bad a")} }, [2]int{6, 14}, [2]int{120, 300}},
 		{"verification", func(r *rig) Action {
-			return Action{Command: r.appends("runs"), Verify: Verify{Command: r.sh("! grep -q bad a"), Within: time.Millisecond}}
+			return Action{Command: r.appends("runs"), Verify: commit.Verify{Command: r.sh("! grep -q bad a"), Within: time.Millisecond}}
 		}, [2]int{2, 4}, [2]int{24, 70}},
 	}
 	for _, test := range tests {
@@ -249,7 +120,7 @@ func playUndo(t *testing.T, r *rig, random *rand.Rand) {
 		Spacing: time.Second, Atomic: atomic,
 	}
 	if random.IntN(2) == 0 {
-		a.Verify = Verify{Command: r.sh("! cat ? | grep -q verify"), Within: time.Millisecond}
+		a.Verify = commit.Verify{Command: r.sh("! cat ? | grep -q verify"), Within: time.Millisecond}
 	}
 	var targets []Target
 	values, last := make([]string, n), make([]string, n) // last: of the good ones

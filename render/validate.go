@@ -3,11 +3,13 @@ package render
 import (
 	"errors"
 	"fmt"
+
+	"render/render/disk"
 )
 
 // Validate returns all that is wrong with the configuration, or nil.
 func (c Config) Validate() error {
-	return errors.Join(c.validateActions(), c.Implied.validateImplied(), c.Exec.validate(), c.validateTargets())
+	return errors.Join(c.validateActions(), c.Implied.validateImplied(), c.Exec.Validate(), c.validateOnce(), c.validateTargets())
 }
 
 func (c Config) validateActions() error {
@@ -67,11 +69,11 @@ func (c Config) validateTargets() error {
 // overwrites returns an error where a target's destination is its own source, or another's destination. Makers has the sources
 // of those seen so far, by where their destinations really are.
 func (t Target) overwrites(makers map[string]string) error {
-	path, err := realPath(t.Destination)
+	path, err := disk.RealPath(t.Destination)
 	if err != nil {
 		return fmt.Errorf("template %s: destination %s: %w", t.Source, t.Destination, err)
 	}
-	if source, err := realPath(t.Source); err == nil && source == path && t.Contents == "" {
+	if source, err := disk.RealPath(t.Source); err == nil && source == path && t.Contents == "" {
 		return fmt.Errorf("template %s: would be overwritten by what it makes", t.Source)
 	}
 	if other, taken := makers[path]; taken {
@@ -104,7 +106,7 @@ func (a Action) validate() error {
 	if a.Timeout < 0 || a.Spacing < 0 || a.Splay < 0 {
 		err = errors.New("timeout, spacing and splay cannot be negative")
 	}
-	return errors.Join(err, a.Wait.validate(), a.Verify.validate(), a.Signal.validate(), a.Env.validate())
+	return errors.Join(err, a.Wait.validate(), a.Verify.Validate(), a.Signal.Validate(), a.Env.Validate())
 }
 
 // validateImplied is validate for an action without a name, where a negative spacing is none.
@@ -113,12 +115,10 @@ func (a Action) validateImplied() error {
 	return a.validate()
 }
 
-func (x Exec) validate() error {
-	if x.KillTimeout < 0 || x.Splay < 0 {
-		return errors.New("exec: kill timeout and splay cannot be negative")
-	}
-	if err := x.Env.validate(); err != nil {
-		return fmt.Errorf("exec: %w", err)
+// validateOnce finds what a daemon cannot have: nothing but a signal ends it (R12).
+func (c Config) validateOnce() error {
+	if c.Timeout > 0 && !c.Once {
+		return fmt.Errorf("timeout: %s would end a daemon; it is for a run that renders once", c.Timeout)
 	}
 	return nil
 }

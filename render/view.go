@@ -249,13 +249,14 @@ func (g *graph) lookAgain(now time.Time) (want []*target) {
 		return nil
 	}
 	g.lookAt = time.Time{}
+	g.round++
 	for u, v := range g.restless {
 		switch at := v.wake(); {
 		case at.IsZero():
 		case now.Before(at):
 			g.lookAt = earlier(g.lookAt, at)
 		case g.look(u, v, now):
-			u.target.wants = true
+			u.target.wants, u.target.dataRound = true, g.round
 			want = append(want, u.target)
 		}
 	}

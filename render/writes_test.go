@@ -3,6 +3,7 @@ package render
 import (
 	"os"
 	"path/filepath"
+	"render/render/run"
 	"testing"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 func TestWrites(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "cert" | writeToFile "`+r.path("sub/cert")+`" "" "" "0600"}}main`)
-		target.Command = Command{Shell: "cat '" + r.path("sub/cert") + "' >> '" + r.path("seen") + "'; echo >> '" + r.path("seen") + "'"}
+		target.Command = run.Command{Shell: "cat '" + r.path("sub/cert") + "' >> '" + r.path("seen") + "'; echo >> '" + r.path("seen") + "'"}
 		r.start(Config{Targets: []Target{target}})
 		r.wantFile("sub/cert", "no file")
 		r.set(kv("cert"), "1")
@@ -56,7 +57,7 @@ func root(t *testing.T) string {
 func TestWritesAppend(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{writeToFile "`+r.path("journal")+`" "" "" "0644" "append,newline" (key "k")}}`)
-		target.Command = Command{Shell: "[ -e '" + r.path("ok") + "' ]"}
+		target.Command = run.Command{Shell: "[ -e '" + r.path("ok") + "' ]"}
 		r.start(Config{Targets: []Target{target}})
 		r.set(kv("k"), "1")
 		elapse(time.Minute) // fails again and again

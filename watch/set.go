@@ -300,7 +300,10 @@ func (s *Set) rereads(ctx context.Context, w *watcher) *time.Timer {
 }
 
 func (s *Set) reread(ctx context.Context, w *watcher) {
-	if w.query.Options().Has(OptNear) {
+	switch {
+	case w.query.Kind == KindPlugin:
+		return // each read runs the program
+	case w.query.Options().Has(OptNear):
 		return // the order by distance changes without telling
 	}
 	differs := func() (from uint64, differs bool) {

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"render/render"
+	"render/render/run"
 )
 
 // The templates of TestNginxBadChanges trust Consul, as careless ones do: what gets them wrong is in the data.
@@ -394,10 +394,10 @@ func TestOwner(t *testing.T) {
 func TestParseCommand(t *testing.T) {
 	for _, tt := range []struct {
 		text             string
-		command, program render.Command
+		command, program run.Command
 	}{
-		{"", render.Command{}, render.Command{}},
-		{" \t", render.Command{}, render.Command{}},
+		{"", run.Command{}, run.Command{}},
+		{" \t", run.Command{}, run.Command{}},
 		{"true", args("true"), args("true")},
 		{"/bin/true", args("/bin/true"), args("/bin/true")},
 		{"nginx -t", shell("nginx -t"), args("nginx", "-t")},
@@ -420,28 +420,28 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
-func args(all ...string) render.Command { return render.Command{Args: all} }
-func shell(line string) render.Command  { return render.Command{Shell: line} }
-func equal(a, b render.Command) bool    { return a.Shell == b.Shell && slices.Equal(a.Args, b.Args) }
+func args(all ...string) run.Command { return run.Command{Args: all} }
+func shell(line string) run.Command  { return run.Command{Shell: line} }
+func equal(a, b run.Command) bool    { return a.Shell == b.Shell && slices.Equal(a.Args, b.Args) }
 
 func TestParseSignal(t *testing.T) {
 	for _, tt := range []struct {
 		text string
-		want render.Signal
+		want run.Signal
 		err  string // part of it; empty for success
 	}{
-		{"", render.Signal{}, ""},
-		{"HUP:/run/nginx.pid", render.Signal{Signal: syscall.SIGHUP, PIDFile: "/run/nginx.pid"}, ""},
-		{"SIGHUP:./a:b", render.Signal{Signal: syscall.SIGHUP, PIDFile: "./a:b"}, ""},
-		{"usr2:haproxy", render.Signal{Signal: syscall.SIGUSR2, Process: "haproxy"}, ""},
-		{"HUP", render.Signal{}, "is not NAME:PROCESS"},
-		{"HUP:", render.Signal{}, "is not NAME:PROCESS"},
-		{":nginx", render.Signal{}, "is not NAME:PROCESS"},
-		{":", render.Signal{}, "is not NAME:PROCESS"},
-		{"SIGNULL:nginx", render.Signal{}, "is not NAME:PROCESS"},
-		{"1:nginx", render.Signal{}, `there is no signal "1"`},
-		{" HUP:nginx", render.Signal{}, `there is no signal " HUP"`},
-		{"/run/nginx.pid:HUP", render.Signal{}, "there is no signal"},
+		{"", run.Signal{}, ""},
+		{"HUP:/run/nginx.pid", run.Signal{Signal: syscall.SIGHUP, PIDFile: "/run/nginx.pid"}, ""},
+		{"SIGHUP:./a:b", run.Signal{Signal: syscall.SIGHUP, PIDFile: "./a:b"}, ""},
+		{"usr2:haproxy", run.Signal{Signal: syscall.SIGUSR2, Process: "haproxy"}, ""},
+		{"HUP", run.Signal{}, "is not NAME:PROCESS"},
+		{"HUP:", run.Signal{}, "is not NAME:PROCESS"},
+		{":nginx", run.Signal{}, "is not NAME:PROCESS"},
+		{":", run.Signal{}, "is not NAME:PROCESS"},
+		{"SIGNULL:nginx", run.Signal{}, "is not NAME:PROCESS"},
+		{"1:nginx", run.Signal{}, `there is no signal "1"`},
+		{" HUP:nginx", run.Signal{}, `there is no signal " HUP"`},
+		{"/run/nginx.pid:HUP", run.Signal{}, "there is no signal"},
 	} {
 		got, err := parseSignal(tt.text)
 		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || err == nil && got != tt.want {

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"render/render"
+	"render/render/disk"
+	"render/render/run"
 	"render/watch"
 )
 
@@ -136,7 +138,7 @@ func (l *loader) neededFor(key string, p *plan) string {
 
 // lookAround tells of what the configuration names and this machine does not have. That is no fault: where a configuration is only
 // parsed, it may be another machine's.
-func (l *loader) lookAround(program render.Exec) {
+func (l *loader) lookAround(program run.Program) {
 	top := l.doc.top
 	miss := func(v *values, key string, err error) {
 		if err != nil {
@@ -149,8 +151,8 @@ func (l *loader) lookAround(program render.Exec) {
 	miss(top, "exec.command", program.Find())
 	for _, v := range l.doc.templates {
 		file := fileOf(v)
-		miss(v, "user", render.File{User: file.User}.Find())
-		miss(v, "group", render.File{Group: file.Group}.Find())
+		miss(v, "user", disk.Options{User: file.User}.Find())
+		miss(v, "group", disk.Options{Group: file.Group}.Find())
 	}
 }
 
@@ -216,13 +218,13 @@ func (p *plan) check(c render.Config) error {
 }
 
 // exec returns the program to supervise.
-func (l *loader) exec() render.Exec {
+func (l *loader) exec() run.Program {
 	top := l.doc.top
 	if !get[bool](top, "exec.enabled") {
-		return render.Exec{}
+		return run.Program{}
 	}
-	x := render.Exec{
-		Command:     get[render.Command](top, "exec.command"),
+	x := run.Program{
+		Command:     get[run.Command](top, "exec.command"),
 		Env:         envOf(top, "exec.env"),
 		KillSignal:  get[syscall.Signal](top, "exec.kill_signal"),
 		KillTimeout: get[time.Duration](top, "exec.kill_timeout"),
@@ -230,9 +232,9 @@ func (l *loader) exec() render.Exec {
 		Keeper:      keeper,
 	}
 	if top.isSet("exec.reload_signal") {
-		x.Reload, x.OnChange = get[syscall.Signal](top, "exec.reload_signal"), render.SendSignal
+		x.Reload, x.OnChange = get[syscall.Signal](top, "exec.reload_signal"), run.SendSignal
 		if x.Reload == 0 {
-			x.OnChange = render.DoNothing
+			x.OnChange = run.DoNothing
 		}
 	}
 	l.checkPositive(top, "exec.kill_timeout")

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/commit"
+	"render/render/disk"
+	"render/render/run"
 	"render/template"
 )
 
@@ -16,7 +19,7 @@ func (l *loader) actions(cfg *render.Config) {
 	for _, v := range l.doc.actions {
 		before := len(l.faults)
 		a := l.action(v, "timeout", "splay", "env")
-		a.Name, a.Command = v.label, get[render.Command](v, "command")
+		a.Name, a.Command = v.label, get[run.Command](v, "command")
 		a = a.Spaced()
 		if err := (render.Config{Actions: []render.Action{a}}).Validate(); err != nil && len(l.faults) == before {
 			l.fault(v.from, "%v", err)
@@ -28,8 +31,8 @@ func (l *loader) actions(cfg *render.Config) {
 // action returns what templates and actions have in common.
 func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 	a := render.Action{
-		Check:   get[render.Command](v, "check"),
-		Signal:  get[render.Signal](v, "signal"),
+		Check:   get[run.Command](v, "check"),
+		Signal:  get[run.Signal](v, "signal"),
 		Verify:  verifyOf(v),
 		Timeout: l.timeLimit(v, timeout),
 		Splay:   get[time.Duration](v, splay),
@@ -61,7 +64,7 @@ func (l *loader) checkGuard(v *values, g render.Guard) {
 	}
 }
 
-func (l *loader) checkVerify(v *values, verify render.Verify) {
+func (l *loader) checkVerify(v *values, verify commit.Verify) {
 	l.checkPositive(v, "verify.within")
 	switch {
 	case verify.URL != "" && !verify.Command.IsZero():
@@ -82,9 +85,9 @@ func (l *loader) checkPositive(v *values, key string) {
 	}
 }
 
-func verifyOf(v *values) render.Verify {
-	verify := render.Verify{
-		Command: get[render.Command](v, "verify.command"),
+func verifyOf(v *values) commit.Verify {
+	verify := commit.Verify{
+		Command: get[run.Command](v, "verify.command"),
 		URL:     get[string](v, "verify.url"),
 		Within:  get[time.Duration](v, "verify.within"),
 	}
@@ -146,8 +149,8 @@ func guardOf(v *values) render.Guard {
 	return g
 }
 
-func envOf(v *values, block string) render.Env {
-	return render.Env{
+func envOf(v *values, block string) run.Env {
+	return run.Env{
 		Pristine: get[bool](v, block+".pristine"),
 		Custom:   get[[]string](v, block+".custom"),
 		Allow:    get[[]string](v, block+".allowlist"),
@@ -254,18 +257,18 @@ func (l *loader) checkAction(v *values, t render.Target, actions []render.Action
 	}
 }
 
-func commandOf(v *values) render.Command {
+func commandOf(v *values) run.Command {
 	if !get[bool](v, "exec.enabled") {
-		return render.Command{}
+		return run.Command{}
 	}
-	if c := get[render.Command](v, "exec.command"); !c.IsZero() {
+	if c := get[run.Command](v, "exec.command"); !c.IsZero() {
 		return c
 	}
-	return get[render.Command](v, "command")
+	return get[run.Command](v, "command")
 }
 
-func fileOf(v *values) render.File {
-	return render.File{
+func fileOf(v *values) disk.Options {
+	return disk.Options{
 		Perms:       get[fs.FileMode](v, "perms"),
 		User:        ownerOf(v, "user", "uid"),
 		Group:       ownerOf(v, "group", "gid"),

@@ -9,7 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"render/render"
+	"render/render/run"
 )
 
 // runAsInit does the duties of process 1 of a container: it starts us again as a child, passes signals on, and takes care
@@ -60,7 +60,7 @@ func reap(pid int) (code int, ended bool) {
 			return code, ended
 		}
 		if got == pid {
-			code, ended = render.ExitCode(status), true
+			code, ended = run.ExitCode(status), true
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"render/cmd/render/conf"
-	"render/render"
+	"render/render/run"
 	"render/template"
 )
 
@@ -313,31 +313,31 @@ func appendTexts(old, more any) any {
 }
 
 // readCommand reads a command. A list with one text is that text.
-func readCommand(v *conf.Value, ofText func(string) render.Command) (render.Command, error) {
+func readCommand(v *conf.Value, ofText func(string) run.Command) (run.Command, error) {
 	if v.Kind == conf.Text {
 		return ofText(v.Text), nil
 	}
 	args, err := readTexts(v)
 	switch {
 	case err != nil:
-		return render.Command{}, err
+		return run.Command{}, err
 	case len(args) == 1:
 		return ofText(args[0]), nil
 	case len(args) > 0 && args[0] == "":
-		return render.Command{}, fmt.Errorf("begins with an empty text, in place of a program")
+		return run.Command{}, fmt.Errorf("begins with an empty text, in place of a program")
 	}
-	return render.Command{Args: args}, nil
+	return run.Command{Args: args}, nil
 }
 
 // parseCommand returns a command: of one word it is run as it is, else by sh.
-func parseCommand(text string) render.Command {
+func parseCommand(text string) run.Command {
 	switch {
 	case strings.TrimSpace(text) == "":
-		return render.Command{}
+		return run.Command{}
 	case strings.ContainsAny(text, shellCharacters):
-		return render.Command{Shell: text}
+		return run.Command{Shell: text}
 	}
-	return render.Command{Args: []string{text}}
+	return run.Command{Args: []string{text}}
 }
 
 // shellCharacters make a command one for sh. One word without any of them is a program, which needs no shell.
@@ -345,7 +345,7 @@ const shellCharacters = " \t\n\"'`$&|;<>()*?[]{}~#=%\\!"
 
 // parseProgram returns a program to supervise. Plain words need no shell, which would stand between it and its signals, and
 // which a container may not have.
-func parseProgram(text string) render.Command {
+func parseProgram(text string) run.Command {
 	text = strings.TrimSpace(text)
 	words := strings.Fields(text)
 	forShell := strings.Map(func(r rune) rune {
@@ -355,9 +355,9 @@ func parseProgram(text string) render.Command {
 		return r
 	}, shellCharacters)
 	if strings.ContainsAny(text, forShell) || len(words) > 1 && slices.Contains(shellWords, words[0]) || len(words) > 0 && strings.Contains(words[0], "=") {
-		return render.Command{Shell: text}
+		return run.Command{Shell: text}
 	}
-	return render.Command{Args: words}
+	return run.Command{Args: words}
 }
 
 // shellWords begin a line that only a shell understands, though it looks like a program's.
@@ -367,7 +367,7 @@ var shellWords = []string{
 }
 
 // parseSignal reads NAME:PROCESS, where a PROCESS with a slash in it is the path of a file.
-func parseSignal(text string) (s render.Signal, err error) {
+func parseSignal(text string) (s run.Signal, err error) {
 	if text == "" {
 		return s, nil
 	}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"os/exec"
 
-	"render/render"
+	"render/render/run"
 	"render/template"
 )
 
@@ -51,7 +51,7 @@ func main() { os.Exit(start()) }
 func start() (code int) {
 	switch {
 	case isKeeper():
-		if err := render.KeepProgram(os.Stdin, os.Args[2:]); err != nil {
+		if err := run.KeepProgram(os.Stdin, os.Args[2:]); err != nil {
 			return exitFailed
 		}
 		return exitDone
@@ -62,12 +62,12 @@ func start() (code int) {
 	defer desk.letEnd()
 	stderr := logWriter{newLogQueue(), os.Stderr, "text"}
 	defer func() { _ = stderr.queue.flush() }() // there is nobody to report it to; a panic needs the lines before it, too
-	return run(ctx, desk, os.Args, os.Stdout, stderr)
+	return runApp(ctx, desk, os.Args, os.Stdout, stderr)
 }
 
 func isKeeper() bool { return len(os.Args) > 1 && os.Args[1] == keepArgument }
 
-func run(ctx context.Context, desk *desk, args []string, stdout io.Writer, stderr logWriter) (code int) {
+func runApp(ctx context.Context, desk *desk, args []string, stdout io.Writer, stderr logWriter) (code int) {
 	err := unknownFlag(args[1:])
 	if err == nil {
 		err = newApp(desk, stdout, stderr).RunContext(ctx, args)
@@ -84,7 +84,7 @@ func run(ctx context.Context, desk *desk, args []string, stdout io.Writer, stder
 		return exitConfig
 	}
 	fmt.Fprintf(stderr, "render: %v\n", err)
-	if ended, ok := errors.AsType[*render.ExitError](err); ok {
+	if ended, ok := errors.AsType[*run.ExitError](err); ok {
 		return ended.Code
 	}
 	if fault, ok := errors.AsType[*template.Error](err); ok && fault.Excerpt() != "" {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/run"
 )
 
 // forwarded are the signals that are the supervised program's. Without one they do nothing (R12).
@@ -97,7 +98,7 @@ func (d *desk) takeStop(s syscall.Signal, to *duties) {
 	case d.stops == 1:
 		d.began = time.Now()
 		d.stopped.Store(int32(s))
-		var cause render.StopSignal
+		var cause run.StopSignal
 		if s == syscall.SIGTERM {
 			cause.Signal = syscall.SIGTERM // any other is what the supervised program's own signal stands for
 		}

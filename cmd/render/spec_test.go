@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/run"
 )
 
 // targetOf returns what a SPEC says of its target.
@@ -15,12 +16,12 @@ func targetOf(spec string) (render.Target, error) {
 		return render.Target{}, err
 	}
 	return render.Target{
-		Source: parts["source"].(string), Destination: parts["destination"].(string), Command: parts["command"].(render.Command),
+		Source: parts["source"].(string), Destination: parts["destination"].(string), Command: parts["command"].(run.Command),
 	}, nil
 }
 
 func TestParseTemplateSpec(t *testing.T) {
-	shell := func(line string) render.Command { return render.Command{Shell: line} }
+	shell := func(line string) run.Command { return run.Command{Shell: line} }
 	tests := []struct {
 		spec string
 		want render.Target
@@ -30,7 +31,7 @@ func TestParseTemplateSpec(t *testing.T) {
 		{spec: "in:out:", want: render.Target{Source: "in", Destination: "out"}},
 		{spec: "in", want: render.Target{Source: "in"}},
 		{spec: "a:out/aa", want: render.Target{Source: "a", Destination: "out/aa"}},
-		{spec: "in:out:true", want: render.Target{Source: "in", Destination: "out", Command: render.Command{Args: []string{"true"}}}},
+		{spec: "in:out:true", want: render.Target{Source: "in", Destination: "out", Command: run.Command{Args: []string{"true"}}}},
 		{spec: "in:out:nginx -s reload", want: render.Target{Source: "in", Destination: "out", Command: shell("nginx -s reload")}},
 		{spec: "in:out:echo a::b c:d:", want: render.Target{Source: "in", Destination: "out", Command: shell("echo a::b c:d:")}},
 		{spec: "in:out:$CMD", want: render.Target{Source: "in", Destination: "out", Command: shell("$CMD")}},

@@ -339,11 +339,11 @@ func TestR10TextOfAnEarlierConfiguration(t *testing.T) {
 	r.must(err)
 	engine.version = 2
 	target := engine.targets[0]
-	engine.reread(rereadings{version: 1, all: []rereading{{target: target, err: errGone}}}, time.Now())
+	engine.edit(&edits{version: 1, all: []edited{{target: target, err: errGone}}}, time.Now())
 	if target.stale != nil {
 		t.Error(target.stale)
 	}
-	engine.reread(rereadings{version: 2, all: []rereading{{target: target, err: errGone}}}, time.Now())
+	engine.edit(&edits{version: 2, all: []edited{{target: target, err: errGone}}}, time.Now())
 	if target.stale == nil {
 		t.Error("it counts not at all")
 	}

@@ -1,4 +1,4 @@
-package render
+package commit
 
 import (
 	"cmp"
@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"render/render/run"
 )
 
-// A Verify finds out whether what an action has run took effect: a command that succeeds, or a GET of a URL that is answered
+// A Verify finds out whether what an action ran took effect: a command that succeeds, or a GET of a URL that is answered
 // with a status. The zero value asks nothing.
 type Verify struct {
-	Command Command
+	Command run.Command
 	URL     string
 	Status  int           // that the URL has to answer; 0 means 200
 	Within  time.Duration // it has to succeed; 0 means DefaultVerifyWithin
@@ -45,7 +47,8 @@ func (v Verify) String() string {
 	return u.Redacted()
 }
 
-func (v Verify) validate() error {
+// Validate returns what is wrong with the settings, or nil.
+func (v Verify) Validate() error {
 	switch {
 	case v.URL != "" && !v.Command.IsZero():
 		return errors.New("verify: has both a URL and a command; give one")
@@ -55,48 +58,49 @@ func (v Verify) validate() error {
 		return fmt.Errorf("verify: %d is not a status of HTTP", v.Status)
 	}
 	if _, err := url.Parse(v.URL); err != nil { // which would quote parts of a password
-		return errors.New("verify: the URL is none, as http://127.0.0.1:80/health is")
+		return errors.New("verify: not a URL; give one such as http://127.0.0.1:80/health")
 	}
 	return nil
 }
 
-// leastAttempt is how long one attempt may take, even if the time is up sooner: so that it can tell what is wrong.
+// leastAttempt is how long one attempt may take, even if the time is up sooner: so that its error says what is wrong.
 const leastAttempt = time.Second
 
-// errVerify is the error of an action that did not take effect.
-var errVerify = errors.New("the verification has failed")
+// ErrVerify is the error of an action that did not take effect.
+var ErrVerify = errors.New("the verification has failed")
 
-// verify finds out whether what was run took effect: it asks again and again, until it gets the answer that it wants or the
-// time is up.
+// verify finds out whether what was run took effect. It asks again until it gets the answer that it wants or the time is up.
 func (c *commit) verify() error {
-	v := c.cfg.Verify
-	if v.IsZero() {
-		return nil
-	}
+	v := c.Action.Verify
 	within, every := cmp.Or(v.Within, DefaultVerifyWithin), cmp.Or(v.Every, DefaultVerifyEvery)
 	end := time.Now().Add(within)
 	for {
-		err := c.verifyOnce(v, max(time.Until(end), leastAttempt))
+		most := c.limit(max(time.Until(end), leastAttempt))
+		if most <= 0 {
+			return ErrStopping // nobody knows yet whether it took effect
+		}
+		err := c.verifyOnce(v, most)
 		if err == nil {
 			return nil
 		}
 		if time.Until(end) < every {
-			return fmt.Errorf("%w: %s did not succeed within %s: %w", errVerify, v, within, err)
+			return fmt.Errorf("%w: %s did not succeed within %s: %w", ErrVerify, v, within, err)
 		}
-		time.Sleep(every)
+		if !c.Stop.pause(every) {
+			return ErrStopping
+		}
 	}
 }
 
 func (c *commit) verifyOnce(v Verify, most time.Duration) error {
 	if v.URL == "" {
-		r := c.runner(v.Command)
-		r.timeout = most
-		output, err := r.run()
+		output, err := c.Run(v.Command, run.Limits{Timeout: most, Env: c.environ()})
 		if err != nil {
 			return fmt.Errorf("%w%s", err, quoted(output))
 		}
 		return nil
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.URL, nil)
@@ -111,26 +115,17 @@ func (c *commit) verifyOnce(v Verify, most time.Duration) error {
 		return err
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxOutputKept))
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, mostBody))
 	if want := cmp.Or(v.Status, http.StatusOK); resp.StatusCode != want {
 		return fmt.Errorf("got the status %d, not %d", resp.StatusCode, want)
 	}
 	return nil
 }
 
+const mostBody = 64 << 10 // bytes of an answer to a verification that are read
+
 // verifier opens a connection for each request: a server that was reloaded goes on serving its old connections as before.
 var verifier = &http.Client{
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
-// pause waits for a random part of a time, unless there is no time for that.
-func (c *commit) pause(most time.Duration) {
-	if most <= 0 {
-		return
-	}
-	select {
-	case <-time.After(upTo(most)):
-	case <-c.hurry:
-	}
 }

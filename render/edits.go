@@ -13,19 +13,21 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"render/render/commit"
+	"render/render/disk"
 	"render/template"
 )
 
 const (
-	rereadSettle    = 500 * time.Millisecond // quiet that ends a row of changes of templates
-	rereadSettleMax = 5 * time.Second        // but not longer than this
+	editQuiet     = 500 * time.Millisecond // quiet that ends a row of changes of templates
+	editQuietMost = 5 * time.Second        // but not longer than this
 )
 
-// templateWatch notices changes of the files that templates are made of, reads and parses them.
+// templateWatch notices changes of the files that templates are made of, reads and parses them, and proposes them.
 type templateWatch struct {
 	*notices
-	parse func(Target, texts) (*template.Template, error)
-	found chan rereadings
+	parse   func(Target, texts) (*template.Template, error)
+	propose func(context.Context, *proposal) error
 
 	mu     sync.Mutex      // guards what follows
 	next   *watched        // what to watch from now on; nil where that is what is watched
@@ -48,22 +50,22 @@ type templateUser struct {
 	cfg    Target
 }
 
-// rereadings are what has come of reading the templates of a configuration again.
-type rereadings struct {
-	version int
-	all     []rereading
+// edits are templates that were read again because their files have changed.
+type edits struct {
+	version int // of the configuration
+	all     []edited
 }
 
-type rereading struct {
+type edited struct {
 	target   *target
 	texts    texts
 	template *template.Template
 	err      error // in place of these
 }
 
-func newTemplateWatch(ctx context.Context, notifier *fsnotify.Watcher, parse func(Target, texts) (*template.Template, error)) *templateWatch {
-	w := &templateWatch{parse: parse, found: make(chan rereadings)}
-	w.notices = newNotices(notifier, rereadSettle, rereadSettleMax, w.concerns)
+func newTemplateWatch(ctx context.Context, notifier *fsnotify.Watcher, e *Engine) *templateWatch {
+	w := &templateWatch{parse: e.parse, propose: e.offer}
+	w.notices = newNotices(notifier, editQuiet, editQuietMost, w.concerns)
 	w.start(ctx, func(map[string]bool) { w.look(ctx) })
 	return w
 }
@@ -75,7 +77,7 @@ func (e *Engine) watchTemplates(ctx context.Context) {
 		return
 	}
 	if e.templates == nil {
-		e.templates = newTemplateWatch(ctx, e.notifier("changes of templates will be noticed late"), e.parse)
+		e.templates = newTemplateWatch(ctx, e.notifier("changes of templates will be noticed late"), e)
 	}
 	e.version++
 	next := watched{version: e.version}
@@ -97,14 +99,6 @@ func (w *templateWatch) watchNext(next watched) {
 	w.touch("")
 }
 
-// news returns where templates that were read again come from; nil for no watch.
-func (w *templateWatch) news() <-chan rereadings {
-	if w == nil {
-		return nil
-	}
-	return w.found
-}
-
 // look reads again what has changed, and parses the templates that are made of it.
 func (w *templateWatch) look(ctx context.Context) {
 	w.mu.Lock()
@@ -122,23 +116,19 @@ func (w *templateWatch) look(ctx context.Context) {
 		w.now.sources[key] = read
 		changed[key] = !read.equal(old)
 	}
-	found := rereadings{version: w.now.version}
+	found := edits{version: w.now.version}
 	for _, u := range w.now.users {
 		if slices.ContainsFunc(keysOf(u.cfg), func(key sourceKey) bool { return changed[key] }) {
-			found.all = append(found.all, w.reread(u))
+			found.all = append(found.all, w.read(u))
 		}
 	}
-	if len(found.all) == 0 {
-		return
-	}
-	select {
-	case w.found <- found:
-	case <-ctx.Done():
+	if len(found.all) > 0 {
+		_ = w.propose(ctx, &proposal{edits: &found, answer: make(chan error, 1)})
 	}
 }
 
-func (w *templateWatch) reread(u templateUser) rereading {
-	r := rereading{target: u.target}
+func (w *templateWatch) read(u templateUser) edited {
+	r := edited{target: u.target}
 	if r.texts, r.err = w.now.sources.textsOf(u.cfg); r.err == nil {
 		r.template, r.err = w.parse(u.cfg, r.texts)
 	}
@@ -183,7 +173,7 @@ func (w *templateWatch) watchFolders() {
 			continue
 		}
 		add(path)
-		if end, err := followLinks(path); err == nil && end != path {
+		if end, err := disk.RealPath(path); err == nil && end != path {
 			add(end)
 		}
 		if key.partials && isFolder(path) {
@@ -200,31 +190,42 @@ func (w *templateWatch) watchFolders() {
 	w.mu.Unlock()
 }
 
-// reread takes templates that have changed on disk. Where one cannot be used the text before stays in force.
-func (e *Engine) reread(found rereadings, now time.Time) {
+// edit takes templates that have changed on disk. Where one cannot be used the previous text stays in use.
+func (e *Engine) edit(found *edits, now time.Time) {
 	if found.version != e.version {
 		return // of a configuration that is not in force any more; the watch has what it needs to find it again
 	}
 	before := e.faults()
-	run := make(map[*target]bool)
+	fresh := make(map[*target]bool)
 	var names []string
 	for _, r := range found.all {
 		t := r.target
-		if t.stale = r.err; r.err != nil || t.texts.equal(r.texts) {
+		if t.stale = r.err; r.err != nil {
+			e.stale.targets[t] = true
+			continue
+		}
+		delete(e.stale.targets, t)
+		if t.texts.equal(r.texts) {
 			continue
 		}
 		t.renew(r.template, r.texts)
-		run[t] = true
+		fresh[t] = true
 		names = append(names, t.cfg.Source)
 	}
 	e.tellFaults(before, now)
-	if len(run) > 0 {
-		e.log.Info("templates have changed", "template", summary(names, mostNamed, ", "), "templates", len(names))
+	if len(fresh) > 0 {
+		e.log.Info("templates have changed", "template", commit.Summary(names, mostNamed, ", "), "templates", len(names))
 	}
-	e.runNow(run, now)
+	e.runNow(fresh, now)
 }
 
-// fault is what keeps the newest text of some templates from being in force.
+// staleTexts are the targets whose newest text is not in use.
+type staleTexts struct {
+	targets map[*target]bool
+	report  time.Time // when to tell of them again; zero if there are none
+}
+
+// fault is what keeps the newest text of some templates from being in use.
 type fault struct {
 	err     error
 	targets []*target
@@ -233,10 +234,7 @@ type fault struct {
 // faults returns all, by their text: a partial with a fault is that of many templates.
 func (e *Engine) faults() map[string]*fault {
 	all := make(map[string]*fault)
-	for _, t := range e.targets {
-		if t.stale == nil {
-			continue
-		}
+	for _, t := range inOrder(e.stale.targets) {
 		text := t.stale.Error()
 		if all[text] == nil {
 			all[text] = &fault{err: t.stale}
@@ -256,21 +254,25 @@ func (e *Engine) tellFaults(before map[string]*fault, now time.Time) {
 			e.log.Info("a template can be used again", "template", f.names(), "before", f.err)
 		}
 	}
-	if e.staleAt = (time.Time{}); len(stale) > 0 {
-		e.staleAt = now.Add(reportEvery)
-	}
+	e.stale.report = reportNext(now, len(stale) > 0)
 }
 
 // reportFaults tells of all faults, when it is time to, and returns when to do so again (R14).
 func (e *Engine) reportFaults(now time.Time) (next time.Time) {
-	if !e.staleAt.IsZero() && !now.Before(e.staleAt) {
+	if !e.stale.report.IsZero() && !now.Before(e.stale.report) {
 		stale := e.faults()
 		e.logFaults(slog.LevelWarn, "a template still cannot be used; its text before stays in force", stale, nil)
-		if e.staleAt = (time.Time{}); len(stale) > 0 {
-			e.staleAt = now.Add(reportEvery)
-		}
+		e.stale.report = reportNext(now, len(stale) > 0)
 	}
-	return e.staleAt
+	return e.stale.report
+}
+
+// reportNext returns when to report again; zero where there is nothing to report.
+func reportNext(now time.Time, is bool) time.Time {
+	if !is {
+		return time.Time{}
+	}
+	return now.Add(reportEvery)
 }
 
 // logFaults logs a line for each fault that was not told of.
@@ -300,5 +302,13 @@ func (f *fault) names() string {
 	for _, t := range f.targets {
 		names = append(names, t.cfg.Source)
 	}
-	return summary(names, mostNamed, ", ")
+	return commit.Summary(names, mostNamed, ", ")
+}
+
+// realFolder returns where the links of a folder's path lead. The folder need not exist.
+func realFolder(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil || filepath.Dir(path) == path {
+		return real
+	}
+	return filepath.Join(realFolder(filepath.Dir(path)), filepath.Base(path))
 }

@@ -1,0 +1,60 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+
+	"render/render/run"
+	"render/watch"
+)
+
+const (
+	mostOutput    = 16 << 20 // bytes that a program of a template may print
+	mostComplaint = 300      // bytes of its standard error that an error repeats
+)
+
+// plugins is the Source of what the programs of templates print (the function plugin). A program runs once for each time
+// that it is asked; it never runs on the loop, and ends with the engine.
+type plugins struct {
+	output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
+	index  *atomic.Uint64
+}
+
+// Fetch implements watch.Source. With after zero it runs the program. With another after it waits for the end of ctx: what a
+// program prints does not change by itself.
+func (p plugins) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
+	if after != 0 {
+		<-ctx.Done()
+		return nil, 0, ctx.Err()
+	}
+	argv, quiet := q.Plugin()
+	out, complaint, err := p.output(ctx, run.Command{Args: argv}, run.Limits{Env: os.Environ()}, mostOutput)
+	if err != nil {
+		return nil, 0, pluginError(err, complaint, quiet)
+	}
+	return strings.TrimSpace(string(out)), p.index.Add(1), nil
+}
+
+// pluginError says why a program failed. Where an argument, or the program's name, does not come from the template's text it
+// may be the value of a key, and nothing is repeated that may have it.
+func pluginError(err error, complaint string, quiet bool) error {
+	if failed, ok := errors.AsType[*exec.Error](err); ok {
+		err = failed.Err // without the name
+	}
+	if failed, ok := errors.AsType[*os.PathError](err); ok {
+		err = failed.Err
+	}
+	complaint = strings.Join(strings.Fields(complaint), " ")
+	switch {
+	case quiet:
+		return fmt.Errorf("%w; its messages are not shown, because an argument is not from the template's text", err)
+	case complaint == "":
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, complaint[:min(len(complaint), mostComplaint)])
+}
