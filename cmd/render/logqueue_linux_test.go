@@ -97,7 +97,7 @@ func TestNobodyReadsLog(t *testing.T) {
 	awaits(t, log.says(1, dropMessage))
 	d.stop()
 	<-ended
-	text := strings.ReplaceAll(log.String(), "x", "")
+	text := shortened(log.String())
 	got := messages(t, text)
 	rendered := slices.DeleteFunc(slices.Clone(got), func(m string) bool { return m != "rendered" })
 	dropped := regexp.MustCompile(`msg="`+dropMessage+`" lines=(\d+)\n`).FindAllStringSubmatch(text, -1)
