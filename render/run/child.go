@@ -143,6 +143,7 @@ func (c *Child) supervise() error {
 			return fmt.Errorf("start %s: %w", c.program.Command, err)
 		}
 		keep(p.cmd.Process.Pid)
+		c.log.Info("started", "program", c.program.Command.String(), "pid", p.cmd.Process.Pid)
 		again, err := c.watch(p)
 		p.killRest()
 		keep(0)
@@ -162,7 +163,6 @@ func (c *Child) start() (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, explained(err, p.cmd)
 	}
-	c.log.Info("started", "program", c.program.Command.String(), "pid", p.cmd.Process.Pid)
 	c.wg.Go(func() {
 		defer close(p.ended)
 		p.err = p.cmd.Wait()

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,15 +13,15 @@ import (
 // keeper is a Program.Keeper.
 func keeper(args ...string) *exec.Cmd { return role("keeper", args...) }
 
-// supervisor supervises a program with a keeper until it is killed. It is another process; its arguments are the program, the
-// time it has to end, and whether it runs under a shell.
+// supervisor supervises a program with a keeper until it is killed. It is another process, and logs to its standard output.
+// Its arguments are the program, the time it has to end, and whether it runs under a shell.
 func supervisor() {
 	timeout, _ := time.ParseDuration(os.Args[2])
 	p := Program{Command: Command{Args: []string{"sh", os.Args[1]}}, KillSignal: syscall.SIGTERM, KillTimeout: timeout, Keeper: keeper}
 	if os.Args[3] == "true" {
 		p.Command = Command{Shell: "sh " + os.Args[1] + "; echo shell"}
 	}
-	Start(p, os.Environ(), silentLog).Wait()
+	Start(p, os.Environ(), slog.New(slog.NewTextHandler(os.Stdout, nil))).Wait()
 }
 
 // When we are killed and cannot end the program, the keeper does: by the signal, and after the time by SIGKILL.
@@ -38,11 +39,17 @@ func TestKeeper(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
 			cmd := role("supervisor", p.program(test.lines).Args[1], test.timeout, test.shell)
+			log, err := os.Create(p.path("log"))
+			p.must(err)
+			defer log.Close()
+			cmd.Stdout = log
 			p.must(cmd.Start())
 			s := &supervised{place: p}
 			s.awaitEvents("start")
 			group, err := statOf(s.pids()[0])
 			p.must(err)
+			t.Cleanup(func() { _ = syscall.Kill(-group.group, syscall.SIGKILL) })
+			p.await("the keeper, who is told before that is logged", func() bool { return strings.Contains(p.read("log"), "msg=started") })
 			p.must(cmd.Process.Kill())
 			_ = cmd.Wait()
 			p.awaitEnd(-group.group)
