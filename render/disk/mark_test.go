@@ -216,7 +216,7 @@ func TestPlantedMarks(t *testing.T) {
 	const mark = markText + `{"name":"out","old":true,"saved":{"inode":INODE,"size":4,"mtime":MTIME},"new":{"size":3,"sha256":"SUM"}}` + "\n"
 	for _, uid := range []int{65534, 0} { // the second is believed: the test can fail
 		p := newPlace(t)
-		p.must(os.Chmod(p.dir, 0o1777))
+		p.must(os.Chmod(p.dir, 0o777|os.ModeSticky))
 		p.write("out", "old", 0o644)
 		p.write(".render-out.old", "evil", 0o644)
 		_, saved := p.stat(".render-out.old")
