@@ -19,10 +19,10 @@ type Debt struct {
 	Path string // as Want.Path; whoever has the Debt may replace it by another path of the same file
 	Mark string // path of the intent mark that names it, "" for none: debts of one mark came from one commit
 
-	at       place
-	entry    entry
-	live     bool // new contents were in place
-	volatile bool // no mark can name it
+	at         place
+	entry      entry
+	live       bool // new contents were in place
+	unmarkable bool // no mark can name it
 }
 
 // A place is where a destination really is.
@@ -46,11 +46,11 @@ type record struct {
 	now   content // in place, where that is for new contents
 	file  *File   // the last that was staged; nil for none
 
-	volatile bool // no mark can name it: the folder cannot be written
+	unmarkable bool // no mark can name it: the folder cannot be written
 }
 
-// A ledger is what a batch knows about one folder.
-type ledger struct {
+// A folderState is what a batch knows about one folder.
+type folderState struct {
 	folder  string
 	records map[string]*record         // by name
 	marks   map[string]map[string]bool // on disk: the names in each mark, by the name of the mark
@@ -63,7 +63,7 @@ type Batch struct {
 	Step func(string) // tells tests how far it is; may be nil
 
 	mu      sync.Mutex // guards the maps; once Stage is not called any more nobody needs it
-	ledgers map[string]*ledger
+	folders map[string]*folderState
 	debts   map[string]*record // by Debt.Path
 	owners  map[[2]string]owner
 }
@@ -71,13 +71,13 @@ type Batch struct {
 // NewBatch returns a batch of an action with these debts. Stage finds the one of its path itself, by where the path really
 // leads. A debt for which nothing is staged stays one until Settle.
 func NewBatch(debts []Debt) *Batch {
-	b := &Batch{ledgers: make(map[string]*ledger), debts: make(map[string]*record), owners: make(map[[2]string]owner)}
+	b := &Batch{folders: make(map[string]*folderState), debts: make(map[string]*record), owners: make(map[[2]string]owner)}
 	for _, debt := range debts {
 		if debt.at.name == "" { // not one of ours
 			continue
 		}
-		l := b.ledger(debt.at.folder)
-		r := &record{place: debt.at, path: debt.Path, owes: forOld, entry: debt.entry, volatile: debt.volatile}
+		l := b.state(debt.at.folder)
+		r := &record{place: debt.at, path: debt.Path, owes: forOld, entry: debt.entry, unmarkable: debt.unmarkable}
 		if debt.live {
 			r.owes = forNew
 		}
@@ -100,12 +100,12 @@ func (b *Batch) step(name string) {
 	}
 }
 
-// ledger returns that of a folder.
-func (b *Batch) ledger(folder string) *ledger {
-	l := b.ledgers[folder]
+// state returns what the batch knows about a folder.
+func (b *Batch) state(folder string) *folderState {
+	l := b.folders[folder]
 	if l == nil {
-		l = &ledger{folder: folder, records: make(map[string]*record), marks: make(map[string]map[string]bool)}
-		b.ledgers[folder] = l
+		l = &folderState{folder: folder, records: make(map[string]*record), marks: make(map[string]map[string]bool)}
+		b.folders[folder] = l
 	}
 	return l
 }
@@ -140,7 +140,7 @@ func (b *Batch) owner(o Options) (owner, error) {
 func (b *Batch) register(f *File, folder, name string) (debt *entry, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.ledger(folder)
+	l := b.state(folder)
 	r := l.records[name]
 	if r == nil {
 		r = &record{place: place{folder, name}}
@@ -189,19 +189,20 @@ func (b *Batch) Stage(w Want) (f *File, warnings []string, err error) {
 }
 
 // changed notes that names in the folder of a file have changed.
-func (b *Batch) changed(f *File) { b.ledgers[f.folder.path].dirty = true }
+func (b *Batch) changed(f *File) { b.folders[f.folder.path].dirty = true }
 
-// all returns the ledgers by path.
-func (b *Batch) all() []*ledger {
-	all := slices.Collect(maps.Values(b.ledgers))
-	slices.SortFunc(all, func(x, y *ledger) int { return cmp.Compare(x.folder, y.folder) })
+// all returns the states of all folders, sorted by path.
+func (b *Batch) all() []*folderState {
+	all := slices.Collect(maps.Values(b.folders))
+	slices.SortFunc(all, func(x, y *folderState) int { return cmp.Compare(x.folder, y.folder) })
 	return all
 }
 
 // Save makes it possible to go back, and makes it known on disk that the action has to succeed. It is called before the swap,
-// and only where an action has to succeed. Each old file gets a second name; then one intent mark in each folder names what
-// this batch has promised; then mark and folder are synced. failed has the files that must not be swapped, with the reason;
-// on err none must. Save may be called several times in a batch.
+// and only where an action has to succeed. Each old file gets a second name. Then one intent mark in each folder names all
+// destinations for which the action of the batch has to succeed, and mark and folder are synced. failed has the files that
+// must not be swapped, with the reason. An err means that the disk does not sync, and that no file must be swapped. Save may
+// be called several times in a batch.
 func (b *Batch) Save(files []*File) (failed map[*File]error, warnings []string, err error) {
 	failed = make(map[*File]error)
 	groups := make(map[string][]*File)
@@ -238,7 +239,7 @@ func (b *Batch) saveFolder(files []*File, failed map[*File]error) (warnings []st
 		case err == nil:
 			kept = append(kept, f)
 		case f.method == inPlace && errors.Is(err, unix.EROFS):
-			f.rec.volatile, f.promised = true, true
+			f.rec.unmarkable, f.mustAct = true, true
 			warnings = append(warnings, fmt.Sprintf("%s: if render ends before the action has succeeded, the next start will not know: %v", f.want.Path, err))
 		default:
 			failed[f] = err
@@ -257,7 +258,7 @@ func (b *Batch) saveFolder(files []*File, failed map[*File]error) (warnings []st
 	}
 	for _, f := range kept {
 		failed[f] = err
-		f.promised = false
+		f.mustAct = false
 		f.forgetOld(d)
 	}
 	if _, noSync := errors.AsType[syncError](err); noSync {
@@ -266,7 +267,7 @@ func (b *Batch) saveFolder(files []*File, failed map[*File]error) (warnings []st
 	return warnings, nil
 }
 
-// save gives the old file a second name and promises that the action will succeed.
+// save gives the old file a second name and notes that the action has to succeed.
 func (f *File) save(d dir) error {
 	if f.disk == nil {
 		if err := f.clear(d, savedName(f.name)); err != nil {
@@ -276,7 +277,7 @@ func (f *File) save(d dir) error {
 	if err := f.keepOld(d); err != nil {
 		return err
 	}
-	f.rec.volatile, f.promised = false, true
+	f.rec.unmarkable, f.mustAct = false, true
 	return nil
 }
 
@@ -294,10 +295,10 @@ func (d dir) sync() error {
 }
 
 // owed returns the entries of what a folder's mark has to name.
-func (l *ledger) owed() []entry {
+func (l *folderState) owed() []entry {
 	var entries []entry
 	for _, r := range l.records {
-		if e, ok := r.owed(); ok && !r.volatile {
+		if e, ok := r.owed(); ok && !r.unmarkable {
 			entries = append(entries, e)
 		}
 	}
@@ -307,7 +308,7 @@ func (l *ledger) owed() []entry {
 // owed returns the entry of a destination for which an action has to succeed.
 func (r *record) owed() (e entry, ok bool) {
 	f := r.file
-	if f == nil || !f.promised || f.state != staged && f.state != swapped {
+	if f == nil || !f.mustAct || f.state != staged && f.state != swapped {
 		return r.entry, r.owes != nothing
 	}
 	e = entry{Name: fileName(r.name), Old: f.old != nil, New: f.content()}
@@ -323,7 +324,7 @@ func (r *record) owed() (e entry, ok bool) {
 // mark writes the mark of a folder: all that is still owed there, and what other batches have in a mark of that name. It removes
 // the other marks of this batch, and syncs the folder.
 func (b *Batch) mark(d dir) error {
-	l := b.ledger(d.folder.path)
+	l := b.state(d.folder.path)
 	entries := l.owed()
 	name := ""
 	if len(entries) > 0 {
@@ -343,7 +344,7 @@ func (b *Batch) mark(d dir) error {
 	}
 	for mark := range l.marks {
 		if mark != name {
-			if err := l.leaveMark(d, mark); err != nil {
+			if err := l.removeEntries(d, mark); err != nil {
 				return err
 			}
 		}
@@ -353,7 +354,7 @@ func (b *Batch) mark(d dir) error {
 }
 
 // entriesOfOthers returns the entries of a mark that are not of this batch.
-func (l *ledger) entriesOfOthers(d dir, mark string) ([]entry, error) {
+func (l *folderState) entriesOfOthers(d dir, mark string) ([]entry, error) {
 	entries, err := readMark(d, mark)
 	if errors.Is(err, fs.ErrNotExist) || err == errNotOurs || err == errOldFormat {
 		return nil, nil
@@ -362,8 +363,8 @@ func (l *ledger) entriesOfOthers(d dir, mark string) ([]entry, error) {
 	return entries, d.pathError("read", mark, err)
 }
 
-// leaveMark removes the entries of this batch from a mark, and the mark where it has no others.
-func (l *ledger) leaveMark(d dir, mark string) error {
+// removeEntries removes the entries of this batch from a mark, and the mark where it has no others.
+func (l *folderState) removeEntries(d dir, mark string) error {
 	others, err := l.entriesOfOthers(d, mark)
 	if err != nil {
 		return err
@@ -387,7 +388,7 @@ func (b *Batch) Settle() (warnings []string) {
 	}
 	all := b.all()
 	for _, l := range all {
-		if err := l.leaveMarks(); err != nil {
+		if err := l.removeAllEntries(); err != nil {
 			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
 		}
 	}
@@ -402,15 +403,15 @@ func (b *Batch) Settle() (warnings []string) {
 	return warnings
 }
 
-// leaveMarks removes all entries of this batch from the marks of a folder. With the folder the marks are gone.
-func (l *ledger) leaveMarks() error {
+// removeAllEntries removes all entries of this batch from the marks of a folder. With the folder the marks are gone.
+func (l *folderState) removeAllEntries() error {
 	var errs []error
 	isThere := false
 	err := l.within(func(d dir) error {
 		isThere = true
 		for mark := range l.marks {
 			l.dirty = true
-			errs = append(errs, l.leaveMark(d, mark))
+			errs = append(errs, l.removeEntries(d, mark))
 		}
 		return nil
 	})
@@ -420,8 +421,8 @@ func (l *ledger) leaveMarks() error {
 	return errors.Join(append(errs, err)...)
 }
 
-// within opens the folder of a ledger. A folder that is gone needs no attention any more.
-func (l *ledger) within(do func(d dir) error) error {
+// within opens the folder of a state. A folder that is gone needs no attention any more.
+func (l *folderState) within(do func(d dir) error) error {
 	d, err := openFolder(l.folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -434,7 +435,7 @@ func (l *ledger) within(do func(d dir) error) error {
 }
 
 // finish notes that nothing is owed in a folder any more, and removes saved files or makes backups of them.
-func (l *ledger) finish() (warnings []string) {
+func (l *folderState) finish() (warnings []string) {
 	err := l.within(func(d dir) error {
 		for _, r := range l.records {
 			if f := r.file; f != nil && f.folder != nil {
@@ -455,7 +456,7 @@ func (l *ledger) finish() (warnings []string) {
 	for _, r := range l.records {
 		r.owes = nothing
 		if f := r.file; f != nil {
-			f.promised = false
+			f.mustAct = false
 			if f.state == swapped {
 				f.state = settled
 			}
@@ -481,9 +482,9 @@ func (b *Batch) Close() (debts []Debt, warnings []string) {
 	return debts, warnings
 }
 
-func (b *Batch) closeFolder(d dir, l *ledger) error {
+func (b *Batch) closeFolder(d dir, l *folderState) error {
 	for _, r := range l.records { // there was no action
-		if f := r.file; f != nil && f.state == swapped && !f.promised {
+		if f := r.file; f != nil && f.state == swapped && !f.mustAct {
 			f.forgetOld(d)
 		}
 	}
@@ -498,7 +499,7 @@ func (b *Batch) closeFolder(d dir, l *ledger) error {
 }
 
 // isMarked reports whether the marks on disk name what they have to name.
-func (l *ledger) isMarked() bool {
+func (l *folderState) isMarked() bool {
 	named := make(map[string]bool)
 	for _, names := range l.marks {
 		maps.Copy(named, names)
@@ -513,7 +514,7 @@ func (l *ledger) isMarked() bool {
 }
 
 // debts returns the debts in a folder.
-func (l *ledger) debts() []Debt {
+func (l *folderState) debts() []Debt {
 	var debts []Debt
 	for _, r := range l.records {
 		e, ok := r.owed()
@@ -521,7 +522,7 @@ func (l *ledger) debts() []Debt {
 			continue
 		}
 		isSwapped := r.file != nil && r.file.state == swapped
-		debt := Debt{Path: r.path, at: r.place, entry: e, live: r.owes == forNew || isSwapped, volatile: r.volatile}
+		debt := Debt{Path: r.path, at: r.place, entry: e, live: r.owes == forNew || isSwapped, unmarkable: r.unmarkable}
 		for mark, names := range l.marks {
 			if names[r.name] {
 				debt.Mark = filepath.Join(l.folder, mark)

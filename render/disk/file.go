@@ -62,7 +62,7 @@ type File struct {
 	stagedID  identity // of that
 	saved     *info    // the old file under its second name; nil where it has none
 	before    []byte   // what was in place before it was written in place
-	promised  bool     // Save was called: the action has to succeed
+	mustAct   bool     // Save was called: the action has to succeed
 }
 
 // Path returns Want.Path.
@@ -439,7 +439,7 @@ func (f *File) Swap() (warnings []string, err error) {
 
 // swapName gives the staged file the name of the destination. Where that is mounted the method is another one afterwards.
 func (f *File) swapName(d dir) (warnings []string, err error) {
-	if !f.promised { // only this process may go back
+	if !f.mustAct { // only this process may go back
 		if err := f.keepOld(d); err != nil {
 			return nil, err
 		}
@@ -478,7 +478,7 @@ func (f *File) saveForWriting(d dir) error {
 		return err
 	}
 	f.saved = nil
-	if !f.promised {
+	if !f.mustAct {
 		return nil
 	}
 	if err := f.keepOld(d); err != nil {
@@ -579,7 +579,7 @@ func (f *File) Undo(acted bool) error {
 	}
 
 	f.discardStaged(d)
-	f.state, f.promised, f.saved = undone, false, nil
+	f.state, f.mustAct, f.saved = undone, false, nil
 	if f.rec.owes != nothing || acted {
 		f.rec.owes = forOld
 		f.rec.entry = entry{Name: fileName(f.name), Old: f.old != nil}
@@ -665,7 +665,7 @@ func (f *File) Discard() {
 		f.forgetOld(d)
 		d.close()
 	}
-	f.state, f.promised = unchanged, false
+	f.state, f.mustAct = unchanged, false
 }
 
 func (f *File) discardStaged(d dir) {
@@ -705,7 +705,7 @@ func (f *File) finish(d dir) (warning string) {
 
 // isBackup reports whether the saved file is to be the backup: not where it has the contents in place.
 func (f *File) isBackup(d dir, saved string) (bool, error) {
-	if !f.want.Options.Backup || !f.promised && f.rec.owes == nothing {
+	if !f.want.Options.Backup || !f.mustAct && f.rec.owes == nothing {
 		return false, nil
 	}
 	h, is, err := openRegular(d, saved)

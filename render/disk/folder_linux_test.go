@@ -721,3 +721,72 @@ func TestBatchOfMany(t *testing.T) {
 		}
 	}
 }
+
+// Where the system refuses to rename over a file that could be given a second name, the file is written in place: the saved
+// file is a copy then, also for the next start.
+func TestBusyFile(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		p := newPlace(t)
+		p.write("out", "old", 0o640)
+		ino := p.ino("out")
+		b := NewBatch(nil)
+		b.Step = func(step string) {
+			if step == "marked" && p.ino("out") == ino {
+				mount(t, p.path("out"), p.path("out"), "", syscall.MS_BIND, "")
+				b.Step = nil
+			}
+		}
+		f, _, err := b.Stage(p.wants("out", "new"))
+		p.must(err)
+		_, _, err = b.Save([]*File{f})
+		p.must(err)
+		warnings, err := f.Swap()
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "device or resource busy") {
+			t.Fatalf("warnings %q, %v", warnings, err)
+		}
+		p.want(map[string]string{"out": "new", ".render-out.old": "old", ".render-out.owed": "[out]"})
+		if crash {
+			debts, err := Recall([]string{p.path("out")})
+			p.must(err)
+			b = NewBatch(debts)
+			f, _, err = b.Stage(p.wants("out", "new"))
+			p.must(err)
+		}
+		if !f.Live() || !f.HadFile() {
+			t.Errorf("live %v, had a file %v", f.Live(), f.HadFile())
+		}
+		p.must(f.Undo(true))
+		b.Settle()
+		b.Close()
+		p.want(map[string]string{"out": "old"})
+		if info, _ := p.stat("out"); p.ino("out") != ino || info.Mode() != 0o640 {
+			t.Errorf("mode %o", info.Mode())
+		}
+	}
+}
+
+// A path is resolved to the same place name by name as by the system in one step.
+func TestOpenByNames(t *testing.T) {
+	p := newPlace(t)
+	p.must(os.MkdirAll(p.path("a/b"), 0o755))
+	p.must(os.Symlink("a", p.path("link")))
+	p.write("file", "", 0o600)
+	for path, ok := range map[string]bool{"": true, "a/b": true, "link/b": false, "a/none": false, "file": false} {
+		slow, slowErr := openByNames(p.path(path))
+		fast, fastErr := openWithoutLinks(p.path(path))
+		if (slowErr == nil) != ok || (fastErr == nil) != ok {
+			t.Errorf("%s: %v, %v", path, slowErr, fastErr)
+		}
+		if ok {
+			a, err := slow.stat()
+			p.must(err)
+			b, err := fast.stat()
+			p.must(err)
+			if a.identity != b.identity {
+				t.Errorf("%s: %+v, %+v", path, a, b)
+			}
+		}
+		slow.close()
+		fast.close()
+	}
+}

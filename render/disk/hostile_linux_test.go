@@ -96,8 +96,9 @@ func exchange(a, b string) {
 	}
 }
 
-// victim plays batches with all options until a deadline. It returns how many files were swapped, and how many failed.
-func victim(t *testing.T, path string, until time.Time) (swaps, failures int) {
+// victim plays batches with all options until a deadline; give says that files may be given to the attacker. It returns how
+// many files were swapped, and how many failed.
+func victim(t *testing.T, path string, until time.Time, give bool) (swaps, failures int) {
 	var step atomic.Value
 	step.Store("begin")
 	beat := make(chan bool, 1)
@@ -118,7 +119,6 @@ func victim(t *testing.T, path string, until time.Time) (swaps, failures int) {
 
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(n int) bool { return random.IntN(n) == 0 }
-	asRoot := os.Geteuid() == 0
 	var debts []Debt
 	for time.Now().Before(until) {
 		select {
@@ -130,7 +130,7 @@ func victim(t *testing.T, path string, until time.Time) (swaps, failures int) {
 		if pick(2) {
 			w.Options.Perms = []fs.FileMode{0o644, 0o666, 0o640}[random.IntN(3)]
 		}
-		if asRoot && pick(3) {
+		if give && pick(3) {
 			w.Options.User, w.Options.Group = fmt.Sprint(attacker), fmt.Sprint(attacker)
 		}
 		act := []func() error{nil, succeeds, fails, func() error {
@@ -233,7 +233,7 @@ func TestHostileFolder(t *testing.T) {
 			}
 		}
 	})
-	swaps, failures := victim(t, home.path("conf/out"), time.Now().Add(soakTime(t)))
+	swaps, failures := victim(t, home.path("conf/out"), time.Now().Add(soakTime(t)), true)
 	stop()
 	t.Logf("%d swaps, %d failures", swaps, failures)
 	if swaps == 0 || failures == 0 {
@@ -299,7 +299,7 @@ func TestHostileStickyFolder(t *testing.T) {
 				if uid != 0 {
 					become(uid)
 				}
-				swaps, failures = victim(t, tmp.path("out"), time.Now().Add(soakTime(t)))
+				swaps, failures = victim(t, tmp.path("out"), time.Now().Add(soakTime(t)), false)
 			}()
 			<-done
 			stop()
@@ -307,8 +307,13 @@ func TestHostileStickyFolder(t *testing.T) {
 			if swaps == 0 {
 				t.Error("nothing was swapped")
 			}
-			if _, stat := tmp.stat("out"); uid != 0 && int(stat.Uid) != uid || stat.Mode&syscall.S_IFMT != syscall.S_IFREG {
+			if _, stat := tmp.stat("out"); int(stat.Uid) != uid || stat.Mode&syscall.S_IFMT != syscall.S_IFREG {
 				t.Errorf("the file belongs to %d, mode %o", stat.Uid, stat.Mode)
+			}
+			contents, err := os.ReadFile(tmp.path("out"))
+			p.must(err)
+			if left := strings.NewReplacer("newer", "", "new", "", "long", "", "appended", "").Replace(string(contents)); left != "" {
+				t.Errorf("the file holds %q", contents)
 			}
 			tr.isUntouched()
 		})

@@ -89,3 +89,16 @@ func listLeftovers(f *folder) (*leftovers, error) {
 	}
 	return left, nil
 }
+
+// DropSaved removes the saved files of debts, as far as it can: what is in place of them stays, and the marks still say that an
+// action has to succeed for it.
+func DropSaved(debts []Debt) {
+	for _, debt := range debts {
+		d, err := openFolder(debt.at.folder)
+		if err != nil {
+			continue
+		}
+		_ = removeOurs(d, savedName(debt.at.name))
+		d.close()
+	}
+}

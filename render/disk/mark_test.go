@@ -536,3 +536,126 @@ func TestRecallOfMany(t *testing.T) {
 	}
 	t.Logf("%d marks: %s", n, time.Since(began))
 }
+
+// A destination that takes part only because of a debt goes back when the action fails, and stays when it succeeds.
+func TestKeep(t *testing.T) {
+	for _, act := range []func(p testPlace) func() error{
+		func(p testPlace) func() error { return p.failsFor("out", "new") },
+		func(p testPlace) func() error { return succeeds },
+	} {
+		p := newPlace(t)
+		p.write("out", "old", 0o644)
+		b := NewBatch(nil)
+		f, _, err := b.Stage(p.wants("out", "new"))
+		p.must(err)
+		_, _, err = b.Save([]*File{f})
+		p.must(err)
+		_, err = f.Swap()
+		p.must(err)
+		debts, _ := b.Close()
+		o := commit(nil, act(p), debts, Want{Path: p.path("out"), Keep: true}, p.wants("other", "x"))
+		if o.err != nil {
+			p.want(map[string]string{"out": "old"})
+		} else {
+			p.want(map[string]string{"out": "new", "other": "x"})
+		}
+		if len(o.debts) > 0 || len(o.failed) > 0 {
+			t.Errorf("debts %v, failed %v", o.debts, o.failed)
+		}
+	}
+}
+
+// What has to succeed for a destination is known also where it cannot be staged.
+func TestOwedOfWhatCannotBeStaged(t *testing.T) {
+	for name, spoil := range map[string]func(p testPlace, w *Want){
+		"an unknown user": func(p testPlace, w *Want) { w.Options.User = "nobody-of-this-name" },
+		"a slash":         func(p testPlace, w *Want) { w.Path += "/" },
+		"a folder in the way": func(p testPlace, w *Want) {
+			p.must(os.Remove(p.path("out")))
+			p.must(os.Mkdir(p.path("out"), 0o755))
+		},
+		"links in a circle": func(p testPlace, w *Want) {
+			p.must(os.Remove(p.path("out")))
+			p.must(os.Symlink("out", p.path("out")))
+		},
+		"a link to another file": func(p testPlace, w *Want) {
+			p.must(os.Remove(p.path("out")))
+			p.must(os.Symlink("elsewhere", p.path("out")))
+			w.Contents = nil
+			p.write("elsewhere", "", 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			o := commit(nil, fails, nil, p.wants("out", "new"))
+			w := p.wants("out", "new")
+			spoil(p, &w)
+			if o.debts[0].Path = w.Path; len(o.debts) != 1 {
+				t.Fatal(o.debts)
+			}
+			b := NewBatch(o.debts)
+			f, _, err := b.Stage(w)
+			if !f.Owed() || (err == nil) != (name == "a link to another file") || f.Changes() || f.Live() {
+				t.Errorf("owed %v, changes %v, live %v, err %v", f.Owed(), f.Changes(), f.Live(), err)
+			}
+			f.Discard()
+			if err := f.Undo(true); err != nil {
+				t.Error(err)
+			}
+			b.Settle()
+			if debts, warnings := b.Close(); len(debts)+len(warnings) > 0 {
+				t.Errorf("debts %v, warnings %v", debts, warnings)
+			}
+			if left, _ := filepath.Glob(p.path(".render-*")); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// Many goroutines stage at once, into few and many folders, with debts.
+func TestStageAtOnce(t *testing.T) {
+	p := newPlace(t)
+	var wants []Want
+	for i := range 100 {
+		wants = append(wants, p.wants(fmt.Sprintf("%d/%d/out", i%3, i%30), "old"))
+		wants[i].Path += fmt.Sprint(i)
+	}
+	debts := commit(nil, fails, nil, wants...).debts
+	for range 3 {
+		b := NewBatch(debts)
+		files := make([]*File, len(wants))
+		errs := make(chan error)
+		for i := range wants {
+			go func() {
+				w := wants[i]
+				if i%2 == 0 {
+					w.Contents = []byte("new")
+				}
+				f, _, err := b.Stage(w)
+				files[i] = f
+				errs <- err
+			}()
+		}
+		for range wants {
+			p.must(<-errs)
+		}
+		if failed, _, err := b.Save(files); err != nil || len(failed) > 0 {
+			t.Fatal(err, failed)
+		}
+		for i, f := range files {
+			if f.Changes() != (i%2 == 0) || !f.Owed() {
+				t.Errorf("%s: changes %v, owed %v", f.Path(), f.Changes(), f.Owed())
+			}
+			p.must(f.GiveUp())
+		}
+		debts, _ = b.Close()
+		if len(debts) != len(wants) {
+			t.Errorf("%d debts", len(debts))
+		}
+	}
+	commit(nil, succeeds, debts, wants...).isFine(t)
+	if n := len(p.files()); n != len(wants) {
+		t.Errorf("%d files", n)
+	}
+}

@@ -15,7 +15,7 @@ import (
 
 // Recall reads what an earlier run has left in the folders of some destinations. It returns the debts that concern one of the
 // paths, and the other debts of the same marks, whose Path is the real path. It removes what nobody needs: temporary files of
-// these paths, and saved files that no mark of ours needs. What cannot be reached is left to Stage, which reports it. The debts
+// these paths, and their saved files that no mark of ours needs. What cannot be reached is left to Stage, which reports it. The debts
 // are valid also where there is an error.
 func Recall(paths []string) (debts []Debt, err error) {
 	type group struct {
@@ -70,11 +70,8 @@ func recallFolder(folder *folder, paths map[string]string) ([]Debt, error) {
 
 	debts, err := recallMarks(d, found.marks, paths)
 	for _, debt := range debts {
-		saved := savedName(debt.at.name)
 		if debt.live && debt.entry.Old {
-			delete(found.saved, saved)
-		} else {
-			found.saved[saved] = true
+			delete(found.saved, savedName(debt.at.name))
 		}
 	}
 	errs := []error{err}
@@ -200,6 +197,6 @@ func recallEntry(d dir, e entry, path string) Debt {
 // dropEntry removes a debt from its mark: another mark has it, too.
 func dropEntry(d dir, debt Debt) error {
 	mark := filepath.Base(debt.Mark)
-	l := &ledger{records: map[string]*record{debt.at.name: {}}, marks: make(map[string]map[string]bool)}
-	return l.leaveMark(d, mark)
+	l := &folderState{records: map[string]*record{debt.at.name: {}}, marks: make(map[string]map[string]bool)}
+	return l.removeEntries(d, mark)
 }

@@ -73,6 +73,11 @@ func openReal(path string) (handle, error) {
 	if h, err := openWithoutLinks(path); err == nil {
 		return h, nil
 	}
+	return openByNames(path)
+}
+
+// openByNames is openReal where the system cannot open a path without links in one step.
+func openByNames(path string) (handle, error) {
 	at, err := openAt(unix.AT_FDCWD, "/", folderFlags, 0)
 	if err != nil {
 		return noHandle, err
