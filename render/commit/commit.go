@@ -342,16 +342,34 @@ func (c *commit) swap() error {
 		if c.r.Owed {
 			c.discard()
 			c.r.Err = ErrLeftOut
-			return nil
+			return c.undoMixture(c.files)
 		}
 		return c.abandon(ErrLeftOut)
 	}
+
 	defer c.Slots.acquire()()
+	if c.Action.Atomic {
+		if err := c.undoMixture(slices.DeleteFunc(slices.Clone(c.files), func(f *file) bool { return !f.keep })); err != nil {
+			return c.abandon(err)
+		}
+	}
 	if err := c.swapFiles(c.files, c.Action.Atomic); err != nil {
 		return c.abandon(err)
 	}
 	c.at("swapped")
 	return nil
+}
+
+// undoMixture restores the old files where a crash has left some old and some new files of an atomic action in place: the
+// action must not succeed for a mixture.
+func (c *commit) undoMixture(files []*file) error {
+	live := slices.DeleteFunc(slices.Clone(files), func(f *file) bool { return !f.Live() })
+	if !slices.ContainsFunc(files, func(f *file) bool { return f.Back() }) {
+		return nil
+	}
+	err := c.restore(live, true)
+	c.r.Err = errors.Join(c.r.Err, err)
+	return err
 }
 
 // swapFiles puts some files in their places. With orNone the first error ends it.

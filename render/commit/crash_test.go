@@ -179,3 +179,45 @@ func TestCheckOfWhatIsOwed(t *testing.T) {
 	}
 	p.want(map[string]string{"out": "old", "seen": "old"})
 }
+
+// A crash in the middle of a swap, or of an undo, leaves old and new files of an atomic action in place. Where the next start has
+// no contents for all of them, the action runs for the old files, and not for the mixture.
+func TestAtomicMixture(t *testing.T) {
+	all := map[string]string{"a": "new", "b": "new", "c": "new"}
+	for _, step := range []string{"swapped one", "undone one"} {
+		for name, next := range map[string]func(p place) (plan Plan, want string){
+			"a file cannot be staged": func(p place) (Plan, string) {
+				p.must(os.Mkdir(p.path("bad"), 0o755))
+				return p.plan(Action{}, map[string]string{"a": "newer", "b": "newer", "c": "newer", "bad": "newer"}), "old"
+			},
+			"a check rejects a file": func(p place) (Plan, string) {
+				return p.plan(Action{Check: p.sh("! grep -q bad {}")}, map[string]string{"a": "newer", "b": "bad", "c": "newer"}), "old"
+			},
+			"no contents": func(p place) (Plan, string) { return Plan{}, "old" },
+			"all contents": func(p place) (Plan, string) {
+				return p.plan(Action{}, map[string]string{"a": "newer", "b": "newer", "c": "newer"}), "newer"
+			},
+		} {
+			t.Run(step+", "+name, func(t *testing.T) {
+				p := newPlace(t)
+				p.write("a", "old", 0o644)
+				p.write("b", "old", 0o644)
+				p.write("c", "old", 0o644)
+				p.crash(p.plan(Action{Command: p.sh("! grep -q new a b c"), Atomic: true}, all), step)
+				mixture := p.files()
+				if old, isNew := mixture["a"]+mixture["b"]+mixture["c"], "newnewnew"; old == "oldoldold" || old == isNew {
+					t.Fatalf("the folder holds %q", mixture)
+				}
+
+				debts := p.recall(p.plan(Action{}, all))
+				plan, want := next(p)
+				plan.Debts, plan.Owed = debts.Debts, debts.Owed
+				plan.Action.Atomic, plan.Action.Command = true, p.sh("echo $(cat a b c) >> seen")
+				if r := Do(plan, newTools(t)); r.Owed || len(r.Debts) > 0 || !r.Ran || r.Revoked != (want == "old") {
+					t.Errorf("got %+v", r)
+				}
+				p.want(map[string]string{"a": want, "b": want, "c": want, "seen": want + want + want + "\n"})
+			})
+		}
+	}
+}
