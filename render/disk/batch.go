@@ -52,6 +52,7 @@ type record struct {
 // A folderState is what a batch knows about one folder.
 type folderState struct {
 	folder  string
+	found   *folder                    // where Stage has found it; nil where nothing was staged
 	records map[string]*record         // by name
 	marks   map[string]map[string]bool // on disk: the names in each mark, by the name of the mark
 	dirty   bool                       // names were changed since it was synced
@@ -137,13 +138,14 @@ func (b *Batch) owner(o Options) (owner, error) {
 
 // register notes that a file has a destination. It returns what a mark says of new contents in place; nil for nothing. A
 // destination that is kept because of a debt gives way to one with contents.
-func (b *Batch) register(f *File, folder, name string) (debt *entry, err error) {
+func (b *Batch) register(f *File, found *folder, name string) (debt *entry, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.state(folder)
+	l := b.state(found.path)
+	l.found = found
 	r := l.records[name]
 	if r == nil {
-		r = &record{place: place{folder, name}}
+		r = &record{place: place{found.path, name}}
 		l.records[name] = r
 	}
 	if f.rec != nil && f.rec != r && r.owes == nothing { // its path has led elsewhere until now
@@ -423,7 +425,13 @@ func (l *folderState) removeAllEntries() error {
 
 // within opens the folder of a state. A folder that is gone needs no attention any more.
 func (l *folderState) within(do func(d dir) error) error {
-	d, err := openFolder(l.folder)
+	var d dir
+	var err error
+	if l.found != nil {
+		d, err = l.found.open()
+	} else {
+		d, err = openFolder(l.folder)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -127,7 +127,7 @@ func (f *File) stage() (warnings []string, err error) {
 		return nil, err
 	}
 	defer d.close()
-	debt, err := f.batch.register(f, d.folder.path, name)
+	debt, err := f.batch.register(f, d.folder, name)
 	if err != nil {
 		return nil, err
 	}

@@ -499,30 +499,47 @@ func TestStagedAgain(t *testing.T) {
 	p.want(map[string]string{"a": "new", "b": "new", ".render-b.old": "old", ".render-a.owed": "[a b]"})
 }
 
-// A folder that is replaced between two steps is not written to.
+// A folder that is replaced between two steps, by a link or by another folder, is not written to.
 func TestFolderIsReplaced(t *testing.T) {
-	for _, at := range []string{"staged", "marked", "swapped one"} {
-		t.Run(at, func(t *testing.T) {
-			p := newPlace(t)
-			p.must(os.Mkdir(p.path("in"), 0o755))
-			p.must(os.Mkdir(p.path("elsewhere"), 0o755))
-			p.write("in/out", "old", 0o644)
-			p.write("elsewhere/out", "other", 0o644)
-			o := commit(func(step string) {
-				if step == at {
-					_ = os.Rename(p.path("in"), p.path("moved"))
-					_ = os.Symlink("elsewhere", p.path("in"))
+	for _, at := range []string{"staged", "marked", "swapped one", "acted"} {
+		for name, replace := range map[string]func(p testPlace) error{
+			"a link":  func(p testPlace) error { return os.Symlink("elsewhere", p.path("in")) },
+			"another": func(p testPlace) error { return os.Rename(p.path("elsewhere"), p.path("in")) },
+		} {
+			t.Run(at+", "+name, func(t *testing.T) {
+				p := newPlace(t)
+				p.must(os.Mkdir(p.path("in"), 0o755))
+				p.must(os.Mkdir(p.path("elsewhere"), 0o755))
+				p.write("in/out", "old", 0o644)
+				p.write("elsewhere/out", "other", 0o644)
+				p.write("elsewhere/.render-out.old", "other", 0o644)
+				ino := p.ino("elsewhere/out")
+				o := commit(func(step string) {
+					if step == at {
+						p.must(os.Rename(p.path("in"), p.path("moved")))
+						p.must(replace(p))
+					}
+				}, map[bool]func() error{false: p.failsFor("moved/out", "new"), true: succeeds}[at == "acted"], nil, p.wants("in/out", "new"))
+				if o.err == nil && len(o.failed)+len(o.warnings) == 0 {
+					t.Error("no error")
 				}
-			}, p.failsFor("moved/out", "new"), nil, p.wants("in/out", "new"))
-			if o.err == nil && len(o.failed) == 0 {
-				t.Error("no error")
-			}
-			for name, text := range p.files() {
-				if strings.HasPrefix(name, "elsewhere/") && text != "other" {
-					t.Errorf("%s holds %q", name, text)
+				others := 0
+				for name, text := range p.files() {
+					if strings.HasPrefix(name, "moved/") {
+						continue
+					}
+					if others++; text != "other" && text != "-> elsewhere" {
+						t.Errorf("%s holds %q", name, text)
+					}
 				}
-			}
-		})
+				if others < 2 {
+					t.Errorf("the other folder has %d files", others)
+				}
+				if info, err := os.Stat(p.path("in/out")); err != nil || info.Sys().(*syscall.Stat_t).Ino != ino {
+					t.Errorf("the other file was replaced: %v", err)
+				}
+			})
+		}
 	}
 }
 

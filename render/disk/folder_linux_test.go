@@ -300,6 +300,7 @@ func TestNotAllowed(t *testing.T) {
 		p.want(map[string]string{"out": "old"})
 	})
 	t.Run("owner", func(t *testing.T) {
+		mustBeRoot(t)
 		p := newPlace(t)
 		p.open(0o777)
 		p.write("kept", "old", 0o2664)

@@ -219,10 +219,10 @@ func TestPlantedMarks(t *testing.T) {
 		p.must(os.Chmod(p.dir, 0o777|os.ModeSticky))
 		p.write("out", "old", 0o644)
 		p.write(".render-out.old", "evil", 0o644)
-		_, saved := p.stat(".render-out.old")
+		info, saved := p.stat(".render-out.old")
 		sum, err := sum(sha256.Sum256([]byte("old"))).MarshalText()
 		p.must(err)
-		text := strings.NewReplacer("INODE", fmt.Sprint(saved.Ino), "MTIME", fmt.Sprint(saved.Mtim.Nano()), "SUM", string(sum)).Replace(mark)
+		text := strings.NewReplacer("INODE", fmt.Sprint(saved.Ino), "MTIME", fmt.Sprint(info.ModTime().UnixNano()), "SUM", string(sum)).Replace(mark)
 		p.write(".render-out.owed", text, 0o600)
 		for _, name := range []string{".render-out.owed", ".render-out.old"} {
 			p.chown(name, uid, uid)
