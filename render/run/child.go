@@ -34,19 +34,23 @@ type Child struct {
 
 // Start starts a program, with environ as its environment. How it ends, or why it could not be started, comes from Ended.
 func Start(p Program, environ []string, log *slog.Logger) *Child {
-	c := &Child{
-		program: p, environ: environ, log: log,
-		signals: make(chan syscall.Signal, 16),
-		stops:   make(chan syscall.Signal, 1),
-		ended:   make(chan error, 1),
-		changed: make(chan struct{}, 1),
-	}
+	c := newChild(p, environ, log)
 	c.wg.Go(func() {
 		err := c.supervise()
 		c.end()
 		c.ended <- err
 	})
 	return c
+}
+
+func newChild(p Program, environ []string, log *slog.Logger) *Child {
+	return &Child{
+		program: p, environ: environ, log: log,
+		signals: make(chan syscall.Signal, 16),
+		stops:   make(chan syscall.Signal, 1),
+		ended:   make(chan error, 1),
+		changed: make(chan struct{}, 1),
+	}
 }
 
 // Program returns what the child was started with.

@@ -339,25 +339,26 @@ func TestProgramSplay(t *testing.T) {
 	}
 }
 
-// A reload that comes while the program is started is over when it runs: it reads files that are there already.
-func TestReloadWhileProgramStarts(t *testing.T) {
+// A reload that comes before the program runs is done when it runs, and leads to nothing else: the program reads files that
+// are there already.
+func TestReloadBeforeProgramStarts(t *testing.T) {
 	t.Parallel()
-	s := supervise(t, func(p place) Program {
-		return Program{Command: p.program(""), OnChange: SendSignal, Reload: syscall.SIGUSR1}
-	})
-	done := s.Reload()
-	wantClosed(t, "the reload", done)
-	if s.log.count("started") == 0 {
+	p := newPlace(t)
+	c := newChild(Program{Command: p.sh("sleep 1000"), OnChange: SendSignal, Reload: syscall.SIGKILL}, os.Environ(), silentLog)
+	done := c.Reload()
+	if isClosed(done) {
 		t.Error("the reload is done before the program runs")
 	}
-	s.awaitStart()
-	s.endsAfterStop(t)
-}
-
-// awaitStart waits until the program runs, or has ended because it got a signal before it could trap it.
-func (s *supervised) awaitStart() {
-	s.t.Helper()
-	s.await("the start", func() bool { return len(s.pids()) > 0 || s.log.count("reloading, because files have changed") > 0 })
+	run, err := c.start()
+	p.must(err)
+	if !isClosed(done) || len(c.changed) > 0 {
+		t.Error("the reload is not done although the program runs")
+	}
+	if again := c.Reload(); isClosed(again) || len(c.changed) != 1 {
+		t.Error("the next reload is lost")
+	}
+	run.signalGroup(syscall.SIGKILL)
+	c.Wait()
 }
 
 func TestProgramEnds(t *testing.T) {
