@@ -274,7 +274,6 @@ func (c *commit) stageAll(all []*file) []error {
 			Path: f.want.Destination, Contents: f.want.Contents, Options: f.want.Options,
 			NoLinks: f.want.Written, Keep: f.keep,
 		})
-		f.wasLive = f.Live()
 		if errs[i] != nil {
 			errs[i] = fmt.Errorf("write %s: %w", f.want.Destination, errs[i])
 		}
@@ -288,8 +287,9 @@ func (c *commit) stageAll(all []*file) []error {
 		})
 	}
 	wg.Wait()
-	for _, w := range warnings {
-		c.warn(w)
+	for i, f := range all {
+		f.wasLive = f.Live()
+		c.warn(warnings[i])
 	}
 	return errs
 }
