@@ -37,7 +37,7 @@ func Append(path string, contents []byte, o Options) error {
 		return err
 	}
 	if is.nlink > 1 && !d.folder.isOurs() {
-		return errors.New("it has another name, which somebody else may have given to a file that is not his")
+		return errors.New("it has another hard link, and others may write to its folder")
 	}
 
 	want := o.attributes(ids, &is)
@@ -82,5 +82,5 @@ func openToAppend(d dir, name string) (h handle, made bool, err error) {
 			return h, made, d.pathError("open", name, err)
 		}
 	}
-	return noHandle, false, fmt.Errorf("%s changes all the time", d.path(name))
+	return noHandle, false, fmt.Errorf("%s keeps changing", d.path(name))
 }

@@ -61,7 +61,7 @@ type folderState struct {
 // A Batch is the destinations of one commit with its intent marks, at most one a folder. Stage may be called by several
 // goroutines at once; everything else by one. No descriptor stays open between two calls.
 type Batch struct {
-	Step func(string) // tells tests how far it is; may be nil
+	Step func(string) // reports each step to tests; may be nil
 
 	mu      sync.Mutex // guards the maps; once Stage is not called any more nobody needs it
 	folders map[string]*folderState
@@ -158,7 +158,7 @@ func (b *Batch) register(f *File, found *folder, name string) (debt *entry, err 
 	case f.want.Keep:
 		return nil, nil
 	case other.want.Path != f.want.Path || other.state == staged || other.state == swapped:
-		return nil, fmt.Errorf("it is the same file as %s, which the commit has already", other.want.Path)
+		return nil, fmt.Errorf("it is the same file as %s, another destination of this commit", other.want.Path)
 	}
 	r.file, r.path = f, f.want.Path
 	if r.owes != forNew {

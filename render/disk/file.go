@@ -174,7 +174,7 @@ func (f *File) compare(d dir) (warnings []string, err error) {
 	}
 	defer h.close()
 	if is.identity != f.disk.identity {
-		return nil, fmt.Errorf("somebody changes %s at this moment", d.path(f.name))
+		return nil, fmt.Errorf("%s changed while it was read", d.path(f.name))
 	}
 	if is.size != int64(len(f.want.Contents)) {
 		return f.stageNew(d, h)
@@ -340,7 +340,7 @@ func (f *File) secondName(d dir, name string) (info, error) {
 		case err == nil:
 			is, err := d.statAt(name)
 			if err == nil && !is.isSameFile(*f.disk) {
-				err = errors.New("somebody changes it at this moment")
+				err = errors.New("it changed while it was read")
 			}
 			if err != nil {
 				_ = d.unlinkAny(name)
@@ -368,7 +368,7 @@ func (f *File) copyTo(d dir, name string) (info, error) {
 	}
 	defer h.close()
 	if !is.isSameFile(*f.disk) {
-		return info{}, errors.New("somebody changes it at this moment")
+		return info{}, errors.New("it changed while it was read")
 	}
 	s, err := copyOf(h, is)
 	if err != nil {
@@ -446,7 +446,7 @@ func (f *File) swapName(d dir) (warnings []string, err error) {
 	}
 	is, err := d.statAt(f.temporary)
 	if err == nil && is.identity != f.stagedID {
-		err = errors.New("somebody has replaced it")
+		err = errors.New("another file has this name now")
 	}
 	if err != nil {
 		return nil, d.pathError("rename", f.temporary, err)
@@ -498,7 +498,7 @@ func (f *File) swapContents(d dir) error {
 	}
 	defer h.close()
 	if !is.isSameFile(*f.disk) {
-		return errors.New("somebody changes it at this moment")
+		return errors.New("it changed while it was read")
 	}
 	before, err := io.ReadAll(io.LimitReader(h, maxCopy+1))
 	if err != nil {
@@ -523,7 +523,7 @@ func (f *File) overwrite(d dir, contents []byte, want attributes, before []byte)
 		err = is.mustBeRegular()
 	}
 	if err == nil && is.nlink > 1 && !f.folder.isOurs() {
-		err = errors.New("it has another name, which somebody else may have given to a file that is not his")
+		err = errors.New("it has another hard link, and others may write to its folder")
 	}
 	if err == nil && is.attributes() != want {
 		err = want.give(h)
@@ -622,7 +622,7 @@ func (f *File) checkSaved(d dir) error {
 	saved := savedName(f.name)
 	is, err := d.statAt(saved)
 	if err == nil && (f.saved == nil || is.identity != f.saved.identity) {
-		err = errors.New("somebody has replaced it")
+		err = errors.New("another file has this name now")
 	}
 	return d.pathError("stat", saved, err)
 }

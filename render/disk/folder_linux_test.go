@@ -661,7 +661,7 @@ func TestAppend(t *testing.T) {
 		p.must(os.Mkdir(p.path("in"), 0o755))
 		p.must(os.Chmod(p.path("in"), 0o777))
 		p.must(os.Link(p.path("secret"), p.path("in/journal")))
-		wantError(t, Append(p.path("in/journal"), []byte("x"), Options{}), "it has another name")
+		wantError(t, Append(p.path("in/journal"), []byte("x"), Options{}), "it has another hard link, and others may write to its folder")
 		p.want(map[string]string{"secret": "old", "in/journal": "old"})
 	})
 }

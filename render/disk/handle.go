@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An identity tells an inode from all others that exist at the same time.
+// An identity identifies an inode while the inode exists.
 type identity struct{ dev, ino uint64 }
 
 // An info is what fstat says about a file.

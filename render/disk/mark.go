@@ -215,7 +215,7 @@ func contentOf(h handle, size int64) (content, error) {
 	hash := sha256.New()
 	n, err := io.CopyBuffer(hash, io.LimitReader(h, size+1), make([]byte, min(size+1, chunk)))
 	if err == nil && n != size {
-		err = errors.New("its size changes")
+		err = errors.New("its size changed while it was read")
 	}
 	return content{size, sum(hash.Sum(nil))}, err
 }

@@ -58,7 +58,7 @@ func (f *folder) open() (dir, error) {
 	d, err := openFolder(f.path)
 	if err == nil && d.folder.identity != f.identity {
 		d.close()
-		return dir{noHandle, nil}, fmt.Errorf("%s is another folder than a moment ago", f.path)
+		return dir{noHandle, nil}, fmt.Errorf("%s was replaced by another folder", f.path)
 	}
 	return d, err
 }
@@ -281,7 +281,7 @@ func (w *walker) makeFolder(it item) error {
 // race notes that a name has to be resolved once more, and ends where others never stop to change it.
 func (w *walker) race(name string) error {
 	if w.races++; w.races > maxRaces {
-		return fmt.Errorf("%s changes all the time", w.path(name))
+		return fmt.Errorf("%s keeps changing", w.path(name))
 	}
 	return nil
 }
