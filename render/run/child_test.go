@@ -467,26 +467,19 @@ func TestProgramIsKilled(t *testing.T) {
 // What a program leaves behind is gone before it is started again: it may hold the port.
 func TestNothingIsLeftAtRestart(t *testing.T) {
 	t.Parallel()
-	s := supervise(t, func(p place) Program {
-		return Program{
-			Command:    p.program(`(trap '' INT TERM; exec sleep 1000) & echo $! >left`),
-			KillSignal: syscall.SIGINT,
-		}
-	})
-	events := "start"
-	for range 5 {
-		s.awaitEvents(events)
-		left := s.number("left")
-		if !Alive(left) {
-			t.Fatal("the program has left nothing")
-		}
-		s.reloads()
-		if Alive(left) {
-			t.Error("something was left when the program was started again")
-		}
-		events += " INT start"
+	p := newPlace(t)
+	c := newChild(Program{Command: p.sh("for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 & done; done; exit 3")}, os.Environ(), silentLog)
+	run, err := c.start()
+	p.must(err)
+	wantClosed(t, "the end of the program", run.ended)
+	if !run.groupAlive() {
+		t.Error("the program has left nothing")
 	}
-	s.awaitEvents(events)
+	run.killRest()
+	if run.groupAlive() {
+		t.Error("something is left")
+	}
+	c.Wait()
 }
 
 func TestProgramLeavesNothing(t *testing.T) {
