@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -296,6 +297,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	for _, d := range s.debts {
 		e.moveDebt(d, now)
 	}
+	e.dropDebts(before)
 	e.owe(p.debts)
 
 	// What each target has to do.
@@ -451,11 +453,15 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 	e.tellJudged(now)
 }
 
-// debts returns what actions owe for files of some targets (R13), before targets and actions change.
+// debts returns what actions owe for files of some targets (R13), before targets and actions change. A file that is nobody's
+// any more, as one that writeToFile wrote, goes with the others of its mark.
 func (e *Engine) debts(targets []*target) (all []movedDebt) {
 	var owners map[string]*target
 	for _, a := range e.actions {
-		if len(a.debts) > 0 && owners == nil {
+		if len(a.debts) == 0 {
+			continue
+		}
+		if owners == nil {
 			owners = make(map[string]*target)
 			for _, t := range targets {
 				owners[t.cfg.Destination] = t
@@ -464,13 +470,34 @@ func (e *Engine) debts(targets []*target) (all []movedDebt) {
 				}
 			}
 		}
+		ofMark := make(map[string]*target)
 		for _, d := range a.debts {
-			if t := owners[d.Path]; t != nil { // else the action goes on owing for what is nobody's any more
+			if t := owners[d.Path]; t != nil {
+				ofMark[d.Mark] = t
+			}
+		}
+		for _, d := range a.debts {
+			if t := cmp.Or(owners[d.Path], ofMark[d.Mark]); t != nil {
 				all = append(all, movedDebt{d, a, t, d.Path == t.cfg.Destination})
 			}
 		}
 	}
 	return all
+}
+
+// dropDebts lets go of what actions owe that are gone, for files that are nobody's any more. It stays on disk that they do, for
+// a target that comes back; the old files do not: by then they would be out of date.
+func (e *Engine) dropDebts(before []*action) {
+	var debts []disk.Debt
+	for _, a := range before {
+		if a.order >= len(e.actions) || e.actions[a.order] != a {
+			debts = append(debts, a.debts...)
+			a.debts = nil
+		}
+	}
+	if len(debts) > 0 {
+		e.wg.Go(func() { disk.DropSaved(debts) })
+	}
 }
 
 // moveDebt makes the action that the file's target has now owe what another has owed for it.

@@ -740,6 +740,7 @@ func TestR10WaitsForCommits(t *testing.T) {
 	if s := r.status(); len(s.Targets) != 3 || s.Targets[0].Source != fresh.Source {
 		t.Errorf("got %+v", s)
 	}
+	r.await("the end of the commits", func() bool { return r.applied() })
 	r.wantClean()
 }
 

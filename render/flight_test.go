@@ -448,6 +448,7 @@ func TestKillWhilePluginHangs(t *testing.T) {
 		if _, ok := errors.AsType[*run.ExitError](err); !ok {
 			t.Error(err)
 		}
+		r.stop = func() error { return nil }
 	}
 }
 

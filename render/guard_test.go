@@ -354,19 +354,19 @@ func TestGuardForgotten(t *testing.T) {
 // What an unfinished pass did not ask is kept (R6), and neither shows nor fails the target.
 func TestGuardOfAKeptQuery(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		target := r.target("a", `{{if keyExists "on"}}`+addresses+`{{else}}{{key "none"}}{{end}}`)
+		target := r.target("a", `{{if keyExists "on"}}`+addresses+`{{else if keyExists "off"}}{{key "none"}}{{end}}`)
 		target.Guard = Guard{Min: 1, Hold: time.Minute, Then: Fail}
 		r.world.set(kv("on"), "x")
-		r.world.set(kv("none"), nil)
+		r.world.set(kv("off"), "x")
 		r.start(Config{Targets: []Target{target}})
 		r.web("1")
 		r.web()
 		r.set(kv("on"), nil)
-		if s := r.wantState(0, Absent); s.Held != nil {
+		if s := r.wantState(0, Pending); s.Held != nil {
 			t.Errorf("held: %+v", s.Held)
 		}
 		elapse(2 * time.Minute)
-		r.wantState(0, Absent)
+		r.wantState(0, Pending)
 		r.set(kv("none"), "v")
 		r.wantFile("a", "v")
 		r.wantLogged(map[string]int{logHolds: 1, logFailed: 1, logForgotten: 1})
@@ -402,9 +402,10 @@ func TestGuardedMemberIsLeftOut(t *testing.T) {
 				r.start(Config{Targets: []Target{guarded, key}})
 				if late {
 					r.set(kv("k"), "v")
-					elapse(20 * time.Second)
+					elapse(holdMost - time.Second)
 					r.wantFile("key", "no file") // waits for an answer
 					r.web()
+					elapse(time.Second)
 				} else {
 					r.web()
 					elapse(20 * time.Second)

@@ -45,7 +45,7 @@ func endOf(c child) <-chan error {
 
 // teller returns what a commit tells the supervised program by before its verification; nil where nobody is to be told.
 func (e *Engine) teller() func() error {
-	if e.program.child == nil || e.program.outdated || e.program.child.Program().OnChange == run.DoNothing {
+	if e.program.child == nil || e.program.child.Program().OnChange == run.DoNothing {
 		return nil
 	}
 	return func() error {
@@ -83,13 +83,13 @@ func (p *program) wait(told chan error, now time.Time) {
 // tell tells the program that files have changed, when it is time to, and returns when it is; zero if nothing has changed.
 // It waits for commits that are in flight and change more files, but no longer than holdMost after the first change.
 func (p *program) tell(now time.Time, inFlight int) (wake time.Time) {
-	due, changed := p.pace.due()
-	if !changed || p.told != nil {
-		return time.Time{}
-	}
 	if p.child == nil { // there is nobody to tell; the next program finds all files
 		p.pace.reset()
 		p.tells = answer(p.tells)
+		return time.Time{}
+	}
+	due, changed := p.pace.due()
+	if !changed || p.told != nil {
 		return time.Time{}
 	}
 	if inFlight > len(p.tells) {

@@ -232,6 +232,10 @@ func (e *Engine) logCommit(done landing) {
 		}
 	}
 
+	if errors.Is(a.err, commit.ErrStopping) {
+		e.log.LogAttrs(context.Background(), slog.LevelInfo, "a commit is interrupted; the next start does it again", append(attrs, slog.String("action", a.key.name))...)
+		return
+	}
 	if a.err != nil {
 		if len(r.Swapped) > 0 && r.Err == nil { // some are good
 			e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)

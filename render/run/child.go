@@ -275,8 +275,13 @@ func (p *process) groupAlive() bool { return Alive(-p.cmd.Process.Pid) }
 // the program needs when it is started again. What even SIGKILL does not end is given up.
 func (p *process) killRest() {
 	p.signalGroup(syscall.SIGKILL)
+	p.awaitGroup(deathGrace)
+}
+
+// awaitGroup waits until all processes of the group have ended, at most for a time.
+func (p *process) awaitGroup(most time.Duration) {
 	pause := time.Millisecond
-	for end := time.Now().Add(deathGrace); p.groupAlive() && time.Now().Before(end); pause = min(2*pause, pollMost) {
+	for end := time.Now().Add(most); p.groupAlive() && time.Now().Before(end); pause = min(2*pause, pollMost) {
 		time.Sleep(pause)
 	}
 }

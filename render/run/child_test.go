@@ -468,13 +468,23 @@ func TestProgramIsKilled(t *testing.T) {
 func TestNothingIsLeftAtRestart(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	c := newChild(Program{Command: p.sh("for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 & done; done; exit 3")}, os.Environ(), silentLog)
+	c := newChild(Program{Command: p.sh("sleep 1000 & exit 3")}, os.Environ(), silentLog)
 	run, err := c.start()
 	p.must(err)
 	wantClosed(t, "the end of the program", run.ended)
+	run.awaitGroup(time.Millisecond)
 	if !run.groupAlive() {
 		t.Error("the program has left nothing")
 	}
+	time.AfterFunc(100*time.Millisecond, func() { run.signalGroup(syscall.SIGKILL) })
+	run.awaitGroup(patience)
+	if run.groupAlive() {
+		t.Error("something is left")
+	}
+
+	run, err = c.start()
+	p.must(err)
+	wantClosed(t, "the end of the program", run.ended)
 	run.killRest()
 	if run.groupAlive() {
 		t.Error("something is left")
