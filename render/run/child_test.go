@@ -482,11 +482,11 @@ func TestNothingIsLeftAtRestart(t *testing.T) {
 		t.Error("something is left")
 	}
 
-	run, err = c.start()
+	again, err := c.start()
 	p.must(err)
-	wantClosed(t, "the end of the program", run.ended)
-	run.killRest()
-	if run.groupAlive() {
+	wantClosed(t, "the end of the program", again.ended)
+	again.killRest()
+	if again.groupAlive() {
 		t.Error("something is left")
 	}
 	c.Wait()
