@@ -67,6 +67,21 @@ func TestAll(t *testing.T) {
 	}
 }
 
+// An action of All is atomic, also where it is not on its own.
+func TestAllIsAtomic(t *testing.T) {
+	p := newPlace(t)
+	files := map[string]string{"a": "new", "b": "bad"}
+	for name := range files {
+		p.write(name, "old", 0o644)
+	}
+	action := Action{Check: p.sh("! grep -q bad a b")}
+	err := All([]Plan{p.plan(action, files)}, newTools(t), func(int, Result) { t.Error("a result") })
+	if !errors.Is(err, ErrLeftOut) || !errors.Is(err, ErrCheck) {
+		t.Errorf("got %v", err)
+	}
+	p.want(map[string]string{"a": "old", "b": "old"})
+}
+
 // All with what an earlier run owes, and a check in place that rejects: what was in place before is so afterwards.
 func TestAllAfterACrash(t *testing.T) {
 	p := newPlace(t)

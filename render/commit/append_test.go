@@ -157,6 +157,18 @@ func TestAppendToDebt(t *testing.T) {
 	p.want(map[string]string{"journal": "0\n1\n", "runs": "ran\n"})
 }
 
+// The old file of a debt is restored before anything is appended to it.
+func TestAppendToLiveDebt(t *testing.T) {
+	p := newPlace(t)
+	p.write("journal", "0\n", 0o644)
+	p.crash(p.plan(Action{Command: run.Command{Shell: ":"}}, map[string]string{"journal": "bad\n"}), "swapped")
+	r := p.do(p.appending(Action{Command: p.sh("! grep -q bad journal")}, nil, "1"))
+	if r.Err == nil || !r.Rejected || !r.Revoked || r.Owed || len(r.Debts) > 0 || len(r.Appended) > 0 {
+		t.Errorf("got %+v", r)
+	}
+	p.want(map[string]string{"journal": "0\n"})
+}
+
 // All appends as one commit does: after the action.
 func TestAppendOfAll(t *testing.T) {
 	p := newPlace(t)

@@ -64,6 +64,38 @@ func TestSlotsAreFreeWhileProgramsRun(t *testing.T) {
 	}
 }
 
+// A commit waits for a slot before it stages and before it swaps.
+func TestCommitWaitsForSlot(t *testing.T) {
+	p := newPlace(t)
+	plan := p.plan(Action{Command: run.Command{Shell: "command"}}, map[string]string{"out": "new"})
+	bubble(t, func(t *testing.T) {
+		var steps []string
+		tools := Tools{Send: run.Signal.Send, Stop: NewStop(), Slots: make(Slots, 1)}
+		tools.Run = func(run.Command, run.Limits) (string, error) { return "", nil }
+		tools.Step = func(step string) {
+			if steps = append(steps, step); step == "staged" {
+				tools.Slots <- struct{}{}
+			}
+		}
+		tools.Slots <- struct{}{}
+		ended := make(chan Result)
+		go func() { ended <- Do(plan, tools) }()
+		synctest.Wait()
+		if len(steps) > 0 {
+			t.Errorf("without a slot: %q", steps)
+		}
+		<-tools.Slots
+		synctest.Wait()
+		if len(steps) != 1 {
+			t.Errorf("with one slot: %q", steps)
+		}
+		<-tools.Slots
+		if r := <-ended; r.Err != nil || len(r.Swapped) != 1 {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
 // A slot is for one at a time. One that is kept for too long, as on a file system that hangs, is free for others, and is not
 // released twice.
 func TestSlots(t *testing.T) {

@@ -214,12 +214,41 @@ func TestNothingRunsAfterTheLimit(t *testing.T) {
 				tools.Stop.Begin()
 				time.Sleep(run.DefaultTimeout)
 				r := Do(plan, tools)
+				if r.Owed != p.recall(plan).Owed || r.Owed != (len(r.Debts) == 1) || r.Owed == action.Check.TakesFile() {
+					t.Errorf("owed %v, debts %v", r.Owed, r.Debts)
+				}
 				if err := errors.Join(r.Err, r.Failed[p.path("out")]); len(ran) > 0 || !errors.Is(err, ErrStopping) || r.Rejected || r.Ran {
 					t.Errorf("ran %q: %+v", ran, r)
 				}
 			})
 			p.do(p.plan(Action{}, map[string]string{"out": "old"}))
 		}
+	}
+}
+
+// A command runs after a random pause, which ends when the program is about to end.
+func TestSplay(t *testing.T) {
+	for name, begin := range map[string]time.Duration{"to its end": 10000 * time.Hour, "stopped": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			plan := p.plan(Action{Command: run.Command{Shell: "command"}, Splay: 1000 * time.Hour}, map[string]string{"out": "new"})
+			bubble(t, func(t *testing.T) {
+				began := time.Now()
+				var paused time.Duration
+				tools := Tools{Send: run.Signal.Send, Stop: NewStop(), Run: func(run.Command, run.Limits) (string, error) {
+					paused = time.Since(began)
+					return "", nil
+				}}
+				timer := time.AfterFunc(begin, tools.Stop.Begin)
+				defer timer.Stop()
+				if r := Do(plan, tools); r.Err != nil || !r.Ran || r.Owed {
+					t.Errorf("got %+v", r)
+				}
+				if paused < time.Millisecond || paused > min(begin, 1000*time.Hour) {
+					t.Errorf("the command ran after %s", paused)
+				}
+			})
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"errors"
 	"cmp"
 	"os"
 	"slices"
@@ -90,7 +91,16 @@ func (c *commit) run(command run.Command) (output string, err error) {
 	if timeout <= 0 {
 		return "", ErrStopping
 	}
-	return c.Run(command, run.Limits{Timeout: timeout, Env: c.environ()})
+	return c.runWithin(command, timeout)
+}
+
+// runWithin runs a program of the action. One that is killed because the program ends has not failed: nobody knows.
+func (c *commit) runWithin(command run.Command, timeout time.Duration) (output string, err error) {
+	output, err = c.Run(command, run.Limits{Timeout: timeout, Env: c.environ()})
+	if errors.Is(err, run.ErrKilled) {
+		err = ErrStopping
+	}
+	return output, err
 }
 
 // maxChanged is the most bytes of paths that a command gets in RENDER_CHANGED: the kernel accepts no variable of 128 KiB.

@@ -80,8 +80,8 @@ func (c *commit) verify() error {
 			return ErrStopping // nobody knows yet whether it took effect
 		}
 		err := c.verifyOnce(v, most)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, ErrStopping) {
+			return err
 		}
 		if time.Until(end) < every {
 			return fmt.Errorf("%w: %s did not succeed within %s: %w", ErrVerify, v, within, err)
@@ -94,7 +94,7 @@ func (c *commit) verify() error {
 
 func (c *commit) verifyOnce(v Verify, most time.Duration) error {
 	if v.URL == "" {
-		output, err := c.Run(v.Command, run.Limits{Timeout: most, Env: c.environ()})
+		output, err := c.runWithin(v.Command, most)
 		if err != nil {
 			return fmt.Errorf("%w%s", err, quoted(output))
 		}
