@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"render/render/disk"
 	"render/render/run"
@@ -223,14 +222,4 @@ func newTools(t *testing.T) Tools {
 func bubble(t *testing.T, test func(t *testing.T)) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, test)
-}
-
-// await waits until something is so.
-func (p place) await(what string, done func() bool) {
-	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			p.t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
