@@ -1,8 +1,8 @@
 package commit
 
 import (
-	"errors"
 	"cmp"
+	"errors"
 	"os"
 	"slices"
 	"strings"
