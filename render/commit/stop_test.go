@@ -307,3 +307,35 @@ func TestStopLimit(t *testing.T) {
 		}
 	})
 }
+
+// A program that is killed because the program ends has not failed: nothing is rejected or restored because of that.
+func TestKilledPrograms(t *testing.T) {
+	killed := taking(0, run.ErrKilled)
+	for name, test := range map[string]struct {
+		action Action
+		owed   bool // new contents are in place
+	}{
+		"a check of staged files": {Action{Check: run.Command{Shell: "killed {}"}}, false},
+		"a check in place":        {Action{Check: run.Command{Shell: "killed"}}, true},
+		"a command":               {Action{Command: run.Command{Shell: "killed"}}, true},
+		"a verification":          {Action{Verify: Verify{Command: run.Command{Shell: "killed"}}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.write("out", "old", 0o644)
+			plan := p.plan(test.action, map[string]string{"out": "new"})
+			tools := newTools(t)
+			tools.Run = killed
+			r := Do(plan, tools)
+			err := errors.Join(r.Err, r.Failed[p.path("out")])
+			if !errors.Is(err, ErrStopping) || errors.Is(err, ErrCheck) || r.Rejected || r.Revoked || r.Owed != test.owed || p.recall(plan).Owed != test.owed {
+				t.Errorf("got %+v", r)
+			}
+			want := map[string]string{"out": "old"}
+			if test.owed {
+				want = map[string]string{"out": "new", ".render-out.owed": owed("out"), ".render-out.old": "old"}
+			}
+			p.want(want)
+		})
+	}
+}
