@@ -186,7 +186,7 @@ func (a *action) rejectedUntil() (at time.Time) {
 	return at
 }
 
-// holds reports whether the action has a debt for a path.
-func (a *action) holds(path string) bool {
-	return slices.ContainsFunc(a.debts, func(d disk.Debt) bool { return d.Path == path })
+// debtOf returns which of the action's debts is for a path; negative for none.
+func (a *action) debtOf(path string) int {
+	return slices.IndexFunc(a.debts, func(d disk.Debt) bool { return d.Path == path })
 }

@@ -457,10 +457,7 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 // any more, as one that writeToFile wrote, goes with the others of its mark.
 func (e *Engine) debts(targets []*target) (all []movedDebt) {
 	var owners map[string]*target
-	for _, a := range e.actions {
-		if len(a.debts) == 0 {
-			continue
-		}
+	for a := range e.owing {
 		if owners == nil {
 			owners = make(map[string]*target)
 			for _, t := range targets {
@@ -492,7 +489,7 @@ func (e *Engine) dropDebts(before []*action) {
 	for _, a := range before {
 		if a.order >= len(e.actions) || e.actions[a.order] != a {
 			debts = append(debts, a.debts...)
-			a.debts = nil
+			e.setDebts(a, nil)
 		}
 	}
 	if len(debts) > 0 {
@@ -503,12 +500,12 @@ func (e *Engine) dropDebts(before []*action) {
 // moveDebt makes the action that the file's target has now owe what another has owed for it.
 func (e *Engine) moveDebt(m movedDebt, now time.Time) {
 	d := m.debt
-	m.from.debts = slices.DeleteFunc(m.from.debts, func(other disk.Debt) bool { return other.Path == d.Path })
+	e.setDebts(m.from, slices.DeleteFunc(m.from.debts, func(other disk.Debt) bool { return other.Path == d.Path }))
 	if m.main {
 		d.Path = m.owner.cfg.Destination
 	}
 	to := m.owner.action
-	to.debts = append(to.debts, d)
+	e.setDebts(to, append(to.debts, d))
 	if to == m.from {
 		return
 	}

@@ -67,6 +67,7 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 
 // plan returns what a commit has to do, and what the loop has to know when it ends.
 func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
+	e.gatherDebts(a, targets)
 	p := commit.Plan{
 		Action: a.cfg.steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
 		BeforeProgram: !e.cfg.Once && e.supervises() && !e.program.runs(),
@@ -100,6 +101,24 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	return p, done
 }
 
+// gatherDebts has an action owe what another has owed until now for a file that its targets write. It was nobody's meanwhile.
+func (e *Engine) gatherDebts(a *action, targets []*target) {
+	for other := range e.owing {
+		if other == a || other.busy {
+			continue
+		}
+		for _, t := range targets {
+			for _, w := range t.wanted.writes {
+				if i := other.debtOf(w.Path); i >= 0 {
+					e.setDebts(a, append(a.debts, other.debts[i]))
+					e.setDebts(other, slices.Delete(other.debts, i, i+1))
+					a.owed, other.owed = true, other.owed && len(other.debts) > 0
+				}
+			}
+		}
+	}
+}
+
 // cause returns a text for the environment of a command: the kernel does not start a program with a variable that is too
 // long, and names in Consul may be as long as somebody likes.
 func cause(text string) string {
@@ -120,7 +139,8 @@ func (e *Engine) land(done landing) {
 	if r.Ran {
 		a.runs++
 	}
-	a.owed, a.debts = r.Owed, r.Debts
+	a.owed = r.Owed
+	e.setDebts(a, r.Debts)
 
 	// Each target, and then the action.
 	now := time.Now()

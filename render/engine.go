@@ -1,7 +1,6 @@
 package render
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -54,6 +53,7 @@ type Engine struct {
 	sums          tally            // over all targets
 	blocked       map[*target]bool // those that cannot finish
 	claims        claims           // which target writes which path
+	owing         map[*action]bool // those with debts
 	recalled      map[string]bool  // paths of writeToFile for which it is known what earlier runs left
 	reportAt      time.Time        // when to look for targets to report; zero if there are none (R14)
 	guardsAt      time.Time        // when to tell of guards that still hold; zero if there are none
@@ -96,6 +96,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		blocked:   make(map[*target]bool),
 		claims:    newClaims(),
 		recalled:  make(map[string]bool),
+		owing:     make(map[*action]bool),
 		failing:   failing{errs: make(map[watch.Query]error)},
 		stale:     staleTexts{targets: make(map[*target]bool)},
 		tells:     make(chan chan error),
@@ -160,8 +161,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.set = watch.NewSet(e.src, watch.SetConfig{
 		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(),
 	})
+	defer e.group.Close() // after all that runs programs
 	defer e.set.Close()
-	defer e.group.Close()
 	defer e.drain()
 	defer e.stop.Begin()
 	defer context.AfterFunc(ctx, e.stop.Begin)() // with Config.Once the loop itself may be at a commit
@@ -328,28 +329,25 @@ func recallDebts(targets []*target) ([]disk.Debt, error) {
 	return disk.Recall(paths)
 }
 
-// owe gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
-// the others of its mark.
+// owe gives debts to the actions of their targets. A path that is no destination is one of writeToFile: what is owed for it is
+// found by the first commit that writes it.
 func (e *Engine) owe(debts []disk.Debt) {
-	actionOf := func(path string) *action {
-		if t := e.byDestination[path]; t != nil {
-			return t.action
-		}
-		return nil
-	}
-	ofMark := make(map[string]*action)
 	for _, d := range debts {
-		if a := actionOf(d.Path); a != nil {
-			ofMark[d.Mark] = a
+		if t := e.byDestination[d.Path]; t != nil {
+			a := t.action
+			e.setDebts(a, append(a.debts, d))
+			a.owed, a.retry = true, time.Now()
+			e.schedule.now(a)
 		}
 	}
-	for _, d := range debts {
-		a := cmp.Or(actionOf(d.Path), ofMark[d.Mark])
-		if a == nil {
-			continue // nobody's any more
-		}
-		a.debts, a.owed, a.retry = append(a.debts, d), true, time.Now()
-		e.schedule.now(a)
+}
+
+// setDebts changes what an action owes.
+func (e *Engine) setDebts(a *action, debts []disk.Debt) {
+	if a.debts = debts; len(debts) > 0 {
+		e.owing[a] = true
+	} else {
+		delete(e.owing, a)
 	}
 }
 

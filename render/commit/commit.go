@@ -164,6 +164,7 @@ func newCommit(p Plan, t Tools) *commit {
 	c.recall()
 	c.batch = disk.NewBatch(c.Debts)
 	c.batch.Step = t.Step
+	c.batch.NoUndo = !p.Action.Acts() && !p.Action.Atomic
 	return c
 }
 

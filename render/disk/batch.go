@@ -61,7 +61,8 @@ type folderState struct {
 // A Batch is the destinations of one commit with its intent marks, at most one a folder. Stage may be called by several
 // goroutines at once; everything else by one. No descriptor stays open between two calls.
 type Batch struct {
-	Step func(string) // reports each step to tests; may be nil
+	Step   func(string) // reports each step to tests; may be nil
+	NoUndo bool         // what was swapped is never undone: no old file gets a second name without an action
 
 	mu      sync.Mutex // guards the maps; once Stage is not called any more nobody needs it
 	folders map[string]*folderState
@@ -385,18 +386,23 @@ func (l *folderState) removeEntries(d dir, mark string) error {
 // Settle notes that the action has succeeded, or that there is none. It removes the marks, one unlink a folder, syncs the
 // folders, and then makes backups of the saved files or removes them.
 func (b *Batch) Settle() (warnings []string) {
-	if err := b.Sync(); err != nil {
-		warnings = append(warnings, err.Error())
-	}
 	all := b.all()
+	marked := slices.ContainsFunc(all, func(l *folderState) bool { return len(l.marks) > 0 })
+	if marked {
+		if err := b.Sync(); err != nil {
+			warnings = append(warnings, err.Error())
+		}
+	}
 	for _, l := range all {
 		if err := l.removeAllEntries(); err != nil {
 			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
 		}
 	}
 	b.step("unmarked")
-	if err := b.Sync(); err != nil {
-		warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
+	if marked {
+		if err := b.Sync(); err != nil {
+			warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
+		}
 	}
 	for _, l := range all {
 		warnings = append(warnings, l.finish()...)

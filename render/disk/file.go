@@ -439,7 +439,7 @@ func (f *File) Swap() (warnings []string, err error) {
 
 // swapName gives the staged file the name of the destination. Where that is mounted the method is another one afterwards.
 func (f *File) swapName(d dir) (warnings []string, err error) {
-	if !f.mustAct { // only this process may go back
+	if !f.mustAct && !f.batch.NoUndo { // only this process may go back
 		if err := f.keepOld(d); err != nil {
 			return nil, err
 		}

@@ -220,7 +220,7 @@ func TestHostileFolder(t *testing.T) {
 			case 1:
 				exchange(home.path("conf"), home.path("conf2"))
 			case 2: // now and then all is well for a moment
-				if fd, err := unix.Open(in+"fresh", unix.O_CREAT|unix.O_WRONLY, 0o600); err == nil {
+				if fd, err := unix.Open(in+"fresh", unix.O_CREAT|unix.O_WRONLY|unix.O_NONBLOCK, 0o600); err == nil {
 					_, _ = unix.Write(fd, []byte("new"))
 					_ = unix.Close(fd)
 					_ = unix.Rename(in+"fresh", in+"out")
