@@ -144,10 +144,11 @@ func Do(p Plan, t Tools) Result {
 type commit struct {
 	Plan
 	Tools
-	began time.Time
-	batch *disk.Batch
-	files []*file
-	r     Result
+	began  time.Time
+	batch  *disk.Batch
+	files  []*file
+	trying *file // of those that are tried alone; nil while none is
+	r      Result
 }
 
 // file is one file of a commit at work.
@@ -513,35 +514,64 @@ func (c *commit) tryEach(files []*file) {
 	for progress := true; progress && len(files) > 0; {
 		progress = false
 		var bad []*file
+		errs := c.prepare(files)
 		for i, f := range files {
-			err := c.tryAlone(f)
-			if errors.Is(err, ErrStopping) {
-				for _, untried := range files[i:] {
-					c.fail(untried, err)
-				}
-				return
+			err := errs[i]
+			if err == nil {
+				err = c.tryAlone(f)
 			}
-			if err != nil {
+			switch {
+			case errors.Is(err, ErrStopping):
+				for _, untried := range files[i:] {
+					c.fail(untried, errors.Join(err, untried.GiveUp()))
+				}
+				c.trying = nil
+				return
+			case err != nil:
 				c.fail(f, err)
 				bad = append(bad, f)
-				continue
+			default:
+				delete(c.r.Failed, f.want.Destination)
+				progress = true
 			}
-			delete(c.r.Failed, f.want.Destination)
-			progress = true
 		}
 		files = bad
 	}
+	c.trying = nil
 }
 
+// prepare stages and saves files that are then tried alone: all at once, because each time the mark is written anew.
+func (c *commit) prepare(files []*file) []error {
+	errs := c.stageAll(files)
+	var staged []*file
+	at := make(map[*file]int, len(files))
+	for i, f := range files {
+		if at[f] = i; errs[i] == nil && f.Changes() {
+			staged = append(staged, f)
+		}
+	}
+	err := c.save(staged, func(f *file, err error) error {
+		errs[at[f]] = errors.Join(err, f.GiveUp())
+		return nil
+	})
+	if err != nil {
+		for _, f := range staged {
+			errs[at[f]] = errors.Join(err, f.GiveUp())
+		}
+	}
+	return errs
+}
+
+// tryAlone swaps one file and checks it in place, with the files that have passed before.
 func (c *commit) tryAlone(f *file) error {
 	if c.limit(c.timeout()) <= 0 {
 		return ErrStopping
 	}
-	if err := c.stageAll([]*file{f})[0]; err != nil {
-		return err
-	}
-	err := c.swapFiles([]*file{f}, true)
+	c.trying = f
+	warnings, err := f.Swap()
+	c.warn(warnings)
 	if err == nil {
+		c.at("swapped one")
 		err = c.check(c.Action.Check, f.want.Destination)
 	}
 	if err != nil {

@@ -111,7 +111,8 @@ func (c *commit) environ() []string {
 	var changed []string
 	room := maxChanged
 	for _, f := range c.files {
-		if !f.Changes() && !f.Swapped() && !f.Owed() {
+		waits := c.trying != nil && c.trying != f && f.Changes() // for its turn to be tried
+		if waits || !f.Changes() && !f.Swapped() && !f.Owed() {
 			continue
 		}
 		if room -= len(f.want.Destination) + 1; room < 0 {
