@@ -28,16 +28,25 @@ func readAll(t *testing.T, paths ...string) string {
 	return all.String()
 }
 
-// The table of the log has each line from level info on, and no other.
-func TestLogReference(t *testing.T) {
-	sources := []string{}
-	for _, pattern := range []string{"*.go", "../../render/*.go", "../../watch/*.go"} {
-		found, err := filepath.Glob(pattern)
+// sourcesOf returns the text of all files of some folders, without tests.
+func sourcesOf(t *testing.T, folders ...string) string {
+	t.Helper()
+	var sources []string
+	for _, folder := range folders {
+		found, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		check(t, err)
+		if len(found) == 0 {
+			t.Fatalf("%s has no sources", folder)
+		}
 		sources = append(sources, found...)
 	}
-	sources = slices.DeleteFunc(sources, func(path string) bool { return strings.HasSuffix(path, "_test.go") })
-	code := readAll(t, sources...)
+	return readAll(t, slices.DeleteFunc(sources, func(path string) bool { return strings.HasSuffix(path, "_test.go") })...)
+}
+
+// The table of the log has each line from level info on, and no other. What a commit and its destinations warn of is a line, too.
+func TestLogReference(t *testing.T) {
+	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
+	code := commits + sourcesOf(t, ".", "../../render", "../../render/run", "../../watch")
 
 	_, section, _ := strings.Cut(readAll(t, "README.md"), "\n## Log\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -52,11 +61,13 @@ func TestLogReference(t *testing.T) {
 		}
 	}
 	logged := regexp.MustCompile(`(?:\.(?:Info|Warn|Error)\(|slog\.Level(?:Info|Warn|Error), |\b(?:bad|well): |\.notifier\(|tellOthers\()"([^"]+)"`).FindAllStringSubmatch(code, -1)
-	if len(logged) < 30 || len(told) < 30 {
-		t.Fatalf("found %d lines in the code and %d in README.md", len(logged), len(told))
+	warned := regexp.MustCompile(`(?:append\(warnings, |warnings? = |\[\]string\{)(?:\[\]string\{)?(?:fmt\.Sprintf\()?"([A-Za-z% ][^"]* [^"]*)"`).FindAllStringSubmatch(commits, -1)
+	if len(logged) < 30 || len(told) < 30 || len(warned) < 8 {
+		t.Fatalf("found %d lines and %d warnings in the code, and %d in README.md", len(logged), len(warned), len(told))
 	}
-	for _, m := range logged {
-		if !slices.ContainsFunc(told, func(part string) bool { return strings.HasPrefix(m[1], part) }) {
+	for _, m := range slices.Concat(logged, warned) {
+		line := strings.TrimLeft(strings.TrimPrefix(m[1], "%s"), ": ") // after the path
+		if !slices.ContainsFunc(told, func(part string) bool { return strings.HasPrefix(line, part) }) {
 			t.Errorf("README.md does not have the line %q", m[1])
 		}
 	}
