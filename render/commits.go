@@ -18,7 +18,7 @@ const (
 	rejectBase = 30 * time.Second // the same for contents that a check or a verification rejected
 	rejectMax  = 5 * time.Minute
 
-	diskSlots = 32 // commits that are at their files at one time; commands and checks do not count
+	diskSlots = 8 // commits that are at their files at one time; commands and checks do not count
 
 	mostCause  = 1 << 10 // bytes of one cause in RENDER_CAUSE
 	mostCauses = 8 << 10 // of all

@@ -5,13 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"render/render/disk"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // mount mounts something for the duration of a test.
@@ -163,26 +160,4 @@ func TestUnknownOwner(t *testing.T) {
 			r.wantLog(want)
 		})
 	}
-}
-
-// asNobody runs f with the rights of another user on files.
-func asNobody(t *testing.T, f func()) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become somebody else")
-	}
-	done := make(chan bool)
-	go func() {
-		defer close(done)
-		lockAs(65534)
-		f()
-	}()
-	<-done
-}
-
-// lockAs makes the thread of this goroutine, which ends with it, somebody else where files are concerned.
-func lockAs(uid int) {
-	runtime.LockOSThread()
-	_, _, _ = unix.RawSyscall(unix.SYS_SETFSGID, uintptr(uid), 0, 0)
-	_, _, _ = unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0)
 }

@@ -63,9 +63,8 @@ func TestOracleInFlight(t *testing.T) {
 // A flight is a history of TestOracleInFlight.
 type flight struct {
 	*history
-	t   *testing.T
-	r   *rig
-	dir string
+	t *testing.T
+	r *rig
 
 	mu      sync.Mutex        // guards what follows: commands run in goroutines
 	random  *rand.Rand        // of what commands do

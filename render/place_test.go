@@ -1,14 +1,10 @@
 package render
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"render/render/run"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // place is a folder with helpers that end the test on errors.
@@ -57,31 +53,4 @@ func (p place) files() map[string]string {
 		return nil
 	}))
 	return all
-}
-
-func (p place) want(want map[string]string) {
-	p.t.Helper()
-	if got := p.files(); fmt.Sprint(got) != fmt.Sprint(want) {
-		p.t.Errorf("the folder holds %q, want %q", got, want)
-	}
-}
-
-func (p place) stat(name string) (fs.FileInfo, *syscall.Stat_t) {
-	p.t.Helper()
-	info, err := os.Stat(p.path(name))
-	p.must(err)
-	return info, info.Sys().(*syscall.Stat_t)
-}
-
-// wantGone waits for the end of the process whose ID is in the file pid.
-func wantGone(t *testing.T, p place) {
-	t.Helper()
-	var pid int
-	_, err := fmt.Sscan(p.files()["pid"], &pid)
-	p.must(err)
-	for end := time.Now().Add(30 * time.Second); run.Alive(pid); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("process %d is still there", pid)
-		}
-	}
 }

@@ -31,7 +31,7 @@ var exitCodes = []struct{ code, meaning string }{
 // helpText returns the help: the flags by topic, each with its meaning, its default and its variables.
 func helpText() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "render keeps configuration files true to Consul\n\nUsage:\n   %s\n\n%s\n", usageLines, description)
+	fmt.Fprintf(&b, "render keeps configuration files in sync with Consul\n\nUsage:\n   %s\n\n%s\n", usageLines, description)
 	b.WriteString("\nOne dash or two make no difference. =false turns a flag off. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
 	for _, topic := range topics {
 		fmt.Fprintf(&b, "\n%s:\n", topic)

@@ -171,7 +171,7 @@ func TestLogQueueFlush(t *testing.T) {
 				t.Errorf("got %q after %s", got, took)
 			}
 			synctest.Wait()
-			time.Sleep(2) // the place goes on after all
+			time.Sleep(2 * time.Nanosecond) // the place goes on after all
 			synctest.Wait()
 			check(t, place.says(3, "line\n")())
 		})

@@ -1,4 +1,4 @@
-// Render keeps configuration files true: it watches Consul and renders templates. README.md is its reference.
+// Render keeps configuration files in sync: it watches Consul and renders templates. README.md is its reference.
 package main
 
 import (

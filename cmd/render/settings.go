@@ -154,7 +154,7 @@ var templateSettings = slices.Concat([]*setting{
 	{key: "gid", kind: countKind, now: "group", other: "as it is", topic: topicFiles, meaning: "an old form of `group`, which wins"},
 	{key: "backup", base: "backup", kind: boolKind, def: "false", topic: topicFiles, meaning: "keep the file before the last change that stayed as `DESTINATION.bak`"},
 	{key: "create_dest_dirs", base: "create_dest_dirs", kind: boolKind, def: "true", topic: topicFiles, meaning: "make the folders of a destination; false: a missing one is an error"},
-	{key: "links", base: "links", kind: choice("follow", "refuse"), def: "follow", operand: "WHAT", topic: topicFiles, meaning: "a destination that is a link: `follow` or `refuse`"},
+	{key: "links", base: "links", kind: choice("follow", "refuse"), def: "follow", operand: "WHAT", topic: topicFiles, meaning: "a destination that is a link, or in a folder that is one: `follow` trusted links, or `refuse`"},
 	{key: "drift", base: "drift", env: []string{"RENDER_DRIFT"}, kind: choice("warn", "repair", "ignore"), def: "warn", operand: "WHAT", topic: topicFiles, meaning: "a file that somebody else changes or removes: `warn`, `repair` (written again, and the action runs) or `ignore`"},
 
 	{key: "exec.command", kind: commandKind, topic: topicActions, meaning: "the same as `command`, and wins over it"},

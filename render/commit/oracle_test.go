@@ -236,7 +236,7 @@ func (s *scenario) play(t *testing.T, dir string, h history) *outcome {
 	}
 
 	// The commit that crashes, and the next one.
-	isCrash := s.crash0
+	var isCrash bool
 	if !h.noFirst {
 		plan := next(m.plan(1), true)
 		before := m.journal(1)

@@ -388,11 +388,6 @@ func (l *folderState) removeEntries(d dir, mark string) error {
 func (b *Batch) Settle() (warnings []string) {
 	all := b.all()
 	marked := slices.ContainsFunc(all, func(l *folderState) bool { return len(l.marks) > 0 })
-	if marked {
-		if err := b.Sync(); err != nil {
-			warnings = append(warnings, err.Error())
-		}
-	}
 	for _, l := range all {
 		if err := l.removeAllEntries(); err != nil {
 			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
@@ -505,11 +500,11 @@ func (b *Batch) closeFolder(d dir, l *folderState) error {
 	if !l.isMarked() {
 		return b.mark(d)
 	}
-	if l.dirty {
+	if l.dirty && len(l.marks) > 0 {
 		l.dirty = false
 		return d.sync()
 	}
-	return nil
+	return nil // without an action nothing depends on when a new name is on disk: a start that finds the old file renders it again
 }
 
 // isMarked reports whether the marks on disk name what they have to name.

@@ -91,7 +91,7 @@ func kill(t *testing.T, at int, failing bool) (p testPlace, steps int) {
 	if failing {
 		cmd.Env = append(cmd.Env, "RENDER_TEST_FAILS=1")
 	}
-	output, err := cmd.CombinedOutput()
+	output, _ := cmd.CombinedOutput() // it is killed, or says that it was not
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
 		return p, 0
 	}
