@@ -3,6 +3,7 @@ package commit
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -38,6 +39,9 @@ func All(plans []Plan, t Tools, done func(i int, r Result)) error {
 		}
 		for _, path := range sorted(r.Failed) {
 			err = errors.Join(err, r.Failed[path])
+		}
+		for _, i := range slices.Sorted(maps.Keys(r.Appends)) {
+			err = errors.Join(err, r.Appends[i])
 		}
 		errs = append(errs, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"render/render/disk"
 	"render/render/run"
 )
 
@@ -73,7 +74,7 @@ func TestAppendOnce(t *testing.T) {
 				want[name] = contents
 			}
 			p.want(want)
-			if appended := slices.Equal(r.Appended, []string{p.path("journal")}); appended != test.appended {
+			if got := len(r.Appends) == 1 && appended(r) == 1; got != test.appended || !got && len(r.Appends) > 0 {
 				t.Errorf("got %+v", r)
 			}
 			if tried := slices.Contains(r.Tried, p.path("journal")); tried != test.appended {
@@ -90,7 +91,7 @@ func TestAppendOfAtomicActionThatOwes(t *testing.T) {
 	p.do(p.plan(Action{Command: p.sh("exit 1"), Atomic: true}, map[string]string{"a": "new"}))
 	p.must(os.Mkdir(p.path("dir"), 0o755))
 	r := p.do(p.appending(Action{Command: p.sh("cat a > seen"), Atomic: true}, map[string]string{"a": "new", "dir": "new"}, "1"))
-	if !errors.Is(r.Err, ErrLeftOut) || !r.Ran || r.Owed || len(r.Appended) > 0 {
+	if !errors.Is(r.Err, ErrLeftOut) || !r.Ran || r.Owed || len(r.Appends) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"a": "old", "seen": "old"})
@@ -109,7 +110,7 @@ func TestAppendsAtTheSameTime(t *testing.T) {
 	}
 	wg.Wait()
 	for i, r := range results {
-		if r.Err != nil || len(r.Failed) > 0 || len(r.Appended) != 1 {
+		if r.Err != nil || len(r.Failed) > 0 || appended(r) != 1 {
 			t.Errorf("%d: %+v", i, r)
 		}
 	}
@@ -130,16 +131,48 @@ func TestAppendFails(t *testing.T) {
 			p := newPlace(t)
 			plant(p)
 			r := p.do(p.appending(Action{Command: p.sh("cat a > seen")}, map[string]string{"a": "new"}, "1"))
-			if err := r.Failed[p.path("journal")]; err == nil || !strings.Contains(err.Error(), "append to "+p.path("journal")) {
-				t.Errorf("got %v", err)
+			if len(r.Appends) != 1 || len(r.Failed) > 0 {
+				t.Errorf("got %+v", r)
 			}
-			if r.Err != nil || r.Owed || len(r.Appended) > 0 || !slices.Equal(r.Swapped, []string{p.path("a")}) {
+			for i, err := range r.Appends {
+				if err == nil || !strings.Contains(err.Error(), "append to "+p.path("journal")) {
+					t.Errorf("append %d: %v", i, err)
+				}
+			}
+			if r.Err != nil || r.Owed || slices.Contains(r.Tried, p.path("journal")) || !slices.Equal(r.Swapped, []string{p.path("a")}) {
 				t.Errorf("got %+v", r)
 			}
 			if files := p.files(); files["seen"] != "new" || files["real"] != "" && files["real"] != "0\n" {
 				t.Errorf("the folder holds %q", files)
 			}
 		})
+	}
+}
+
+// Several files of a commit may append to one path: each has a result of its own, and the path was tried once.
+func TestAppendsToOnePath(t *testing.T) {
+	p := newPlace(t)
+	journal := p.path("journal")
+	plan := p.plan(Action{}, map[string]string{"a": "new"})
+	plan.Files = append(plan.Files,
+		File{Destination: journal, Contents: []byte("1\n"), Append: true},
+		File{Destination: journal, Contents: []byte("2\n"), Append: true, Options: disk.Options{User: "no-such-user-here"}},
+		File{Destination: journal, Contents: []byte("3\n"), Append: true},
+	)
+	r := p.do(plan)
+	first, second, third := r.Appends[1], r.Appends[2], r.Appends[3]
+	if len(r.Appends) != 3 || first != nil || second == nil || third != nil || len(r.Failed) > 0 {
+		t.Errorf("got %+v", r)
+	}
+	if want := []string{p.path("a"), journal}; !slices.Equal(r.Tried, want) {
+		t.Errorf("tried %q, want %q", r.Tried, want)
+	}
+	p.want(map[string]string{"a": "new", "journal": "1\n3\n"})
+
+	// All returns the errors of appends, too.
+	err := All([]Plan{p.plan(Action{}, nil), plan}, newTools(t), func(int, Result) {})
+	if err == nil || !strings.Contains(err.Error(), "append to "+journal) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -163,7 +196,7 @@ func TestAppendToLiveDebt(t *testing.T) {
 	p.write("journal", "0\n", 0o644)
 	p.crash(p.plan(Action{Command: run.Command{Shell: ":"}}, map[string]string{"journal": "bad\n"}), "swapped")
 	r := p.do(p.appending(Action{Command: p.sh("! grep -q bad journal")}, nil, "1"))
-	if r.Err == nil || !r.Rejected || !r.Revoked || r.Owed || len(r.Debts) > 0 || len(r.Appended) > 0 {
+	if r.Err == nil || !r.Rejected || !r.Revoked || r.Owed || len(r.Debts) > 0 || len(r.Appends) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"journal": "0\n"})

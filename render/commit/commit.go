@@ -92,7 +92,7 @@ type Result struct {
 	Debts    []disk.Debt      // for these files
 	Tried    []string         // destinations that were changed, or for which the action had to succeed
 	Swapped  []string         // destinations that have new contents
-	Appended []string         // destinations that were appended to
+	Appends  map[int]error    // each append that was tried, by its index in Plan.Files: nil where it was appended, else why not
 	Revoked  bool             // files that were in place before the commit, so that others may have read them, were put back
 	Ran      bool             // the command, or what stands for it, has run
 	Told     bool             // the supervised program was told of the files that are in place
@@ -690,23 +690,42 @@ func (c *commit) settle() {
 	c.at("settled")
 }
 
-// appends returns what is to be appended when the action has succeeded: nothing where the new files are not in place.
-func (c *commit) appends() []File {
+// appends returns what is to be appended when the action has succeeded, by the index in Plan.Files: nothing where the new
+// files are not in place.
+func (c *commit) appends() []int {
 	if c.r.Err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(c.Plan.Files), func(f File) bool { return !f.Append })
+	var appends []int
+	for i, f := range c.Plan.Files {
+		if f.Append {
+			appends = append(appends, i)
+		}
+	}
+	return appends
 }
 
 // append appends, once: what it did is in the result, and is not done again.
-func (c *commit) append(files []File) {
-	for _, f := range files {
-		if err := disk.Append(f.Destination, f.Contents, f.Options); err != nil {
-			c.fail(&file{want: f}, fmt.Errorf("append to %s: %w", f.Destination, err))
-			continue
+func (c *commit) append(appends []int) {
+	tried := make(map[string]bool, len(c.r.Tried))
+	for _, path := range c.r.Tried {
+		tried[path] = true
+	}
+
+	for _, i := range appends {
+		f := c.Plan.Files[i]
+		err := disk.Append(f.Destination, f.Contents, f.Options)
+		if err != nil {
+			err = fmt.Errorf("append to %s: %w", f.Destination, err)
 		}
-		c.r.Appended = append(c.r.Appended, f.Destination)
-		c.r.Tried = append(c.r.Tried, f.Destination)
+		if c.r.Appends == nil {
+			c.r.Appends = make(map[int]error, len(appends))
+		}
+		c.r.Appends[i] = err
+		if err == nil && !tried[f.Destination] {
+			tried[f.Destination] = true
+			c.r.Tried = append(c.r.Tried, f.Destination)
+		}
 	}
 }
 
