@@ -1,7 +1,6 @@
 package render
 
 import (
-	"slices"
 	"time"
 
 	"render/render/commit"
@@ -63,7 +62,7 @@ func (e *Engine) advanceAll(now time.Time) (wake time.Time) {
 	for _, a := range e.schedule.due(now) {
 		e.schedule.at(a, e.advance(a, now))
 	}
-	return e.schedule.next()
+	return e.schedule.next(now)
 }
 
 // advance runs the passes that an action's targets want and commits what is due. It returns when there is more to do;
@@ -97,6 +96,10 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 		return time.Time{}
 	}
 	targets := a.toCommit(now)
+	if other := e.busyDebtor(a, targets); other != nil {
+		e.afterwards[other] = append(e.afterwards[other], a)
+		return time.Time{}
+	}
 	if len(targets) == 0 && !a.owed {
 		a.pace.reset()
 		if len(a.changed) == 0 {
@@ -184,9 +187,4 @@ func (a *action) rejectedUntil() (at time.Time) {
 		}
 	}
 	return at
-}
-
-// debtOf returns which of the action's debts is for a path; negative for none.
-func (a *action) debtOf(path string) int {
-	return slices.IndexFunc(a.debts, func(d disk.Debt) bool { return d.Path == path })
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -143,6 +145,7 @@ type proposal struct {
 	answer    chan error      // holds one
 
 	affected map[*action]bool // actions that it changes: no commit of them begins
+	until    time.Time        // it waits for them no longer than this; zero without an end
 	busy     int              // of these; it waits for them
 }
 
@@ -177,6 +180,7 @@ func (p *proposal) landed(a *action) {
 // is one of the text before, and what the new text gives follows it.
 func (e *Engine) receive(p *proposal) {
 	e.coming = p
+	p.until = time.Now().Add(e.longestCommit())
 	if p.edits != nil {
 		return
 	}
@@ -189,8 +193,9 @@ func (e *Engine) receive(p *proposal) {
 		} else if was, is := e.cfg.keyOf(t.cfg), p.cfg.keyOf(next.cfg); was != is || !reflect.DeepEqual(next.cfg, t.cfg) {
 			p.affected[t.action] = true
 			joined[is] = true
-		} else if is.kind != named && !p.affected[t.action] && !reflect.DeepEqual(p.cfg.implied(next.cfg), t.action.cfg) {
+		} else if is.kind != named && !reflect.DeepEqual(p.cfg.implied(next.cfg), t.action.cfg) {
 			p.affected[t.action] = true
+			joined[is] = true
 		}
 	}
 	for path, next := range p.byPath {
@@ -230,17 +235,34 @@ func (p *proposal) gaveUp() <-chan struct{} {
 }
 
 // withdraw forgets the proposal that waits.
-func (e *Engine) withdraw() {
-	e.coming.answer <- errWithdrawn
+func (e *Engine) withdraw() { e.dismiss(errWithdrawn) }
+
+// dismiss answers the proposal that waits, and lets the actions go on that it has held.
+func (e *Engine) dismiss(err error) {
+	e.coming.answer <- err
 	for a := range e.coming.affected {
 		e.schedule.now(a)
 	}
 	e.coming = nil
 }
 
+// patience returns when the proposal that waits has waited for too long; zero where none waits for commits.
+func (p *proposal) patience() time.Time {
+	if p == nil || p.busy == 0 {
+		return time.Time{}
+	}
+	return p.until
+}
+
 // adopt brings the proposal that waits into force, if there is one and no action is busy that it affects.
 func (e *Engine) adopt(ctx context.Context, now time.Time) {
 	p := e.coming
+	if p != nil && p.busy > 0 && !now.Before(p.until) {
+		err := fmt.Errorf("a commit in flight does not end, after %s; apply it again when it has", e.longestCommit())
+		e.reject(err, now)
+		e.dismiss(err)
+		return
+	}
 	if p == nil || p.busy > 0 {
 		return
 	}
@@ -263,10 +285,10 @@ func (e *Engine) adopt(ctx context.Context, now time.Time) {
 
 // succession is how the targets of one configuration follow those of another.
 type succession struct {
-	added []*target
-	kept  []keptTarget
-	gone  []*target
-	debts []movedDebt
+	added  []*target
+	kept   []keptTarget
+	gone   []*target
+	owners map[string]*target // of debts, by path
 }
 
 // keptTarget is a target that has been there before.
@@ -278,14 +300,6 @@ type keptTarget struct {
 	missing bool    // its file does not exist
 }
 
-// A movedDebt is a debt of an action, and the target whose file it is about.
-type movedDebt struct {
-	debt  disk.Debt
-	from  *action
-	owner *target
-	main  bool // the file is the owner's destination
-}
-
 // use makes a configuration the one in force.
 func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	sameEnv := slices.Equal(e.cfg.Env, p.cfg.Env)
@@ -294,11 +308,10 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	e.cfg, e.sources = p.cfg, p.sources
 	e.number()
 	altered := e.regroup(before)
-	for _, d := range s.debts {
-		e.moveDebt(d, now)
-	}
+	e.followDebts(s.owners)
 	e.dropDebts(before)
 	e.owe(p.debts)
+	e.newDestinations(s.added)
 
 	// What each target has to do.
 	fresh := make(map[*target]bool)
@@ -314,11 +327,6 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 		}
 		if k.renewed {
 			fresh[k.target] = true
-		}
-	}
-	for _, t := range s.gone {
-		for _, path := range t.claimed {
-			delete(e.recalled, path)
 		}
 	}
 	e.tools.Left.Forget()
@@ -365,7 +373,7 @@ func (e *Engine) succeed(p *proposal) succession {
 			s.added = append(s.added, next)
 		}
 	}
-	s.debts = e.debts(slices.Concat(e.targets, s.added))
+	s.owners = e.debtOwners(slices.Concat(e.targets, s.added))
 	old := e.targets
 	e.targets = make([]*target, 0, len(p.targets))
 	for _, next := range p.targets {
@@ -393,7 +401,7 @@ func (t *target) replace(next *target) keptTarget {
 	if k.renewed {
 		t.renew(next.template, next.texts)
 	}
-	t.cfg, t.stale = next.cfg, nil
+	t.was, t.cfg, t.stale = t.cfg.Destination, next.cfg, nil
 	return k
 }
 
@@ -447,39 +455,59 @@ func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
 func (e *Engine) forget(gone []*target, now time.Time) {
 	for _, t := range gone {
 		e.forgetQueries(e.graph.remove(t))
-		e.unclaim(t)
+		e.claims.stopWaiting(t)
+		e.setClaims(t, nil)
+		e.free(t.path)
+		e.free(cleanPath(t.cfg.Destination))
 		e.remove(t)
 	}
 	e.tellJudged(now)
 }
 
-// debts returns what actions owe for files of some targets (R13), before targets and actions change. A file that is nobody's
+// debtOwners returns whose files actions owe something for (R13), before targets and actions change. A file that is nobody's
 // any more, as one that writeToFile wrote, goes with the others of its mark.
-func (e *Engine) debts(targets []*target) (all []movedDebt) {
-	var owners map[string]*target
-	for a := range e.owing {
-		if owners == nil {
-			owners = make(map[string]*target)
-			for _, t := range targets {
-				owners[t.cfg.Destination] = t
-				for _, path := range t.claimed {
-					owners[path] = t
-				}
-			}
+func (e *Engine) debtOwners(targets []*target) map[string]*target {
+	if len(e.owing) == 0 {
+		return nil
+	}
+	of := make(map[string]*target)
+	for _, t := range targets {
+		of[t.cfg.Destination] = t
+		for path := range t.claimed {
+			of[path] = t
 		}
+	}
+	owners := make(map[string]*target)
+	for a := range e.owing {
 		ofMark := make(map[string]*target)
 		for _, d := range a.debts {
-			if t := owners[d.Path]; t != nil {
+			if t := of[d.Path]; t != nil {
 				ofMark[d.Mark] = t
 			}
 		}
 		for _, d := range a.debts {
-			if t := cmp.Or(owners[d.Path], ofMark[d.Mark]); t != nil {
-				all = append(all, movedDebt{d, a, t, d.Path == t.cfg.Destination})
+			if t := cmp.Or(of[d.Path], ofMark[d.Mark]); t != nil {
+				owners[d.Path] = t
 			}
 		}
 	}
-	return all
+	return owners
+}
+
+// followDebts has the action of the target whose file it is owe what another action has owed for it.
+func (e *Engine) followDebts(owners map[string]*target) {
+	for _, a := range slices.Collect(maps.Keys(e.owing)) {
+		e.moveDebts(a, func(d disk.Debt) (*action, disk.Debt) {
+			t := owners[d.Path]
+			if t == nil || t.action == nil { // nobody's any more
+				return a, d
+			}
+			if d.Path == t.was { // the same file by another name
+				d.Path = t.cfg.Destination
+			}
+			return t.action, d
+		})
+	}
 }
 
 // dropDebts lets go of what actions owe that are gone, for files that are nobody's any more. It stays on disk that they do, for
@@ -495,23 +523,6 @@ func (e *Engine) dropDebts(before []*action) {
 	if len(debts) > 0 {
 		e.wg.Go(func() { disk.DropSaved(debts) })
 	}
-}
-
-// moveDebt makes the action that the file's target has now owe what another has owed for it.
-func (e *Engine) moveDebt(m movedDebt, now time.Time) {
-	d := m.debt
-	e.setDebts(m.from, slices.DeleteFunc(m.from.debts, func(other disk.Debt) bool { return other.Path == d.Path }))
-	if m.main {
-		d.Path = m.owner.cfg.Destination
-	}
-	to := m.owner.action
-	e.setDebts(to, append(to.debts, d))
-	if to == m.from {
-		return
-	}
-	m.from.owed = m.from.owed && len(m.from.debts) > 0
-	m.from.retry = now
-	to.owed, to.retry = true, now
 }
 
 // refused is what keeps the newest configuration from being in force.

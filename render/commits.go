@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/disk"
 	"render/watch"
 )
 
@@ -39,6 +40,7 @@ type landing struct {
 type member struct {
 	target *target
 	output *output
+	first  int // of its files in the plan
 }
 
 // commit commits an action's changed targets: in a goroutine, whose end comes back to the loop (R9).
@@ -78,14 +80,14 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	for _, t := range targets {
 		o := t.launch()
 		o.causes, t.causes = t.causes, nil // others may come while the commit is under way
+		done.members = append(done.members, member{t, o, len(p.Files)})
 		p.Files = append(p.Files, o.files(t.cfg)...)
 		for _, w := range o.writes {
-			if !w.Append && !e.recalled[w.Path] {
-				e.recalled[w.Path] = true
+			if path := cleanPath(w.Path); !w.Append && !e.recalled[path] {
+				e.recalled[path] = true
 				p.Fresh = append(p.Fresh, w.Path)
 			}
 		}
-		done.members = append(done.members, member{t, o})
 		for _, c := range o.causes {
 			if !seen[c] && len(done.causes) < maxCauses {
 				seen[c] = true
@@ -101,21 +103,68 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	return p, done
 }
 
-// gatherDebts has an action owe what another has owed until now for a file that its targets write. It was nobody's meanwhile.
+// gatherDebts has an action owe what another has owed until now for files that its targets write: they were nobody's
+// meanwhile.
 func (e *Engine) gatherDebts(a *action, targets []*target) {
-	for other := range e.owing {
-		if other == a || other.busy {
-			continue
-		}
-		for _, t := range targets {
-			for _, w := range t.wanted.writes {
-				if i := other.debtOf(w.Path); i >= 0 {
-					e.setDebts(a, append(a.debts, other.debts[i]))
-					e.setDebts(other, slices.Delete(other.debts, i, i+1))
-					a.owed, other.owed = true, other.owed && len(other.debts) > 0
+	if len(e.debtors) == 0 {
+		return
+	}
+	moved := make(map[*action]map[string]bool)
+	for _, t := range targets {
+		for _, w := range t.wanted.writes {
+			path := cleanPath(w.Path)
+			if other := e.debtors[path]; other != nil && other != a {
+				if moved[other] == nil {
+					moved[other] = make(map[string]bool)
 				}
+				moved[other][path] = true
 			}
 		}
+	}
+	for other, paths := range moved {
+		e.moveDebts(other, func(d disk.Debt) (*action, disk.Debt) {
+			if paths[d.Path] {
+				return a, d
+			}
+			return other, d
+		})
+	}
+}
+
+// busyDebtor returns an action whose commit is in flight and that owes something for a file that some targets write; nil for
+// none.
+func (e *Engine) busyDebtor(a *action, targets []*target) *action {
+	if len(e.debtors) == 0 {
+		return nil
+	}
+	for _, t := range targets {
+		for _, w := range t.wanted.writes {
+			if other := e.debtors[cleanPath(w.Path)]; other != nil && other != a && other.busy {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// moveDebts gives each debt of an action to the action that owes it from now on.
+func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)) {
+	owed := map[*action][]disk.Debt{from: nil}
+	for _, d := range from.debts {
+		a, d := to(d)
+		owed[a] = append(owed[a], d)
+	}
+	e.setDebts(from, owed[from])
+	delete(owed, from)
+	if len(owed) == 0 {
+		return
+	}
+	from.owed = from.owed && len(from.debts) > 0
+	from.retry = time.Now()
+	for a, debts := range owed {
+		e.setDebts(a, slices.Concat(a.debts, debts))
+		a.owed, a.retry = true, time.Now()
+		e.schedule.now(a)
 	}
 }
 
@@ -159,10 +208,14 @@ func (e *Engine) land(done landing) {
 		a.failures = 0
 	}
 
-	if (len(r.Swapped) > 0 || len(r.Appended) > 0 || r.Revoked) && !r.Told {
+	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Told {
 		e.program.filesChanged(now)
 	}
 	e.schedule.now(a)
+	for _, other := range e.afterwards[a] {
+		e.schedule.now(other)
+	}
+	delete(e.afterwards, a)
 	e.logCommit(done)
 }
 
@@ -173,7 +226,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	for _, path := range o.paths(t.cfg) {
 		t.err = errors.Join(t.err, r.Failed[path])
 	}
-	o.note(r.Appended)
+	t.err = errors.Join(t.err, t.noteAppends(m, r.Appends))
 
 	// What was rejected waits longer.
 	switch {
@@ -188,6 +241,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	}
 	applied := r.Err == nil && t.err == nil
 	t.land(applied, t.finished())
+	e.landClaims(t)
 	if !applied {
 		t.causes = slices.Concat(o.causes, t.causes)
 		t.causes = t.causes[:min(len(t.causes), maxCauses)]
@@ -199,16 +253,40 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	return t.err
 }
 
-// note notes what was appended: it is not done again.
-func (o *output) note(appended []string) {
-	for _, w := range o.writes {
-		if w.Append && slices.Contains(appended, w.Path) {
-			if o.appended == nil {
-				o.appended = make(map[string]bool)
+// noteAppends notes what was appended of an output: it is not done again. It returns why the rest was not.
+func (t *target) noteAppends(m member, results map[int]error) (err error) {
+	i := m.first // of the plan's files; the destination comes first
+	for n, w := range m.output.writes {
+		if w.Append && m.output.appended[n] {
+			continue // it was not part of the plan
+		}
+		i++
+		result, tried := results[i]
+		switch {
+		case !tried:
+		case result != nil:
+			err = errors.Join(err, result)
+		default:
+			if t.appends.sum != m.output.sum {
+				t.appends = appends{m.output.sum, make(map[int]bool)}
 			}
-			o.appended[w.Path] = true
+			t.appends.done[n] = true
 		}
 	}
+	if t.appends.sum == m.output.sum {
+		m.output.appended = t.appends.done
+	}
+	return err
+}
+
+// appended reports whether something was.
+func appended(r commit.Result) bool {
+	for _, err := range r.Appends {
+		if err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // print writes what would be written, for Config.Dry.

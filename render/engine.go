@@ -46,17 +46,20 @@ type Engine struct {
 	targets       []*target
 	byPath        map[string]*target // by where their destinations really are
 	byDestination map[string]*target // as they are configured
+	destinations  map[string]*target // by both, from the root
 	actions       []*action
 	graph         *graph
 	set           *watch.Set
 	schedule      schedule
-	sums          tally            // over all targets
-	blocked       map[*target]bool // those that cannot finish
-	claims        claims           // which target writes which path
-	owing         map[*action]bool // those with debts
-	recalled      map[string]bool  // paths of writeToFile for which it is known what earlier runs left
-	reportAt      time.Time        // when to look for targets to report; zero if there are none (R14)
-	guardsAt      time.Time        // when to tell of guards that still hold; zero if there are none
+	sums          tally                 // over all targets
+	blocked       map[*target]bool      // those that cannot finish
+	claims        claims                // which target writes which path
+	owing         map[*action]bool      // those with debts
+	debtors       map[string]*action    // by the paths of debts
+	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
+	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
+	reportAt      time.Time             // when to look for targets to report; zero if there are none (R14)
+	guardsAt      time.Time             // when to tell of guards that still hold; zero if there are none
 	failing       failing
 	stale         staleTexts
 	program       program
@@ -83,26 +86,28 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		begun:     cfg,
-		cfg:       cfg,
-		log:       cfg.Log,
-		questions: make(chan chan Status),
-		proposals: make(chan *proposal),
-		refusals:  make(chan error),
-		applying:  make(chan struct{}, 1),
-		ended:     make(chan struct{}),
-		graph:     newGraph(),
-		schedule:  newSchedule(),
-		blocked:   make(map[*target]bool),
-		claims:    newClaims(),
-		recalled:  make(map[string]bool),
-		owing:     make(map[*action]bool),
-		failing:   failing{errs: make(map[watch.Query]error)},
-		stale:     staleTexts{targets: make(map[*target]bool)},
-		tells:     make(chan chan error),
-		signals:   make(chan syscall.Signal, 16),
-		landings:  make(chan landing, diskSlots),
-		stop:      commit.NewStop(),
+		begun:      cfg,
+		cfg:        cfg,
+		log:        cfg.Log,
+		questions:  make(chan chan Status),
+		proposals:  make(chan *proposal),
+		refusals:   make(chan error),
+		applying:   make(chan struct{}, 1),
+		ended:      make(chan struct{}),
+		graph:      newGraph(),
+		schedule:   newSchedule(),
+		blocked:    make(map[*target]bool),
+		claims:     newClaims(),
+		recalled:   make(map[string]bool),
+		owing:      make(map[*action]bool),
+		debtors:    make(map[string]*action),
+		afterwards: make(map[*action][]*action),
+		failing:    failing{errs: make(map[watch.Query]error)},
+		stale:      staleTexts{targets: make(map[*target]bool)},
+		tells:      make(chan chan error),
+		signals:    make(chan syscall.Signal, 16),
+		landings:   make(chan landing, diskSlots),
+		stop:       commit.NewStop(),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -113,7 +118,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 			return run.Start(p, environ, log)
 		}}
 	}
-	e.src = watch.ByKind{watch.KindPlugin: plugins{outside.output, new(atomic.Uint64)}, "": src}
+	e.src = watch.ByKind{watch.KindPlugin: plugins{outside.output, new(atomic.Uint64), cfg.Env}, "": src}
 	e.tools = commit.Tools{Run: outside.run, Send: run.Signal.Send, Stop: e.stop, Slots: make(commit.Slots, diskSlots), Left: new(disk.Leftovers), Step: cfg.step}
 	e.start = outside.start
 	var err error
@@ -133,9 +138,11 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 func (e *Engine) number() {
 	e.byPath = make(map[string]*target, len(e.targets))
 	e.byDestination = make(map[string]*target, len(e.targets))
+	e.destinations = make(map[string]*target, len(e.targets))
 	for i, t := range e.targets {
 		t.order = i
 		e.byPath[t.path], e.byDestination[t.cfg.Destination] = t, t
+		e.destinations[t.path], e.destinations[cleanPath(t.cfg.Destination)] = t, t
 	}
 }
 
@@ -189,13 +196,13 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.lookAgain(now)
 		wake := e.report(now)
 		wake = earlier(wake, e.advanceAll(now))
-		wake = earlier(wake, e.graph.lookAt) // after all passes: they make views
+		wake = earlier(earlier(wake, e.graph.lookAt), e.coming.patience()) // after all passes: they make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return e.thenSupervise(ctx, err)
 			}
 		} else {
-			e.supervise()
+			wake = earlier(wake, e.supervise(now))
 			wake = earlier(wake, e.program.tell(now, e.inFlight))
 		}
 		timer.Stop()
@@ -299,6 +306,16 @@ func (e *Engine) drain() {
 	}
 }
 
+// longestCommit returns how long a commit may take, with all that it runs: twice the check, the command and what it does about
+// failures, a verification, and time for its files.
+func (e *Engine) longestCommit() time.Duration {
+	longest := time.Duration(0)
+	for _, a := range e.actions {
+		longest = max(longest, a.cfg.Verify.Within+a.cfg.Splay)
+	}
+	return longest + 4*(e.longestTimeout()+drainGrace) + time.Minute
+}
+
 // longestTimeout returns the longest time limit of a command.
 func (e *Engine) longestTimeout() time.Duration {
 	longest := run.DefaultTimeout
@@ -329,26 +346,44 @@ func recallDebts(targets []*target) ([]disk.Debt, error) {
 	return disk.Recall(paths)
 }
 
-// owe gives debts to the actions of their targets. A path that is no destination is one of writeToFile: what is owed for it is
-// found by the first commit that writes it.
+// owe gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
+// the others of its mark, until a target writes the path.
 func (e *Engine) owe(debts []disk.Debt) {
+	ofMark := make(map[string]*action)
 	for _, d := range debts {
 		if t := e.byDestination[d.Path]; t != nil {
-			a := t.action
-			e.setDebts(a, append(a.debts, d))
-			a.owed, a.retry = true, time.Now()
-			e.schedule.now(a)
+			ofMark[d.Mark] = t.action
 		}
+	}
+	owed := make(map[*action][]disk.Debt)
+	for _, d := range debts {
+		a := ofMark[d.Mark]
+		if t := e.byDestination[d.Path]; t != nil {
+			a = t.action
+		}
+		if a != nil {
+			owed[a] = append(owed[a], d)
+		}
+	}
+	for a, debts := range owed {
+		e.setDebts(a, slices.Concat(a.debts, debts))
+		a.owed, a.retry = true, time.Now()
+		e.schedule.now(a)
 	}
 }
 
 // setDebts changes what an action owes.
 func (e *Engine) setDebts(a *action, debts []disk.Debt) {
-	if a.debts = debts; len(debts) > 0 {
-		e.owing[a] = true
-	} else {
-		delete(e.owing, a)
+	for _, d := range a.debts {
+		if e.debtors[d.Path] == a {
+			delete(e.debtors, d.Path)
+		}
 	}
+	a.debts = debts
+	for _, d := range debts {
+		e.debtors[d.Path] = a
+	}
+	set(e.owing, a, len(debts) > 0)
 }
 
 // take brings answers into the graph and wakes the actions that have something to do because of them.
@@ -384,10 +419,7 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 func (e *Engine) execute(t *target) {
 	defer e.moved(t)
 	wasFinished := t.finished()
-	for _, q := range e.graph.askAgain(t) { // what programs print is as new as the other data
-		e.set.Forget(q)
-		e.set.Watch(q)
-	}
+	e.askAgain(e.graph.outdated(t)) // what programs print is as new as the other data
 	t.result = t.template.Execute(e.graph.lookupOf(t, time.Now()))
 	t.passes++
 	refused := e.refuse(t)
@@ -397,6 +429,7 @@ func (e *Engine) execute(t *target) {
 		e.set.Watch(q)
 	}
 	e.forgetQueries(forgotten)
+	e.askAgain(e.graph.late(t))
 	now := time.Now()
 	e.tellJudged(now)
 	if t.finished() {
@@ -421,6 +454,15 @@ func (e *Engine) execute(t *target) {
 		t.action.pace.changed(now)
 	}
 	e.schedule.now(t.action)
+}
+
+// askAgain has programs run again.
+func (e *Engine) askAgain(plugins []watch.Query) {
+	for _, q := range plugins {
+		e.graph.restart(q)
+		e.set.Forget(q)
+		e.set.Watch(q)
+	}
 }
 
 // forgetQueries ends what is done for queries that nobody uses any longer (R6).

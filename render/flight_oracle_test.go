@@ -621,7 +621,7 @@ func (f *flight) wantNothingLeft() {
 			if !t.upToDate() || !t.finished() {
 				continue
 			}
-			for _, path := range append([]string{t.cfg.Destination}, t.claimed...) {
+			for _, path := range append(slices.Collect(maps.Keys(t.claimed)), t.cfg.Destination) {
 				end, of := strings.CutPrefix(ours, filepath.Base(path))
 				if end == ".owed" && !strings.Contains(f.r.read(e.Name()), `{"name":"`+filepath.Base(path)+`"`) {
 					continue // for others, of an action that is gone

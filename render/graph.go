@@ -25,6 +25,7 @@ type node struct {
 	users map[*target]bool
 	asked uint64 // the round in which it was asked, or asked again
 	again bool   // it was asked again: last is the answer that its users know
+	late  bool   // it runs, and was asked before the data that it should follow
 	last  any
 }
 
@@ -114,21 +115,40 @@ func (g *graph) answer(t *target, q watch.Query, n *node, old watch.State, now t
 	return wants
 }
 
-// askAgain has the programs of a target asked again whose output is older than the target's other data. It returns their
-// queries: none of them is answered until its program has run.
-func (g *graph) askAgain(t *target) (again []watch.Query) {
+// outdated returns the programs of a target whose output is older than the target's other data. One that runs at this moment
+// is not among them: its output is used when it comes, and asked for again after that (late). Else one that takes longer than
+// the time between two changes would never come to its end.
+func (g *graph) outdated(t *target) (plugins []watch.Query) {
 	for _, q := range t.plugins {
 		n := g.nodes[q]
-		if n == nil || n.asked >= t.dataRound {
-			continue
+		switch {
+		case n == nil || n.asked >= t.dataRound || n.late && n.state.Rev > 0:
+		case n.state.Rev == 0:
+			n.late = true
+		default:
+			plugins = append(plugins, q)
 		}
-		if n.state.Rev > 0 {
-			n.again, n.last = true, n.state.Value
-		}
-		n.state, n.asked = watch.State{}, g.round
-		again = append(again, q)
 	}
-	return again
+	return plugins
+}
+
+// late returns the programs whose output a target has used although it is older than its other data.
+func (g *graph) late(t *target) (plugins []watch.Query) {
+	for _, q := range t.plugins {
+		if n := g.nodes[q]; n != nil && n.late && n.state.Rev > 0 {
+			plugins = append(plugins, q)
+		}
+	}
+	return plugins
+}
+
+// restart notes that a program is asked again. It has no answer until it has run.
+func (g *graph) restart(q watch.Query) {
+	n := g.nodes[q]
+	if n.state.Rev > 0 {
+		n.again, n.last = true, n.state.Value
+	}
+	n.state, n.asked, n.late = watch.State{}, g.round, false
 }
 
 // answer notes a new answer and reports whether the target wants a pass because of it. Answers that come while others

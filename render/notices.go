@@ -160,12 +160,24 @@ func (e *Engine) watchFiles(ctx context.Context) {
 	e.watchTemplates(ctx)
 }
 
+// endWatches waits for the end of the watches, unless one hangs in a file system.
 func (e *Engine) endWatches() {
-	if e.drift != nil {
-		e.drift.wait()
-	}
-	if e.templates != nil {
-		e.templates.wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if e.drift != nil {
+			e.drift.wait()
+		}
+		if e.templates != nil {
+			e.templates.wait()
+		}
+	}()
+	hung := time.NewTimer(drainGrace)
+	defer hung.Stop()
+	select {
+	case <-ended:
+	case <-hung.C:
+		e.log.Error("a look at files does not end; a file system hangs")
 	}
 }
 

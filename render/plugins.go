@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -23,6 +24,7 @@ const (
 type plugins struct {
 	output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
 	index  *atomic.Uint64
+	env    []string // added to ours
 }
 
 // Fetch implements watch.Source. With after zero it runs the program. With another after it waits for the end of ctx: what a
@@ -33,7 +35,7 @@ func (p plugins) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 		return nil, 0, ctx.Err()
 	}
 	argv, quiet := q.Plugin()
-	out, complaint, err := p.output(ctx, run.Command{Args: argv}, run.Limits{Env: os.Environ()}, mostOutput)
+	out, complaint, err := p.output(ctx, run.Command{Args: argv}, run.Limits{Env: slices.Concat(os.Environ(), p.env)}, mostOutput)
 	if err != nil {
 		return nil, 0, pluginError(err, complaint, quiet)
 	}
@@ -56,5 +58,5 @@ func pluginError(err error, complaint string, quiet bool) error {
 	case complaint == "":
 		return err
 	}
-	return fmt.Errorf("%w: %s", err, complaint[:min(len(complaint), mostComplaint)])
+	return fmt.Errorf("%w: %s", err, strings.ToValidUTF8(complaint[:min(len(complaint), mostComplaint)], ""))
 }

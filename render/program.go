@@ -15,9 +15,10 @@ import (
 // program is the supervised program at work: the action at the end of the graph. Files that change lead to it, it has a
 // pace of its own (R7), and it is told once of a change, however many files that has.
 type program struct {
-	child    child // nil where there is none, or not yet
-	leaving  child // one that another is to follow, or none, while it ends
-	outdated bool  // another is to take the child's place, or none
+	child    child     // nil where there is none, or not yet
+	leaving  child     // one that another is to follow, or none, while it ends
+	outdated bool      // another is to take the child's place, or none
+	placed   time.Time // since when the files of all targets are there, while it is not started
 
 	pace    pace
 	tells   []chan error    // commits that wait until it was told
@@ -64,8 +65,8 @@ func (e *Engine) teller() func() error {
 	}
 }
 
-// runs reports whether the program was started, or is being replaced.
-func (p *program) runs() bool { return p.child != nil || p.leaving != nil }
+// runs reports whether there is a program that could use new files. One that ends because another follows does not.
+func (p *program) runs() bool { return p.child != nil }
 
 // filesChanged notes that files have changed of which the program has not been told.
 func (p *program) filesChanged(now time.Time) {
@@ -85,7 +86,7 @@ func (p *program) wait(told chan error, now time.Time) {
 func (p *program) tell(now time.Time, inFlight int) (wake time.Time) {
 	if p.child == nil { // there is nobody to tell; the next program finds all files
 		p.pace.reset()
-		p.tells = answer(p.tells)
+		p.tells = answer(p.tells, commit.ErrNoProgram)
 		return time.Time{}
 	}
 	due, changed := p.pace.due()
@@ -107,12 +108,12 @@ func (p *program) tell(now time.Time, inFlight int) (wake time.Time) {
 // wasTold takes that the program was told.
 func (p *program) wasTold() {
 	p.told = nil
-	p.telling = answer(p.telling)
+	p.telling = answer(p.telling, nil)
 }
 
-func answer(tells []chan error) []chan error {
+func answer(tells []chan error, err error) []chan error {
 	for _, told := range tells {
-		told <- nil
+		told <- err
 	}
 	return nil
 }
@@ -122,8 +123,19 @@ func (e *Engine) supervises() bool { return !e.cfg.Exec.Command.IsZero() && e.cf
 
 // renderedOnce reports whether the files of all targets are there, and their actions have had their turn. That a command has
 // failed does not count: it may need the program to run.
-func (e *Engine) renderedOnce() bool {
-	return e.supervises() && e.sums.unplaced == 0 && e.inFlight == 0
+//
+// Commits that are in flight are waited for, but not for ever: where others always follow, for holdMost. The time is that when
+// this is up; zero where it does not matter.
+func (e *Engine) renderedOnce(now time.Time) (rendered bool, wake time.Time) {
+	if !e.supervises() || e.sums.unplaced > 0 {
+		e.program.placed = time.Time{}
+		return false, time.Time{}
+	}
+	if e.program.placed.IsZero() {
+		e.program.placed = now
+	}
+	wake = e.program.placed.Add(holdMost)
+	return e.inFlight == 0 || !now.Before(wake), wake
 }
 
 func (e *Engine) startProgram() {
@@ -134,19 +146,23 @@ func (e *Engine) startProgram() {
 
 // supervise starts the program when everything is rendered once, and ends one that is not in force any more: when another
 // can take its place, or at once where there is to be none. Its end is then no news.
-func (e *Engine) supervise() {
+func (e *Engine) supervise(now time.Time) (wake time.Time) {
 	p := &e.program
 	if p.leaving != nil || p.child != nil && !p.outdated {
-		return
+		return time.Time{}
 	}
-	switch ready := e.renderedOnce(); {
+	ready, wake := e.renderedOnce(now)
+	switch {
 	case p.child == nil && ready:
 		e.startProgram()
 	case p.child != nil && (ready || !e.supervises()):
 		e.log.Info("ending the program, because the configuration has changed", "program", p.child.Program().Command.String())
 		p.child.Stop(0)
 		p.leaving, p.child = p.child, nil
+	case !ready:
+		return wake
 	}
+	return time.Time{}
 }
 
 // programWaits reports whether there is a program to supervise that is not started yet.

@@ -251,7 +251,7 @@ func (e *Engine) logCommit(done landing) {
 		return
 	}
 	switch {
-	case len(r.Swapped)+len(r.Appended) > 0:
+	case len(r.Swapped) > 0 || appended(r):
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
 	case r.Ran:
 		e.log.LogAttrs(context.Background(), slog.LevelInfo, "command succeeded", attrs...)

@@ -54,7 +54,10 @@ func (s *schedule) due(now time.Time) []*action {
 }
 
 // next returns when the next turn is; zero where none is known.
-func (s *schedule) next() time.Time {
+func (s *schedule) next(now time.Time) time.Time {
+	if len(s.ready) > 0 { // an action has given another one its turn
+		return now
+	}
 	if len(s.waiting) == 0 {
 		return time.Time{}
 	}

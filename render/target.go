@@ -19,22 +19,25 @@ type target struct {
 	stages
 	cfg      Target
 	order    int    // in Engine.targets
+	was      string // its destination before the configuration in force, while that is adopted
 	path     string // where the links of its destination lead: what it is known by
 	texts    texts
 	template *template.Template
 	action   *action
 
-	passes  int
-	result  template.Result    // of the last pass; its output is in stages
-	stale   error              // why a newer text of the template is not in use
-	err     error              // why the file could not be written
-	blocked time.Time          // since when it cannot finish; zero if it could
-	report  time.Time          // when it was last reported as blocked
-	passed  bool               // it has held the others of its action for long enough
-	dropped []template.Dropped // instances that its last finished pass left out
-	missing bool               // nothing is at its path; of a proposal
-	claimed []string           // paths that it writes beside its destination
-	counted tally
+	passes   int
+	result   template.Result    // of the last pass; its output is in stages
+	stale    error              // why a newer text of the template is not in use
+	err      error              // why the file could not be written
+	blocked  time.Time          // since when it cannot finish; zero if it could
+	report   time.Time          // when it was last reported as blocked
+	passed   bool               // it has held the others of its action for long enough
+	dropped  []template.Dropped // instances that its last finished pass left out
+	missing  bool               // nothing is at its path; of a proposal
+	claimed  map[string]bool    // paths that it writes beside its destination, and whether it appends
+	writing  map[string]bool    // of these, what the last finished pass writes
+	waitsFor string             // a path that it has failed for; see claims
+	counted  tally
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
@@ -47,7 +50,7 @@ type output struct {
 	main     [sha256.Size]byte // of the bytes alone
 	size     int64             // of the bytes
 	text     int               // of which text of the template it is
-	appended map[string]bool   // paths of writes that were appended already
+	appended map[int]bool      // which writes were appended already
 	causes   []string          // why it is committed, for people
 }
 
@@ -79,6 +82,13 @@ type stages struct {
 	placed   bool              // an output of the present text is in place, and nothing has rejected it
 	text     int               // counts the texts of the template
 	rejected rejection
+	appends  appends
+}
+
+// appends says what was appended for which output: it is not done again while the target wants the same.
+type appends struct {
+	sum  [sha256.Size]byte
+	done map[int]bool
 }
 
 // A rejection is an output that a check, a command or a verification did not accept.
@@ -90,6 +100,9 @@ type rejection struct {
 
 // want notes what a finished pass wants, and reports whether that has to be committed.
 func (s *stages) want(o *output) bool {
+	if o.sum == s.appends.sum {
+		o.appended = s.appends.done
+	}
 	if s.inFlight == nil && s.known && o.sum == s.applied {
 		s.wanted, s.placed = nil, true
 		return false
@@ -164,8 +177,8 @@ func (s *stages) isRejected(now time.Time) bool {
 // files returns what a commit brings to disk for an output.
 func (o *output) files(cfg Target) []commit.File {
 	all := []commit.File{{Destination: cfg.Destination, Contents: o.bytes, Options: cfg.File}}
-	for _, w := range o.writes {
-		if !w.Append || !o.appended[w.Path] {
+	for i, w := range o.writes {
+		if !w.Append || !o.appended[i] {
 			all = append(all, commit.File{
 				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append,
 				Options: fileOptions(w),
@@ -244,11 +257,11 @@ func (e *Engine) remove(t *target) {
 	delete(e.stale.targets, t)
 }
 
-func set(s map[*target]bool, t *target, is bool) {
+func set[T comparable](s map[T]bool, x T, is bool) {
 	if is {
-		s[t] = true
+		s[x] = true
 	} else {
-		delete(s, t)
+		delete(s, x)
 	}
 }
 

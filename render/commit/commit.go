@@ -94,7 +94,7 @@ type Result struct {
 	Swapped  []string         // destinations that have new contents
 	Appends  map[int]error    // each append that was tried, by its index in Plan.Files: nil where it was appended, else why not
 	Revoked  bool             // files that were in place before the commit, so that others may have read them, were put back
-	Ran      bool             // the command, or what stands for it, has run
+	Ran      bool             // the command, or what stands for it, has run, also where a stop has interrupted the verification
 	Told     bool             // the supervised program was told of the files that are in place
 	Output   string           // of the command
 	Warnings []string
@@ -116,6 +116,8 @@ var (
 	ErrLeftOut = errors.New("nothing was written because not everything could be")
 	// ErrCheck is the error of files that a check rejects.
 	ErrCheck = errors.New("the check has failed")
+	// ErrNoProgram is what Plan.Tell returns where there is no program any more that could be told: nothing is verified then.
+	ErrNoProgram = errors.New("no program is supervised")
 	// ErrStopping is the error of a commit that was interrupted by the end of the program. The next start continues it.
 	ErrStopping = errors.New("render is stopping; the next start does the rest")
 )
@@ -381,7 +383,7 @@ func (c *commit) swapFiles(files []*file, orNone bool) error {
 			return err
 		}
 		c.fail(f, err)
-		return f.GiveUp()
+		return c.giveUp(f)
 	}
 	files = slices.DeleteFunc(slices.Clone(files), func(f *file) bool { return !f.Changes() })
 	if len(files) == 0 {
@@ -439,13 +441,24 @@ func (c *commit) warnOfBackup(f *file, err error) {
 	}
 }
 
-// abandon undoes what the commit has done so far, and notes why.
+// abandon undoes what the commit has done so far, and notes why. An atomic action for which an old file goes back that was not
+// in place before the commit has all old files back: it must not have a mixture.
 func (c *commit) abandon(err error) error {
+	replaced := func(f *file) bool { return f.Swapped() && f.wasLive }
+	if c.Action.Atomic && slices.ContainsFunc(c.files, replaced) {
+		err = errors.Join(err, c.restore(c.live(), false))
+	}
 	for _, f := range c.files {
-		err = errors.Join(err, f.GiveUp())
+		err = errors.Join(err, c.giveUp(f))
 	}
 	c.r.Err = err
 	return err
+}
+
+// giveUp undoes what the commit has done to one file so far.
+func (c *commit) giveUp(f *file) error {
+	c.r.Revoked = c.r.Revoked || f.Swapped() && f.wasLive
+	return f.GiveUp()
 }
 
 // discard removes what was staged and not swapped.
@@ -523,7 +536,7 @@ func (c *commit) tryEach(files []*file) {
 			switch {
 			case errors.Is(err, ErrStopping):
 				for _, untried := range files[i:] {
-					c.fail(untried, errors.Join(err, untried.GiveUp()))
+					c.fail(untried, errors.Join(err, c.giveUp(untried)))
 				}
 				c.trying = nil
 				return
@@ -551,12 +564,12 @@ func (c *commit) prepare(files []*file) []error {
 		}
 	}
 	err := c.save(staged, func(f *file, err error) error {
-		errs[at[f]] = errors.Join(err, f.GiveUp())
+		errs[at[f]] = errors.Join(err, c.giveUp(f))
 		return nil
 	})
 	if err != nil {
 		for _, f := range staged {
-			errs[at[f]] = errors.Join(err, f.GiveUp())
+			errs[at[f]] = errors.Join(err, c.giveUp(f))
 		}
 	}
 	return errs
@@ -575,7 +588,7 @@ func (c *commit) tryAlone(f *file) error {
 		err = c.check(c.Action.Check, f.want.Destination)
 	}
 	if err != nil {
-		err = errors.Join(err, f.GiveUp())
+		err = errors.Join(err, c.giveUp(f))
 	}
 	return err
 }
@@ -615,7 +628,7 @@ func (c *commit) act() {
 
 	c.r.Owed = true
 	output, err := c.apply()
-	c.r.Output, c.r.Ran = output, !errors.Is(err, ErrStopping)
+	c.r.Output, c.r.Ran = output, c.r.Ran || !errors.Is(err, ErrStopping)
 	if err == nil {
 		c.settle()
 		c.append(appends)
@@ -653,7 +666,10 @@ func (c *commit) isFirst(live []*file) bool {
 // apply runs the command, sends the signal, tells the supervised program and verifies. It returns what the command printed.
 func (c *commit) apply() (output string, err error) {
 	c.Stop.pause(run.UpTo(c.Action.Splay))
-	if output, err = c.runCommand(); err != nil {
+	output, err = c.runCommand()
+	isNone := c.Action.Command.IsZero() && c.Action.Signal.IsZero() // the verification stands for it
+	c.r.Ran = !isNone && !errors.Is(err, ErrStopping)
+	if err != nil {
 		return output, err
 	}
 	c.at("run")
@@ -661,7 +677,11 @@ func (c *commit) apply() (output string, err error) {
 		return output, nil // before the start of the program nothing can have taken effect yet
 	}
 	if c.Tell != nil {
-		if err := c.Tell(); err != nil {
+		err := c.Tell()
+		if errors.Is(err, ErrNoProgram) {
+			return output, nil
+		}
+		if err != nil {
 			return output, err
 		}
 		c.r.Told = true
