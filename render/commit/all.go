@@ -62,15 +62,13 @@ func writeAll(all []*commit) error {
 	}
 
 	for _, step := range []func(*commit) error{(*commit).swap, (*commit).checkInPlace} {
-		for i, c := range all {
+		for _, c := range all {
 			err := step(c)
 			if err == nil {
 				continue
 			}
-			for j, other := range all {
-				if j != i {
-					err = errors.Join(err, other.abandon(nil))
-				}
+			for _, each := range all { // also c: a check that was interrupted keeps its files in place
+				err = errors.Join(err, each.abandon(nil))
 			}
 			return err
 		}

@@ -67,6 +67,35 @@ func TestAll(t *testing.T) {
 	}
 }
 
+// All or none is true also where the program is about to end, or kills what it runs, during a check in place.
+func TestAllInterrupted(t *testing.T) {
+	for i, at := range []string{"check a", "check b", "check c"} {
+		t.Run(at, func(t *testing.T) {
+			p := newPlace(t)
+			var plans []Plan
+			for _, name := range []string{"a", "b", "c"} {
+				p.write(name, "old", 0o644)
+				action := Action{Check: run.Command{Shell: "check " + name}, Command: run.Command{Shell: "command"}}
+				plans = append(plans, p.plan(action, map[string]string{name: "new", name + "-2": "new"}))
+			}
+			checks := 0
+			tools := newTools(t)
+			tools.Run = func(c run.Command, _ run.Limits) (string, error) {
+				checks++
+				if c.Shell == at {
+					return "", run.ErrKilled
+				}
+				return "", nil
+			}
+			err := All(plans, tools, func(int, Result) { t.Error("a result") })
+			if !errors.Is(err, ErrLeftOut) || !errors.Is(err, ErrStopping) || checks != i+1 {
+				t.Errorf("%d programs: %v", checks, err)
+			}
+			p.want(map[string]string{"a": "old", "b": "old", "c": "old"})
+		})
+	}
+}
+
 // An action of All is atomic, also where it is not on its own.
 func TestAllIsAtomic(t *testing.T) {
 	p := newPlace(t)

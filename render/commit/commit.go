@@ -441,8 +441,8 @@ func (c *commit) warnOfBackup(f *file, err error) {
 	}
 }
 
-// abandon undoes what the commit has done so far, and notes why. An atomic action for which an old file goes back that was not
-// in place before the commit has all old files back: it must not have a mixture.
+// abandon undoes what the commit has done so far, and notes why. Undoing a file over that of an earlier commit restores the
+// file before both. An atomic action then restores all its files: old and new ones must not be mixed.
 func (c *commit) abandon(err error) error {
 	replaced := func(f *file) bool { return f.Swapped() && f.wasLive }
 	if c.Action.Atomic && slices.ContainsFunc(c.files, replaced) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +193,32 @@ func TestStopWhileURLHangs(t *testing.T) {
 	}, map[string]string{"out": "new"}), tools)
 	if took := time.Since(began); took > 10*time.Second || !errors.Is(r.Err, ErrStopping) || !r.Owed || r.Rejected {
 		t.Errorf("after %s: %+v", took, r)
+	}
+}
+
+// A command has run also where a stop interrupts the verification after it.
+func TestRanBeforeTheVerification(t *testing.T) {
+	for name, action := range map[string]Action{
+		"a command":           {Command: run.Command{Shell: "command"}},
+		"a signal":            {Signal: run.Signal{Signal: syscall.SIGHUP, Process: "nginx"}},
+		"only a verification": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			action.Verify = Verify{Command: run.Command{Shell: "verify"}}
+			p := newPlace(t)
+			tools := newTools(t)
+			tools.Send = func(run.Signal) error { return nil }
+			tools.Run = func(c run.Command, _ run.Limits) (string, error) {
+				if c.Shell == "verify" {
+					return "", run.ErrKilled
+				}
+				return "", nil
+			}
+			r := Do(p.plan(action, map[string]string{"out": "new"}), tools)
+			if ran := name != "only a verification"; !errors.Is(r.Err, ErrStopping) || !r.Owed || r.Ran != ran {
+				t.Errorf("got %+v, want ran %v", r, ran)
+			}
+		})
 	}
 }
 

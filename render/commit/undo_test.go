@@ -189,3 +189,60 @@ func TestUndoFails(t *testing.T) {
 	}
 	p.want(map[string]string{"a": "newer", "b": "newer", "seen": "newernewer"})
 }
+
+// A file of an earlier commit that others have read goes back when the commit is abandoned: they have to read it again.
+func TestAbandonRevokes(t *testing.T) {
+	for name, test := range map[string]struct {
+		earlier map[string]string
+		revoked bool
+		want    map[string]string
+	}{
+		"files of an earlier commit": {map[string]string{"a": "new", "b": "new"}, true, map[string]string{"a": "old"}},
+		"one of an earlier commit":   {map[string]string{"b": "new"}, true, map[string]string{"a": "old"}},
+		"only files of this commit":  {nil, false, map[string]string{"a": "old"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.write("a", "old", 0o644)
+			earlier := p.plan(Action{Command: run.Command{Shell: ":"}}, test.earlier)
+			if len(test.earlier) > 0 {
+				p.crash(earlier, "swapped")
+			}
+
+			action := Action{Command: run.Command{Shell: ":"}, Atomic: true}
+			c := newCommit(p.recall(p.plan(action, map[string]string{"a": "newer", "b": "newer"})), newTools(t))
+			c.stage()
+			p.must(c.swap())
+			p.must(c.abandon(nil))
+			if r := c.end(); r.Revoked != test.revoked {
+				t.Errorf("revoked is %v", r.Revoked)
+			}
+			files := p.files()
+			for _, name := range []string{"a", "b"} {
+				if files[name] != test.want[name] {
+					t.Errorf("%s holds %q", name, files[name])
+				}
+			}
+		})
+	}
+}
+
+// An atomic action that is abandoned leaves no mixture: where one old file goes back, the others do.
+func TestAbandonAtomic(t *testing.T) {
+	p := newPlace(t)
+	p.write("a", "old", 0o644)
+	p.write("b", "old", 0o644)
+	action := Action{Command: run.Command{Shell: ":"}, Atomic: true}
+	p.crash(p.plan(action, map[string]string{"a": "new", "b": "new"}), "swapped")
+	c := newCommit(p.recall(p.plan(action, map[string]string{"a": "newer", "b": "new"})), newTools(t))
+	c.stage()
+	p.must(c.swap())
+	p.must(c.abandon(nil))
+	if r := c.end(); !r.Revoked || len(r.Debts) != 2 {
+		t.Errorf("got %+v", r)
+	}
+	files := p.files()
+	if files["a"] != "old" || files["b"] != "old" {
+		t.Errorf("the folder holds %q", files)
+	}
+}
