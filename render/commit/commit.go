@@ -166,7 +166,7 @@ func newCommit(p Plan, t Tools) *commit {
 	c.r.Owed = p.Owed
 	c.recall()
 	c.batch = disk.NewBatch(c.Debts)
-	c.batch.Step = t.Step
+	c.batch.Step, c.batch.Left = t.Step, t.Left
 	c.batch.NoUndo = !p.Action.Acts() && !p.Action.Atomic
 	return c
 }
@@ -186,7 +186,7 @@ func (c *commit) recall() {
 			c.warn([]string{fmt.Sprintf("cannot read what an earlier run left: %v", err)})
 		}
 		for _, d := range debts {
-			if d.Path == path && !known[path] {
+			if !known[path] {
 				c.Debts, c.r.Owed = append(c.Debts, d), true
 			}
 		}

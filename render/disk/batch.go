@@ -63,11 +63,14 @@ type folderState struct {
 type Batch struct {
 	Step   func(string) // reports each step to tests; may be nil
 	NoUndo bool         // what was swapped is never undone: no old file gets a second name without an action
+	Left   *Leftovers   // of all batches of the process: no two of them change a mark at one time; nil where there is only this one
 
 	mu      sync.Mutex // guards the maps; once Stage is not called any more nobody needs it
 	folders map[string]*folderState
 	debts   map[string]*record // by Debt.Path
 	owners  map[[2]string]owner
+
+	warnings []string // of undone files, until Close
 }
 
 // NewBatch returns a batch of an action with these debts. Stage finds the one of its path itself, by where the path really
@@ -324,10 +327,21 @@ func (r *record) owed() (e entry, ok bool) {
 	return e, true
 }
 
-// mark writes the mark of a folder: all that is still owed there, and what other batches have in a mark of that name. It removes
-// the other marks of this batch, and syncs the folder.
+// mark makes the marks of a folder name what they have to name, and syncs the folder.
 func (b *Batch) mark(d dir) error {
 	l := b.state(d.folder.path)
+	if err := b.writeMarks(d, l); err != nil {
+		return err
+	}
+	l.dirty = false
+	return d.sync()
+}
+
+// writeMarks writes the mark of a folder: all that is still owed there, and what other batches have in a mark of that name. It removes
+// the other marks of this batch. Two batches may have entries in one mark: the debts of a crash that a new configuration has
+// given to different actions.
+func (b *Batch) writeMarks(d dir, l *folderState) error {
+	defer b.Left.lockMarks(d.folder.path)()
 	entries := l.owed()
 	name := ""
 	if len(entries) > 0 {
@@ -352,8 +366,7 @@ func (b *Batch) mark(d dir) error {
 			}
 		}
 	}
-	l.dirty = false
-	return d.sync()
+	return nil
 }
 
 // entriesOfOthers returns the entries of a mark that are not of this batch.
@@ -366,7 +379,8 @@ func (l *folderState) entriesOfOthers(d dir, mark string) ([]entry, error) {
 	return entries, d.pathError("read", mark, err)
 }
 
-// removeEntries removes the entries of this batch from a mark, and the mark where it has no others.
+// removeEntries removes the entries of this batch from a mark, and the mark where it has no others. The marks of the folder
+// are locked.
 func (l *folderState) removeEntries(d dir, mark string) error {
 	others, err := l.entriesOfOthers(d, mark)
 	if err != nil {
@@ -389,7 +403,7 @@ func (b *Batch) Settle() (warnings []string) {
 	all := b.all()
 	marked := slices.ContainsFunc(all, func(l *folderState) bool { return len(l.marks) > 0 })
 	for _, l := range all {
-		if err := l.removeAllEntries(); err != nil {
+		if err := b.removeAllEntries(l); err != nil {
 			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
 		}
 	}
@@ -407,11 +421,12 @@ func (b *Batch) Settle() (warnings []string) {
 }
 
 // removeAllEntries removes all entries of this batch from the marks of a folder. With the folder the marks are gone.
-func (l *folderState) removeAllEntries() error {
+func (b *Batch) removeAllEntries(l *folderState) error {
 	var errs []error
 	isThere := false
 	err := l.within(func(d dir) error {
 		isThere = true
+		defer b.Left.lockMarks(l.folder)()
 		for mark := range l.marks {
 			l.dirty = true
 			errs = append(errs, l.removeEntries(d, mark))
@@ -488,6 +503,7 @@ func (b *Batch) Close() (debts []Debt, warnings []string) {
 		}
 		debts = append(debts, l.debts()...)
 	}
+	warnings, b.warnings = append(b.warnings, warnings...), nil
 	return debts, warnings
 }
 

@@ -589,6 +589,50 @@ func (f *File) Undo(acted bool) error {
 	return nil
 }
 
+// restoreOurs restores the old file, unless what is in place is not what was put there.
+func (f *File) restoreOurs(d dir) error {
+	isOurs, err := f.isInPlace(d)
+	if err != nil {
+		return err
+	}
+	if isOurs {
+		return f.restore(d)
+	}
+	f.batch.warnings = append(f.batch.warnings,
+		fmt.Sprintf("%s was changed by someone else after render wrote it; it stays, and the old file is not restored", f.want.Path))
+	if f.saved != nil && f.checkSaved(d) == nil {
+		_ = d.unlinkAny(savedName(f.name))
+	}
+	return nil
+}
+
+// isInPlace reports whether the contents in place are still those of this batch, or of the earlier commit whose debt is live.
+// It goes by the contents, as Recall does: a number of an inode is given to another file soon. A file that was removed has
+// nothing that an undo could destroy.
+func (f *File) isInPlace(d dir) (bool, error) {
+	want := f.rec.now
+	if f.state == swapped {
+		want = f.content()
+	}
+	is, err := d.statAt(f.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, d.pathError("stat", f.name, err)
+	case !is.isRegular() || is.size != want.Size:
+		return false, nil
+	}
+
+	h, is, err := openRegular(d, f.name)
+	if err != nil {
+		return false, d.pathError("open", f.name, err)
+	}
+	defer h.close()
+	got, err := contentOf(h, is.size)
+	return got == want, d.pathError("read", f.name, err)
+}
+
 func (f *File) restore(d dir) error {
 	if f.old == nil {
 		return d.pathError("remove", f.name, d.unlinkAny(f.name))

@@ -2,70 +2,108 @@ package disk
 
 import (
 	"errors"
-	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync"
 )
 
-// Leftovers are what earlier runs left for paths that are not known at the start: those of writeToFile. Each folder is listed
-// once, so that ten thousand paths in one folder cost one look at it. The zero value is ready.
+// Leftovers are what earlier runs left for paths that are not known at the start: those of writeToFile. Each folder is read
+// once, at its first use, so that ten thousand paths in one folder cost one pass. Leftovers also keep batches of one process
+// from changing the marks of one folder at the same time. The zero value is ready. All methods may be called by several
+// goroutines at once.
 type Leftovers struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the maps; never held while the disk is read or written
 	folders map[string]*leftovers
+	marks   map[string]*sync.Mutex // by folder: held while its marks are read and changed
 }
 
 // leftovers are those of one folder.
 type leftovers struct {
+	mu        sync.Mutex // guards what follows, also while the folder is read
+	isRead    bool
 	temporary map[string][]string // by what hidden returns for the destination
-	saved     map[string]bool     // the same
-	marks     map[string][]string // by the name of a destination: the marks that have an entry for it
+	saved     map[string]bool     // by the same
+	debts     map[string]Debt     // by the name of the destination
+	marks     map[string]info     // by name: what the mark was when it was read
+	oldMarks  map[string]bool     // by name: marks in another format
 }
 
-// Recall is the function Recall for one path. It is to be called before the first commit of the path.
+// Recall is the function Recall for one path, without the other debts of the same marks. It is to be called before the first
+// commit of the path.
 func (l *Leftovers) Recall(path string) ([]Debt, error) {
 	d, name, err := resolve(path, trustedLinks, false)
 	if err != nil {
 		return nil, nil // Stage reports it
 	}
-	d.close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	left := l.folders[d.folder.path]
-	if left == nil {
-		if left, err = listLeftovers(d.folder); err != nil {
-			return nil, err
-		}
-		if l.folders == nil {
-			l.folders = make(map[string]*leftovers)
-		}
-		l.folders[d.folder.path] = left
+	defer d.close()
+
+	left := l.of(d.folder.path)
+	left.mu.Lock()
+	defer left.mu.Unlock()
+	var errs []error
+	if !left.isRead {
+		errs = append(errs, l.read(left, d))
 	}
-	base := hidden(name)
-	if len(left.temporary[base])+len(left.marks[name]) == 0 && !left.saved[base] {
-		return nil, nil
+	debt, found, err := l.debtOf(left, d, name)
+	errs = append(errs, err, left.remove(d, name, found && debt.live && debt.entry.Old))
+	if !found {
+		return nil, errors.Join(errs...)
 	}
-	return recallFolder(d.folder, map[string]string{name: path})
+	debt.Path = path
+	return []Debt{debt}, errors.Join(errs...)
 }
 
-// Forget has folders listed again: since the last time, commits of this run have come and gone.
+// RecallAll is the function Recall for a process in which commits may be under way.
+func (l *Leftovers) RecallAll(paths []string) (debts []Debt, err error) { return recallPaths(paths, l) }
+
+// Forget has folders read again: since the last time, commits of this run have come and gone. It waits for nobody.
 func (l *Leftovers) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.folders = nil
 }
 
-// listLeftovers lists a folder, and reads its marks.
-func listLeftovers(f *folder) (*leftovers, error) {
-	left := &leftovers{temporary: make(map[string][]string), saved: make(map[string]bool), marks: make(map[string][]string)}
-	d, err := f.open()
-	if err != nil {
-		return nil, err
+// of returns what is known of a folder.
+func (l *Leftovers) of(folder string) *leftovers {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.folders == nil {
+		l.folders = make(map[string]*leftovers)
 	}
-	defer d.close()
+	if l.folders[folder] == nil {
+		l.folders[folder] = new(leftovers)
+	}
+	return l.folders[folder]
+}
+
+// lockMarks waits until nobody else reads and changes the marks of a folder. A nil Leftovers has nobody else.
+func (l *Leftovers) lockMarks(folder string) (unlock func()) {
+	if l == nil {
+		return func() {}
+	}
+	l.mu.Lock()
+	if l.marks == nil {
+		l.marks = make(map[string]*sync.Mutex)
+	}
+	m := l.marks[folder]
+	if m == nil {
+		m = new(sync.Mutex)
+		l.marks[folder] = m
+	}
+	l.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// read lists a folder, and reads all its marks.
+func (l *Leftovers) read(left *leftovers, d dir) error {
+	defer l.lockMarks(d.folder.path)()
 	found, err := findRemains(d, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	left.isRead = true
+	left.temporary, left.saved = make(map[string][]string), make(map[string]bool)
 	for name := range found.saved {
 		left.saved[name[:len(name)-len(savedEnd)]] = true
 	}
@@ -73,32 +111,92 @@ func listLeftovers(f *folder) (*leftovers, error) {
 		base, _ := temporaryOf(name)
 		left.temporary[base] = append(left.temporary[base], name)
 	}
+
+	left.marks, left.oldMarks = make(map[string]info), make(map[string]bool)
 	for _, mark := range found.marks {
-		entries, err := readMark(d, mark)
-		if err != nil {
-			if err != errNotOurs && err != errOldFormat && !errors.Is(err, fs.ErrNotExist) {
-				return nil, d.pathError("read", mark, err)
-			}
-			continue
-		}
-		for _, e := range entries {
-			if name := string(e.Name); !slices.Contains(left.marks[name], mark) {
-				left.marks[name] = append(left.marks[name], mark)
-			}
+		if is, err := d.statAt(mark); err == nil {
+			left.marks[mark] = is
 		}
 	}
-	return left, nil
+	debts, otherFormat, err := recallMarks(d, found.marks, nil)
+	left.debts = debts
+	for _, mark := range otherFormat {
+		left.oldMarks[mark] = true
+	}
+	return err
+}
+
+// debtOf returns the debt of a destination. A mark that has changed since it was read is read again: the action may have
+// succeeded meanwhile.
+func (l *Leftovers) debtOf(left *leftovers, d dir, name string) (debt Debt, found bool, err error) {
+	debt, found = left.debts[name]
+	if mark := markName(name); left.oldMarks[mark] {
+		old := recallEntry(d, entry{Name: fileName(name), Old: true}, "")
+		old.Mark = d.path(mark)
+		if !found {
+			return old, isThere(d, mark), nil
+		}
+		delete(left.oldMarks, mark)
+		defer l.lockMarks(d.folder.path)()
+		return debt, true, dropEntry(d, old)
+	}
+	if !found {
+		return Debt{}, false, nil
+	}
+
+	mark := filepath.Base(debt.Mark)
+	if is, err := d.statAt(mark); err == nil && is == left.marks[mark] {
+		return debt, true, nil
+	}
+	defer l.lockMarks(d.folder.path)()
+	entries, err := readMark(d, mark)
+	if err != nil {
+		return Debt{}, false, nil // the mark is gone, or is not ours any more
+	}
+	i := slices.IndexFunc(entries, func(e entry) bool { return string(e.Name) == name })
+	if i < 0 {
+		return Debt{}, false, nil
+	}
+	now := recallEntry(d, entries[i], "")
+	now.Mark = debt.Mark
+	return now, true, nil
+}
+
+func isThere(d dir, name string) bool {
+	_, err := d.statAt(name)
+	return err == nil
+}
+
+// remove removes what nobody needs of a destination.
+func (left *leftovers) remove(d dir, name string, keepSaved bool) error {
+	base := hidden(name)
+	var errs []error
+	if left.saved[base] && !keepSaved {
+		errs = append(errs, removeOurs(d, savedName(name)))
+		delete(left.saved, base)
+	}
+	for _, temporary := range left.temporary[base] {
+		errs = append(errs, removeOurs(d, temporary))
+	}
+	delete(left.temporary, base)
+	return errors.Join(errs...)
 }
 
 // DropSaved removes the saved files of debts, as far as it can: what is in place of them stays, and the marks still say that an
-// action has to succeed for it.
+// action has to succeed for it. A saved file that is not the one of the debt is that of a later commit, and stays.
 func DropSaved(debts []Debt) {
 	for _, debt := range debts {
+		if debt.entry.Saved == (savedID{}) {
+			continue
+		}
 		d, err := openFolder(debt.at.folder)
 		if err != nil {
 			continue
 		}
-		_ = removeOurs(d, savedName(debt.at.name))
+		saved := savedName(debt.at.name)
+		if is, err := d.statAt(saved); err == nil && is.savedID() == debt.entry.Saved {
+			_ = removeOurs(d, saved)
+		}
 		d.close()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,8 +17,11 @@ import (
 // Recall reads what an earlier run has left in the folders of some destinations. It returns the debts that concern one of the
 // paths, and the other debts of the same marks, whose Path is the real path. It removes what nobody needs: temporary files of
 // these paths, and their saved files that no mark of ours needs. What cannot be reached is left to Stage, which reports it. The debts
-// are valid also where there is an error.
-func Recall(paths []string) (debts []Debt, err error) {
+// are valid also where there is an error. No commit may be under way in these folders; see Leftovers.RecallAll.
+func Recall(paths []string) (debts []Debt, err error) { return recallPaths(paths, nil) }
+
+// recallPaths is Recall where commits may be under way whose batches have the same Leftovers.
+func recallPaths(paths []string, l *Leftovers) (debts []Debt, err error) {
 	type group struct {
 		folder *folder
 		paths  map[string]string // by name
@@ -41,7 +45,7 @@ func Recall(paths []string) (debts []Debt, err error) {
 
 	var errs []error
 	for _, g := range groups {
-		found, err := recallFolder(g.folder, g.paths)
+		found, err := recallFolder(g.folder, g.paths, l)
 		debts = append(debts, found...)
 		errs = append(errs, err)
 	}
@@ -57,18 +61,22 @@ type remains struct {
 }
 
 // recallFolder is Recall for one folder, in which the destinations have these names.
-func recallFolder(folder *folder, paths map[string]string) ([]Debt, error) {
+func recallFolder(folder *folder, paths map[string]string, l *Leftovers) ([]Debt, error) {
 	d, err := folder.open()
 	if err != nil {
 		return nil, err
 	}
 	defer d.close()
+	unlock := l.lockMarks(folder.path)
 	found, err := findRemains(d, paths)
 	if err != nil {
+		unlock()
 		return nil, err
 	}
+	byName, _, err := recallMarks(d, found.marks, paths)
+	unlock()
 
-	debts, err := recallMarks(d, found.marks, paths)
+	debts := slices.Collect(maps.Values(byName))
 	for _, debt := range debts {
 		if debt.live && debt.entry.Old {
 			delete(found.saved, savedName(debt.at.name))
@@ -136,28 +144,34 @@ func removeOurs(d dir, name string) error {
 	return d.pathError("remove", name, err)
 }
 
-// recallMarks returns the debts of all marks that concern one of the destinations.
-func recallMarks(d dir, marks []string, paths map[string]string) ([]Debt, error) {
+// recallMarks returns the debts of all marks that concern one of the destinations, or of all where there are no names, by the
+// name of the destination. otherFormat has the names of the marks in another format that are not of one of the destinations.
+func recallMarks(d dir, marks []string, paths map[string]string) (byName map[string]Debt, otherFormat []string, err error) {
 	oldMarks := make(map[string]string, len(paths)) // destinations, by the name that a mark of theirs alone has
 	for name := range paths {
 		oldMarks[markName(name)] = name
 	}
-	byName := make(map[string]Debt)
+	byName = make(map[string]Debt)
 	var errs []error
 	for _, mark := range marks {
 		entries, err := readMark(d, mark)
 		if name, ok := oldMarks[mark]; err == errOldFormat && ok {
 			entries, err = []entry{{Name: fileName(name), Old: true}}, nil
 		}
-		if err != nil {
-			if err != errNotOurs && err != errOldFormat && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, d.pathError("read", mark, err))
-			}
+		switch {
+		case err == errOldFormat:
+			otherFormat = append(otherFormat, mark)
+			continue
+		case err == errNotOurs || errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			errs = append(errs, d.pathError("read", mark, err))
 			continue
 		}
-		if !slices.ContainsFunc(entries, func(e entry) bool { return paths[string(e.Name)] != "" }) {
+		if paths != nil && !slices.ContainsFunc(entries, func(e entry) bool { return paths[string(e.Name)] != "" }) {
 			continue
 		}
+
 		for _, e := range entries {
 			debt := recallEntry(d, e, paths[string(e.Name)])
 			debt.Mark = d.path(mark)
@@ -170,11 +184,7 @@ func recallMarks(d dir, marks []string, paths map[string]string) ([]Debt, error)
 			byName[debt.at.name] = debt
 		}
 	}
-	debts := make([]Debt, 0, len(byName))
-	for _, debt := range byName {
-		debts = append(debts, debt)
-	}
-	return debts, errors.Join(errs...)
+	return byName, otherFormat, errors.Join(errs...)
 }
 
 // recallEntry returns the debt of an entry.
@@ -194,7 +204,7 @@ func recallEntry(d dir, e entry, path string) Debt {
 	return debt
 }
 
-// dropEntry removes a debt from its mark: another mark has it, too.
+// dropEntry removes a debt from its mark: another mark has it, too. The marks of the folder are locked.
 func dropEntry(d dir, debt Debt) error {
 	mark := filepath.Base(debt.Mark)
 	l := &folderState{records: map[string]*record{debt.at.name: {}}, marks: make(map[string]map[string]bool)}
