@@ -103,6 +103,7 @@ func TestR10TemplateChangesOnDisk(t *testing.T) {
 			way.first(r, target.Source, `1 {{key "k"}}`)
 			r.world.set(kv("k"), "v")
 			r.start(Config{Targets: []Target{target}, WatchTemplates: true})
+			_ = r.status() // the loop has begun, and the watch is there
 			for i := 2; i < 4; i++ {
 				r.await("the file", func() bool { return r.read("a") == fmt.Sprint(i-1, " v") })
 				r.await("the look after the start", func() bool { return r.engine.templates.isInside(r.path("partials")) })

@@ -508,6 +508,7 @@ func (f *flight) check() {
 		return
 	}
 	e := f.r.engine
+	defer func() { _ = f.r.status() }() // what follows in the loop comes after this look at its state
 	for _, s := range f.r.status().Targets {
 		t := e.byDestination[s.Destination]
 		if s.State != Applied || t == nil {

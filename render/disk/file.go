@@ -564,7 +564,7 @@ func (h handle) replace(contents []byte) error {
 
 // Undo puts the old file back, or removes the new one where there was none. acted says that the action may have acted on the
 // new contents: then it has to succeed for the old ones. It also has to where it had to before this batch. A file that is not
-// live stays as it is.
+// live stays as it is. So does one that somebody else has changed or replaced since: Close returns a warning of it.
 func (f *File) Undo(acted bool) error {
 	if !f.Live() {
 		return nil
@@ -572,7 +572,7 @@ func (f *File) Undo(acted bool) error {
 	d, err := f.folder.open()
 	if err == nil {
 		defer d.close()
-		err = f.restore(d)
+		err = f.restoreOurs(d)
 	}
 	if err != nil {
 		return fmt.Errorf("put the old %s back: %w", f.want.Path, err)

@@ -630,3 +630,78 @@ func (p testPlace) glob(pattern string) string {
 	}
 	return names[0]
 }
+
+// An undo leaves a file that somebody else has changed or replaced since it was swapped in, and says so. The action has to
+// succeed for it.
+func TestUndoLeavesTheirs(t *testing.T) {
+	changes := map[string]struct {
+		change func(p testPlace)
+		want   string // in place afterwards; "" where the old file is restored, or none
+	}{
+		"edited":            {func(p testPlace) { p.write("out", "edited", 0o644) }, "edited"},
+		"edited, same size": {func(p testPlace) { p.write("out", "neW", 0o644) }, "neW"},
+		"replaced":          {func(p testPlace) { p.must(os.Rename(p.write("x", "theirs", 0o644), p.path("out"))) }, "theirs"},
+		"a link": {func(p testPlace) {
+			p.must(os.Remove(p.path("out")))
+			p.must(os.Symlink("elsewhere", p.path("out")))
+		}, "-> elsewhere"},
+		"removed":       {func(p testPlace) { p.must(os.Remove(p.path("out"))) }, ""},
+		"only touched":  {func(p testPlace) { p.must(os.Chtimes(p.path("out"), time.Time{}, time.Unix(1, 0))) }, ""},
+		"the same text": {func(p testPlace) { p.must(os.Rename(p.write("x", "new", 0o644), p.path("out"))) }, ""},
+	}
+	for name, test := range changes {
+		for _, hadOld := range []bool{false, true} {
+			for _, earlier := range []bool{false, true} { // the contents in place are those of an earlier run
+				t.Run(fmt.Sprint(name, hadOld, earlier), func(t *testing.T) {
+					p := newPlace(t)
+					if hadOld {
+						p.write("out", "old", 0o644)
+					}
+					b := NewBatch(nil)
+					f, _, err := b.Stage(p.wants("out", "new"))
+					p.must(err)
+					_, _, err = b.Save([]*File{f})
+					p.must(err)
+					_, err = f.Swap()
+					p.must(err)
+					if earlier {
+						debts, err := Recall([]string{p.path("out")})
+						p.must(err)
+						b = NewBatch(debts)
+						f, _, err = b.Stage(p.wants("out", "newer"))
+						p.must(err)
+						if !f.Live() || !f.Changes() {
+							t.Fatal("it is not live")
+						}
+					}
+
+					test.change(p)
+					p.must(f.Undo(true))
+					if f.Live() || !f.Back() {
+						t.Error("it is not undone")
+					}
+					debts, warnings := b.Close()
+					if len(debts) != 1 || debts[0].live {
+						t.Errorf("debts %+v", debts)
+					}
+					want := map[string]string{".render-out.owed": "[out]"}
+					switch {
+					case test.want != "":
+						want["out"] = test.want
+						if len(warnings) != 1 || !strings.Contains(warnings[0], p.path("out")+" was changed by someone else") {
+							t.Errorf("warnings %q", warnings)
+						}
+					case hadOld:
+						want["out"] = "old"
+						fallthrough
+					default:
+						if len(warnings) > 0 {
+							t.Errorf("warnings %q", warnings)
+						}
+					}
+					p.want(want)
+				})
+			}
+		}
+	}
+}
