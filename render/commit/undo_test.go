@@ -178,16 +178,37 @@ func TestUndoFails(t *testing.T) {
 	p := newPlace(t)
 	p.write("a", "old", 0o644)
 	p.write("b", "old", 0o644)
-	r := p.commit(p.sh("rm -f a; mkdir -p a/full; ! grep -q new b"), map[string]string{"a": "new", "b": "new"})
+	r := p.commit(p.sh("rm .render-a.old; ! grep -q new b"), map[string]string{"a": "new", "b": "new"})
 	if r.Err == nil || !strings.Contains(r.Err.Error(), p.path("a")) || !r.Owed || len(r.Debts) == 0 || r.Rejected {
 		t.Errorf("got %+v", r)
 	}
-	p.must(os.RemoveAll(p.path("a")))
 	r = p.commit(p.sh("cat a b > seen"), map[string]string{"a": "newer", "b": "newer"})
 	if r.Err != nil || r.Owed || len(r.Debts) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"a": "newer", "b": "newer", "seen": "newernewer"})
+}
+
+// A file that somebody else changes or replaces while the command fails for it stays as they left it, with a warning; the
+// other files are restored, and the command runs for what is in place then.
+func TestUndoLeavesTheirs(t *testing.T) {
+	for name, old := range map[string]bool{"over an old file": true, "where there was none": false} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.write("b", "old", 0o644)
+			if old {
+				p.write("a", "old", 0o644)
+			}
+			r := p.commit(p.sh("cat a b >> seen; if grep -q new b; then echo theirs > x; mv x a; exit 1; fi"), map[string]string{"a": "new", "b": "new"})
+			if r.Err == nil || !r.Rejected || r.Owed || len(r.Debts) > 0 || len(r.Swapped) > 0 {
+				t.Errorf("got %+v", r)
+			}
+			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], p.path("a")+" was changed by someone else") {
+				t.Errorf("warnings %q", r.Warnings)
+			}
+			p.want(map[string]string{"a": "theirs\n", "b": "old", "seen": "newnewtheirs\nold"})
+		})
+	}
 }
 
 // A file of an earlier commit that others have read goes back when the commit is abandoned: they have to read it again.
