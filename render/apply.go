@@ -86,7 +86,7 @@ func (e *Engine) prepare(p *proposal, s Status) {
 	}
 	if p.cfg.Dry == nil && len(added) > 0 {
 		var err error
-		if p.debts, err = recallDebts(added); err != nil {
+		if p.debts, err = e.recallDebts(added); err != nil {
 			e.log.Warn("cannot read what an earlier run left", "err", err)
 		}
 	}

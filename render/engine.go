@@ -330,7 +330,7 @@ func (e *Engine) recall(targets []*target) {
 	if e.cfg.Dry != nil {
 		return
 	}
-	debts, err := recallDebts(targets)
+	debts, err := e.recallDebts(targets)
 	if err != nil {
 		e.log.Warn("cannot read what an earlier run left", "err", err)
 	}
@@ -338,12 +338,12 @@ func (e *Engine) recall(targets []*target) {
 }
 
 // recallDebts reads what earlier runs left on disk for some targets. It is not for the loop.
-func recallDebts(targets []*target) ([]disk.Debt, error) {
+func (e *Engine) recallDebts(targets []*target) ([]disk.Debt, error) {
 	var paths []string
 	for _, t := range targets {
 		paths = append(paths, t.cfg.Destination)
 	}
-	return disk.Recall(paths)
+	return e.tools.Left.RecallAll(paths)
 }
 
 // owe gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
