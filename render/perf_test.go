@@ -1,9 +1,11 @@
 package render
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -136,5 +138,44 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		e.inFlight++
 		e.land(done)
 		a.pace.reset()
+	}
+}
+
+// BenchmarkStartOfManyFiles starts with 10,000 files that are right: until all targets are applied.
+func BenchmarkStartOfManyFiles(b *testing.B) {
+	const n = 10_000
+	dir := b.TempDir()
+	var cfg Config
+	for i := range n {
+		path := fmt.Sprint(dir, "/", i)
+		if err := os.WriteFile(path, []byte("0"), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		cfg.Targets = append(cfg.Targets, Target{Source: fmt.Sprint(i), Contents: `{{key "k"}}`, Destination: path})
+	}
+	w := newWorld()
+	w.set(kv("k"), "0")
+	for b.Loop() {
+		engine, err := New(w, cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(b.Context())
+		done := make(chan error, 1)
+		go func() { done <- engine.Run(ctx) }()
+		for {
+			s, err := engine.Status(ctx)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if !slices.ContainsFunc(s.Targets, func(t TargetStatus) bool { return t.State != Applied }) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
 	}
 }
