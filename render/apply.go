@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"render/render/disk"
+	"render/render/graph"
 	"render/render/run"
 )
 
@@ -316,7 +317,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	// What each target has to do.
 	fresh := make(map[*target]bool)
 	for _, t := range s.added {
-		t.see(newViewRules(t.cfg, t.action.cfg, false))
+		e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, false), now)
 		e.block(t, now)
 		fresh[t] = true
 	}
@@ -408,7 +409,7 @@ func (t *target) replace(next *target) keptTarget {
 // ofTemplate returns the settings that say what a target's template gives.
 func (t Target) ofTemplate() Target {
 	t.Destination, t.Action, t.Command, t.Implied = "", "", run.Command{}, nil
-	t.File, t.Drift, t.Guard, t.RemoveDelay = disk.Options{}, "", Guard{}, 0
+	t.File, t.Drift, t.Guard, t.RemoveDelay = disk.Options{}, "", graph.Guard{}, 0
 	return t
 }
 
@@ -423,16 +424,16 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	again := (moved || other) && e.cfg.Dry == nil
 	if again {
 		t.doubt()
-		t.addCause("its settings have changed")
+		t.AddCause("its settings have changed")
 	}
 	if !again && e.cfg.Dry == nil && t.known && !t.action.busy && t.cfg.Drift.matters() && (t.drifted || k.missing) {
 		again, other = true, true
 		t.doubt()
-		t.addCause(t.cfg.Destination + " was changed by somebody else")
+		t.AddCause(t.cfg.Destination + " was changed by somebody else")
 	}
-	reseen := e.seeBy(t, newViewRules(t.cfg, t.action.cfg, false), now)
+	reseen := e.seeBy(t, rulesOf(t.cfg, t.action.cfg, false), now)
 	if again || reseen || !sameEnv {
-		t.wants = true
+		t.Wants = true
 		e.wakeActions([]*target{t}, now)
 	}
 	return k.renewed || moved || other || reseen
@@ -441,20 +442,20 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 // runNow runs targets whose template is new, in the order of the configuration. What one of them does not ask any more
 // another may ask now: its watcher stays.
 func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
-	before := e.graph.pin(fresh)
-	e.graph.round++
-	for _, t := range inOrder(fresh) {
-		t.dataRound = e.graph.round
+	targets := inOrder(fresh)
+	before := e.graph.Pin(usersOf(targets))
+	e.graph.Renew(usersOf(targets))
+	for _, t := range targets {
 		e.execute(t)
 		e.schedule.now(t.action)
 	}
-	e.forgetQueries(e.graph.remove(before))
+	e.forgetQueries(e.graph.Remove(before))
 }
 
 // forget ends what was done for targets and actions that are not in force any more.
 func (e *Engine) forget(gone []*target, now time.Time) {
 	for _, t := range gone {
-		e.forgetQueries(e.graph.remove(t))
+		e.forgetQueries(e.graph.Remove(&t.User))
 		e.claims.stopWaiting(t)
 		e.setClaims(t, nil)
 		e.free(t.path)

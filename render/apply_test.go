@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/graph"
 	"render/render/run"
 	"render/watch"
 )
@@ -45,7 +46,7 @@ func TestR10SameIsUntouched(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		config := func() Config {
 			cfg := Config{
-				Actions: []Action{{Name: "group", Command: r.appends("group"), Spacing: time.Second, Guard: Guard{Min: 1}}},
+				Actions: []Action{{Name: "group", Command: r.appends("group"), Spacing: time.Second, Guard: graph.Guard{Min: 1}}},
 				Env:     []string{"A=b"},
 				Asking:  Asking{Backoff: time.Second},
 			}
@@ -567,14 +568,14 @@ func TestR10HeldMembersGo(t *testing.T) {
 func TestR10OtherGuards(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{range service "web"}}{{.Address}} {{end}}`)
-		with := func(g Guard, delay time.Duration) Config {
+		with := func(g graph.Guard, delay time.Duration) Config {
 			target.Guard, target.RemoveDelay = g, delay
 			return Config{Targets: []Target{target}}
 		}
 		r.set(service("web"), instances("web", "1", "2"))
-		r.start(with(Guard{}, 0))
+		r.start(with(graph.Guard{}, 0))
 		r.wantFile("a", "1 2 ")
-		r.apply(with(Guard{Min: 3}, 0)) // two are not enough, but they are what is there
+		r.apply(with(graph.Guard{Min: 3}, 0)) // two are not enough, but they are what is there
 		elapse(time.Minute)
 		r.wantFile("a", "1 2 ")
 		if s := r.status().Targets[0]; s.State != Applied || len(s.Held) != 0 {
@@ -585,24 +586,24 @@ func TestR10OtherGuards(t *testing.T) {
 		if s := r.status().Targets[0]; len(s.Held) != 1 {
 			t.Errorf("got %+v", s)
 		}
-		r.apply(with(Guard{Min: 2, Then: Fail, Hold: time.Hour}, time.Second)) // still too few
+		r.apply(with(graph.Guard{Min: 2, Then: graph.Fail, Hold: time.Hour}, time.Second)) // still too few
 		elapse(time.Minute)
 		r.wantFile("a", "1 2 ")
-		r.apply(with(Guard{Min: 1}, 0))
+		r.apply(with(graph.Guard{Min: 1}, 0))
 		r.wantFile("a", "1 ")
 		r.set(service("web"), instances("web"))
 		r.wantFile("a", "1 ")
-		r.apply(with(Guard{}, 0))
+		r.apply(with(graph.Guard{}, 0))
 		r.wantFile("a", "")
 		if s := r.status().Targets[0]; s.State != Applied || len(s.Held) != 0 {
 			t.Errorf("got %+v", s)
 		}
 		r.set(service("web"), instances("web", "1", "2"))
-		r.apply(with(Guard{}, time.Hour))
+		r.apply(with(graph.Guard{}, time.Hour))
 		r.set(service("web"), instances("web", "1"))
 		elapse(time.Minute)
 		r.wantFile("a", "1 2 ")
-		r.apply(with(Guard{}, time.Minute)) // the rest of an hour becomes a minute
+		r.apply(with(graph.Guard{}, time.Minute)) // the rest of an hour becomes a minute
 		elapse(59 * time.Second)
 		r.wantFile("a", "1 2 ")
 		elapse(2 * time.Second)
@@ -615,11 +616,11 @@ func TestR10OtherGuards(t *testing.T) {
 
 // A target that has failed because of its guard recovers with another.
 func TestR10GuardThatFailed(t *testing.T) {
-	for _, next := range []Guard{{}, {Min: 2, Then: Accept, Hold: time.Second}, {Min: 1}} {
+	for _, next := range []graph.Guard{{}, {Min: 2, Then: graph.Accept, Hold: time.Second}, {Min: 1}} {
 		t.Run(next.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				target := r.target("a", `{{range service "web"}}{{.Address}} {{end}}`)
-				target.Guard = Guard{Min: 2, Then: Fail, Hold: time.Second}
+				target.Guard = graph.Guard{Min: 2, Then: graph.Fail, Hold: time.Second}
 				r.set(service("web"), instances("web", "1", "2"))
 				r.start(Config{Targets: []Target{target}})
 				r.set(service("web"), instances("web", "1"))

@@ -106,7 +106,7 @@ func (e *Engine) free(path string) {
 
 // rerun has a target run again, for another reason than an answer.
 func (e *Engine) rerun(t *target) {
-	t.wants, t.waitsFor = true, ""
+	t.Wants, t.waitsFor = true, ""
 	t.action.pace.changed(time.Now())
 	e.moved(t)
 	e.schedule.now(t.action)

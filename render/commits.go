@@ -9,6 +9,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/graph"
 	"render/watch"
 )
 
@@ -79,7 +80,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	seen := make(map[string]bool)
 	for _, t := range targets {
 		o := t.launch()
-		o.causes, t.causes = t.causes, nil // others may come while the commit is under way
+		o.causes, t.Causes = t.Causes, nil // others may come while the commit is under way
 		done.members = append(done.members, member{t, o, len(p.Files)})
 		p.Files = append(p.Files, o.files(t.cfg)...)
 		for _, w := range o.writes {
@@ -89,7 +90,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 			}
 		}
 		for _, c := range o.causes {
-			if !seen[c] && len(done.causes) < maxCauses {
+			if !seen[c] && len(done.causes) < graph.MaxCauses {
 				seen[c] = true
 				done.causes = append(done.causes, c)
 			}
@@ -243,8 +244,8 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	t.land(applied, t.finished())
 	e.landClaims(t)
 	if !applied {
-		t.causes = slices.Concat(o.causes, t.causes)
-		t.causes = t.causes[:min(len(t.causes), maxCauses)]
+		t.Causes = slices.Concat(o.causes, t.Causes)
+		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
 		t.rejected.times = 0
 		e.drift.expect(t.cfg, o.main, o.size)

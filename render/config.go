@@ -8,6 +8,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/graph"
 	"render/render/run"
 )
 
@@ -92,7 +93,7 @@ type Target struct {
 	Sandbox                       string
 
 	// Guard keeps the target from following large losses of instances at once. The default is its action's.
-	Guard Guard
+	Guard graph.Guard
 	// RemoveDelay is how long the target goes on seeing an instance of a service that has gone, unless it comes back
 	// meanwhile. New instances, and changes of those that stay, are seen at once. The default is not to delay.
 	RemoveDelay time.Duration
@@ -114,9 +115,9 @@ type Action struct {
 	Spacing time.Duration // least time from one commit to the next (R7)
 	Splay   time.Duration // a random pause of up to this before the command
 	Wait    Wait
-	Atomic  bool    // all targets or none
-	Guard   Guard   // of the targets that have none of their own
-	Env     run.Env // of check, command and verification
+	Atomic  bool        // all targets or none
+	Guard   graph.Guard // of the targets that have none of their own
+	Env     run.Env     // of check, command and verification
 }
 
 // Wait lets changes collect before they are committed (R7). The zero value does not wait.

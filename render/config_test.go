@@ -3,6 +3,7 @@ package render
 import (
 	"io"
 	"math"
+	"render/render/graph"
 	"render/render/run"
 	"strings"
 	"testing"
@@ -42,18 +43,18 @@ func TestValidate(t *testing.T) {
 		{"wait", Config{Implied: Action{Wait: Wait{Min: time.Second, Max: time.Second}}}, nil},
 		{"wait the wrong way round", Config{Implied: Action{Wait: Wait{Min: 2 * time.Second, Max: time.Second}}}, []string{"maximum 1s is less than the minimum 2s"}},
 		{"an action's wait", Config{Actions: []Action{{Name: "a", Wait: Wait{Min: -1}}}}, []string{"action a: wait"}},
-		{"a guard", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: Guard{Min: 1, MaxDrop: 1, Hold: 1, Then: Fail}, RemoveDelay: 1}}}, nil},
-		{"a guard without an end", Config{Actions: []Action{{Name: "a", Guard: Guard{MaxDrop: 0.01}}}}, nil},
-		{"a guard that guards nothing", Config{Actions: []Action{{Name: "a", Guard: Guard{Then: Keep}}}}, []string{"action a: guard: lets everything through"}},
+		{"a guard", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: graph.Guard{Min: 1, MaxDrop: 1, Hold: 1, Then: graph.Fail}, RemoveDelay: 1}}}, nil},
+		{"a guard without an end", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{MaxDrop: 0.01}}}}, nil},
+		{"a guard that guards nothing", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{Then: graph.Keep}}}}, []string{"action a: guard: lets everything through"}},
 		{
-			"a guard that makes no sense", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: Guard{Min: -1, MaxDrop: 1.1, Hold: -1, Then: "panic"}}}},
+			"a guard that makes no sense", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: graph.Guard{Min: -1, MaxDrop: 1.1, Hold: -1, Then: "panic"}}}},
 			[]string{
 				"template in: guard: the minimum -1 is negative", "template in: guard: the maximum drop 1.1 is not between 0 and 1",
 				"template in: guard: the hold -1ns is negative", `template in: guard: then: "panic" is not one of keep, accept, fail`,
 			},
 		},
-		{"a negative drop", Config{Actions: []Action{{Name: "a", Guard: Guard{MaxDrop: -0.1}}}}, []string{"maximum drop -0.1"}},
-		{"a drop that is no number", Config{Actions: []Action{{Name: "a", Guard: Guard{MaxDrop: math.NaN()}}}}, []string{"maximum drop NaN"}},
+		{"a negative drop", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{MaxDrop: -0.1}}}}, []string{"maximum drop -0.1"}},
+		{"a drop that is no number", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{MaxDrop: math.NaN()}}}}, []string{"maximum drop NaN"}},
 		{"a negative delay", Config{Targets: []Target{{Source: "in", Destination: "out", RemoveDelay: -1}}}, []string{"template in: the remove delay -1ns is negative"}},
 		{"all that is wrong", Config{Targets: []Target{{Source: "in"}}, Actions: []Action{{}}}, []string{"missing destination", "no name"}},
 	}
@@ -90,19 +91,6 @@ func TestNewReportsAllTemplates(t *testing.T) {
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want %q", err, part)
-		}
-	}
-}
-
-func TestGuardString(t *testing.T) {
-	for want, g := range map[string]Guard{
-		"hold=5m0s,then=keep":                               {},
-		"min=2,hold=5m0s,then=keep":                         {Min: 2},
-		"max_drop=29%,hold=1s,then=accept":                  {MaxDrop: 0.29, Hold: time.Second, Then: Accept},
-		"min=1,max_drop=33.33333333%,hold=1h0m0s,then=fail": {Min: 1, MaxDrop: 1. / 3, Hold: time.Hour, Then: Fail},
-	} {
-		if got := g.String(); got != want {
-			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 }

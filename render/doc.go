@@ -41,7 +41,7 @@
 //     answered, or (b) a query for which it had an answer gets a different one, or (c) it is reported as blocked and one of
 //     the pending queries has been answered: the others may have been asked only for want of that answer.
 //   - R6 Forget late. A pass that ran to its end with nothing pending replaces a target's set of queries, also where an answer
-//     is absent. Another pass adds to the set, and drops what so many passes in a row have not asked (keptMost). A query that
+//     is absent. Another pass adds to the set, and drops what so many passes in a row have not asked ([graph.MaxKept]). A query that
 //     nobody uses is not watched any longer.
 //   - R7 Pace. An action that was quiet commits at once, with all that has arrived. After that its commits are at least its
 //     spacing apart, and the last change is always committed. With a wait, changes collect until nothing has changed for
@@ -78,6 +78,6 @@
 // (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none. A pending member,
 // whether its queries fail or do not answer, counts as blocked once it has held the others for ten seconds.
 //
-// A target can ask for some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [Guard] holds back
+// A target can ask for some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [graph.Guard] holds back
 // large losses. An answer is for such a target what it sees of it: where that does not change, nothing has (R3).
 package render

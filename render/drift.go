@@ -250,8 +250,8 @@ func (e *Engine) drifted(x *expected, now time.Time) {
 	}
 	e.log.Warn("somebody has changed a file; it is written again", "file", x.destination, "template", t.cfg.Source)
 	t.doubt()
-	t.wants = true
-	t.addCause(x.destination + " was changed by somebody else")
+	t.Wants = true
+	t.AddCause(x.destination + " was changed by somebody else")
 	t.action.pace.changed(now)
 	e.moved(t)
 	e.schedule.now(t.action)

@@ -13,6 +13,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/graph"
 	"render/render/run"
 	"render/watch"
 )
@@ -48,7 +49,7 @@ type Engine struct {
 	byDestination map[string]*target // as they are configured
 	destinations  map[string]*target // by both, from the root
 	actions       []*action
-	graph         *graph
+	graph         *graph.Graph[*target]
 	set           *watch.Set
 	schedule      schedule
 	sums          tally                 // over all targets
@@ -94,7 +95,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		refusals:   make(chan error),
 		applying:   make(chan struct{}, 1),
 		ended:      make(chan struct{}),
-		graph:      newGraph(),
+		graph:      graph.New[*target](),
 		schedule:   newSchedule(),
 		blocked:    make(map[*target]bool),
 		claims:     newClaims(),
@@ -128,7 +129,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 	e.number()
 	e.regroup(nil)
 	for _, t := range e.targets {
-		t.see(newViewRules(t.cfg, t.action.cfg, cfg.Once))
+		e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, cfg.Once), time.Time{})
 		e.moved(t)
 	}
 	return e, nil
@@ -196,7 +197,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.lookAgain(now)
 		wake := e.report(now)
 		wake = earlier(wake, e.advanceAll(now))
-		wake = earlier(earlier(wake, e.graph.lookAt), e.coming.patience()) // after all passes: they make views
+		wake = earlier(earlier(wake, e.graph.Next()), e.coming.patience()) // after all passes: they make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return e.thenSupervise(ctx, err)
@@ -255,7 +256,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // guarded reports whether a guard may hold an answer back until there is a better one.
 func (e *Engine) guarded() bool {
-	return slices.ContainsFunc(e.targets, func(t *target) bool { return t.rules != nil })
+	return slices.ContainsFunc(e.targets, func(t *target) bool { return t.Ruled() })
 }
 
 // landAll takes the end of a commit, and of those that have ended as well.
@@ -390,7 +391,7 @@ func (e *Engine) setDebts(a *action, debts []disk.Debt) {
 func (e *Engine) take(states map[watch.Query]watch.State) {
 	now := time.Now()
 	e.noteFailures(states, now)
-	want, failed := e.graph.take(states, now)
+	want, failed := e.graph.Take(states, now)
 	e.wakeActions(want, now)
 	for _, t := range failed {
 		e.schedule.now(t.action)
@@ -400,7 +401,7 @@ func (e *Engine) take(states map[watch.Query]watch.State) {
 
 // lookAgain brings what targets see of answers up to date, where that changes with time.
 func (e *Engine) lookAgain(now time.Time) {
-	e.wakeActions(e.graph.lookAgain(now), now)
+	e.wakeActions(e.graph.Tick(now), now)
 	e.tellJudged(now)
 }
 
@@ -419,17 +420,17 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 func (e *Engine) execute(t *target) {
 	defer e.moved(t)
 	wasFinished := t.finished()
-	e.askAgain(e.graph.outdated(t)) // what programs print is as new as the other data
-	t.result = t.template.Execute(e.graph.lookupOf(t, time.Now()))
+	e.askAgain(e.graph.Outdated(&t.User)) // what programs print is as new as the other data
+	t.result = t.template.Execute(e.graph.Lookup(&t.User, time.Now()))
 	t.passes++
 	refused := e.refuse(t)
-	watched, forgotten := e.graph.finish(t, t.result)
+	watched, forgotten := e.graph.Finish(&t.User, t.result)
 	t.result.Used = nil // the graph has it
 	for _, q := range watched {
 		e.set.Watch(q)
 	}
 	e.forgetQueries(forgotten)
-	e.askAgain(e.graph.late(t))
+	e.askAgain(e.graph.Late(&t.User))
 	now := time.Now()
 	e.tellJudged(now)
 	if t.finished() {
@@ -447,7 +448,7 @@ func (e *Engine) execute(t *target) {
 	t.blocked, t.report, t.passed = time.Time{}, time.Time{}, false
 	e.noteDropped(t)
 	if !t.want(newOutput(&t.result, t.text)) {
-		t.causes = nil
+		t.Causes = nil
 		return
 	}
 	if !wasFinished || t.action.pace.first.IsZero() {
@@ -459,7 +460,7 @@ func (e *Engine) execute(t *target) {
 // askAgain has programs run again.
 func (e *Engine) askAgain(plugins []watch.Query) {
 	for _, q := range plugins {
-		e.graph.restart(q)
+		e.graph.Restart(q)
 		e.set.Forget(q)
 		e.set.Watch(q)
 	}
@@ -475,16 +476,11 @@ func (e *Engine) forgetQueries(all []watch.Query) {
 
 // refuse makes a pass fail that has used an answer which a guard has held back for too long, and reports whether it has.
 func (e *Engine) refuse(t *target) bool {
-	if len(t.views) == 0 {
-		return false
+	h, failed := t.Failed(t.result.Used)
+	if failed {
+		t.result.Err = &heldError{heldBack(t, h)}
 	}
-	for _, q := range t.result.Used {
-		if v := t.views[q]; v != nil && v.failed {
-			t.result.Err = &heldError{e.heldBack(t, q, v)}
-			return true
-		}
-	}
-	return false
+	return failed
 }
 
 // block notes that a target cannot finish.

@@ -514,7 +514,7 @@ func (f *flight) check() {
 		if s.State != Applied || t == nil {
 			continue
 		}
-		want := f.scratch(t).Execute(func(q watch.Query) (any, bool) { return e.graph.lookup(q) })
+		want := f.scratch(t).Execute(func(q watch.Query) (any, bool) { return e.graph.Value(q) })
 		if !want.Finished() {
 			if slices.ContainsFunc(want.Pending, func(q watch.Query) bool { return q.Kind == watch.KindPlugin }) {
 				continue // another template has it run again
@@ -571,7 +571,7 @@ func (f *flight) wantAll() {
 		}
 		result := f.scratch(t).Execute(func(q watch.Query) (any, bool) {
 			if q.Kind == watch.KindPlugin {
-				return e.graph.lookup(q)
+				return e.graph.Value(q)
 			}
 			value, ok := f.answers[q]
 			return value, ok

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/graph"
 	"render/render/run"
 )
 
@@ -399,7 +400,7 @@ func TestR6BlockedTargetForgets(t *testing.T) {
 					r.set(services, names(name))
 					elapse(2 * time.Second)
 				}
-				if n := len(r.status().Queries); n > 4+keptMost {
+				if n := len(r.status().Queries); n > 4+graph.MaxKept {
 					t.Errorf("%d queries are watched; the catalog has one service", n)
 				}
 			})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/graph"
 	"render/template"
 	"render/watch"
 )
@@ -26,7 +27,7 @@ const (
 const addresses = `{{range service "web"}}{{.Address}} {{end}}`
 
 // guarded returns a target for the addresses of web.
-func (r *rig) guarded(name string, g Guard) Target {
+func (r *rig) guarded(name string, g graph.Guard) Target {
 	r.t.Helper()
 	t := r.target(name, addresses)
 	t.Guard = g
@@ -65,7 +66,7 @@ func TestGuard(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				q := watch.NewQuery(kind, "web", nil)
 				target := r.target("a", fmt.Sprintf(`{{range %s "web"}}{{.Address}} {{end}}`, kind))
-				target.Guard = Guard{Min: 1, MaxDrop: 0.5}
+				target.Guard = graph.Guard{Min: 1, MaxDrop: 0.5}
 				target.Command = r.appends("runs")
 				r.start(Config{Targets: []Target{target}})
 				r.set(q, instances("web", "1", "2", "3"))
@@ -76,8 +77,8 @@ func TestGuard(t *testing.T) {
 					logHolds, kind, target.Source))
 				elapse(150 * time.Second)
 				want := Held{
-					Query: kind + " web", Where: target.Source + ":1:9", Before: 3, Guard: Guard{1, 0.5, DefaultHold, Keep},
-					Since: began, Until: began.Add(DefaultHold),
+					Query: kind + " web", Where: target.Source + ":1:9", Before: 3, Guard: graph.Guard{Min: 1, MaxDrop: 0.5, Hold: graph.DefaultHold, Then: graph.Keep},
+					Since: began, Until: began.Add(graph.DefaultHold),
 				}
 				if s := r.wantState(0, Applied); len(s.Held) != 1 || s.Held[0] != want {
 					t.Errorf("got %+v, want %+v", s.Held, want)
@@ -97,8 +98,8 @@ func TestGuard(t *testing.T) {
 				if s := r.wantState(0, Applied); s.Held != nil {
 					t.Errorf("still held: %+v", s.Held)
 				}
-				if err := r.stop(); err != nil || len(r.engine.graph.restless) > 0 {
-					t.Errorf("%d views are still looked at; %v", len(r.engine.graph.restless), err)
+				if err := r.stop(); err != nil || r.engine.graph.Holds() {
+					t.Errorf("a guard holds: %v; %v", r.engine.graph.Holds(), err)
 				}
 			})
 		})
@@ -108,7 +109,7 @@ func TestGuard(t *testing.T) {
 // The answer that ends a hold is seen at once; what was held back is never seen.
 func TestGuardRecovery(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.start(Config{Targets: []Target{r.guarded("a", Guard{MaxDrop: 0.5})}})
+		r.start(Config{Targets: []Target{r.guarded("a", graph.Guard{MaxDrop: 0.5})}})
 		r.web("1", "2", "3", "4")
 		r.web("4", "5") // half of them may go
 		r.wantFile("a", "4 5 ")
@@ -127,11 +128,11 @@ func TestGuardRecovery(t *testing.T) {
 
 func TestGuardThen(t *testing.T) {
 	const hold = 10 * time.Minute
-	for _, then := range []GuardThen{"", Keep, Accept, Fail} {
+	for _, then := range []graph.GuardThen{"", graph.Keep, graph.Accept, graph.Fail} {
 		t.Run(fmt.Sprintf("%q", then), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				target := r.target("a", addresses+`{{key "k"}}`)
-				target.Guard = Guard{Min: 2, Hold: hold, Then: then}
+				target.Guard = graph.Guard{Min: 2, Hold: hold, Then: then}
 				r.world.set(kv("k"), "v")
 				r.start(Config{Targets: []Target{target}})
 				r.web("1", "2", "3")
@@ -144,7 +145,7 @@ func TestGuardThen(t *testing.T) {
 				r.wantState(0, Applied)
 				elapse(2 * time.Second)
 				switch then {
-				case Accept:
+				case graph.Accept:
 					r.wantFile("a", "w")
 					r.wantLogged(map[string]int{logHolds: 1, logStill: 9, logAccepted: 1})
 					r.wantLog(`"instances":"3 → 0","guard":"min=2,hold=10m0s,then=accept","for":600000000000}`)
@@ -153,7 +154,7 @@ func TestGuardThen(t *testing.T) {
 					}
 					r.web("1") // below the minimum, and a gain
 					r.wantFile("a", "1 w")
-				case Fail:
+				case graph.Fail:
 					s := r.wantState(0, Failed)
 					want := "service web (" + target.Source + ":1:9): 3 → 0 instances, held back by the guard min=2,hold=10m0s,then=fail"
 					if s.Err == nil || s.Err.Error() != want {
@@ -189,12 +190,12 @@ func TestGuardThen(t *testing.T) {
 
 // A target whose first answer has too few instances waits, as if there were none, and says so.
 func TestGuardFirstAnswer(t *testing.T) {
-	for _, then := range []GuardThen{Keep, Accept, Fail} {
+	for _, then := range []graph.GuardThen{graph.Keep, graph.Accept, graph.Fail} {
 		t.Run(string(then), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				other := r.target("other", addresses)
 				r.world.set(service("web"), instances("web", "1"))
-				r.start(Config{Targets: []Target{r.guarded("a", Guard{Min: 2, Then: then}), other}})
+				r.start(Config{Targets: []Target{r.guarded("a", graph.Guard{Min: 2, Then: then}), other}})
 				r.wantFile("other", "1 ")
 				s := r.wantState(0, Pending)
 				if len(s.Held) != 1 || !s.Held[0].First || s.Held[0].After != 1 || len(s.Missing) != 0 {
@@ -203,17 +204,17 @@ func TestGuardFirstAnswer(t *testing.T) {
 				elapse(reportAfter)
 				text := fmt.Sprintf("service web (%s:1:9): 1 instances, held back by the guard min=2,hold=5m0s,then=%s", r.path("a.ctmpl"), then)
 				r.wantLog(`"msg":"waiting","template":"` + r.path("a.ctmpl") + `","for":"` + text + `"`)
-				elapse(DefaultHold)
+				elapse(graph.DefaultHold)
 				switch then {
-				case Accept:
+				case graph.Accept:
 					r.wantFile("a", "1 ")
 					r.wantLogged(map[string]int{logHolds: 1, logAccepted: 1})
 					return
-				case Fail:
+				case graph.Fail:
 					if s := r.wantState(0, Failed); s.Err == nil || s.Err.Error() != text {
 						t.Errorf("got the error %v, want %s", s.Err, text)
 					}
-				case Keep:
+				case graph.Keep:
 					r.wantState(0, Pending)
 				}
 				r.wantFile("a", "no file")
@@ -229,7 +230,7 @@ func TestGuardFirstAnswer(t *testing.T) {
 func TestGuardOfAnOldAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{if keyExists "on"}}`+addresses+`{{end}}`)
-		target.Guard = Guard{Min: 2, Hold: time.Minute, Then: Accept}
+		target.Guard = graph.Guard{Min: 2, Hold: time.Minute, Then: graph.Accept}
 		r.world.set(kv("on"), nil)
 		r.start(Config{Targets: []Target{target, r.target("other", addresses)}})
 		r.web("1")
@@ -248,12 +249,12 @@ func TestGuardOfAnAction(t *testing.T) {
 	for _, atomic := range []bool{false, true} {
 		t.Run(fmt.Sprintf("atomic %v", atomic), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
-				cfg := Config{Actions: []Action{{Name: "lb", Atomic: atomic, Guard: Guard{Min: 2, Hold: time.Minute, Then: Fail}}}}
-				own := r.guarded("own", Guard{Min: 1, Hold: 2 * time.Minute})
-				plain := r.guarded("plain", Guard{})
+				cfg := Config{Actions: []Action{{Name: "lb", Atomic: atomic, Guard: graph.Guard{Min: 2, Hold: time.Minute, Then: graph.Fail}}}}
+				own := r.guarded("own", graph.Guard{Min: 1, Hold: 2 * time.Minute})
+				plain := r.guarded("plain", graph.Guard{})
 				key := r.target("key", `{{key "k"}}`)
 				own.Action, plain.Action, key.Action = "lb", "lb", "lb"
-				cfg.Targets = []Target{own, plain, key, r.guarded("outside", Guard{})}
+				cfg.Targets = []Target{own, plain, key, r.guarded("outside", graph.Guard{})}
 				r.world.set(kv("k"), "v")
 				r.start(cfg)
 				r.web("1", "2", "3")
@@ -284,9 +285,9 @@ func TestGuardOfAnAction(t *testing.T) {
 func TestGuardsOfOneQuery(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start(Config{Targets: []Target{
-			r.guarded("none", Guard{}),
-			r.guarded("strict", Guard{Min: 3}),
-			r.guarded("lax", Guard{Min: 1, Hold: time.Minute, Then: Accept}),
+			r.guarded("none", graph.Guard{}),
+			r.guarded("strict", graph.Guard{Min: 3}),
+			r.guarded("lax", graph.Guard{Min: 1, Hold: time.Minute, Then: graph.Accept}),
 		}})
 		r.web("1", "2", "3")
 		r.web("1", "2")
@@ -309,7 +310,7 @@ func TestGuardsOfOneQuery(t *testing.T) {
 func TestGuardConcernsInstances(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{len services}} {{len (safeLs "dir/")}} {{len nodes}}`)
-		target.Guard, target.RemoveDelay = Guard{Min: 5, MaxDrop: 0.1}, time.Hour
+		target.Guard, target.RemoveDelay = graph.Guard{Min: 5, MaxDrop: 0.1}, time.Hour
 		r.set(prefix("dir/"), []*watch.KeyPair{{Key: "a"}})
 		nodes := watch.NewQuery(watch.KindNodes, "", nil)
 		r.set(nodes, []*watch.Node{{Node: "n"}})
@@ -324,11 +325,11 @@ func TestGuardConcernsInstances(t *testing.T) {
 
 // What nobody asks for any more is not held any longer, and a guard that is met again begins anew.
 func TestGuardForgotten(t *testing.T) {
-	for _, then := range []GuardThen{Keep, Accept, Fail} {
+	for _, then := range []graph.GuardThen{graph.Keep, graph.Accept, graph.Fail} {
 		t.Run(string(then), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				target := r.target("a", `{{if keyExists "on"}}`+addresses+`{{end}}`)
-				target.Guard, target.RemoveDelay = Guard{Min: 1, Hold: time.Minute, Then: then}, time.Second
+				target.Guard, target.RemoveDelay = graph.Guard{Min: 1, Hold: time.Minute, Then: then}, time.Second
 				r.world.set(kv("on"), "x")
 				r.start(Config{Targets: []Target{target}})
 				r.web("1", "2")
@@ -355,7 +356,7 @@ func TestGuardForgotten(t *testing.T) {
 func TestGuardOfAKeptQuery(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{if keyExists "on"}}`+addresses+`{{else if keyExists "off"}}{{key "none"}}{{end}}`)
-		target.Guard = Guard{Min: 1, Hold: time.Minute, Then: Fail}
+		target.Guard = graph.Guard{Min: 1, Hold: time.Minute, Then: graph.Fail}
 		r.world.set(kv("on"), "x")
 		r.world.set(kv("off"), "x")
 		r.start(Config{Targets: []Target{target}})
@@ -377,7 +378,7 @@ func TestGuardOfAKeptQuery(t *testing.T) {
 func TestGuardFailedAndNotAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{if keyExists "on"}}`+addresses+`{{end}}{{key "k"}}`)
-		target.Guard = Guard{Min: 1, Hold: time.Minute, Then: Fail}
+		target.Guard = graph.Guard{Min: 1, Hold: time.Minute, Then: graph.Fail}
 		r.world.set(kv("on"), "x")
 		r.world.set(kv("k"), "v")
 		r.start(Config{Targets: []Target{target}})
@@ -397,7 +398,7 @@ func TestGuardedMemberIsLeftOut(t *testing.T) {
 	for _, late := range []bool{false, true} { // whether the answer that is held back comes last
 		t.Run(fmt.Sprintf("late %v", late), func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
-				guarded, key := r.guarded("guarded", Guard{Min: 1}), r.target("key", `{{key "k"}}`)
+				guarded, key := r.guarded("guarded", graph.Guard{Min: 1}), r.target("key", `{{key "k"}}`)
 				guarded.Command, key.Command = r.appends("runs"), r.appends("runs")
 				r.start(Config{Targets: []Target{guarded, key}})
 				if late {
@@ -428,11 +429,11 @@ func TestGuardsAreToldInFewLines(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var cfg Config
 		for i := range 200 {
-			cfg.Targets = append(cfg.Targets, r.guarded(fmt.Sprint(i), Guard{Min: 1}))
+			cfg.Targets = append(cfg.Targets, r.guarded(fmt.Sprint(i), graph.Guard{Min: 1}))
 		}
 		for i := range 50 {
 			target := r.target(fmt.Sprint("own ", i), fmt.Sprintf(`{{len (service "s%d")}}`, i))
-			target.Guard = Guard{Min: 1, Hold: 150 * time.Second, Then: Accept}
+			target.Guard = graph.Guard{Min: 1, Hold: 150 * time.Second, Then: graph.Accept}
 			r.world.set(service(fmt.Sprint("s", i)), instances("s", "1"))
 			cfg.Targets = append(cfg.Targets, target)
 		}
@@ -459,10 +460,10 @@ func TestGuardsAreToldInFewLines(t *testing.T) {
 // whatever its check has put out.
 func TestRemoveDelay(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		target := r.guarded("a", Guard{})
+		target := r.guarded("a", graph.Guard{})
 		target.RemoveDelay = 5 * time.Second
 		target.Command = r.appends("runs")
-		r.start(Config{Targets: []Target{target, r.guarded("plain", Guard{})}})
+		r.start(Config{Targets: []Target{target, r.guarded("plain", graph.Guard{})}})
 		checked := func(output string, addresses ...string) {
 			list := instances("web", addresses...)
 			for i, s := range list {
@@ -583,7 +584,7 @@ func TestRemoveDelayNested(t *testing.T) {
 // First the removal is delayed; what is then seen of it the guard judges.
 func TestRemoveDelayAndGuard(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		target := r.guarded("a", Guard{Min: 2, Hold: time.Minute, Then: Accept})
+		target := r.guarded("a", graph.Guard{Min: 2, Hold: time.Minute, Then: graph.Accept})
 		target.RemoveDelay = 5 * time.Second
 		r.start(Config{Targets: []Target{target}})
 		r.web("1", "2", "3")
@@ -609,30 +610,30 @@ func TestOnceWithGuard(t *testing.T) {
 	const hold = 10 * time.Second
 	tests := []struct {
 		name  string
-		then  GuardThen
+		then  graph.GuardThen
 		plays [][]string // the instances of web, second by second; with the last of them comes the key
 		took  time.Duration
 		err   string // part of it; empty for success
 		file  string
 	}{
-		{"nothing is held", Keep, [][]string{{"1", "2"}}, 0, "", "1 2 v"},
+		{"nothing is held", graph.Keep, [][]string{{"1", "2"}}, 0, "", "1 2 v"},
 		{
-			"a first answer, keep", Keep, [][]string{{"1"}}, hold,
+			"a first answer, keep", graph.Keep, [][]string{{"1"}}, hold,
 			"a.ctmpl:1:9): 1 instances, held back by the guard min=2,hold=10s,then=keep", "no file",
 		},
 		{
-			"a first answer, fail", Fail, [][]string{{"1"}}, hold,
+			"a first answer, fail", graph.Fail, [][]string{{"1"}}, hold,
 			"a.ctmpl:1:9): 1 instances, held back by the guard min=2,hold=10s,then=fail", "no file",
 		},
-		{"a first answer, accept", Accept, [][]string{{"1"}}, hold, "", "1 v"},
-		{"nobody at first, and then enough", Keep, [][]string{{}, {"1", "2"}}, time.Second, "", "1 2 v"},
-		{"too few at first, and then enough", Keep, [][]string{{"1"}, {"1", "2"}}, time.Second, "", "1 2 v"},
+		{"a first answer, accept", graph.Accept, [][]string{{"1"}}, hold, "", "1 v"},
+		{"nobody at first, and then enough", graph.Keep, [][]string{{}, {"1", "2"}}, time.Second, "", "1 2 v"},
+		{"too few at first, and then enough", graph.Keep, [][]string{{"1"}, {"1", "2"}}, time.Second, "", "1 2 v"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				target := r.target("a", addresses+`{{key "k"}}`)
-				target.Guard = Guard{Min: 2, Hold: hold, Then: test.then}
+				target.Guard = graph.Guard{Min: 2, Hold: hold, Then: test.then}
 				began := time.Now()
 				go func() {
 					for i, addresses := range test.plays {
@@ -663,7 +664,7 @@ func TestOnceGivenUpWhileHeld(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		r.web()
-		err := r.run(ctx, Config{Targets: []Target{r.guarded("a", Guard{Min: 1}), r.target("b", "b")}})
+		err := r.run(ctx, Config{Targets: []Target{r.guarded("a", graph.Guard{Min: 1}), r.target("b", "b")}})
 		incomplete, ok := errors.AsType[*IncompleteError](err)
 		if !ok || len(incomplete.Targets) != 1 {
 			t.Fatalf("got %v", err)
@@ -679,7 +680,7 @@ func TestOnceGivenUpWhileHeld(t *testing.T) {
 func TestGuardFailsWrites(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", fmt.Sprintf(`{{service "web" | len | print | writeToFile %q "" "" "0644"}}{{key "k"}}`, r.path("extra")))
-		target.Guard = Guard{Min: 1, Hold: time.Minute, Then: Fail}
+		target.Guard = graph.Guard{Min: 1, Hold: time.Minute, Then: graph.Fail}
 		r.world.set(kv("k"), "1")
 		r.start(Config{Targets: []Target{target}})
 		r.web("1", "2")
@@ -699,7 +700,7 @@ func TestGuardFailsWrites(t *testing.T) {
 func TestGuardAndFaultyTemplate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{(index (service "web") 1).Address}}`)
-		target.Guard = Guard{Min: 1, Hold: time.Minute, Then: Fail}
+		target.Guard = graph.Guard{Min: 1, Hold: time.Minute, Then: graph.Fail}
 		r.start(Config{Targets: []Target{target}})
 		r.web("1", "2")
 		r.web("1")

@@ -35,7 +35,8 @@ func (e *Engine) hopeless() bool {
 	failed := func(q watch.Query) bool {
 		err := e.failing.errs[q]
 		most := e.cfg.Asking.Attempts
-		return errors.Is(err, watch.ErrDenied) || err != nil && q.Kind == watch.KindPlugin || err != nil && most > 0 && e.graph.nodes[q].state.Failures >= most
+		st, _ := e.graph.State(q)
+		return errors.Is(err, watch.ErrDenied) || err != nil && q.Kind == watch.KindPlugin || err != nil && most > 0 && st.Failures >= most
 	}
 	return len(e.failing.errs) > 0 && slices.ContainsFunc(e.targets, func(t *target) bool {
 		return !t.finished() && slices.ContainsFunc(t.result.Pending, failed)

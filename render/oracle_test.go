@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/graph"
 	"render/render/run"
 	"render/template"
 	"render/watch"
@@ -304,11 +305,11 @@ func twin(random *rand.Rand, target Target) Target {
 		target.RemoveDelay = time.Duration(1+random.IntN(20)) * time.Second
 	}
 	if target.RemoveDelay == 0 || random.IntN(2) > 0 {
-		target.Guard = Guard{
+		target.Guard = graph.Guard{
 			Min:     1 + random.IntN(3),
 			MaxDrop: []float64{0, 0.4, 0.6}[random.IntN(3)],
 			Hold:    time.Duration(1+random.IntN(40)) * time.Second,
-			Then:    []GuardThen{Keep, Accept, Fail}[random.IntN(3)],
+			Then:    []graph.GuardThen{graph.Keep, graph.Accept, graph.Fail}[random.IntN(3)],
 		}
 	}
 	return target
@@ -322,7 +323,7 @@ func wantTwins(t *testing.T, r *rig, h *history) (unheld bool) {
 	for i, subject := range h.subjects {
 		s := all[i]
 		result, got := subject.scratch.Execute(h.lookup), r.read("twin "+subject.name)
-		switch accepts := subject.twin.Guard.Then == Accept; {
+		switch accepts := subject.twin.Guard.Then == graph.Accept; {
 		case len(s.Held) > 0 && accepts:
 			t.Fatalf("twin %s: still held, long after it was to be accepted: %+v\nlog:\n%s", subject.name, s, r.log)
 		case len(s.Held) > 0:

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/graph"
 	"render/watch"
 )
 
@@ -65,7 +66,7 @@ func cpuTime() time.Duration {
 
 // BenchmarkEventOfManyActions is an event for one of 10,000 actions while all others wait for a retry, a spacing or a wait.
 func BenchmarkEventOfManyActions(b *testing.B) {
-	e := &Engine{graph: newGraph(), schedule: newSchedule(), blocked: make(map[*target]bool)}
+	e := &Engine{graph: graph.New[*target](), schedule: newSchedule(), blocked: make(map[*target]bool)}
 	later := time.Now().Add(time.Hour)
 	const n = 10_000
 	for i := range n {
@@ -105,9 +106,7 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 	defer e.set.Close()
 	for _, t := range e.targets {
 		e.execute(t)
-		for q := range t.uses {
-			e.graph.nodes[q].state.Rev, e.graph.nodes[q].state.Value = 1, "0"
-		}
+		e.graph.Take(map[watch.Query]watch.State{kv(t.cfg.Source): {Rev: 1, Value: "0"}}, time.Now())
 		e.execute(t)
 		t.launch()
 		t.land(true, true)
@@ -120,11 +119,11 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 	for b.Loop() {
 		i++
 		q := kv(e.targets[i%n].cfg.Source)
-		st := e.graph.nodes[q].state
+		st, _ := e.graph.State(q)
 		st.Rev++
 		st.Value = fmt.Sprint(st.Rev)
 		now := time.Now()
-		want, _ := e.graph.take(map[watch.Query]watch.State{q: st}, now)
+		want, _ := e.graph.Take(map[watch.Query]watch.State{q: st}, now)
 		e.wakeActions(want, now)
 		clear(e.schedule.ready)
 		for _, t := range inOrder(a.wanting) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/graph"
 	"render/template"
 	"render/watch"
 )
@@ -25,7 +26,7 @@ func (e *Engine) report(now time.Time) (next time.Time) {
 	if !e.failing.report.IsZero() && !now.Before(e.failing.report) {
 		e.failing.report = now.Add(reportEvery)
 		e.log.Warn("queries still fail; their last good answers stay in use", "failing", len(e.failing.errs),
-			"of", len(e.graph.nodes), "for", now.Sub(e.failing.since).Round(time.Second), "one", e.failing.example())
+			"of", e.graph.Len(), "for", now.Sub(e.failing.since).Round(time.Second), "one", e.failing.example())
 	}
 	if !e.reportAt.IsZero() && !now.Before(e.reportAt) {
 		e.reportAt = e.reportBlocked(now)
@@ -46,7 +47,7 @@ func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
 		}
 		if !now.Before(at) {
 			t.report = now
-			if t.news {
+			if t.Answered() {
 				e.execute(t) // R5 (c)
 			}
 			if t.finished() {
@@ -74,13 +75,13 @@ func (e *Engine) reportTarget(t *target) {
 	for _, m := range e.missing(t) {
 		missing = append(missing, m.String())
 	}
-	for _, h := range e.held(t) {
+	for _, h := range held(t) {
 		if h.First {
 			missing = append(missing, h.String())
 		}
 	}
 	e.log.Warn("waiting", "template", t.cfg.Source, "for", commit.Summary(missing, mostNamed, "; "),
-		"missing", len(missing), "of", len(t.uses))
+		"missing", len(missing), "of", t.Queries())
 }
 
 // failing keeps count of the watched queries whose last attempt failed.
@@ -101,8 +102,9 @@ func (f *failing) example() string {
 func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time) {
 	f := &e.failing
 	for q, st := range states {
+		_, used := e.graph.State(q)
 		switch {
-		case e.graph.nodes[q] == nil:
+		case !used:
 		case st.Err == nil:
 			e.forgetFailure(q)
 		default:
@@ -129,41 +131,39 @@ func (e *Engine) forgetFailure(q watch.Query) {
 
 // tellJudged tells what guards have done.
 func (e *Engine) tellJudged(now time.Time) {
-	if len(e.graph.judged) == 0 {
+	judged := e.graph.Judgements()
+	if len(judged) == 0 {
 		return
 	}
-	byVerdict := make(map[verdict][]judgement)
-	for _, j := range e.graph.judged {
-		byVerdict[j.verdict] = append(byVerdict[j.verdict], j)
-		if j.verdict == begun {
+	byVerdict := make(map[graph.Verdict][]graph.Judgement[*target])
+	for _, j := range judged {
+		byVerdict[j.Verdict] = append(byVerdict[j.Verdict], j)
+		if j.Verdict == graph.Begun {
 			e.guardsAt = earlier(e.guardsAt, now.Add(reportEvery))
-			e.schedule.now(j.target.action) // its other members do not wait for ever
+			e.schedule.now(j.Owner.action) // its other members do not wait for ever
 		}
 	}
-	e.graph.judged = nil
-	e.logGuards(slog.LevelWarn, "a guard holds an answer back", byVerdict[begun], now)
-	e.logGuards(slog.LevelInfo, "a guard lets answers through again", byVerdict[recovered], now)
-	e.logGuards(slog.LevelWarn, "a guard lets through what it has held back for long", byVerdict[accepted], now)
-	e.logGuards(slog.LevelError, "a guard has held an answer back for long: the template that asks fails, and its file stays as it is", byVerdict[failed], now)
-	e.logGuards(slog.LevelInfo, "a guard lets go: the template does not ask any more", byVerdict[forgotten], now)
+	e.logGuards(slog.LevelWarn, "a guard holds an answer back", byVerdict[graph.Begun], now)
+	e.logGuards(slog.LevelInfo, "a guard lets answers through again", byVerdict[graph.Recovered], now)
+	e.logGuards(slog.LevelWarn, "a guard lets through what it has held back for long", byVerdict[graph.Accepted], now)
+	e.logGuards(slog.LevelError, "a guard has held an answer back for long: the template that asks fails, and its file stays as it is", byVerdict[graph.Failed], now)
+	e.logGuards(slog.LevelInfo, "a guard lets go: the template does not ask any more", byVerdict[graph.Forgotten], now)
 }
 
 // reportGuards tells of the guards that still hold, and returns when to do so again.
 func (e *Engine) reportGuards(now time.Time) (next time.Time) {
-	e.logGuards(slog.LevelWarn, "a guard still holds an answer back", e.graph.stillHeld(), now)
-	for _, v := range e.graph.restless {
-		if v.held() {
-			return now.Add(reportEvery)
-		}
+	e.logGuards(slog.LevelWarn, "a guard still holds an answer back", e.graph.StillHeld(), now)
+	if e.graph.Holds() {
+		return now.Add(reportEvery)
 	}
 	return time.Time{}
 }
 
 // logGuards logs a line for what has become of each query: one for all templates that saw the same of it.
-func (e *Engine) logGuards(level slog.Level, msg string, all []judgement, now time.Time) {
+func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*target], now time.Time) {
 	type line struct {
 		query         watch.Query
-		guard         Guard
+		guard         graph.Guard
 		first         bool
 		before, after int
 	}
@@ -171,12 +171,12 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []judgement, now ti
 	since := make(map[line]time.Time)
 	var lines []line
 	for _, j := range all {
-		l := line{j.query, j.target.rules.guard, j.first, j.before, j.after}
+		l := line{j.Query, j.Guard, j.First, j.Before, j.After}
 		if templates[l] == nil {
 			lines = append(lines, l)
 		}
-		templates[l] = append(templates[l], j.target.cfg.Source)
-		since[l] = earlier(since[l], j.since)
+		templates[l] = append(templates[l], j.Owner.cfg.Source)
+		since[l] = earlier(since[l], j.Since)
 	}
 	for _, l := range lines[:min(len(lines), mostReported)] {
 		slices.Sort(templates[l])

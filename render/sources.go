@@ -191,6 +191,7 @@ func (e *Engine) readTarget(cfg Target, s sources) (*target, error) {
 		return nil, err
 	}
 	t := &target{cfg: cfg, texts: x, template: parsed}
+	t.Owner = t
 	if cfg.Destination != "" {
 		t.path, err = disk.RealPath(cfg.Destination)
 	}

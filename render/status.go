@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"render/render/graph"
 	"render/watch"
 )
 
@@ -77,11 +78,11 @@ func (m Missing) String() string {
 // Held is an answer that a guard holds back from a target.
 type Held struct {
 	Query  string
-	Where  string // name:line:column of the place that asks
-	First  bool   // the target has seen no other answer, and waits
-	Before int    // instances that the target sees
-	After  int    // instances of the answer
-	Guard  Guard  // with its defaults applied
+	Where  string      // name:line:column of the place that asks
+	First  bool        // the target has seen no other answer, and waits
+	Before int         // instances that the target sees
+	After  int         // instances of the answer
+	Guard  graph.Guard // with its defaults applied
 	Since  time.Time
 	Until  time.Time // when Guard.Then is due: in the past where the answer is held back for longer
 }
@@ -150,10 +151,10 @@ func (e *Engine) status() Status {
 			Failures: a.failures, Retry: a.retry, Err: a.err,
 		})
 	}
-	for q, n := range e.graph.nodes {
+	for q, st := range e.graph.All() {
 		s.Queries = append(s.Queries, QueryStatus{
-			Query: q.String(), Rev: n.state.Rev, Index: n.state.Index, Err: n.state.Err,
-			Failures: n.state.Failures, Since: n.state.Since,
+			Query: q.String(), Rev: st.Rev, Index: st.Index, Err: st.Err,
+			Failures: st.Failures, Since: st.Since,
 		})
 	}
 	slices.SortFunc(s.Queries, func(a, b QueryStatus) int { return cmp.Compare(a.Query, b.Query) })
@@ -163,7 +164,7 @@ func (e *Engine) status() Status {
 func (e *Engine) targetStatus(t *target) TargetStatus {
 	s := TargetStatus{
 		Source: t.cfg.Source, Destination: t.cfg.Destination,
-		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: e.held(t), Err: t.result.Err, Stale: t.stale, path: t.path,
+		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: held(t), Err: t.result.Err, Stale: t.stale, path: t.path,
 	}
 	switch {
 	case t.result.Err != nil:
@@ -172,7 +173,7 @@ func (e *Engine) targetStatus(t *target) TargetStatus {
 		s.State = Absent
 	case !t.finished():
 		s.State = Pending
-	case t.upToDate() && !t.wants:
+	case t.upToDate() && !t.Wants:
 		s.State = Applied
 	default:
 		s.State = Rendered
@@ -190,29 +191,27 @@ func (e *Engine) missing(t *target) []Missing {
 		all = append(all, Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), None: true})
 	}
 	for _, q := range t.result.Pending {
-		if n := e.graph.nodes[q]; n != nil && n.state.Rev == 0 {
-			all = append(all, Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), Err: n.state.Err})
+		if st, used := e.graph.State(q); used && st.Rev == 0 {
+			all = append(all, Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), Err: st.Err})
 		}
 	}
 	return all
 }
 
 // held returns what guards hold back of the queries that a target's last pass asked.
-func (e *Engine) held(t *target) []Held {
+func held(t *target) []Held {
 	var all []Held
-	for q, v := range t.views {
-		if v.held() && t.uses[q] < kept {
-			all = append(all, e.heldBack(t, q, v))
-		}
+	for _, h := range t.Held() {
+		all = append(all, heldBack(t, h))
 	}
 	slices.SortFunc(all, func(a, b Held) int { return cmp.Compare(a.Query, b.Query) })
 	return all
 }
 
-func (e *Engine) heldBack(t *target, q watch.Query, v *view) Held {
+func heldBack(t *target, h graph.Held) Held {
 	return Held{
-		Query: q.String(), Where: t.template.Where(q), First: !v.known, Before: len(v.seen), After: v.count,
-		Guard: v.rules.guard, Since: v.since, Until: v.until(),
+		Query: h.Query.String(), Where: t.template.Where(h.Query), First: h.First, Before: h.Before, After: h.After,
+		Guard: h.Guard, Since: h.Since, Until: h.Until(),
 	}
 }
 

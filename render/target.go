@@ -9,13 +9,14 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/graph"
 	"render/template"
 	"render/watch"
 )
 
 // target is a Target at work. Owned by the loop.
 type target struct {
-	dependency
+	graph.User[*target]
 	stages
 	cfg      Target
 	order    int    // in Engine.targets
@@ -202,7 +203,7 @@ func (t *target) renew(parsed *template.Template, x texts) {
 	t.template, t.texts = parsed, x
 	t.stages.renew()
 	t.blocked, t.report = time.Time{}, time.Time{}
-	t.addCause("its template has changed")
+	t.AddCause("its template has changed")
 }
 
 // A tally is what a target adds to the sums of an engine, so that nobody has to look at all targets.
@@ -237,7 +238,7 @@ func (e *Engine) moved(t *target) {
 	t.counted = t.count()
 	e.sums.add(t.counted, 1)
 	if a := t.action; a != nil {
-		set(a.wanting, t, t.wants)
+		set(a.wanting, t, t.Wants)
 		set(a.unfinished, t, !t.finished())
 		set(a.changed, t, t.changed())
 	}

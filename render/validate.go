@@ -19,7 +19,7 @@ func (c Config) validateActions() error {
 		if a.Name == "" {
 			errs = append(errs, errors.New("an action has no name"))
 		}
-		faults := append([]error{a.validate()}, a.Guard.faults()...)
+		faults := append([]error{a.validate()}, a.Guard.Faults()...)
 		if names[a.Name] {
 			faults = append(faults, errors.New("there are two of this name"))
 		}
@@ -85,7 +85,7 @@ func (t Target) overwrites(makers map[string]string) error {
 
 // faults returns what is wrong with a target by itself.
 func (t Target) faults() []error {
-	faults := t.Guard.faults()
+	faults := t.Guard.Faults()
 	if t.Action != "" && !t.Command.IsZero() {
 		faults = append(faults, fmt.Errorf("has both the action %s and a command; give one", t.Action))
 	}

@@ -10,6 +10,7 @@ import (
 	"render/render"
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/graph"
 	"render/render/run"
 	"render/template"
 )
@@ -50,12 +51,12 @@ func (l *loader) action(v *values, timeout, splay, env string) render.Action {
 	return a
 }
 
-func (l *loader) checkGuard(v *values, g render.Guard) {
+func (l *loader) checkGuard(v *values, g graph.Guard) {
 	l.checkPositive(v, "guard.hold")
 	switch {
 	case g.MaxDrop < 0 || g.MaxDrop > 1:
 		l.fault(v.origin("guard.max_drop"), "guard: the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop)
-	case g != render.Guard{} && g.Min == 0 && g.MaxDrop == 0:
+	case g != graph.Guard{} && g.Min == 0 && g.MaxDrop == 0:
 		key := "guard.hold"
 		if !v.isSet(key) {
 			key = "guard.then"
@@ -135,16 +136,16 @@ func (l *loader) wait(v *values) render.Wait {
 	return w
 }
 
-func guardOf(v *values) render.Guard {
+func guardOf(v *values) graph.Guard {
 	if !v.isSet("guard.min") && !v.isSet("guard.max_drop") && !v.isSet("guard.hold") && !v.isSet("guard.then") {
-		return render.Guard{}
+		return graph.Guard{}
 	}
-	g := render.Guard{Min: get[int](v, "guard.min"), MaxDrop: get[float64](v, "guard.max_drop")}
+	g := graph.Guard{Min: get[int](v, "guard.min"), MaxDrop: get[float64](v, "guard.max_drop")}
 	if v.isSet("guard.hold") {
 		g.Hold = get[time.Duration](v, "guard.hold")
 	}
 	if v.isSet("guard.then") {
-		g.Then = render.GuardThen(get[string](v, "guard.then"))
+		g.Then = graph.GuardThen(get[string](v, "guard.then"))
 	}
 	return g
 }

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/graph"
 )
 
 // guardFrom returns the guard of the text of a flag.
-func guardFrom(text string) (render.Guard, error) {
+func guardFrom(text string) (graph.Guard, error) {
 	value, err := guardKind.parse(text)
 	if err != nil {
-		return render.Guard{}, err
+		return graph.Guard{}, err
 	}
 	v := newValues(topSchema, origin{}, nil)
 	v.set(topSchema.settings["guard"], given{value, origin{}})
@@ -23,15 +24,15 @@ func guardFrom(text string) (render.Guard, error) {
 func TestParseGuard(t *testing.T) {
 	tests := []struct {
 		text string
-		want render.Guard
+		want graph.Guard
 		err  string // part of it; empty for success
 	}{
 		{text: ""},
-		{text: "min=2", want: render.Guard{Min: 2}},
-		{text: "min=2,max_drop=50%,hold=5m,then=keep", want: render.Guard{Min: 2, MaxDrop: 0.5, Hold: 5 * time.Minute, Then: render.Keep}},
-		{text: "then=fail, hold=90s, max-drop=0.25, min=1", want: render.Guard{Min: 1, MaxDrop: 0.25, Hold: 90 * time.Second, Then: render.Fail}},
-		{text: " max_drop = 12.5 % ", want: render.Guard{MaxDrop: 0.125}},
-		{text: "max_drop=100%", want: render.Guard{MaxDrop: 1}},
+		{text: "min=2", want: graph.Guard{Min: 2}},
+		{text: "min=2,max_drop=50%,hold=5m,then=keep", want: graph.Guard{Min: 2, MaxDrop: 0.5, Hold: 5 * time.Minute, Then: graph.Keep}},
+		{text: "then=fail, hold=90s, max-drop=0.25, min=1", want: graph.Guard{Min: 1, MaxDrop: 0.25, Hold: 90 * time.Second, Then: graph.Fail}},
+		{text: " max_drop = 12.5 % ", want: graph.Guard{MaxDrop: 0.125}},
+		{text: "max_drop=100%", want: graph.Guard{MaxDrop: 1}},
 		{text: "min=two", err: `"min=two": min: "two" is not a whole number`},
 		{text: "min=1.5", err: "not a whole number"},
 		{text: "max_drop=half", err: `max_drop: "half" is not a share of the instances, as in 50% or 0.5`},
@@ -64,7 +65,7 @@ func FuzzGuard(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		g, err := guardFrom(text)
 		cfg := render.Config{Actions: []render.Action{{Name: "a", Guard: g}}}
-		if err != nil || g == (render.Guard{}) || cfg.Validate() != nil {
+		if err != nil || g == (graph.Guard{}) || cfg.Validate() != nil {
 			return
 		}
 		again, err := guardFrom(g.String())

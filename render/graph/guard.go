@@ -1,4 +1,4 @@
-package render
+package graph
 
 import (
 	"cmp"
@@ -13,13 +13,13 @@ import (
 const DefaultHold = 5 * time.Minute
 
 // A Guard holds back answers with too few instances, to queries of the kinds watch.KindService and watch.KindConnect, for
-// each query of each target. The target goes on seeing the instances that it has seen; where the first answer is held
+// each query of each user. The user goes on seeing the instances that it has seen; where the first answer is held
 // back it waits as if there were none. The first answer that is not in violation ends this at once. The zero value lets
 // everything through.
 //
-// Only a loss is a violation, or a first answer below Min: an answer with as many instances as the target sees is let
+// Only a loss is a violation, or a first answer below Min: an answer with as many instances as the user sees is let
 // through, however few they are. Instances are counted: those that others replace are not lost, as in a deployment that
-// replaces all of them. A loss at once is that from what the target sees to one answer: many small ones are for Min.
+// replaces all of them. A loss at once is that from what the user sees to one answer: many small ones are for Min.
 type Guard struct {
 	Min     int           // an answer with fewer instances is in violation
 	MaxDrop float64       // greatest part of the instances that may be lost at once, from 0 to 1; 0 means any part
@@ -30,12 +30,12 @@ type Guard struct {
 // A GuardThen says what comes of an answer that a Guard has held back for long.
 type GuardThen string
 
-// What comes of an answer that has been held back for long. Where it comes to this in a run with Config.Once, Keep and
-// Fail end the run with an *IncompleteError.
+// What comes of an answer that has been held back for long. With the rules of a single run (once of NewRules), Keep
+// does what Fail does.
 const (
 	Keep   GuardThen = "keep"   // it is held back for as long as the violation lasts
 	Accept GuardThen = "accept" // it is let through
-	Fail   GuardThen = "fail"   // the target has failed until an answer is let through; its file stays as it is
+	Fail   GuardThen = "fail"   // the user has failed until an answer is let through
 )
 
 // String returns the guard as the command line has it: "min=2,max_drop=50%,hold=5m0s,then=keep".
@@ -50,8 +50,8 @@ func (g Guard) String() string {
 	return strings.Join(append(parts, fmt.Sprintf("hold=%s,then=%s", cmp.Or(g.Hold, DefaultHold), cmp.Or(g.Then, Keep))), ",")
 }
 
-// faults returns all that is wrong with the guard.
-func (g Guard) faults() []error {
+// Faults returns all that is wrong with the guard; nil where nothing is.
+func (g Guard) Faults() []error {
 	var errs []error
 	if g.Min < 0 {
 		errs = append(errs, fmt.Errorf("guard: the minimum %d is negative", g.Min))
