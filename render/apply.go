@@ -241,7 +241,7 @@ func (e *Engine) withdraw() { e.dismiss(errWithdrawn) }
 func (e *Engine) dismiss(err error) {
 	e.coming.answer <- err
 	for a := range e.coming.affected {
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 	e.coming = nil
 }
@@ -275,7 +275,7 @@ func (e *Engine) adopt(ctx context.Context, now time.Time) {
 		err = p.program
 		e.reject(err, now)
 		for a := range p.affected {
-			e.schedule.now(a)
+			e.schedule.Now(a)
 		}
 	default:
 		e.use(ctx, p, now)
@@ -350,13 +350,13 @@ func (e *Engine) regather(before []*action) {
 		clear(a.wanting)
 		clear(a.unfinished)
 		clear(a.changed)
-		e.schedule.remove(a)
+		e.schedule.Remove(a)
 	}
 	for _, t := range e.targets {
 		e.moved(t)
 	}
 	for _, a := range e.actions {
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 }
 
@@ -446,7 +446,7 @@ func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
 	for _, t := range inOrder(fresh) {
 		t.dataRound = e.graph.round
 		e.execute(t)
-		e.schedule.now(t.action)
+		e.schedule.Now(t.action)
 	}
 	e.forgetQueries(e.graph.remove(before))
 }

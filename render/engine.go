@@ -14,6 +14,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/run"
+	"render/render/schedule"
 	"render/watch"
 )
 
@@ -50,7 +51,7 @@ type Engine struct {
 	actions       []*action
 	graph         *graph
 	set           *watch.Set
-	schedule      schedule
+	schedule      *schedule.Schedule[*action]
 	sums          tally                 // over all targets
 	blocked       map[*target]bool      // those that cannot finish
 	claims        claims                // which target writes which path
@@ -95,7 +96,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		applying:   make(chan struct{}, 1),
 		ended:      make(chan struct{}),
 		graph:      newGraph(),
-		schedule:   newSchedule(),
+		schedule:   schedule.New(byOrder),
 		blocked:    make(map[*target]bool),
 		claims:     newClaims(),
 		recalled:   make(map[string]bool),
@@ -368,7 +369,7 @@ func (e *Engine) owe(debts []disk.Debt) {
 	for a, debts := range owed {
 		e.setDebts(a, slices.Concat(a.debts, debts))
 		a.owed, a.retry = true, time.Now()
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 }
 
@@ -393,7 +394,7 @@ func (e *Engine) take(states map[watch.Query]watch.State) {
 	want, failed := e.graph.take(states, now)
 	e.wakeActions(want, now)
 	for _, t := range failed {
-		e.schedule.now(t.action)
+		e.schedule.Now(t.action)
 	}
 	e.tellJudged(now)
 }
@@ -411,7 +412,7 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 			t.action.pace.changed(now)
 		}
 		e.moved(t)
-		e.schedule.now(t.action)
+		e.schedule.Now(t.action)
 	}
 }
 
@@ -453,7 +454,7 @@ func (e *Engine) execute(t *target) {
 	if !wasFinished || t.action.pace.first.IsZero() {
 		t.action.pace.changed(now)
 	}
-	e.schedule.now(t.action)
+	e.schedule.Now(t.action)
 }
 
 // askAgain has programs run again.

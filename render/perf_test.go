@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/schedule"
 	"render/watch"
 )
 
@@ -63,7 +64,7 @@ func cpuTime() time.Duration {
 
 // BenchmarkEventOfManyActions is an event for one of 10,000 actions while all others wait for a retry, a spacing or a wait.
 func BenchmarkEventOfManyActions(b *testing.B) {
-	e := &Engine{graph: newGraph(), schedule: newSchedule(), blocked: make(map[*target]bool)}
+	e := &Engine{graph: newGraph(), schedule: schedule.New(byOrder), blocked: make(map[*target]bool)}
 	later := time.Now().Add(time.Hour)
 	const n = 10_000
 	for i := range n {
@@ -74,14 +75,14 @@ func BenchmarkEventOfManyActions(b *testing.B) {
 		a.targets = []*target{t}
 		e.actions = append(e.actions, a)
 		e.moved(t)
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 	e.advanceAll(time.Now())
 	runtime.GC()
 	i := 0
 	for b.Loop() {
 		i = (i + 7919) % n
-		e.schedule.now(e.actions[i])
+		e.schedule.Now(e.actions[i])
 		e.advanceAll(time.Now())
 	}
 }
@@ -124,7 +125,7 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		now := time.Now()
 		want, _ := e.graph.take(map[watch.Query]watch.State{q: st}, now)
 		e.wakeActions(want, now)
-		clear(e.schedule.ready)
+		e.schedule.Due(now)
 		for _, t := range inOrder(a.wanting) {
 			e.execute(t)
 		}

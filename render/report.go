@@ -137,7 +137,7 @@ func (e *Engine) tellJudged(now time.Time) {
 		byVerdict[j.verdict] = append(byVerdict[j.verdict], j)
 		if j.verdict == begun {
 			e.guardsAt = earlier(e.guardsAt, now.Add(reportEvery))
-			e.schedule.now(j.target.action) // its other members do not wait for ever
+			e.schedule.Now(j.target.action) // its other members do not wait for ever
 		}
 	}
 	e.graph.judged = nil
