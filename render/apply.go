@@ -14,6 +14,7 @@ import (
 
 	"render/render/disk"
 	"render/render/run"
+	"render/render/status"
 )
 
 var (
@@ -67,10 +68,10 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 
 // prepare finds out what the loop must not look at by itself, because it is on disk: what earlier runs left beside
 // destinations that are new, and which destinations are missing.
-func (e *Engine) prepare(p *proposal, s Status) {
+func (e *Engine) prepare(p *proposal, s status.Status) {
 	present := make(map[string]bool, len(s.Targets))
 	for _, t := range s.Targets {
-		present[t.path] = true
+		present[t.Path] = true
 	}
 	var added []*target
 	for _, t := range p.targets {

@@ -15,6 +15,7 @@ import (
 	"render/render/disk"
 	"render/render/run"
 	"render/render/schedule"
+	"render/render/status"
 	"render/watch"
 )
 
@@ -33,7 +34,7 @@ type Engine struct {
 	src       watch.Source
 	begun     Config // what New was given
 	log       *slog.Logger
-	questions chan chan Status
+	questions chan chan status.Status
 	proposals chan *proposal
 	refusals  chan error
 	applying  chan struct{} // holds a token while somebody is at Apply
@@ -90,7 +91,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		begun:      cfg,
 		cfg:        cfg,
 		log:        cfg.Log,
-		questions:  make(chan chan Status),
+		questions:  make(chan chan status.Status),
 		proposals:  make(chan *proposal),
 		refusals:   make(chan error),
 		applying:   make(chan struct{}, 1),
@@ -160,7 +161,7 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 //
 // A supervised program (Config.Exec) that ends makes it return an *ExitError, or nil where its exit code is 0.
 //
-// With Config.Once it returns nil when everything is rendered and applied, and else an error: an *IncompleteError when a
+// With Config.Once it returns nil when everything is rendered and applied, and else an error: a *status.IncompleteError when a
 // template failed, or ctx or Config.Timeout ended first, with nothing written, or what kept a file from being written or a command from
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
 func (e *Engine) Run(ctx context.Context) error {
@@ -481,7 +482,7 @@ func (e *Engine) refuse(t *target) bool {
 	}
 	for _, q := range t.result.Used {
 		if v := t.views[q]; v != nil && v.failed {
-			t.result.Err = &heldError{e.heldBack(t, q, v)}
+			t.result.Err = &status.HeldError{Held: e.heldBack(t, q, v)}
 			return true
 		}
 	}

@@ -31,7 +31,7 @@ type Guard struct {
 type GuardThen string
 
 // What comes of an answer that has been held back for long. Where it comes to this in a run with Config.Once, Keep and
-// Fail end the run with an *IncompleteError.
+// Fail end the run with a *status.IncompleteError.
 const (
 	Keep   GuardThen = "keep"   // it is held back for as long as the violation lasts
 	Accept GuardThen = "accept" // it is let through

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/status"
 	"render/template"
 	"render/watch"
 )
@@ -182,7 +183,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []judgement, now ti
 		slices.Sort(templates[l])
 		attrs := []any{
 			"query", l.query.String(), "template", commit.Summary(templates[l], mostNamed, ", "),
-			"instances", counts(l.first, l.before, l.after), "guard", l.guard.String(),
+			"instances", status.Instances(l.first, l.before, l.after), "guard", l.guard.String(),
 		}
 		if held := now.Sub(since[l]).Round(time.Millisecond); held > 0 {
 			attrs = append(attrs, "for", held)
