@@ -18,7 +18,6 @@ type action struct {
 	cfg     Action
 	targets []*target
 	pace    pace
-	turn    turn
 
 	// Of the targets, those that …
 	wanting    map[*target]bool // … want a pass
@@ -37,10 +36,13 @@ type action struct {
 
 func newAction(key actionKey) *action {
 	return &action{
-		key: key, turn: turn{index: -1},
+		key:     key,
 		wanting: make(map[*target]bool), unfinished: make(map[*target]bool), changed: make(map[*target]bool),
 	}
 }
+
+// byOrder compares the places of two actions in the configuration.
+func byOrder(a, b *action) int { return a.order - b.order }
 
 // without forgets a target.
 func (a *action) without(t *target) {
@@ -59,10 +61,10 @@ func (a Action) steps() commit.Action {
 
 // advanceAll lets each action do what it can whose turn it is, and returns when the next of them has something to do.
 func (e *Engine) advanceAll(now time.Time) (wake time.Time) {
-	for _, a := range e.schedule.due(now) {
-		e.schedule.at(a, e.advance(a, now))
+	for _, a := range e.schedule.Due(now) {
+		e.schedule.At(a, e.advance(a, now))
 	}
-	return e.schedule.next(now)
+	return e.schedule.Next(now)
 }
 
 // advance runs the passes that an action's targets want and commits what is due. It returns when there is more to do;

@@ -15,6 +15,7 @@ import (
 	"render/render/disk"
 	"render/render/graph"
 	"render/render/run"
+	"render/render/status"
 )
 
 var (
@@ -68,10 +69,10 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 
 // prepare finds out what the loop must not look at by itself, because it is on disk: what earlier runs left beside
 // destinations that are new, and which destinations are missing.
-func (e *Engine) prepare(p *proposal, s Status) {
+func (e *Engine) prepare(p *proposal, s status.Status) {
 	present := make(map[string]bool, len(s.Targets))
 	for _, t := range s.Targets {
-		present[t.path] = true
+		present[t.Path] = true
 	}
 	var added []*target
 	for _, t := range p.targets {
@@ -242,7 +243,7 @@ func (e *Engine) withdraw() { e.dismiss(errWithdrawn) }
 func (e *Engine) dismiss(err error) {
 	e.coming.answer <- err
 	for a := range e.coming.affected {
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 	e.coming = nil
 }
@@ -276,7 +277,7 @@ func (e *Engine) adopt(ctx context.Context, now time.Time) {
 		err = p.program
 		e.reject(err, now)
 		for a := range p.affected {
-			e.schedule.now(a)
+			e.schedule.Now(a)
 		}
 	default:
 		e.use(ctx, p, now)
@@ -351,13 +352,13 @@ func (e *Engine) regather(before []*action) {
 		clear(a.wanting)
 		clear(a.unfinished)
 		clear(a.changed)
-		e.schedule.remove(a)
+		e.schedule.Remove(a)
 	}
 	for _, t := range e.targets {
 		e.moved(t)
 	}
 	for _, a := range e.actions {
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 }
 
@@ -447,7 +448,7 @@ func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
 	e.graph.Renew(usersOf(targets))
 	for _, t := range targets {
 		e.execute(t)
-		e.schedule.now(t.action)
+		e.schedule.Now(t.action)
 	}
 	e.forgetQueries(e.graph.Remove(before))
 }

@@ -17,6 +17,7 @@ import (
 
 	"render/render/graph"
 	"render/render/run"
+	"render/render/status"
 	"render/watch"
 )
 
@@ -251,14 +252,14 @@ func TestR10OtherText(t *testing.T) {
 		r.target("a", `{{(index (service "web") 0).Address}}`) // fails when it runs
 		r.apply(Config{Targets: []Target{target}})
 		r.set(service("web"), instances("web"))
-		if s := r.status().Targets[0]; s.State != Failed || s.Err == nil {
+		if s := r.status().Targets[0]; s.State != status.Failed || s.Err == nil {
 			t.Errorf("got %+v", s)
 		}
 		r.wantFile("a", "2 3")
 		r.target("a", "2 3") // and one that gives what is there
 		r.apply(Config{Targets: []Target{target}})
 		elapse(time.Minute)
-		if s := r.status().Targets[0]; s.State != Applied || r.lines("runs") != 2 || len(r.status().Queries) != 0 {
+		if s := r.status().Targets[0]; s.State != status.Applied || r.lines("runs") != 2 || len(r.status().Queries) != 0 {
 			t.Errorf("got %+v, %d runs", s, r.lines("runs"))
 		}
 	})
@@ -331,7 +332,7 @@ func TestR10OtherSettings(t *testing.T) {
 					t.Errorf("%d runs of the new command, though no file has changed", n)
 				}
 				for _, s := range r.status().Targets {
-					if s.State != Applied {
+					if s.State != status.Applied {
 						t.Errorf("got %+v", s)
 					}
 				}
@@ -578,7 +579,7 @@ func TestR10OtherGuards(t *testing.T) {
 		r.apply(with(graph.Guard{Min: 3}, 0)) // two are not enough, but they are what is there
 		elapse(time.Minute)
 		r.wantFile("a", "1 2 ")
-		if s := r.status().Targets[0]; s.State != Applied || len(s.Held) != 0 {
+		if s := r.status().Targets[0]; s.State != status.Applied || len(s.Held) != 0 {
 			t.Errorf("got %+v", s)
 		}
 		r.set(service("web"), instances("web", "1"))
@@ -595,7 +596,7 @@ func TestR10OtherGuards(t *testing.T) {
 		r.wantFile("a", "1 ")
 		r.apply(with(graph.Guard{}, 0))
 		r.wantFile("a", "")
-		if s := r.status().Targets[0]; s.State != Applied || len(s.Held) != 0 {
+		if s := r.status().Targets[0]; s.State != status.Applied || len(s.Held) != 0 {
 			t.Errorf("got %+v", s)
 		}
 		r.set(service("web"), instances("web", "1", "2"))
@@ -625,14 +626,14 @@ func TestR10GuardThatFailed(t *testing.T) {
 				r.start(Config{Targets: []Target{target}})
 				r.set(service("web"), instances("web", "1"))
 				elapse(2 * time.Second)
-				if s := r.status().Targets[0]; s.State != Failed {
+				if s := r.status().Targets[0]; s.State != status.Failed {
 					t.Fatalf("got %+v", s)
 				}
 				target.Guard = next
 				r.apply(Config{Targets: []Target{target}})
 				elapse(2 * time.Second)
 				r.wantFile("a", "1 ")
-				if s := r.status().Targets[0]; s.State != Applied {
+				if s := r.status().Targets[0]; s.State != status.Applied {
 					t.Errorf("got %+v", s)
 				}
 			})
@@ -680,15 +681,15 @@ func TestR10DriftBegins(t *testing.T) {
 	r := newRig(t)
 	target := r.target("folder/../a", "x")
 	r.start(Config{Targets: []Target{target}})
-	r.await("the file", func() bool { return r.status().Targets[0].State == Applied })
+	r.await("the file", func() bool { return r.status().Targets[0].State == status.Applied })
 	target.Drift = RepairDrift
 	r.apply(Config{Targets: []Target{target}})
-	r.await("the comparison", func() bool { return r.status().Targets[0].State == Applied })
+	r.await("the comparison", func() bool { return r.status().Targets[0].State == status.Applied })
 	r.write("a", "edited")
 	r.await("the repair", func() bool { return r.read("a") == "x" })
 	target.Drift = IgnoreDrift
 	r.apply(Config{Targets: []Target{target}})
-	r.await("the comparison", func() bool { return r.status().Targets[0].State == Applied })
+	r.await("the comparison", func() bool { return r.status().Targets[0].State == status.Applied })
 	r.write("a", "edited")
 	r.await("the end of the settling", func() bool { time.Sleep(2 * driftQuiet); return true })
 	r.wantFile("a", "edited")
@@ -718,7 +719,7 @@ func TestR10WaitsForCommits(t *testing.T) {
 	}
 	applied := waits(ctx)
 	r.world.set(kv("k"), "u")
-	r.await("the answer", func() bool { return r.status().Targets[1].State == Rendered })
+	r.await("the answer", func() bool { return r.status().Targets[1].State == status.Rendered })
 	cancel()
 	if err := <-applied; !errors.Is(err, context.Canceled) { // nobody waits: nothing happens
 		t.Errorf("got %v", err)
@@ -770,13 +771,13 @@ func TestR10DoesNotWaitForWhatStays(t *testing.T) {
 				}
 				r.await("the others", func() bool { return r.read("other") == text && r.read(fmt.Sprint("added", i)) == "z" })
 			}
-			if s := r.status(); !s.Actions[0].Busy || s.Targets[0].State != Rendered {
+			if s := r.status(); !s.Actions[0].Busy || s.Targets[0].State != status.Rendered {
 				t.Errorf("got %+v", s)
 			}
 			r.world.set(kv("k"), "2")
 			r.write("go", "")
 			r.await("the end of the command, and another", func() bool {
-				return r.read("slow") == "2" && r.lines("runs") == 2 && r.status().Targets[0].State == Applied
+				return r.read("slow") == "2" && r.lines("runs") == 2 && r.status().Targets[0].State == status.Applied
 			})
 			r.wantClean()
 		})

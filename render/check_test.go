@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"render/render/status"
 )
 
 // A check with {} in it sees what is staged, and what it does not like is never visible.
@@ -28,7 +30,7 @@ func TestCheckBeforeSwap(t *testing.T) {
 		r.wantLog("check failed; what was there before stays")
 		r.wantLog(a.Destination)
 		r.wantLog(":bad") // what the check has printed
-		if s := r.status().Targets; s[0].State != Failed || s[0].Err == nil || s[1].State != Applied {
+		if s := r.status().Targets; s[0].State != status.Failed || s[0].Err == nil || s[1].State != status.Applied {
 			t.Errorf("got %+v", s)
 		}
 		elapse(50 * time.Second)
@@ -41,7 +43,7 @@ func TestCheckBeforeSwap(t *testing.T) {
 		r.wantFile("a", "a2 ")
 		r.wantFile("runs", "a1 b1\na1 b2\na2 b2\n")
 		for _, s := range r.status().Targets {
-			if s.State != Applied || s.Err != nil {
+			if s.State != status.Applied || s.Err != nil {
 				t.Errorf("got %+v", s)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"render/render/commit"
 	"render/render/run"
+	"render/render/status"
 	"runtime"
 	"strconv"
 	"strings"
@@ -173,7 +174,7 @@ func TestProgramStartsWhenAllIsRendered(t *testing.T) {
 		},
 	})
 	s.awaitEvents("command")
-	s.await("the wait for a key", func() bool { return s.status().Targets[1].State == Absent })
+	s.await("the wait for a key", func() bool { return s.status().Targets[1].State == status.Absent })
 	s.notStarted()
 	s.set(kv("b"), "there")
 	s.awaitEvents("command start")
@@ -213,7 +214,7 @@ func TestProgramNeedsItsFiles(t *testing.T) {
 				Actions: []Action{{Name: "check", Check: run.Command{Shell: "grep good {}"}}},
 				Exec:    run.Program{Command: r.program("")},
 			})
-			s.await("the failure", func() bool { return s.status().Targets[0].State == Failed })
+			s.await("the failure", func() bool { return s.status().Targets[0].State == status.Failed })
 			s.notStarted()
 			mend()
 			s.starts(1)
@@ -255,7 +256,7 @@ func TestProgramStartsBeforeItAnswers(t *testing.T) {
 			s := r.supervise(cfg)
 			s.starts(1)
 			s.wantFile("out", "1")
-			applied := func() bool { return s.status().Targets[0].State == Applied }
+			applied := func() bool { return s.status().Targets[0].State == status.Applied }
 			s.await("the command", applied)
 			if runs, verified := s.lines("runs"), s.lines("verified"); runs < 2 || verified != 1 {
 				t.Errorf("%d runs, %d verifications", runs, verified)
@@ -324,7 +325,7 @@ func TestChangesWhileProgramEnds(t *testing.T) {
 	s.awaitEvents("start INT")
 	for _, value := range []string{"2", "3", "4"} {
 		s.set(kv("a"), value)
-		s.await("value "+value, func() bool { return s.status().Targets[0].State == Applied && s.read("out") == value })
+		s.await("value "+value, func() bool { return s.status().Targets[0].State == status.Applied && s.read("out") == value })
 	}
 	s.write("go", "")
 	s.awaitEvents("start INT start")
@@ -496,12 +497,12 @@ func TestNothingTouchesProgram(t *testing.T) {
 	s.set(kv("c"), nil)
 	s.fail(kv("d"), errors.New("no leader"))
 	s.await("the failures", func() bool {
-		status := s.status()
+		is := s.status()
 		failing := false
-		for _, q := range status.Queries {
+		for _, q := range is.Queries {
 			failing = failing || q.Err != nil
 		}
-		return failing && status.Targets[0].State == Failed && status.Targets[1].State == Failed && status.Targets[2].State == Absent
+		return failing && is.Targets[0].State == status.Failed && is.Targets[1].State == status.Failed && is.Targets[2].State == status.Absent
 	})
 	s.engine.Signal(syscall.SIGUSR1)
 	s.awaitEvents("start USR1")
@@ -522,7 +523,7 @@ func TestProgramAfterOnce(t *testing.T) {
 	}})
 	s.awaitEvents("command start")
 	s.await("the end of watching", func() bool { return s.world.watchers(kv("a")) == 0 })
-	if state := s.status().Targets[0].State; state != Applied {
+	if state := s.status().Targets[0].State; state != status.Applied {
 		t.Errorf("the state is %s", state)
 	}
 	s.engine.Signal(syscall.SIGHUP)

@@ -109,7 +109,7 @@ func (e *Engine) rerun(t *target) {
 	t.Wants, t.waitsFor = true, ""
 	t.action.pace.changed(time.Now())
 	e.moved(t)
-	e.schedule.now(t.action)
+	e.schedule.Now(t.action)
 }
 
 // landClaims lets go of what only the commit that has ended was writing.

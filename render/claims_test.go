@@ -3,6 +3,7 @@ package render
 import (
 	"log/slog"
 	"render/render/run"
+	"render/render/status"
 	"testing"
 	"time"
 )
@@ -17,7 +18,7 @@ func TestClaimOfARemovedTarget(t *testing.T) {
 		r.set(kv("a"), "1")
 		r.set(kv("b"), "1")
 		elapse(time.Second)
-		if s := r.status().Targets[1].State; s != Failed {
+		if s := r.status().Targets[1].State; s != status.Failed {
 			t.Fatal(s)
 		}
 		r.apply(Config{Targets: []Target{a}}) // the operator removes the second one
@@ -62,7 +63,7 @@ func TestClaimOfARemovedTargetAndProgram(t *testing.T) {
 		r.set(kv("c"), "1")
 		elapse(time.Minute)
 		s := r.status()
-		if s.Targets[0].State != Applied || s.Targets[1].State != Applied {
+		if s.Targets[0].State != status.Applied || s.Targets[1].State != status.Applied {
 			t.Fatal(s.Targets)
 		}
 		if s.ProgramWaits || started != 1 {
@@ -78,12 +79,12 @@ func TestClaimOfADestinationThatGoes(t *testing.T) {
 		b := r.target("b", `x{{writeToFile "`+r.path("a")+`" "" "" "0644" "from b"}}`)
 		r.start(Config{Targets: []Target{a, b}})
 		elapse(time.Minute)
-		if s := r.status().Targets[1].State; s != Failed {
+		if s := r.status().Targets[1].State; s != status.Failed {
 			t.Fatal(s)
 		}
 		r.apply(Config{Targets: []Target{b}})
 		elapse(24 * time.Hour)
-		if s := r.status().Targets[0]; s.State != Applied {
+		if s := r.status().Targets[0]; s.State != status.Applied {
 			t.Errorf("a day later: %s: %v", s.State, s.Err)
 		}
 	})
@@ -101,12 +102,12 @@ func TestClaimGivenUp(t *testing.T) {
 		elapse(time.Second)
 		r.set(kv("b"), "no")
 		elapse(time.Second)
-		if s := r.status().Targets[1].State; s != Applied {
+		if s := r.status().Targets[1].State; s != status.Applied {
 			t.Fatal(s)
 		}
 		r.set(kv("a"), "2")
 		elapse(24 * time.Hour)
-		if s := r.status().Targets[1].State; s != Applied {
+		if s := r.status().Targets[1].State; s != status.Applied {
 			t.Errorf("a day later the other target is %s", s)
 		}
 	})
@@ -133,11 +134,11 @@ func TestClaimInFlight(t *testing.T) {
 	r.write("a.ctmpl", `{{key "a"}} edited`) // it does not write the file any more
 	r.await("the edit", func() bool { return r.log.count("templates have changed") == 1 })
 	r.world.set(kv("b"), "w")
-	r.await("the conflict", func() bool { return r.status().Targets[1].State == Failed })
+	r.await("the conflict", func() bool { return r.status().Targets[1].State == status.Failed })
 	r.write("go", "")
-	r.await("b", func() bool { return r.status().Targets[1].State == Applied })
+	r.await("b", func() bool { return r.status().Targets[1].State == status.Applied })
 	r.await("the end of a's commit", func() bool {
-		return !r.status().Actions[0].Busy && r.status().Actions[0].Failures > 0 || r.status().Targets[0].State == Applied
+		return !r.status().Actions[0].Busy && r.status().Actions[0].Failures > 0 || r.status().Targets[0].State == status.Applied
 	})
 	r.wantFile("shared", "from b")
 }
@@ -161,7 +162,7 @@ func TestClaimFreedByAHeldTarget(t *testing.T) {
 		r.set(kv("a"), "none")
 		elapse(5 * time.Second)
 		if got := r.read("shared"); got != "from b" {
-			t.Errorf("5 s after the path is free it holds %q (ready: %d)", got, len(r.engine.schedule.ready))
+			t.Errorf("5 s after the path is free it holds %q", got)
 		}
 	})
 }
@@ -176,7 +177,7 @@ func TestClaimOfANewDestination(t *testing.T) {
 		r.apply(Config{Targets: []Target{a, r.target("b", "from b")}})
 		elapse(time.Hour)
 		s := r.status().Targets
-		if s[0].State == Applied && s[1].State == Applied {
+		if s[0].State == status.Applied && s[1].State == status.Applied {
 			t.Errorf("both are applied, and the file holds %q", r.read("b"))
 		}
 	})

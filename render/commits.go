@@ -165,7 +165,7 @@ func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)
 	for a, debts := range owed {
 		e.setDebts(a, slices.Concat(a.debts, debts))
 		a.owed, a.retry = true, time.Now()
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 }
 
@@ -212,9 +212,9 @@ func (e *Engine) land(done landing) {
 	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Told {
 		e.program.filesChanged(now)
 	}
-	e.schedule.now(a)
+	e.schedule.Now(a)
 	for _, other := range e.afterwards[a] {
-		e.schedule.now(other)
+		e.schedule.Now(other)
 	}
 	delete(e.afterwards, a)
 	e.logCommit(done)

@@ -41,7 +41,7 @@ type Config struct {
 	// Dry, where it is set, gets what would be written, and nothing is written or run.
 	Dry io.Writer
 	// WatchTemplates has templates and partials taken again when they change on disk: within a second or so where the system
-	// tells of changes, within a minute in any case. A text that cannot be used is not taken; see TargetStatus.Stale. Not with
+	// tells of changes, within a minute in any case. A text that cannot be used is not taken; see status.TargetStatus.Stale. Not with
 	// Once or Dry.
 	WatchTemplates bool
 	// Env is added to the environment of commands and templates, as NAME=value.

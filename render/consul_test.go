@@ -10,6 +10,7 @@ import (
 
 	"render/render"
 	"render/render/run"
+	"render/render/status"
 	"render/watch"
 	"render/watch/consultest"
 )
@@ -97,7 +98,7 @@ func TestR10RequestsOfAReload(t *testing.T) {
 	await(t, "the absence", func() bool {
 		s, err := engine.Status(ctx)
 		must(t, err)
-		return s.Targets[8].State == render.Absent
+		return s.Targets[8].State == status.Absent
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"render/render/disk"
+	"render/render/status"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,7 +63,7 @@ func TestDiskFull(t *testing.T) {
 				r.wantFile("other", long)
 				r.wantLog("small/out")
 				r.wantLog("no space left on device")
-				if s := r.status().Targets; s[0].Err == nil || s[1].State != Applied {
+				if s := r.status().Targets; s[0].Err == nil || s[1].State != status.Applied {
 					t.Errorf("got %+v", s)
 				}
 				empty()
@@ -124,7 +125,7 @@ func TestInTheWay(t *testing.T) {
 				r.wantFile("good", "v")
 				r.wantLog(test.want)
 				r.wantLog(bad.Destination)
-				if s := r.status().Targets; s[0].Err == nil || !strings.Contains(s[0].Err.Error(), test.want) || s[1].State != Applied {
+				if s := r.status().Targets; s[0].Err == nil || !strings.Contains(s[0].Err.Error(), test.want) || s[1].State != status.Applied {
 					t.Errorf("got %+v", s)
 				}
 				if n := r.lines("runs"); n != 1 {

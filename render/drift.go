@@ -254,5 +254,5 @@ func (e *Engine) drifted(x *expected, now time.Time) {
 	t.AddCause(x.destination + " was changed by somebody else")
 	t.action.pace.changed(now)
 	e.moved(t)
-	e.schedule.now(t.action)
+	e.schedule.Now(t.action)
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"render/render/status"
 )
 
 const (
@@ -114,7 +116,7 @@ func TestDriftIsNoticed(t *testing.T) {
 	r.start(Config{Targets: []Target{a}})
 	whole := func() bool { return r.read("folder/a") == "1" }
 	r.await("the file", whole)
-	r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+	r.await("status", func() bool { return r.status().Targets[0].State == status.Applied })
 	for n := 1; n <= 4; n++ {
 		if n%2 == 1 {
 			r.must(os.WriteFile(a.Destination, []byte("edited"), 0o644))
@@ -122,7 +124,7 @@ func TestDriftIsNoticed(t *testing.T) {
 			r.must(os.RemoveAll(r.path("folder")))
 		}
 		r.await("the repair", func() bool {
-			return r.log.count(driftRepaired) == n && whole() && r.status().Targets[0].State == Applied
+			return r.log.count(driftRepaired) == n && whole() && r.status().Targets[0].State == status.Applied
 		})
 	}
 }
@@ -163,7 +165,7 @@ func TestDriftOfLinks(t *testing.T) {
 			r.must(errors.Join(os.Symlink("first", r.path("real")), os.Symlink("real/1", a.Destination)))
 			r.world.set(kv("k"), "1")
 			r.start(Config{Targets: []Target{a}})
-			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+			r.await("status", func() bool { return r.status().Targets[0].State == status.Applied })
 			test.change(r)
 			if test.slow {
 				r.engine.drift.look(t.Context(), nil)
@@ -172,12 +174,12 @@ func TestDriftOfLinks(t *testing.T) {
 			if test.slow {
 				r.wantFile("second/1", "1")
 			}
-			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+			r.await("status", func() bool { return r.status().Targets[0].State == status.Applied })
 			r.must(os.WriteFile(a.Destination, []byte("edited"), 0o644))
 			r.await("the next repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 2 })
-			r.await("status", func() bool { return r.status().Targets[0].State == Applied })
+			r.await("status", func() bool { return r.status().Targets[0].State == status.Applied })
 			r.engine.drift.look(t.Context(), nil)
-			if n := r.log.count(driftRepaired); r.status().Targets[0].State != Applied || n != 2 {
+			if n := r.log.count(driftRepaired); r.status().Targets[0].State != status.Applied || n != 2 {
 				t.Errorf("%d repairs", n)
 			}
 		})

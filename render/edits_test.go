@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"render/render/status"
 )
 
 const (
@@ -149,7 +151,7 @@ func TestR10PartialsChangeOnDisk(t *testing.T) {
 	r.must(os.Remove(r.path("partials/one.tmpl")))
 	r.await("the file", func() bool { return r.log.count(haveChanged) == 4 })
 	r.wantFile("a", "3")
-	r.await("the commit", func() bool { return r.status().Targets[1].State == Applied })
+	r.await("the commit", func() bool { return r.status().Targets[1].State == status.Applied })
 	if s := r.status().Targets[1]; s.Passes != 1 {
 		t.Errorf("got %+v", s)
 	}
@@ -170,7 +172,7 @@ func TestR14UnusableTemplate(t *testing.T) {
 		r.wantFile("a", "2")
 		r.wantLog(r.path("a.ctmpl") + ":2:4")
 		s := r.status().Targets
-		if s[0].Stale == nil || s[0].State != Applied || s[1].Stale != nil {
+		if s[0].Stale == nil || s[0].State != status.Applied || s[1].Stale != nil {
 			t.Errorf("got %+v", s)
 		}
 		elapse(10 * time.Minute)
@@ -198,7 +200,7 @@ func TestR14UnusableTemplate(t *testing.T) {
 		r.set(service("web"), instances("web"))
 		elapse(time.Minute)
 		r.wantFile("a", "a: 2")
-		if s := r.status().Targets[0]; s.Stale != nil || s.State != Failed {
+		if s := r.status().Targets[0]; s.Stale != nil || s.State != status.Failed {
 			t.Errorf("got %+v", s)
 		}
 	})
@@ -319,7 +321,7 @@ func TestR10ManyTemplates(t *testing.T) {
 	r.start(cfg)
 	r.await("the files", func() bool {
 		for _, s := range r.status().Targets {
-			if s.State != Applied {
+			if s.State != status.Applied {
 				return false
 			}
 		}

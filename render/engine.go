@@ -15,6 +15,8 @@ import (
 	"render/render/disk"
 	"render/render/graph"
 	"render/render/run"
+	"render/render/schedule"
+	"render/render/status"
 	"render/watch"
 )
 
@@ -33,7 +35,7 @@ type Engine struct {
 	src       watch.Source
 	begun     Config // what New was given
 	log       *slog.Logger
-	questions chan chan Status
+	questions chan chan status.Status
 	proposals chan *proposal
 	refusals  chan error
 	applying  chan struct{} // holds a token while somebody is at Apply
@@ -51,7 +53,7 @@ type Engine struct {
 	actions       []*action
 	graph         *graph.Graph[*target]
 	set           *watch.Set
-	schedule      schedule
+	schedule      *schedule.Schedule[*action]
 	sums          tally                 // over all targets
 	blocked       map[*target]bool      // those that cannot finish
 	claims        claims                // which target writes which path
@@ -90,13 +92,13 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		begun:      cfg,
 		cfg:        cfg,
 		log:        cfg.Log,
-		questions:  make(chan chan Status),
+		questions:  make(chan chan status.Status),
 		proposals:  make(chan *proposal),
 		refusals:   make(chan error),
 		applying:   make(chan struct{}, 1),
 		ended:      make(chan struct{}),
 		graph:      graph.New[*target](),
-		schedule:   newSchedule(),
+		schedule:   schedule.New(byOrder),
 		blocked:    make(map[*target]bool),
 		claims:     newClaims(),
 		recalled:   make(map[string]bool),
@@ -160,7 +162,7 @@ func (e *Engine) lookupEnv(name string) (string, bool) {
 //
 // A supervised program (Config.Exec) that ends makes it return an *ExitError, or nil where its exit code is 0.
 //
-// With Config.Once it returns nil when everything is rendered and applied, and else an error: an *IncompleteError when a
+// With Config.Once it returns nil when everything is rendered and applied, and else an error: a *status.IncompleteError when a
 // template failed, or ctx or Config.Timeout ended first, with nothing written, or what kept a file from being written or a command from
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
 func (e *Engine) Run(ctx context.Context) error {
@@ -369,7 +371,7 @@ func (e *Engine) owe(debts []disk.Debt) {
 	for a, debts := range owed {
 		e.setDebts(a, slices.Concat(a.debts, debts))
 		a.owed, a.retry = true, time.Now()
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 }
 
@@ -394,7 +396,7 @@ func (e *Engine) take(states map[watch.Query]watch.State) {
 	want, failed := e.graph.Take(states, now)
 	e.wakeActions(want, now)
 	for _, t := range failed {
-		e.schedule.now(t.action)
+		e.schedule.Now(t.action)
 	}
 	e.tellJudged(now)
 }
@@ -412,7 +414,7 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 			t.action.pace.changed(now)
 		}
 		e.moved(t)
-		e.schedule.now(t.action)
+		e.schedule.Now(t.action)
 	}
 }
 
@@ -454,7 +456,7 @@ func (e *Engine) execute(t *target) {
 	if !wasFinished || t.action.pace.first.IsZero() {
 		t.action.pace.changed(now)
 	}
-	e.schedule.now(t.action)
+	e.schedule.Now(t.action)
 }
 
 // askAgain has programs run again.
@@ -478,7 +480,7 @@ func (e *Engine) forgetQueries(all []watch.Query) {
 func (e *Engine) refuse(t *target) bool {
 	h, failed := t.Failed(t.result.Used)
 	if failed {
-		t.result.Err = &heldError{heldBack(t, h)}
+		t.result.Err = &status.HeldError{Held: heldBack(t, h)}
 	}
 	return failed
 }

@@ -8,6 +8,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/run"
+	"render/render/status"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -79,7 +80,7 @@ func TestAppendOfEachTarget(t *testing.T) {
 		r.start(of(Action{Command: r.sh("true")}, a, b))
 		elapse(10 * time.Minute)
 		s := r.status().Targets[1]
-		if s.State == Applied {
+		if s.State == status.Applied {
 			t.Errorf("b is applied; the journal: %q", r.read("journal"))
 		}
 	})
@@ -99,7 +100,7 @@ func TestDebtToBusyImpliedAction(t *testing.T) {
 	r.start(Config{Targets: []Target{a, o}, Implied: Action{Timeout: 10 * time.Second, Spacing: time.Millisecond}, WatchTemplates: false})
 	r.await("the debt", func() bool {
 		s := r.status().Targets
-		return r.read(".render-a.owed") != "no file" && s[1].State == Applied && s[0].State == Failed
+		return r.read(".render-a.owed") != "no file" && s[1].State == status.Applied && s[0].State == status.Failed
 	})
 	r.write("hold", "")
 	r.world.set(kv("o"), "2")

@@ -22,6 +22,7 @@ import (
 
 	"render/render/commit"
 	"render/render/run"
+	"render/render/status"
 	"render/template"
 	"render/watch"
 )
@@ -511,7 +512,7 @@ func (f *flight) check() {
 	defer func() { _ = f.r.status() }() // what follows in the loop comes after this look at its state
 	for _, s := range f.r.status().Targets {
 		t := e.byDestination[s.Destination]
-		if s.State != Applied || t == nil {
+		if s.State != status.Applied || t == nil {
 			continue
 		}
 		want := f.scratch(t).Execute(func(q watch.Query) (any, bool) { return e.graph.Value(q) })
@@ -583,7 +584,7 @@ func (f *flight) wantAll() {
 		switch {
 		case !result.Finished(), rejected && !t.action.cfg.Check.IsZero(), t.action.cfg.Atomic:
 			clean = clean && !t.action.cfg.Atomic
-		case s.State != Applied && !f.heldByOther(t):
+		case s.State != status.Applied && !f.heldByOther(t):
 			f.t.Fatalf("%s is %s long after everything was well: %v %+v", path, s.State, s.Err, e.status().Actions)
 		}
 	}
@@ -593,7 +594,7 @@ func (f *flight) wantAll() {
 		f.mu.Unlock()
 		for _, s := range f.r.status().Targets {
 			byHand := f.foreign[s.Destination] != "" && readFile(s.Destination) == f.foreign[s.Destination]
-			if s.State == Applied && !byHand && loaded[s.Destination] != readFile(s.Destination) {
+			if s.State == status.Applied && !byHand && loaded[s.Destination] != readFile(s.Destination) {
 				f.t.Fatalf("the supervised program has %q of %s, which holds %q", loaded[s.Destination], s.Destination, readFile(s.Destination))
 			}
 		}

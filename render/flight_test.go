@@ -12,6 +12,7 @@ import (
 	"render/render/commit"
 	"render/render/graph"
 	"render/render/run"
+	"render/render/status"
 )
 
 // hold is the beginning of a command that, where the file "hold" is there, says so by "begun" and waits for "go".
@@ -35,7 +36,7 @@ func TestEditedBackInFlight(t *testing.T) {
 			r.start(cfg)
 			applied := func() bool {
 				s := r.status().Targets
-				return s[0].State == Applied && s[1].State == Applied
+				return s[0].State == status.Applied && s[1].State == status.Applied
 			}
 			r.await("the first render", applied)
 			r.write("hold", "")
@@ -63,7 +64,7 @@ func TestEditDoesNotWait(t *testing.T) {
 	r.world.set(kv("k"), "1")
 	b.Command = r.sh(hold + "true")
 	r.start(Config{Targets: []Target{a, b}, WatchTemplates: true})
-	r.await("the first render", func() bool { return r.read("a") == "1" && r.status().Targets[1].State == Applied })
+	r.await("the first render", func() bool { return r.read("a") == "1" && r.status().Targets[1].State == status.Applied })
 	r.write("hold", "")
 	r.world.set(kv("k"), "2")
 	r.await("the command", func() bool { return r.read("begun") != "no file" })
@@ -74,7 +75,7 @@ func TestEditDoesNotWait(t *testing.T) {
 	r.await("the answer", func() bool { return r.read("a") == "new 3" })
 	r.wantFile("b", "2")
 	r.write("go", "")
-	r.await("the end", func() bool { return r.read("b") == "new 3" && r.status().Targets[1].State == Applied })
+	r.await("the end", func() bool { return r.read("b") == "new 3" && r.status().Targets[1].State == status.Applied })
 }
 
 // A debt that moves to an action whose commit is in flight is not forgotten when that ends.
@@ -92,7 +93,7 @@ func TestDebtMovesInFlight(t *testing.T) {
 			r.start(Config{Targets: []Target{a, other}, Actions: []Action{first, next}})
 			r.await("the debt", func() bool {
 				s := r.status().Targets
-				return r.read(".render-a.owed") != "no file" && r.lines("runs") == 1 && s[1].State == Applied && s[0].State == Failed
+				return r.read(".render-a.owed") != "no file" && r.lines("runs") == 1 && s[1].State == status.Applied && s[0].State == status.Failed
 			})
 			if busy {
 				r.write("hold", "")
@@ -130,19 +131,19 @@ func TestWriteBelongsToOneTarget(t *testing.T) {
 	a.Command = r.sh("! grep -q bad a")
 	r.world.set(kv("a"), "from a")
 	r.start(Config{Targets: []Target{a, b}})
-	r.await("a", func() bool { return r.status().Targets[0].State == Applied })
+	r.await("a", func() bool { return r.status().Targets[0].State == status.Applied })
 	r.world.set(kv("b"), "from b")
-	r.await("the conflict", func() bool { return r.status().Targets[1].State == Failed })
+	r.await("the conflict", func() bool { return r.status().Targets[1].State == status.Failed })
 	err := fmt.Sprint(r.status().Targets[1].Err)
 	if !strings.Contains(err, a.Source) || !strings.Contains(err, b.Source) || !strings.Contains(err, r.path("shared")) {
 		t.Errorf("the error does not name both and the file: %s", err)
 	}
 	r.wantFile("shared", "from a")
 	r.world.set(kv("a"), "bad") // is undone
-	r.await("the undo", func() bool { return r.status().Targets[0].State == Failed })
+	r.await("the undo", func() bool { return r.status().Targets[0].State == status.Failed })
 	r.wantFile("shared", "from a")
 	r.world.set(kv("a"), "none")
-	r.await("b", func() bool { return r.read("shared") == "from b" && r.status().Targets[1].State == Applied })
+	r.await("b", func() bool { return r.read("shared") == "from b" && r.status().Targets[1].State == status.Applied })
 }
 
 // Somebody else's destination is not for writeToFile.
@@ -152,7 +153,7 @@ func TestWriteToDestination(t *testing.T) {
 		r.start(Config{Targets: []Target{r.target("a", "good"), b}})
 		elapse(time.Minute)
 		r.wantFile("a", "good")
-		if s := r.status().Targets[1]; s.State != Failed || !strings.Contains(fmt.Sprint(s.Err), r.path("a.ctmpl")) {
+		if s := r.status().Targets[1]; s.State != status.Failed || !strings.Contains(fmt.Sprint(s.Err), r.path("a.ctmpl")) {
 			t.Errorf("%s: %v", s.State, s.Err)
 		}
 	})
@@ -180,7 +181,7 @@ func TestAppendsOfMany(t *testing.T) {
 // applied reports whether all targets are.
 func (r *rig) applied() bool {
 	for _, s := range r.status().Targets {
-		if s.State != Applied {
+		if s.State != status.Applied {
 			return false
 		}
 	}
@@ -202,7 +203,7 @@ func TestAppendAfterSuccess(t *testing.T) {
 		r.must(os.Remove(r.path("broken")))
 		elapse(5 * time.Minute)
 		r.wantFile("a", "2")
-		if s := r.status().Targets[0].State; s != Applied {
+		if s := r.status().Targets[0].State; s != status.Applied {
 			t.Fatal(s)
 		}
 		r.wantFile("journal", "1\n2\n")

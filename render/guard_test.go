@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render/graph"
+	"render/render/status"
 	"render/template"
 	"render/watch"
 )
@@ -39,7 +40,7 @@ func (r *rig) web(addresses ...string) {
 	r.set(service("web"), instances("web", addresses...))
 }
 
-func (r *rig) wantState(i int, want State) TargetStatus {
+func (r *rig) wantState(i int, want status.State) status.TargetStatus {
 	r.t.Helper()
 	s := r.status().Targets[i]
 	if s.State != want {
@@ -76,11 +77,11 @@ func TestGuard(t *testing.T) {
 				r.wantLog(fmt.Sprintf(`"msg":%q,"query":"%s web","template":%q,"instances":"3 → 0","guard":"min=1,max_drop=50%%,hold=5m0s,then=keep"}`,
 					logHolds, kind, target.Source))
 				elapse(150 * time.Second)
-				want := Held{
-					Query: kind + " web", Where: target.Source + ":1:9", Before: 3, Guard: graph.Guard{Min: 1, MaxDrop: 0.5, Hold: graph.DefaultHold, Then: graph.Keep},
+				want := status.Held{
+					Query: kind + " web", Where: target.Source + ":1:9", Before: 3, Guard: graph.Guard{Min: 1, MaxDrop: 0.5, Hold: graph.DefaultHold, Then: graph.Keep}.String(),
 					Since: began, Until: began.Add(graph.DefaultHold),
 				}
-				if s := r.wantState(0, Applied); len(s.Held) != 1 || s.Held[0] != want {
+				if s := r.wantState(0, status.Applied); len(s.Held) != 1 || s.Held[0] != want {
 					t.Errorf("got %+v, want %+v", s.Held, want)
 				}
 				r.wantPasses(2)
@@ -95,7 +96,7 @@ func TestGuard(t *testing.T) {
 				if n := r.lines("runs"); n != 1 {
 					t.Errorf("%d runs", n)
 				}
-				if s := r.wantState(0, Applied); s.Held != nil {
+				if s := r.wantState(0, status.Applied); s.Held != nil {
 					t.Errorf("still held: %+v", s.Held)
 				}
 				if err := r.stop(); err != nil || r.engine.graph.Holds() {
@@ -142,20 +143,20 @@ func TestGuardThen(t *testing.T) {
 				elapse(hold/2 - time.Second)
 				r.set(kv("k"), "w")
 				r.wantFile("a", "1 2 3 w") // with what it has it goes on
-				r.wantState(0, Applied)
+				r.wantState(0, status.Applied)
 				elapse(2 * time.Second)
 				switch then {
 				case graph.Accept:
 					r.wantFile("a", "w")
 					r.wantLogged(map[string]int{logHolds: 1, logStill: 9, logAccepted: 1})
 					r.wantLog(`"instances":"3 → 0","guard":"min=2,hold=10m0s,then=accept","for":600000000000}`)
-					if s := r.wantState(0, Applied); s.Held != nil {
+					if s := r.wantState(0, status.Applied); s.Held != nil {
 						t.Errorf("still held: %+v", s.Held)
 					}
 					r.web("1") // below the minimum, and a gain
 					r.wantFile("a", "1 w")
 				case graph.Fail:
-					s := r.wantState(0, Failed)
+					s := r.wantState(0, status.Failed)
 					want := "service web (" + target.Source + ":1:9): 3 → 0 instances, held back by the guard min=2,hold=10m0s,then=fail"
 					if s.Err == nil || s.Err.Error() != want {
 						t.Errorf("got the error %v, want %s", s.Err, want)
@@ -164,7 +165,7 @@ func TestGuardThen(t *testing.T) {
 					r.set(kv("k"), "x")
 					elapse(time.Minute)
 					r.wantFile("a", "1 2 3 w") // its file stays as it is
-					r.wantState(0, Failed)
+					r.wantState(0, status.Failed)
 					if n := r.log.count("template failed; its file stays as it is"); n != 0 {
 						t.Errorf("the template is blamed for it:\n%s", r.log)
 					}
@@ -173,12 +174,12 @@ func TestGuardThen(t *testing.T) {
 					}
 					r.web("1", "2", "3") // as if nothing had been
 					r.wantFile("a", "1 2 3 x")
-					r.wantState(0, Applied)
+					r.wantState(0, status.Applied)
 					r.wantLogged(map[string]int{logHolds: 1, logStill: 9, logFailed: 1, logRecovered: 1})
 				default:
 					elapse(hold)
 					r.wantFile("a", "1 2 3 w")
-					r.wantState(0, Applied)
+					r.wantState(0, status.Applied)
 					r.wantLogged(map[string]int{logHolds: 1, logStill: 20})
 					r.web("4", "5")
 					r.wantFile("a", "4 5 w")
@@ -197,7 +198,7 @@ func TestGuardFirstAnswer(t *testing.T) {
 				r.world.set(service("web"), instances("web", "1"))
 				r.start(Config{Targets: []Target{r.guarded("a", graph.Guard{Min: 2, Then: then}), other}})
 				r.wantFile("other", "1 ")
-				s := r.wantState(0, Pending)
+				s := r.wantState(0, status.Pending)
 				if len(s.Held) != 1 || !s.Held[0].First || s.Held[0].After != 1 || len(s.Missing) != 0 {
 					t.Errorf("got %+v", s)
 				}
@@ -211,16 +212,16 @@ func TestGuardFirstAnswer(t *testing.T) {
 					r.wantLogged(map[string]int{logHolds: 1, logAccepted: 1})
 					return
 				case graph.Fail:
-					if s := r.wantState(0, Failed); s.Err == nil || s.Err.Error() != text {
+					if s := r.wantState(0, status.Failed); s.Err == nil || s.Err.Error() != text {
 						t.Errorf("got the error %v, want %s", s.Err, text)
 					}
 				case graph.Keep:
-					r.wantState(0, Pending)
+					r.wantState(0, status.Pending)
 				}
 				r.wantFile("a", "no file")
 				r.web("1", "2")
 				r.wantFile("a", "1 2 ")
-				r.wantState(0, Applied)
+				r.wantState(0, status.Applied)
 			})
 		})
 	}
@@ -236,7 +237,7 @@ func TestGuardOfAnOldAnswer(t *testing.T) {
 		r.web("1")
 		r.set(kv("on"), "x")
 		r.wantFile("a", "")
-		r.wantState(0, Pending)
+		r.wantState(0, status.Pending)
 		r.wantLogged(map[string]int{logHolds: 1})
 		elapse(time.Minute)
 		r.wantFile("a", "1 ")
@@ -266,7 +267,7 @@ func TestGuardOfAnAction(t *testing.T) {
 				r.set(kv("k"), "w")
 				r.wantFile("key", "w") // the guard holds; nobody has failed
 				elapse(time.Minute)
-				r.wantState(1, Failed)
+				r.wantState(1, status.Failed)
 				r.set(kv("k"), "x")
 				if atomic {
 					r.wantFile("key", "w")
@@ -339,7 +340,7 @@ func TestGuardForgotten(t *testing.T) {
 				r.wantFile("a", "")
 				r.wantLogged(map[string]int{logHolds: 1, logForgotten: 1})
 				elapse(time.Hour)
-				if s := r.wantState(0, Applied); s.Held != nil {
+				if s := r.wantState(0, status.Applied); s.Held != nil {
 					t.Errorf("still held: %+v", s.Held)
 				}
 				r.wantPasses(4)
@@ -363,11 +364,11 @@ func TestGuardOfAKeptQuery(t *testing.T) {
 		r.web("1")
 		r.web()
 		r.set(kv("on"), nil)
-		if s := r.wantState(0, Pending); s.Held != nil {
+		if s := r.wantState(0, status.Pending); s.Held != nil {
 			t.Errorf("held: %+v", s.Held)
 		}
 		elapse(2 * time.Minute)
-		r.wantState(0, Pending)
+		r.wantState(0, status.Pending)
 		r.set(kv("none"), "v")
 		r.wantFile("a", "v")
 		r.wantLogged(map[string]int{logHolds: 1, logFailed: 1, logForgotten: 1})
@@ -385,10 +386,10 @@ func TestGuardFailedAndNotAsked(t *testing.T) {
 		r.web("1")
 		r.web()
 		elapse(time.Minute)
-		r.wantState(0, Failed)
+		r.wantState(0, status.Failed)
 		r.set(kv("on"), nil)
 		r.wantFile("a", "v")
-		r.wantState(0, Applied)
+		r.wantState(0, status.Applied)
 		r.wantLogged(map[string]int{logHolds: 1, logFailed: 1, logForgotten: 1})
 	})
 }
@@ -646,7 +647,7 @@ func TestOnceWithGuard(t *testing.T) {
 				if (err == nil) != (test.err == "") || err != nil && strings.Count(err.Error(), test.err) != 1 {
 					t.Fatalf("got %v, want once %q", err, test.err)
 				}
-				if incomplete, ok := errors.AsType[*IncompleteError](err); err != nil && (!ok || len(incomplete.Targets) != 1) {
+				if incomplete, ok := errors.AsType[*status.IncompleteError](err); err != nil && (!ok || len(incomplete.Targets) != 1) {
 					t.Errorf("got %v", err)
 				}
 				if took := time.Since(began); took != test.took {
@@ -665,7 +666,7 @@ func TestOnceGivenUpWhileHeld(t *testing.T) {
 		defer cancel()
 		r.web()
 		err := r.run(ctx, Config{Targets: []Target{r.guarded("a", graph.Guard{Min: 1}), r.target("b", "b")}})
-		incomplete, ok := errors.AsType[*IncompleteError](err)
+		incomplete, ok := errors.AsType[*status.IncompleteError](err)
 		if !ok || len(incomplete.Targets) != 1 {
 			t.Fatalf("got %v", err)
 		}
@@ -687,7 +688,7 @@ func TestGuardFailsWrites(t *testing.T) {
 		r.wantFile("extra", "2")
 		r.web()
 		elapse(time.Minute)
-		r.wantState(0, Failed)
+		r.wantState(0, status.Failed)
 		r.write("extra", "by hand")
 		r.set(kv("k"), "2")
 		elapse(time.Minute)
@@ -704,7 +705,7 @@ func TestGuardAndFaultyTemplate(t *testing.T) {
 		r.start(Config{Targets: []Target{target}})
 		r.web("1", "2")
 		r.web("1")
-		if _, ok := errors.AsType[*template.Error](r.wantState(0, Failed).Err); !ok {
+		if _, ok := errors.AsType[*template.Error](r.wantState(0, status.Failed).Err); !ok {
 			t.Errorf("got %v", r.status().Targets[0].Err)
 		}
 		if n := r.log.count("template failed; its file stays as it is"); n != 1 {

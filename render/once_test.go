@@ -12,6 +12,7 @@ import (
 
 	"render/render/commit"
 	"render/render/run"
+	"render/render/status"
 	"render/template"
 	"render/watch"
 )
@@ -137,7 +138,7 @@ func TestOnceTiming(t *testing.T) {
 		defer cancel()
 		r.world.fail(kv("k"), errGone)
 		err := r.run(ctx, Config{Targets: []Target{r.target("a", `{{key "k"}}`)}})
-		incomplete, ok := errors.AsType[*IncompleteError](err)
+		incomplete, ok := errors.AsType[*status.IncompleteError](err)
 		if !ok || len(incomplete.Targets) != 1 || !errors.Is(incomplete.Targets[0].Missing[0].Err, errGone) {
 			t.Errorf("got %v", err)
 		}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"render/render/graph"
+	"render/render/schedule"
+	"render/render/status"
 	"render/watch"
 )
 
@@ -66,7 +68,7 @@ func cpuTime() time.Duration {
 
 // BenchmarkEventOfManyActions is an event for one of 10,000 actions while all others wait for a retry, a spacing or a wait.
 func BenchmarkEventOfManyActions(b *testing.B) {
-	e := &Engine{graph: graph.New[*target](), schedule: newSchedule(), blocked: make(map[*target]bool)}
+	e := &Engine{graph: graph.New[*target](), schedule: schedule.New(byOrder), blocked: make(map[*target]bool)}
 	later := time.Now().Add(time.Hour)
 	const n = 10_000
 	for i := range n {
@@ -77,14 +79,14 @@ func BenchmarkEventOfManyActions(b *testing.B) {
 		a.targets = []*target{t}
 		e.actions = append(e.actions, a)
 		e.moved(t)
-		e.schedule.now(a)
+		e.schedule.Now(a)
 	}
 	e.advanceAll(time.Now())
 	runtime.GC()
 	i := 0
 	for b.Loop() {
 		i = (i + 7919) % n
-		e.schedule.now(e.actions[i])
+		e.schedule.Now(e.actions[i])
 		e.advanceAll(time.Now())
 	}
 }
@@ -125,7 +127,7 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		now := time.Now()
 		want, _ := e.graph.Take(map[watch.Query]watch.State{q: st}, now)
 		e.wakeActions(want, now)
-		clear(e.schedule.ready)
+		e.schedule.Due(now)
 		for _, t := range inOrder(a.wanting) {
 			e.execute(t)
 		}
@@ -167,7 +169,7 @@ func BenchmarkStartOfManyFiles(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if !slices.ContainsFunc(s.Targets, func(t TargetStatus) bool { return t.State != Applied }) {
+			if !slices.ContainsFunc(s.Targets, func(t status.TargetStatus) bool { return t.State != status.Applied }) {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)

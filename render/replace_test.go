@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"render/render/run"
+	"render/render/status"
 	"runtime"
 	"syscall"
 	"testing"
@@ -161,7 +162,7 @@ func TestR10ProgramEndsWhileApplying(t *testing.T) {
 	cfg := Config{Targets: []Target{target}, Exec: run.Program{Command: r.program(""), OnChange: run.DoNothing}}
 	s := r.supervise(cfg)
 	s.starts(1)
-	s.await("the end of the commit", func() bool { return s.status().Targets[0].State == Applied })
+	s.await("the end of the commit", func() bool { return s.status().Targets[0].State == status.Applied })
 	s.write("slow", "")
 	s.set(kv("a"), "2")
 	s.await("a commit", func() bool { return s.read("begun") != "no file" })

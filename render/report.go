@@ -11,6 +11,7 @@ import (
 
 	"render/render/commit"
 	"render/render/graph"
+	"render/render/status"
 	"render/template"
 	"render/watch"
 )
@@ -140,7 +141,7 @@ func (e *Engine) tellJudged(now time.Time) {
 		byVerdict[j.Verdict] = append(byVerdict[j.Verdict], j)
 		if j.Verdict == graph.Begun {
 			e.guardsAt = earlier(e.guardsAt, now.Add(reportEvery))
-			e.schedule.now(j.Owner.action) // its other members do not wait for ever
+			e.schedule.Now(j.Owner.action) // its other members do not wait for ever
 		}
 	}
 	e.logGuards(slog.LevelWarn, "a guard holds an answer back", byVerdict[graph.Begun], now)
@@ -182,7 +183,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*
 		slices.Sort(templates[l])
 		attrs := []any{
 			"query", l.query.String(), "template", commit.Summary(templates[l], mostNamed, ", "),
-			"instances", counts(l.first, l.before, l.after), "guard", l.guard.String(),
+			"instances", status.Instances(l.first, l.before, l.after), "guard", l.guard.String(),
 		}
 		if held := now.Sub(since[l]).Round(time.Millisecond); held > 0 {
 			attrs = append(attrs, "for", held)

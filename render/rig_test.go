@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"render/render/run"
+	"render/render/status"
 	"render/watch"
 )
 
@@ -216,7 +217,7 @@ func (r *rig) fail(q watch.Query, err error) {
 	r.settle()
 }
 
-func (r *rig) status() Status {
+func (r *rig) status() status.Status {
 	r.t.Helper()
 	s, err := r.engine.Status(context.Background())
 	if err != nil {

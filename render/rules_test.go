@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render/run"
+	"render/render/status"
 	"render/watch"
 )
 
@@ -46,7 +47,7 @@ func TestR2PendingGoesOn(t *testing.T) {
 		r.set(kv("e"), nil)
 		r.set(service("web"), instances("web"))
 		r.set(kv("k"), nil) // absent: key cannot do without
-		if s := r.status().Targets[0]; s.State != Absent || len(s.Missing) != 1 || !s.Missing[0].None {
+		if s := r.status().Targets[0]; s.State != status.Absent || len(s.Missing) != 1 || !s.Missing[0].None {
 			t.Errorf("got %+v", s)
 		}
 		r.wantFile("a", "no file")
@@ -80,12 +81,12 @@ func TestR3ErrorKeepsData(t *testing.T) {
 func TestR4OnlyFinishedPassesCount(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start(Config{Targets: []Target{r.target("a", `{{(index (service "web") 0).Address}} {{key "k"}}`)}})
-		if s := r.status().Targets[0]; s.State != Pending || s.Err != nil {
+		if s := r.status().Targets[0]; s.State != status.Pending || s.Err != nil {
 			t.Errorf("an error while something is pending counts: %+v", s)
 		}
 		r.set(service("web"), instances("web"))
 		r.set(kv("k"), "v")
-		if s := r.status().Targets[0]; s.State != Failed || s.Err == nil {
+		if s := r.status().Targets[0]; s.State != status.Failed || s.Err == nil {
 			t.Errorf("got %+v", s)
 		}
 		r.wantFile("a", "no file")
@@ -329,7 +330,7 @@ func TestR12ItDoesNotDie(t *testing.T) {
 		elapse(10 * time.Second)
 		r.wantFile("good", "12")
 		r.wantFile("broken", "12")
-		for i, want := range []State{Applied, Failed, Failed, Failed, Applied} {
+		for i, want := range []status.State{status.Applied, status.Failed, status.Failed, status.Failed, status.Applied} {
 			if s := r.status().Targets[i]; s.State != want {
 				t.Errorf("%s is %s, want %s: %v", s.Source, s.State, want, s.Err)
 			}
@@ -350,7 +351,7 @@ func TestR13CommandIsRetried(t *testing.T) {
 		r.start(Config{Targets: []Target{target}})
 		r.set(kv("k"), "v")
 		r.wantFile("a", "v")
-		if s := r.status(); s.Targets[0].State != Failed || s.Actions[0].Failures != 1 {
+		if s := r.status(); s.Targets[0].State != status.Failed || s.Actions[0].Failures != 1 {
 			t.Errorf("after a failure: %+v", s)
 		}
 		elapse(30 * time.Second)
@@ -365,7 +366,7 @@ func TestR13CommandIsRetried(t *testing.T) {
 		elapse(time.Minute)
 		n := r.lines("runs")
 		elapse(time.Hour)
-		if r.lines("runs") != n || r.status().Targets[0].State != Applied {
+		if r.lines("runs") != n || r.status().Targets[0].State != status.Applied {
 			t.Errorf("%d runs after the command had succeeded; %+v", r.lines("runs")-n, r.status().Targets[0])
 		}
 		if left, _ := os.ReadDir(r.dir); len(left) != 4 { // template, file, runs, ok
@@ -413,7 +414,7 @@ func TestR8BackToTheAppliedOutput(t *testing.T) {
 		r.set(kv("k"), "good")
 		elapse(time.Minute)
 		r.wantFile("a", "good")
-		if s := r.status().Targets[0]; s.State != Applied {
+		if s := r.status().Targets[0]; s.State != status.Applied {
 			t.Errorf("got %+v", s)
 		}
 	})

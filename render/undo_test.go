@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"render/render/commit"
+	"render/render/status"
 	"slices"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestRejectedIsTriedSlowly(t *testing.T) {
 				r.set(kv("k"), "worse")
 				elapse(70 * time.Second) // asked for at last
 				r.wantFile("a", "worse")
-				if s := r.status().Targets[0]; s.State != Applied {
+				if s := r.status().Targets[0]; s.State != status.Applied {
 					t.Errorf("got %+v", s)
 				}
 			})

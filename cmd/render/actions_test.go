@@ -222,7 +222,7 @@ func TestNginxDoesNotTake(t *testing.T) {
 			old, err := os.ReadFile(out)
 			check(t, err)
 			n.start()
-			answers := func() error { return status("http://"+addr, http.StatusNoContent) }
+			answers := func() error { return httpStatus("http://"+addr, http.StatusNoContent) }
 			awaits(t, answers)
 
 			args[len(args)-1] += ":" + tt.command(n)
@@ -241,7 +241,7 @@ func TestNginxDoesNotTake(t *testing.T) {
 			// The port gets free: the next change is taken.
 			taken()
 			write(t, data, "keys: {listen: '"+port+" reuseport'}")
-			awaits(t, func() error { return status("http://"+port, http.StatusNoContent) })
+			awaits(t, func() error { return httpStatus("http://"+port, http.StatusNoContent) })
 			awaits(t, func() error { return reported(d.said(), "msg=rendered", "out.conf") })
 			d.stop()
 		})
@@ -268,11 +268,11 @@ func TestVerifyStatus(t *testing.T) {
 		return reported(d.said(), "verification failed; what was there before stays", "got the status 500, not 200")
 	})
 	check(t, contains(out, string(good))())
-	awaits(t, func() error { return status(url, http.StatusOK) }) // the command has run again, for the old file
+	awaits(t, func() error { return httpStatus(url, http.StatusOK) }) // the command has run again, for the old file
 	write(t, data, "keys: {status: '200 fine'}")
 	awaits(t, fileHas(out, "fine"))
 	awaits(t, func() error { return reported(d.said(), "msg=rendered", "out.conf") })
-	check(t, status(url, http.StatusOK))
+	check(t, httpStatus(url, http.StatusOK))
 	d.stop()
 }
 
@@ -522,8 +522,8 @@ func serve(t *testing.T, status int) (stop func(), addr string) {
 	return server.Close, server.Listener.Addr().String()
 }
 
-// status returns an error unless a URL answers with a status.
-func status(url string, want int) error {
+// httpStatus returns an error unless a URL answers with a status.
+func httpStatus(url string, want int) error {
 	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(url)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/status"
 )
 
 const (
@@ -131,25 +132,25 @@ func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan
 }
 
 // isReady reports whether all that can be applied is, and the program to supervise, if there is one, is started.
-func isReady(s render.Status) bool {
+func isReady(s status.Status) bool {
 	for _, t := range s.Targets {
-		if t.State == render.Pending || t.State == render.Rendered {
+		if t.State == status.Pending || t.State == status.Rendered {
 			return false
 		}
 	}
 	return !s.ProgramWaits
 }
 
-func summary(s render.Status) string {
-	count := make(map[render.State]int)
+func summary(s status.Status) string {
+	count := make(map[status.State]int)
 	for _, t := range s.Targets {
 		count[t.State]++
 	}
-	text := fmt.Sprintf("%d of %d templates applied", count[render.Applied], len(s.Targets))
-	if n := count[render.Pending] + count[render.Absent]; n > 0 {
+	text := fmt.Sprintf("%d of %d templates applied", count[status.Applied], len(s.Targets))
+	if n := count[status.Pending] + count[status.Absent]; n > 0 {
 		text += fmt.Sprintf(", %d wait", n)
 	}
-	if n := count[render.Failed]; n > 0 {
+	if n := count[status.Failed]; n > 0 {
 		text += fmt.Sprintf(", %d failed", n)
 	}
 	if s.Rejected != nil {
