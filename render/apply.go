@@ -457,7 +457,7 @@ func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
 func (e *Engine) forget(gone []*target, now time.Time) {
 	for _, t := range gone {
 		e.forgetQueries(e.graph.Remove(&t.User))
-		e.claims.stopWaiting(t)
+		e.claims.StopWaiting(t)
 		e.setClaims(t, nil)
 		e.free(t.path)
 		e.free(cleanPath(t.cfg.Destination))
@@ -475,7 +475,7 @@ func (e *Engine) debtOwners(targets []*target) map[string]*target {
 	of := make(map[string]*target)
 	for _, t := range targets {
 		of[t.cfg.Destination] = t
-		for path := range t.claimed {
+		for path := range e.claims.Of(t) {
 			of[path] = t
 		}
 	}

@@ -14,6 +14,9 @@
 //   - This package: the loop, and what is the loop's. Begin with Engine.Run; target.go has the stages of an output.
 //   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
 //   - render/disk: one destination, in folders that others may write to; intent marks.
+//   - render/schedule: whose turn it is among actions.
+//   - render/claims: which target writes which path beside destinations, and who waits for one.
+//   - render/status: what the engine reports about itself.
 //   - render/run: programs: commands with limits, the supervised program.
 //
 // # Terms

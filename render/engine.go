@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"render/render/claims"
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
@@ -54,9 +55,9 @@ type Engine struct {
 	graph         *graph.Graph[*target]
 	set           *watch.Set
 	schedule      *schedule.Schedule[*action]
+	claims        *claims.Table[*target]
 	sums          tally                 // over all targets
 	blocked       map[*target]bool      // those that cannot finish
-	claims        claims                // which target writes which path
 	owing         map[*action]bool      // those with debts
 	debtors       map[string]*action    // by the paths of debts
 	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
@@ -100,7 +101,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		graph:      graph.New[*target](),
 		schedule:   schedule.New(byOrder),
 		blocked:    make(map[*target]bool),
-		claims:     newClaims(),
+		claims:     claims.New[*target](),
 		recalled:   make(map[string]bool),
 		owing:      make(map[*action]bool),
 		debtors:    make(map[string]*action),

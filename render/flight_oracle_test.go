@@ -623,7 +623,7 @@ func (f *flight) wantNothingLeft() {
 			if !t.upToDate() || !t.finished() {
 				continue
 			}
-			for _, path := range append(slices.Collect(maps.Keys(t.claimed)), t.cfg.Destination) {
+			for _, path := range append(slices.Collect(maps.Keys(f.r.engine.claims.Of(t))), t.cfg.Destination) {
 				end, of := strings.CutPrefix(ours, filepath.Base(path))
 				if end == ".owed" && !strings.Contains(f.r.read(e.Name()), `{"name":"`+filepath.Base(path)+`"`) {
 					continue // for others, of an action that is gone
