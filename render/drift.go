@@ -11,6 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"render/render/disk"
+	"render/render/notice"
 )
 
 const driftQuiet = 200 * time.Millisecond // from a change to the look at the file
@@ -30,7 +31,7 @@ func (d Drift) matters() bool { return d == WarnDrift || d == RepairDrift }
 // driftWatch notices destinations that somebody else changes or removes. All that it does on disk it does in a goroutine of
 // its own.
 type driftWatch struct {
-	*notices
+	*notice.Watch
 	reports chan *expected
 
 	looking sync.Mutex     // held during a look; guards what follows, and what looks know of expected
@@ -62,8 +63,8 @@ func newDriftWatch(ctx context.Context, notifier *fsnotify.Watcher) *driftWatch 
 		reports: make(chan *expected), folders: make(map[string]int),
 		expected: make(map[string]*expected), byName: make(map[string][]*expected),
 	}
-	d.notices = newNotices(notifier, driftQuiet, driftQuiet, d.isExpected)
-	d.start(ctx, func(touched map[string]bool) { d.look(ctx, touched) })
+	d.Watch = notice.New(notifier, driftQuiet, driftQuiet, d.isExpected)
+	d.Start(ctx, func(touched map[string]bool) { d.look(ctx, touched) })
 	return d
 }
 
@@ -105,7 +106,7 @@ func (d *driftWatch) expect(t Target, sum [sha256.Size]byte, size int64) {
 	d.expected[x.destination] = x
 	d.added = append(d.added, x)
 	d.mu.Unlock()
-	d.touch("")
+	d.Touch("")
 }
 
 // expectOnly forgets all destinations but some, which are named as they are configured.
@@ -206,7 +207,7 @@ func (d *driftWatch) update() (added []*expected) {
 		d.mu.Unlock()
 		for _, name := range x.names { // also where it is watched: it may have been removed and made again
 			d.folders[filepath.Dir(name)]++
-			d.watch(filepath.Dir(name))
+			d.Add(filepath.Dir(name))
 		}
 	}
 
@@ -223,7 +224,7 @@ func (d *driftWatch) update() (added []*expected) {
 			folder := filepath.Dir(name)
 			if d.folders[folder]--; d.folders[folder] == 0 {
 				delete(d.folders, folder)
-				d.unwatch(folder)
+				d.Remove(folder)
 			}
 		}
 	}

@@ -213,7 +213,7 @@ func TestDriftSeenTooEarly(t *testing.T) {
 	r.must(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	engine.drift = newDriftWatch(ctx, nil)
-	defer engine.drift.wait()
+	defer engine.drift.Wait()
 	defer cancel()
 	target := engine.targets[0]
 	target.known = true

@@ -15,6 +15,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/notice"
 	"render/template"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // templateWatch notices changes of the files that templates are made of, reads and parses them, and proposes them.
 type templateWatch struct {
-	*notices
+	*notice.Watch
 	parse   func(Target, texts) (*template.Template, error)
 	propose func(context.Context, *proposal) error
 
@@ -65,8 +66,8 @@ type edited struct {
 
 func newTemplateWatch(ctx context.Context, notifier *fsnotify.Watcher, e *Engine) *templateWatch {
 	w := &templateWatch{parse: e.parse, propose: e.offer}
-	w.notices = newNotices(notifier, editQuiet, editQuietMost, w.concerns)
-	w.start(ctx, func(map[string]bool) { w.look(ctx) })
+	w.Watch = notice.New(notifier, editQuiet, editQuietMost, w.concerns)
+	w.Start(ctx, func(map[string]bool) { w.look(ctx) })
 	return w
 }
 
@@ -96,7 +97,7 @@ func (w *templateWatch) watchNext(next watched) {
 	w.mu.Lock()
 	w.next = &next
 	w.mu.Unlock()
-	w.touch("")
+	w.Touch("")
 }
 
 // look reads again what has changed, and parses the templates that are made of it.
@@ -182,9 +183,9 @@ func (w *templateWatch) watchFolders() {
 		}
 	}
 	for folder := range folders {
-		w.watch(folder)
+		w.Add(folder)
 	}
-	w.watchOnly(folders)
+	w.Keep(folders)
 	w.mu.Lock()
 	w.names, w.inside = names, inside
 	w.mu.Unlock()

@@ -312,7 +312,7 @@ func (f *flight) apply() {
 // look has the engine look at the templates.
 func (f *flight) look() {
 	if w := f.r.engine.templates; w != nil {
-		w.touch("")
+		w.Touch("")
 	}
 	elapse(time.Second)
 }
