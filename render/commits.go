@@ -247,7 +247,9 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 		t.causes = t.causes[:min(len(t.causes), maxCauses)]
 	} else {
 		t.rejected.times = 0
-		e.drift.expect(t.cfg, o.main, o.size)
+		if t.cfg.Drift.matters() {
+			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.main, o.size)
+		}
 	}
 	e.moved(t)
 	return t.err

@@ -13,6 +13,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/drift"
 	"render/render/run"
 	"render/watch"
 )
@@ -66,7 +67,7 @@ type Engine struct {
 	inFlight      int // commits
 
 	// Beside the loop.
-	drift     *driftWatch    // nil where nobody wants to know
+	drift     *drift.Watch   // nil where nobody wants to know
 	templates *templateWatch // the same
 	version   int            // of the configuration, for templates
 	tells     chan chan error
@@ -220,7 +221,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.landAll(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
-		case x := <-e.drift.found(): // somebody else has changed a file
+		case x := <-e.drift.Reports(): // somebody else has changed a file
 			e.drifted(x, time.Now())
 		case p := <-e.offers(): // a new configuration, or new texts of templates
 			e.receive(p)
