@@ -15,6 +15,7 @@ import (
 	"render/render/disk"
 	"render/render/drift"
 	"render/render/run"
+	"render/render/sources"
 	"render/watch"
 )
 
@@ -40,10 +41,10 @@ type Engine struct {
 	ended     chan struct{}
 
 	// Owned by the loop.
-	cfg           Config    // in force
-	coming        *proposal // replaces it when no action that it affects is busy; nil for none
-	refused       refused   // the last configuration that was rejected
-	sources       sources   // of the templates, as they were read for cfg
+	cfg           Config        // in force
+	coming        *proposal     // replaces it when no action that it affects is busy; nil for none
+	refused       refused       // the last configuration that was rejected
+	sources       sources.Files // of the templates, as they were read for cfg
 	targets       []*target
 	byPath        map[string]*target // by where their destinations really are
 	byDestination map[string]*target // as they are configured
@@ -68,7 +69,7 @@ type Engine struct {
 
 	// Beside the loop.
 	drift     *drift.Watch   // nil where nobody wants to know
-	templates *templateWatch // the same
+	templates *sources.Watch // the same
 	version   int            // of the configuration, for templates
 	tells     chan chan error
 	signals   chan syscall.Signal
