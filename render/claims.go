@@ -107,7 +107,7 @@ func (e *Engine) free(path string) {
 // rerun has a target run again, for another reason than an answer.
 func (e *Engine) rerun(t *target) {
 	t.wants, t.waitsFor = true, ""
-	t.action.pace.changed(time.Now())
+	t.action.pace.Changed(time.Now())
 	e.moved(t)
 	e.schedule.now(t.action)
 }

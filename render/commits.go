@@ -45,7 +45,7 @@ type member struct {
 
 // commit commits an action's changed targets: in a goroutine, whose end comes back to the loop (R9).
 func (e *Engine) commit(a *action, targets []*target, now time.Time) {
-	a.pace.commit(now)
+	a.pace.Commit(now)
 	a.retry = time.Time{}
 	if e.cfg.Dry != nil {
 		for _, t := range targets {

@@ -58,7 +58,7 @@ func (e *Engine) drifted(x *drift.Expected, now time.Time) {
 	t.doubt()
 	t.wants = true
 	t.addCause(x.Destination + " was changed by somebody else")
-	t.action.pace.changed(now)
+	t.action.pace.Changed(now)
 	e.moved(t)
 	e.schedule.now(t.action)
 }

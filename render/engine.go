@@ -410,7 +410,7 @@ func (e *Engine) lookAgain(now time.Time) {
 func (e *Engine) wakeActions(want []*target, now time.Time) {
 	for _, t := range want {
 		if t.finished() {
-			t.action.pace.changed(now)
+			t.action.pace.Changed(now)
 		}
 		e.moved(t)
 		e.schedule.now(t.action)
@@ -452,8 +452,8 @@ func (e *Engine) execute(t *target) {
 		t.causes = nil
 		return
 	}
-	if !wasFinished || t.action.pace.first.IsZero() {
-		t.action.pace.changed(now)
+	if !wasFinished || t.action.pace.First().IsZero() {
+		t.action.pace.Changed(now)
 	}
 	e.schedule.now(t.action)
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/pace"
 	"render/render/run"
 	"render/template"
 	"render/watch"
@@ -178,7 +179,7 @@ func (f *flight) configure(random *rand.Rand) {
 		cfg.Actions = append(cfg.Actions, a)
 	}
 	if random.IntN(3) == 0 {
-		cfg.Implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
+		cfg.Implied.Wait = pace.Wait{Min: time.Second, Max: 3 * time.Second}
 	}
 	for i := range 4 {
 		if i > 0 && random.IntN(4) == 0 {

@@ -112,7 +112,7 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		e.moved(t)
 	}
 	a := e.actions[0]
-	a.pace.reset()
+	a.pace.Reset()
 	runtime.GC()
 	i := 0
 	for b.Loop() {
@@ -135,6 +135,6 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		a.busy = true
 		e.inFlight++
 		e.land(done)
-		a.pace.reset()
+		a.pace.Reset()
 	}
 }
