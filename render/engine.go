@@ -7,13 +7,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/drift"
+	"render/render/plugin"
 	"render/render/run"
 	"render/render/sources"
 	"render/watch"
@@ -120,7 +120,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 			return run.Start(p, environ, log)
 		}}
 	}
-	e.src = watch.ByKind{watch.KindPlugin: plugins{outside.output, new(atomic.Uint64), cfg.Env}, "": src}
+	e.src = watch.ByKind{watch.KindPlugin: plugin.New(outside.output, cfg.Env), "": src}
 	e.tools = commit.Tools{Run: outside.run, Send: run.Signal.Send, Stop: e.stop, Slots: make(commit.Slots, diskSlots), Left: new(disk.Leftovers), Step: cfg.step}
 	e.start = outside.start
 	var err error
