@@ -5,6 +5,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/pace"
 )
 
 // holdMost is how long a member that cannot finish, because its queries fail or do not answer, holds the others of its
@@ -17,7 +18,7 @@ type action struct {
 	order   int // in Engine.actions
 	cfg     Action
 	targets []*target
-	pace    pace
+	pace    pace.Pace
 
 	// Of the targets, those that …
 	wanting    map[*target]bool // … want a pass
@@ -88,7 +89,7 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	for _, t := range inOrder(a.wanting) {
 		e.execute(t)
 	}
-	a.pace.passed(now, time.Since(began))
+	a.pace.Passed(now, time.Since(began))
 
 	if until, wait := a.mustWait(now); wait {
 		if !a.owed || !a.cfg.Atomic {
@@ -103,7 +104,7 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 		return time.Time{}
 	}
 	if len(targets) == 0 && !a.owed {
-		a.pace.reset()
+		a.pace.Reset()
 		if len(a.changed) == 0 {
 			a.err, a.failures = nil, 0 // what failed is not wanted any more
 		}
@@ -117,9 +118,9 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 // due returns when the action may commit; zero if it has nothing to commit. A commit that failed is repeated no sooner than
 // the spacing after it (R7).
 func (a *action) due() time.Time {
-	due, changed := a.pace.due()
+	due, changed := a.pace.Due()
 	if !a.retry.IsZero() {
-		retry := later(a.retry, a.pace.spaced())
+		retry := later(a.retry, a.pace.Spaced())
 		if !changed {
 			return retry
 		}
@@ -141,7 +142,7 @@ func (a *action) mustWait(now time.Time) (until time.Time, wait bool) {
 		if len(t.result.Pending) == 0 || t.passed {
 			continue
 		}
-		if hold := later(a.pace.first, t.blocked).Add(holdMost); now.Before(hold) {
+		if hold := later(a.pace.First(), t.blocked).Add(holdMost); now.Before(hold) {
 			until, wait = earlier(until, hold), true
 		} else {
 			t.passed = true

@@ -15,6 +15,7 @@ import (
 	"render/render/disk"
 	"render/render/graph"
 	"render/render/run"
+	"render/render/sources"
 	"render/render/status"
 )
 
@@ -139,12 +140,12 @@ type proposal struct {
 	cfg       Config
 	targets   []*target // as if they were new
 	byPath    map[string]*target
-	sources   sources
-	debts     []disk.Debt     // of earlier runs, for targets that are new
-	program   error           // why the program of cfg cannot be started
-	edits     *edits          // in place of all this
-	withdrawn <-chan struct{} // closed when nobody waits for the answer
-	answer    chan error      // holds one
+	sources   sources.Files
+	debts     []disk.Debt      // of earlier runs, for targets that are new
+	program   error            // why the program of cfg cannot be started
+	edits     *sources.Changes // in place of all this
+	withdrawn <-chan struct{}  // closed when nobody waits for the answer
+	answer    chan error       // holds one
 
 	affected map[*action]bool // actions that it changes: no commit of them begins
 	until    time.Time        // it waits for them no longer than this; zero without an end
@@ -399,7 +400,7 @@ func (e *Engine) succeed(p *proposal) succession {
 // replace gives a target the settings of another, and its template where that is not the same.
 func (t *target) replace(next *target) keptTarget {
 	k := keptTarget{target: t, from: t.action, was: t.cfg, missing: next.missing}
-	k.renewed = !t.texts.equal(next.texts) || !reflect.DeepEqual(t.cfg.ofTemplate(), next.cfg.ofTemplate())
+	k.renewed = !t.texts.Equal(next.texts) || !reflect.DeepEqual(t.cfg.ofTemplate(), next.cfg.ofTemplate())
 	if k.renewed {
 		t.renew(next.template, next.texts)
 	}

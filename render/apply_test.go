@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/drift"
 	"render/render/graph"
 	"render/render/run"
 	"render/render/status"
@@ -691,7 +692,7 @@ func TestR10DriftBegins(t *testing.T) {
 	r.apply(Config{Targets: []Target{target}})
 	r.await("the comparison", func() bool { return r.status().Targets[0].State == status.Applied })
 	r.write("a", "edited")
-	r.await("the end of the settling", func() bool { time.Sleep(2 * driftQuiet); return true })
+	r.await("the end of the settling", func() bool { time.Sleep(2 * drift.Quiet); return true })
 	r.wantFile("a", "edited")
 	if n := r.log.count(driftWarned); n != 0 {
 		t.Errorf("%d warnings\n%s", n, r.log)

@@ -61,7 +61,7 @@ func (e *Engine) free(path string) {
 // rerun has a target run again, for another reason than an answer.
 func (e *Engine) rerun(t *target) {
 	t.Wants = true
-	t.action.pace.changed(time.Now())
+	t.action.pace.Changed(time.Now())
 	e.moved(t)
 	e.schedule.Now(t.action)
 }

@@ -46,7 +46,7 @@ type member struct {
 
 // commit commits an action's changed targets: in a goroutine, whose end comes back to the loop (R9).
 func (e *Engine) commit(a *action, targets []*target, now time.Time) {
-	a.pace.commit(now)
+	a.pace.Commit(now)
 	a.retry = time.Time{}
 	if e.cfg.Dry != nil {
 		for _, t := range targets {
@@ -248,7 +248,9 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
 		t.rejected.times = 0
-		e.drift.expect(t.cfg, o.main, o.size)
+		if t.cfg.Drift.matters() {
+			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.main, o.size)
+		}
 	}
 	e.moved(t)
 	return t.err

@@ -9,6 +9,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
+	"render/render/pace"
 	"render/render/run"
 )
 
@@ -114,16 +115,10 @@ type Action struct {
 	Timeout time.Duration // of each run of the check and the command; 0 means DefaultTimeout
 	Spacing time.Duration // least time from one commit to the next (R7)
 	Splay   time.Duration // a random pause of up to this before the command
-	Wait    Wait
+	Wait    pace.Wait
 	Atomic  bool        // all targets or none
 	Guard   graph.Guard // of the targets that have none of their own
 	Env     run.Env     // of check, command and verification
-}
-
-// Wait lets changes collect before they are committed (R7). The zero value does not wait.
-type Wait struct {
-	Min time.Duration // quiet that ends the collecting
-	Max time.Duration // the longest that a change is kept back
 }
 
 // Spaced returns the action with its spacing where that is 0, DefaultSpacing if there is a check or a command, and with none

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"render/render/graph"
+	"render/render/pace"
 	"render/render/run"
 	"strings"
 	"testing"
@@ -40,9 +41,9 @@ func TestValidate(t *testing.T) {
 		{"an action without a name", Config{Actions: []Action{{}}}, []string{"no name"}},
 		{"two actions of a name", Config{Actions: []Action{{Name: "a"}, {Name: "a"}}}, []string{"action a: there are two"}},
 		{"negative", Config{Actions: []Action{{Name: "a", Spacing: -1}}}, []string{"action a: timeout, spacing and splay cannot be negative"}},
-		{"wait", Config{Implied: Action{Wait: Wait{Min: time.Second, Max: time.Second}}}, nil},
-		{"wait the wrong way round", Config{Implied: Action{Wait: Wait{Min: 2 * time.Second, Max: time.Second}}}, []string{"maximum 1s is less than the minimum 2s"}},
-		{"an action's wait", Config{Actions: []Action{{Name: "a", Wait: Wait{Min: -1}}}}, []string{"action a: wait"}},
+		{"wait", Config{Implied: Action{Wait: pace.Wait{Min: time.Second, Max: time.Second}}}, nil},
+		{"wait the wrong way round", Config{Implied: Action{Wait: pace.Wait{Min: 2 * time.Second, Max: time.Second}}}, []string{"maximum 1s is less than the minimum 2s"}},
+		{"an action's wait", Config{Actions: []Action{{Name: "a", Wait: pace.Wait{Min: -1}}}}, []string{"action a: wait"}},
 		{"a guard", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: graph.Guard{Min: 1, MaxDrop: 1, Hold: 1, Then: graph.Fail}, RemoveDelay: 1}}}, nil},
 		{"a guard without an end", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{MaxDrop: 0.01}}}}, nil},
 		{"a guard that guards nothing", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{Then: graph.Keep}}}}, []string{"action a: guard: lets everything through"}},

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/drift"
 	"render/render/status"
 )
 
@@ -168,7 +169,7 @@ func TestDriftOfLinks(t *testing.T) {
 			r.await("status", func() bool { return r.status().Targets[0].State == status.Applied })
 			test.change(r)
 			if test.slow {
-				r.engine.drift.look(t.Context(), nil)
+				r.engine.drift.Check(t.Context(), nil)
 			}
 			r.await("the repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 1 })
 			if test.slow {
@@ -178,7 +179,7 @@ func TestDriftOfLinks(t *testing.T) {
 			r.must(os.WriteFile(a.Destination, []byte("edited"), 0o644))
 			r.await("the next repair", func() bool { return r.read("a") == "1" && r.log.count(driftRepaired) == 2 })
 			r.await("status", func() bool { return r.status().Targets[0].State == status.Applied })
-			r.engine.drift.look(t.Context(), nil)
+			r.engine.drift.Check(t.Context(), nil)
 			if n := r.log.count(driftRepaired); r.status().Targets[0].State != status.Applied || n != 2 {
 				t.Errorf("%d repairs", n)
 			}
@@ -214,19 +215,19 @@ func TestDriftSeenTooEarly(t *testing.T) {
 	engine, err := New(r.world, Config{Targets: []Target{a}, Log: r.log.logger()})
 	r.must(err)
 	ctx, cancel := context.WithCancel(t.Context())
-	engine.drift = newDriftWatch(ctx, nil)
-	defer engine.drift.wait()
+	engine.drift = drift.New(ctx, nil)
+	defer engine.drift.Wait()
 	defer cancel()
 	target := engine.targets[0]
 	target.known = true
-	engine.drift.expect(a, sha256.Sum256([]byte("x")), 1)
-	seen := engine.drift.expected[a.Destination]
-	engine.drift.expect(a, sha256.Sum256([]byte("y")), 1) // the commit has ended
+	engine.drift.Expect(a.Destination, a.File, sha256.Sum256([]byte("x")), 1)
+	seen := <-engine.drift.Reports()
+	engine.drift.Expect(a.Destination, a.File, sha256.Sum256([]byte("y")), 1) // the commit has ended
 	engine.drifted(seen, time.Now())
 	if !target.known || r.log.String() != "" {
 		t.Errorf("known %v, log %s", target.known, r.log)
 	}
-	engine.drifted(engine.drift.expected[a.Destination], time.Now())
+	engine.drifted(<-engine.drift.Reports(), time.Now())
 	if target.known {
 		t.Error("what is seen afterwards is not news")
 	}

@@ -5,70 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
 	"render/render/commit"
-	"render/render/disk"
+	"render/render/sources"
 	"render/template"
 )
-
-const (
-	editQuiet     = 500 * time.Millisecond // quiet that ends a row of changes of templates
-	editQuietMost = 5 * time.Second        // but not longer than this
-)
-
-// templateWatch notices changes of the files that templates are made of, reads and parses them, and proposes them.
-type templateWatch struct {
-	*notices
-	parse   func(Target, texts) (*template.Template, error)
-	propose func(context.Context, *proposal) error
-
-	mu     sync.Mutex      // guards what follows
-	next   *watched        // what to watch from now on; nil where that is what is watched
-	names  map[string]bool // files whose changes matter, from the root
-	inside map[string]bool // folders in which all do
-
-	now watched // owned by the goroutine that looks
-}
-
-// watched is what the targets of a configuration are made of. Others than the one who looks do not touch it any more.
-type watched struct {
-	version int // of the configuration
-	sources sources
-	users   []templateUser
-}
-
-// templateUser is a target, of which only the loop may know more.
-type templateUser struct {
-	target *target
-	cfg    Target
-}
-
-// edits are templates that were read again because their files have changed.
-type edits struct {
-	version int // of the configuration
-	all     []edited
-}
-
-type edited struct {
-	target   *target
-	texts    texts
-	template *template.Template
-	err      error // in place of these
-}
-
-func newTemplateWatch(ctx context.Context, notifier *fsnotify.Watcher, e *Engine) *templateWatch {
-	w := &templateWatch{parse: e.parse, propose: e.offer}
-	w.notices = newNotices(notifier, editQuiet, editQuietMost, w.concerns)
-	w.start(ctx, func(map[string]bool) { w.look(ctx) })
-	return w
-}
 
 // watchTemplates watches what the templates are made of, if that is wanted.
 func (e *Engine) watchTemplates(ctx context.Context) {
@@ -77,138 +21,42 @@ func (e *Engine) watchTemplates(ctx context.Context) {
 		return
 	}
 	if e.templates == nil {
-		e.templates = newTemplateWatch(ctx, e.notifier("changes of templates will be noticed late"), e)
+		e.templates = sources.NewWatch(ctx, e.notifier("changes of templates will be noticed late"), func(ctx context.Context, found *sources.Changes) {
+			_ = e.offer(ctx, &proposal{edits: found, answer: make(chan error, 1)})
+		})
 	}
 	e.version++
-	next := watched{version: e.version}
+	next := sources.Set{Version: e.version}
 	if wanted {
-		next.sources = e.sources
-		for _, t := range e.targets {
-			next.users = append(next.users, templateUser{t, t.cfg})
+		next.Files = e.sources
+		for _, t := range e.targets { // an index in Users is one in e.targets, too
+			cfg := t.cfg
+			parse := func(x sources.Texts) (*template.Template, error) { return e.parse(cfg, x) }
+			next.Users = append(next.Users, sources.User{Template: madeOf(cfg), Parse: parse})
 		}
 	}
-	e.templates.watchNext(next)
-}
-
-// watchNext watches something else from now on. Its sources are as they were read a while ago: what has changed since is
-// found.
-func (w *templateWatch) watchNext(next watched) {
-	w.mu.Lock()
-	w.next = &next
-	w.mu.Unlock()
-	w.touch("")
-}
-
-// look reads again what has changed, and parses the templates that are made of it.
-func (w *templateWatch) look(ctx context.Context) {
-	w.mu.Lock()
-	if w.next != nil {
-		w.now, w.next = *w.next, nil
-	}
-	w.mu.Unlock()
-	w.watchFolders() // first: what changes from here on is told of
-	changed := make(map[sourceKey]bool)
-	for key, old := range w.now.sources {
-		if key.signature() == old.signature {
-			continue
-		}
-		read := key.read()
-		w.now.sources[key] = read
-		changed[key] = !read.equal(old)
-	}
-	found := edits{version: w.now.version}
-	for _, u := range w.now.users {
-		if slices.ContainsFunc(keysOf(u.cfg), func(key sourceKey) bool { return changed[key] }) {
-			found.all = append(found.all, w.read(u))
-		}
-	}
-	if len(found.all) > 0 {
-		_ = w.propose(ctx, &proposal{edits: &found, answer: make(chan error, 1)})
-	}
-}
-
-func (w *templateWatch) read(u templateUser) edited {
-	r := edited{target: u.target}
-	if r.texts, r.err = w.now.sources.textsOf(u.cfg); r.err == nil {
-		r.template, r.err = w.parse(u.cfg, r.texts)
-	}
-	return r
-}
-
-func (s *source) equal(t *source) bool {
-	if s.err != nil || t.err != nil {
-		return s.err != nil && t.err != nil && s.err.Error() == t.err.Error()
-	}
-	return slices.Equal(s.texts, t.texts)
-}
-
-// concerns reports whether a change of a path may be one of a template. A name that begins with two dots is one that
-// Kubernetes switches the contents of a whole folder by.
-func (w *templateWatch) concerns(path string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.names[path] || w.inside[filepath.Dir(path)] || strings.HasPrefix(filepath.Base(path), "..")
-}
-
-// watchFolders watches the folders of all sources, those that they are named by and those where links lead; and the folders
-// that these are in, up to the root: a deployment may put another folder or link in the place of any of them.
-func (w *templateWatch) watchFolders() {
-	names, inside, folders := make(map[string]bool), make(map[string]bool), make(map[string]bool)
-	reals := make(map[string]string)
-	var add func(path string)
-	add = func(path string) {
-		dir := filepath.Dir(path)
-		if _, known := reals[dir]; !known {
-			reals[dir] = realFolder(dir)
-			if filepath.Dir(dir) != dir {
-				add(dir)
-			}
-		}
-		folders[reals[dir]] = true
-		names[filepath.Join(reals[dir], filepath.Base(path))] = true
-	}
-	for key := range w.now.sources {
-		path, err := filepath.Abs(key.path)
-		if err != nil {
-			continue
-		}
-		add(path)
-		if end, err := disk.RealPath(path); err == nil && end != path {
-			add(end)
-		}
-		if key.partials && isFolder(path) {
-			dir := realFolder(path)
-			inside[dir], folders[dir] = true, true
-		}
-	}
-	for folder := range folders {
-		w.watch(folder)
-	}
-	w.watchOnly(folders)
-	w.mu.Lock()
-	w.names, w.inside = names, inside
-	w.mu.Unlock()
+	e.templates.Replace(next)
 }
 
 // edit takes templates that have changed on disk. Where one cannot be used the previous text stays in use.
-func (e *Engine) edit(found *edits, now time.Time) {
-	if found.version != e.version {
+func (e *Engine) edit(found *sources.Changes, now time.Time) {
+	if found.Version != e.version {
 		return // of a configuration that is not in force any more; the watch has what it needs to find it again
 	}
 	before := e.faults()
 	fresh := make(map[*target]bool)
 	var names []string
-	for _, r := range found.all {
-		t := r.target
-		if t.stale = r.err; r.err != nil {
+	for _, r := range found.Edits {
+		t := e.targets[r.User]
+		if t.stale = r.Err; r.Err != nil {
 			e.stale.targets[t] = true
 			continue
 		}
 		delete(e.stale.targets, t)
-		if t.texts.equal(r.texts) {
+		if t.texts.Equal(r.Texts) {
 			continue
 		}
-		t.renew(r.template, r.texts)
+		t.renew(r.Template, r.Texts)
 		fresh[t] = true
 		names = append(names, t.cfg.Source)
 	}
@@ -303,12 +151,4 @@ func (f *fault) names() string {
 		names = append(names, t.cfg.Source)
 	}
 	return commit.Summary(names, mostNamed, ", ")
-}
-
-// realFolder returns where the links of a folder's path lead. The folder need not exist.
-func realFolder(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil || filepath.Dir(path) == path {
-		return real
-	}
-	return filepath.Join(realFolder(filepath.Dir(path)), filepath.Base(path))
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/sources"
 	"render/render/status"
 )
 
@@ -108,7 +109,7 @@ func TestR10TemplateChangesOnDisk(t *testing.T) {
 			_ = r.status() // the loop has begun, and the watch is there
 			for i := 2; i < 4; i++ {
 				r.await("the file", func() bool { return r.read("a") == fmt.Sprint(i-1, " v") })
-				r.await("the look after the start", func() bool { return r.engine.templates.isInside(r.path("partials")) })
+				r.await("the look after the start", func() bool { return r.engine.templates.Concerns(r.path("partials/any")) })
 				way.then(r, target.Source, fmt.Sprint(i, ` {{key "k"}}`))
 			}
 			r.await("the file", func() bool { return r.read("a") == "3 v" })
@@ -120,12 +121,6 @@ func TestR10TemplateChangesOnDisk(t *testing.T) {
 			}
 		})
 	}
-}
-
-func (w *templateWatch) isInside(dir string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.inside[dir]
 }
 
 // Partials come, change and go.
@@ -342,11 +337,11 @@ func TestR10TextOfAnEarlierConfiguration(t *testing.T) {
 	r.must(err)
 	engine.version = 2
 	target := engine.targets[0]
-	engine.edit(&edits{version: 1, all: []edited{{target: target, err: errGone}}}, time.Now())
+	engine.edit(&sources.Changes{Version: 1, Edits: []sources.Edit{{User: target.order, Err: errGone}}}, time.Now())
 	if target.stale != nil {
 		t.Error(target.stale)
 	}
-	engine.edit(&edits{version: 2, all: []edited{{target: target, err: errGone}}}, time.Now())
+	engine.edit(&sources.Changes{Version: 2, Edits: []sources.Edit{{User: target.order, Err: errGone}}}, time.Now())
 	if target.stale == nil {
 		t.Error("it counts not at all")
 	}

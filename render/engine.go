@@ -7,16 +7,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"render/render/claims"
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/drift"
 	"render/render/graph"
+	"render/render/plugin"
 	"render/render/run"
 	"render/render/schedule"
+	"render/render/sources"
 	"render/render/status"
 	"render/watch"
 )
@@ -43,10 +45,10 @@ type Engine struct {
 	ended     chan struct{}
 
 	// Owned by the loop.
-	cfg           Config    // in force
-	coming        *proposal // replaces it when no action that it affects is busy; nil for none
-	refused       refused   // the last configuration that was rejected
-	sources       sources   // of the templates, as they were read for cfg
+	cfg           Config        // in force
+	coming        *proposal     // replaces it when no action that it affects is busy; nil for none
+	refused       refused       // the last configuration that was rejected
+	sources       sources.Files // of the templates, as they were read for cfg
 	targets       []*target
 	byPath        map[string]*target // by where their destinations really are
 	byDestination map[string]*target // as they are configured
@@ -70,8 +72,8 @@ type Engine struct {
 	inFlight      int // commits
 
 	// Beside the loop.
-	drift     *driftWatch    // nil where nobody wants to know
-	templates *templateWatch // the same
+	drift     *drift.Watch   // nil where nobody wants to know
+	templates *sources.Watch // the same
 	version   int            // of the configuration, for templates
 	tells     chan chan error
 	signals   chan syscall.Signal
@@ -122,7 +124,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 			return run.Start(p, environ, log)
 		}}
 	}
-	e.src = watch.ByKind{watch.KindPlugin: plugins{outside.output, new(atomic.Uint64), cfg.Env}, "": src}
+	e.src = watch.ByKind{watch.KindPlugin: plugin.New(outside.output, cfg.Env), "": src}
 	e.tools = commit.Tools{Run: outside.run, Send: run.Signal.Send, Stop: e.stop, Slots: make(commit.Slots, diskSlots), Left: new(disk.Leftovers), Step: cfg.step}
 	e.start = outside.start
 	var err error
@@ -224,7 +226,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.landAll(done)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
-		case x := <-e.drift.found(): // somebody else has changed a file
+		case x := <-e.drift.Reports(): // somebody else has changed a file
 			e.drifted(x, time.Now())
 		case p := <-e.offers(): // a new configuration, or new texts of templates
 			e.receive(p)
@@ -412,7 +414,7 @@ func (e *Engine) lookAgain(now time.Time) {
 func (e *Engine) wakeActions(want []*target, now time.Time) {
 	for _, t := range want {
 		if t.finished() {
-			t.action.pace.changed(now)
+			t.action.pace.Changed(now)
 		}
 		e.moved(t)
 		e.schedule.Now(t.action)
@@ -454,8 +456,8 @@ func (e *Engine) execute(t *target) {
 		t.Causes = nil
 		return
 	}
-	if !wasFinished || t.action.pace.first.IsZero() {
-		t.action.pace.changed(now)
+	if !wasFinished || t.action.pace.First().IsZero() {
+		t.action.pace.Changed(now)
 	}
 	e.schedule.Now(t.action)
 }

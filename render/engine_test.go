@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"render/render/pace"
 	"render/render/run"
 	"runtime"
 	"strings"
@@ -56,7 +57,7 @@ func TestActionsOfTargets(t *testing.T) {
 // A target may have an implied action that is unlike the others'. Targets share one where command and all else are equal.
 func TestImpliedActionOfTarget(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		slow := &Action{Wait: Wait{Min: 5 * time.Second, Max: time.Minute}, Spacing: -1}
+		slow := &Action{Wait: pace.Wait{Min: 5 * time.Second, Max: time.Minute}, Spacing: -1}
 		var targets []Target
 		for i, implied := range []*Action{nil, slow, slow, nil} {
 			target := r.target(fmt.Sprint(i), `{{key "k"}}`)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/pace"
 	"render/render/run"
 	"render/render/status"
 	"render/template"
@@ -179,7 +180,7 @@ func (f *flight) configure(random *rand.Rand) {
 		cfg.Actions = append(cfg.Actions, a)
 	}
 	if random.IntN(3) == 0 {
-		cfg.Implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
+		cfg.Implied.Wait = pace.Wait{Min: time.Second, Max: 3 * time.Second}
 	}
 	for i := range 4 {
 		if i > 0 && random.IntN(4) == 0 {
@@ -313,7 +314,7 @@ func (f *flight) apply() {
 // look has the engine look at the templates.
 func (f *flight) look() {
 	if w := f.r.engine.templates; w != nil {
-		w.touch("")
+		w.Touch()
 	}
 	elapse(time.Second)
 }
@@ -520,7 +521,7 @@ func (f *flight) check() {
 			if slices.ContainsFunc(want.Pending, func(q watch.Query) bool { return q.Kind == watch.KindPlugin }) {
 				continue // another template has it run again
 			}
-			f.t.Fatalf("%s is applied, and a render from scratch does not finish: %+v\n%s", s.Destination, want, t.texts.body)
+			f.t.Fatalf("%s is applied, and a render from scratch does not finish: %+v\n%s", s.Destination, want, t.texts.Body)
 		}
 		f.wantPath(t, s.Destination, string(want.Output))
 		for _, w := range want.Writes {
@@ -541,7 +542,7 @@ func (f *flight) wantPath(t *target, path, want string) {
 		delete(f.foreign, path)
 	}
 	if got != want {
-		f.t.Fatalf("%s is applied and holds %q, a render from scratch gives %q\ntext: %s", path, got, want, t.texts.body)
+		f.t.Fatalf("%s is applied and holds %q, a render from scratch gives %q\ntext: %s", path, got, want, t.texts.Body)
 	}
 	if seen, ran := f.seen[path]; ran && seen != want {
 		f.t.Fatalf("%s is applied and holds %q; the last command that had to do with it saw %q", path, got, seen)
@@ -549,14 +550,14 @@ func (f *flight) wantPath(t *target, path, want string) {
 }
 
 func (f *flight) scratch(t *target) *template.Template {
-	if f.parsed[t.texts.body] == nil {
-		parsed, err := template.Parse("scratch", t.texts.body, template.Options{})
+	if f.parsed[t.texts.Body] == nil {
+		parsed, err := template.Parse("scratch", t.texts.Body, template.Options{})
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		f.parsed[t.texts.body] = parsed
+		f.parsed[t.texts.Body] = parsed
 	}
-	return f.parsed[t.texts.body]
+	return f.parsed[t.texts.Body]
 }
 
 // wantAll checks what has to be true when nothing fails any more.
@@ -567,8 +568,8 @@ func (f *flight) wantAll() {
 	for i, s := range f.r.status().Targets {
 		t := e.targets[i]
 		path := s.Destination
-		if body := f.r.read(filepath.Base(t.cfg.Source)); body != t.texts.body {
-			f.t.Fatalf("%s: the template on disk is not in use:\n%s\n%s", path, body, t.texts.body)
+		if body := f.r.read(filepath.Base(t.cfg.Source)); body != t.texts.Body {
+			f.t.Fatalf("%s: the template on disk is not in use:\n%s\n%s", path, body, t.texts.Body)
 		}
 		result := f.scratch(t).Execute(func(q watch.Query) (any, bool) {
 			if q.Kind == watch.KindPlugin {

@@ -97,7 +97,7 @@ func (g *grouping) action(key actionKey, cfg Action) *action {
 		g.before[key] = slices.Delete(old, i, i+1)
 	}
 	a.cfg, a.order, a.targets = cfg, len(g.actions), nil
-	a.pace.spacing, a.pace.wait = cfg.Spacing, cfg.Wait
+	a.pace.Spacing, a.pace.Wait = cfg.Spacing, cfg.Wait
 	g.actions = append(g.actions, a)
 	g.now[key] = append(g.now[key], a)
 	return a

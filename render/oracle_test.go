@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"render/render/graph"
+	"render/render/pace"
 	"render/render/run"
 	"render/template"
 	"render/watch"
@@ -120,7 +121,7 @@ func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
 	}
 	switch random.IntN(3) {
 	case 0:
-		h.implied.Wait = Wait{Min: time.Second, Max: 3 * time.Second}
+		h.implied.Wait = pace.Wait{Min: time.Second, Max: 3 * time.Second}
 	case 1:
 		for i, s := range h.subjects { // an action each: none waits for another
 			s.target.Command = run.Command{Args: []string{"true", fmt.Sprint(i)}}
@@ -247,7 +248,7 @@ func (h *history) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 			one.target.Action, one.target.Command = shared, run.Command{}
 		case 5:
 			one.target.Action, one.target.Command = "", run.Command{}
-			h.implied.Wait = Wait{Max: time.Duration(random.IntN(3)) * time.Second}
+			h.implied.Wait = pace.Wait{Max: time.Duration(random.IntN(3)) * time.Second}
 		case 6:
 			if one.twin != nil {
 				*one.twin = twin(ofTwins, Target{

@@ -115,7 +115,7 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		e.moved(t)
 	}
 	a := e.actions[0]
-	a.pace.reset()
+	a.pace.Reset()
 	runtime.GC()
 	i := 0
 	for b.Loop() {
@@ -138,7 +138,7 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		a.busy = true
 		e.inFlight++
 		e.land(done)
-		a.pace.reset()
+		a.pace.Reset()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/pace"
 	"render/render/run"
 )
 
@@ -20,7 +21,7 @@ type program struct {
 	outdated bool      // another is to take the child's place, or none
 	placed   time.Time // since when the files of all targets are there, while it is not started
 
-	pace    pace
+	pace    pace.Pace
 	tells   []chan error    // commits that wait until it was told
 	telling []chan error    // those that wait for what is under way
 	told    <-chan struct{} // closed when it was told; nil where nothing is under way
@@ -71,7 +72,7 @@ func (p *program) runs() bool { return p.child != nil }
 // filesChanged notes that files have changed of which the program has not been told.
 func (p *program) filesChanged(now time.Time) {
 	if p.child != nil {
-		p.pace.changed(now)
+		p.pace.Changed(now)
 	}
 }
 
@@ -85,21 +86,21 @@ func (p *program) wait(told chan error, now time.Time) {
 // It waits for commits that are in flight and change more files, but no longer than holdMost after the first change.
 func (p *program) tell(now time.Time, inFlight int) (wake time.Time) {
 	if p.child == nil { // there is nobody to tell; the next program finds all files
-		p.pace.reset()
+		p.pace.Reset()
 		p.tells = answer(p.tells, commit.ErrNoProgram)
 		return time.Time{}
 	}
-	due, changed := p.pace.due()
+	due, changed := p.pace.Due()
 	if !changed || p.told != nil {
 		return time.Time{}
 	}
 	if inFlight > len(p.tells) {
-		due = later(due, p.pace.first.Add(holdMost))
+		due = later(due, p.pace.First().Add(holdMost))
 	}
 	if now.Before(due) {
 		return due
 	}
-	p.pace.commit(now)
+	p.pace.Commit(now)
 	p.telling, p.tells = p.tells, nil
 	p.told = p.child.Reload()
 	return time.Time{}
@@ -141,7 +142,7 @@ func (e *Engine) renderedOnce(now time.Time) (rendered bool, wake time.Time) {
 func (e *Engine) startProgram() {
 	e.program.child = e.start(e.cfg.Exec, e.cfg.Exec.Env.Environ(os.Environ(), e.cfg.Env), e.log)
 	e.program.outdated = false
-	e.program.pace = pace{spacing: DefaultSpacing}
+	e.program.pace = pace.Pace{Spacing: DefaultSpacing}
 }
 
 // supervise starts the program when everything is rendered once, and ends one that is not in force any more: when another

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/pace"
 	"render/render/run"
 	"render/render/status"
 	"render/watch"
@@ -258,7 +259,7 @@ func TestR7Wait(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start(Config{
 			Targets: []Target{r.target("a", `{{key "k"}}`)},
-			Implied: Action{Wait: Wait{Min: 2 * time.Second, Max: 10 * time.Second}},
+			Implied: Action{Wait: pace.Wait{Min: 2 * time.Second, Max: 10 * time.Second}},
 		})
 		r.set(kv("k"), "first")
 		r.wantFile("a", "first") // the first complete render does not wait

@@ -10,6 +10,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
+	"render/render/sources"
 	"render/template"
 	"render/watch"
 )
@@ -22,7 +23,7 @@ type target struct {
 	order    int    // in Engine.targets
 	was      string // its destination before the configuration in force, while that is adopted
 	path     string // where the links of its destination lead: what it is known by
-	texts    texts
+	texts    sources.Texts
 	template *template.Template
 	action   *action
 
@@ -197,7 +198,7 @@ func (o *output) paths(cfg Target) []string {
 }
 
 // renew gives a target another template. It has to run then.
-func (t *target) renew(parsed *template.Template, x texts) {
+func (t *target) renew(parsed *template.Template, x sources.Texts) {
 	t.template, t.texts = parsed, x
 	t.stages.renew()
 	t.blocked, t.report = time.Time{}, time.Time{}

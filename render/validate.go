@@ -106,7 +106,7 @@ func (a Action) validate() error {
 	if a.Timeout < 0 || a.Spacing < 0 || a.Splay < 0 {
 		err = errors.New("timeout, spacing and splay cannot be negative")
 	}
-	return errors.Join(err, a.Wait.validate(), a.Verify.Validate(), a.Signal.Validate(), a.Env.Validate())
+	return errors.Join(err, a.Wait.Validate(), a.Verify.Validate(), a.Signal.Validate(), a.Env.Validate())
 }
 
 // validateImplied is validate for an action without a name, where a negative spacing is none.
@@ -119,13 +119,6 @@ func (a Action) validateImplied() error {
 func (c Config) validateOnce() error {
 	if c.Timeout > 0 && !c.Once {
 		return fmt.Errorf("timeout: %s would end a daemon; it is for a run that renders once", c.Timeout)
-	}
-	return nil
-}
-
-func (w Wait) validate() error {
-	if w.Min < 0 || w.Max < w.Min {
-		return fmt.Errorf("wait: the maximum %s is less than the minimum %s", w.Max, w.Min)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
+	"render/render/pace"
 	"render/render/run"
 	"render/template"
 )
@@ -111,20 +112,20 @@ func (l *loader) timeLimit(v *values, key string) time.Duration {
 }
 
 // wait returns the wait of a template or an action.
-func (l *loader) wait(v *values) render.Wait {
-	w := render.Wait{Min: get[time.Duration](v, "wait.min")}
+func (l *loader) wait(v *values) pace.Wait {
+	w := pace.Wait{Min: get[time.Duration](v, "wait.min")}
 	on, ok := v.find("wait.enabled")
 	switch {
 	case ok && !on.value.(bool):
-		return render.Wait{}
+		return pace.Wait{}
 	case w.Min == 0 && ok:
 		l.notice(on.from, "wait.enabled has no effect without wait.min")
-		return render.Wait{}
+		return pace.Wait{}
 	case w.Min == 0:
 		if get[time.Duration](v, "wait.max") > 0 {
 			l.notice(v.origin("wait.max"), "wait.max has no effect without wait.min")
 		}
-		return render.Wait{}
+		return pace.Wait{}
 	}
 	if w.Max = 4 * w.Min; v.isSet("wait.max") {
 		w.Max = get[time.Duration](v, "wait.max")

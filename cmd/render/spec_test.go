@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"render/render"
+	"render/render/pace"
 	"render/render/run"
 )
 
@@ -59,16 +60,16 @@ func TestParseWait(t *testing.T) {
 	const s = time.Second
 	tests := []struct {
 		text string
-		want render.Wait
+		want pace.Wait
 		fail bool
 	}{
-		{"2s", render.Wait{Min: 2 * s, Max: 8 * s}, false},
-		{"2s:10s", render.Wait{Min: 2 * s, Max: 10 * s}, false},
-		{"0", render.Wait{}, false},
-		{"5", render.Wait{}, true},
-		{"5s:", render.Wait{}, true},
-		{"5s:1", render.Wait{}, true},
-		{"soon", render.Wait{}, true},
+		{"2s", pace.Wait{Min: 2 * s, Max: 8 * s}, false},
+		{"2s:10s", pace.Wait{Min: 2 * s, Max: 10 * s}, false},
+		{"0", pace.Wait{}, false},
+		{"5", pace.Wait{}, true},
+		{"5s:", pace.Wait{}, true},
+		{"5s:1", pace.Wait{}, true},
+		{"soon", pace.Wait{}, true},
 	}
 	for _, test := range tests {
 		got, err := parseWait(test.text)

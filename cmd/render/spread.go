@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"render/render"
+	"render/render/pace"
 )
 
 // spreadTo is of a setting that is another name of one in a block.
@@ -46,14 +46,14 @@ var waitKind = &kind{
 }
 
 func spreadWait(value any) map[string]any {
-	w := value.(render.Wait)
+	w := value.(pace.Wait)
 	return map[string]any{"wait.min": w.Min, "wait.max": w.Max, "wait.enabled": w.Min > 0}
 }
 
 // parseWait reads MIN[:MAX].
-func parseWait(s string) (render.Wait, error) {
+func parseWait(s string) (pace.Wait, error) {
 	least, most, both := strings.Cut(s, ":")
-	var w render.Wait
+	var w pace.Wait
 	var err error
 	if w.Min, err = time.ParseDuration(least); err != nil {
 		return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)

@@ -1,4 +1,4 @@
-package render
+package pace
 
 import (
 	"testing"
@@ -55,41 +55,46 @@ func TestR7Pace(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p := pace{spacing: test.spacing, wait: test.wait}
+			p := Pace{Spacing: test.spacing, Wait: test.wait}
 			for _, e := range test.events {
 				switch at := start.Add(e.at); {
 				case e.commit:
-					p.commit(at)
+					p.Commit(at)
 				case e.took > 0:
-					p.passed(at, e.took)
+					p.Passed(at, e.took)
 				default:
-					p.changed(at)
+					p.Changed(at)
 				}
 			}
-			at, changed := p.due()
+			at, changed := p.Due()
 			switch {
 			case changed != (test.due != never):
 				t.Errorf("changed is %v", changed)
 			case changed && at.Sub(start) != test.due:
 				t.Errorf("due at %s, want %s", at.Sub(start), test.due)
 			}
-			p.reset()
-			if _, changed := p.due(); changed {
+			p.Reset()
+			if _, changed := p.Due(); changed {
 				t.Error("due although settled")
 			}
 		})
 	}
 }
 
-func TestEarlier(t *testing.T) {
-	var never time.Time
-	one := time.Unix(1, 0)
-	two := time.Unix(2, 0)
-	for _, test := range []struct{ a, b, want time.Time }{
-		{never, never, never}, {one, never, one}, {never, one, one}, {one, two, one}, {two, one, one},
+func TestWaitValidate(t *testing.T) {
+	for _, test := range []struct {
+		wait  Wait
+		valid bool
+	}{
+		{Wait{}, true},
+		{Wait{Max: 1}, true},
+		{Wait{Min: 1, Max: 1}, true},
+		{Wait{Min: 2, Max: 1}, false},
+		{Wait{Min: -1}, false},
+		{Wait{Min: -2, Max: -1}, false},
 	} {
-		if got := earlier(test.a, test.b); !got.Equal(test.want) {
-			t.Errorf("earlier(%v, %v) = %v, want %v", test.a, test.b, got, test.want)
+		if err := test.wait.Validate(); (err == nil) != test.valid {
+			t.Errorf("%v: %v", test.wait, err)
 		}
 	}
 }

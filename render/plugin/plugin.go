@@ -1,4 +1,5 @@
-package render
+// Package plugin runs the programs of templates (the function plugin) and answers queries with what they print.
+package plugin
 
 import (
 	"context"
@@ -19,17 +20,22 @@ const (
 	mostComplaint = 300      // bytes of its standard error that an error repeats
 )
 
-// plugins is the Source of what the programs of templates print (the function plugin). A program runs once for each time
-// that it is asked; it never runs on the loop, and ends with the engine.
-type plugins struct {
-	output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
-	index  *atomic.Uint64
+// Output runs a command, and returns what it prints: its standard output, up to so many bytes, and the end of its standard error.
+type Output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
+
+// A Source is a watch.Source of what the programs of templates print. A program runs once for each Fetch with after zero.
+type Source struct {
+	output Output
 	env    []string // added to ours
+	index  atomic.Uint64
 }
+
+// New returns a source that runs programs by output, with env added to the environment of render.
+func New(output Output, env []string) *Source { return &Source{output: output, env: env} }
 
 // Fetch implements watch.Source. With after zero it runs the program. With another after it waits for the end of ctx: what a
 // program prints does not change by itself.
-func (p plugins) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
+func (p *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
 	if after != 0 {
 		<-ctx.Done()
 		return nil, 0, ctx.Err()
@@ -37,14 +43,14 @@ func (p plugins) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 	argv, quiet := q.Plugin()
 	out, complaint, err := p.output(ctx, run.Command{Args: argv}, run.Limits{Env: slices.Concat(os.Environ(), p.env)}, mostOutput)
 	if err != nil {
-		return nil, 0, pluginError(err, complaint, quiet)
+		return nil, 0, describe(err, complaint, quiet)
 	}
 	return strings.TrimSpace(string(out)), p.index.Add(1), nil
 }
 
-// pluginError says why a program failed. Where an argument, or the program's name, does not come from the template's text it
+// describe says why a program failed. Where an argument, or the program's name, does not come from the template's text it
 // may be the value of a key, and nothing is repeated that may have it.
-func pluginError(err error, complaint string, quiet bool) error {
+func describe(err error, complaint string, quiet bool) error {
 	if failed, ok := errors.AsType[*exec.Error](err); ok {
 		err = failed.Err // without the name
 	}
