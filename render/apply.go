@@ -237,9 +237,6 @@ func (p *proposal) gaveUp() <-chan struct{} {
 	return p.withdrawn
 }
 
-// withdraw forgets the proposal that waits.
-func (e *Engine) withdraw() { e.dismiss(errWithdrawn) }
-
 // dismiss answers the proposal that waits, and lets the actions go on that it has held.
 func (e *Engine) dismiss(err error) {
 	e.coming.answer <- err

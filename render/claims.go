@@ -68,7 +68,7 @@ func (e *Engine) rerun(t *target) {
 
 // landClaims lets go of what only the commit that has ended was writing.
 func (e *Engine) landClaims(t *target) {
-	if len(e.claims.Of(t)) > len(t.writing) {
+	if !maps.Equal(e.claims.Of(t), t.writing) {
 		e.setClaims(t, maps.Clone(t.writing))
 	}
 }
@@ -78,6 +78,7 @@ func (e *Engine) newDestinations(added []*target) {
 	for _, t := range added {
 		for _, path := range []string{t.path, cleanPath(t.cfg.Destination)} {
 			for _, holder := range e.claims.Take(path) {
+				delete(holder.writing, path)
 				e.rerun(holder)
 			}
 		}

@@ -11,13 +11,14 @@
 //
 // # The rooms
 //
-//   - This package: the loop, and what is the loop's. Begin with Engine.Run; target.go has the stages of an output.
+//   - This package: the loop. Begin with Engine.Run; target.go has the stages of an output, apply.go the gate for what is new.
 //   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
 //   - render/disk: one destination, in folders that others may write to; intent marks.
-//   - render/schedule: whose turn it is among actions.
-//   - render/claims: which target writes which path beside destinations, and who waits for one.
+//   - render/run: programs: commands with limits, the supervised program; render/plugin: programs of templates, as queries.
+//   - render/graph: who uses which query, what a target sees of an answer, and who runs again; guards.
+//   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path.
+//   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
 //   - render/status: what the engine reports about itself.
-//   - render/run: programs: commands with limits, the supervised program.
 //
 // # Terms
 //

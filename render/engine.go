@@ -30,10 +30,8 @@ const (
 	drainGrace  = 10 * time.Second // for what ends after the time limit of its command
 )
 
-// An Engine keeps the targets of a configuration in sync with a source.
-//
-// One goroutine, the loop of Run, owns what is below "owned by the loop". Others reach it by channels: watchers and watches by
-// their mailboxes, commits by landings, callers of Apply, Status, Signal and Reject by the channels named so.
+// An Engine keeps the targets of a configuration in sync with a source. One goroutine, the loop of Run, owns what is below
+// "owned by the loop". Others reach it by channels: watches by their mailboxes, commits by landings, callers by the rest.
 type Engine struct {
 	src       watch.Source
 	begun     Config // what New was given
@@ -231,7 +229,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case p := <-e.offers(): // a new configuration, or new texts of templates
 			e.receive(p)
 		case <-e.coming.gaveUp(): // Apply, which waits no more
-			e.withdraw()
+			e.dismiss(errWithdrawn)
 		case err := <-e.refusals: // Reject
 			e.reject(err, time.Now())
 		case told := <-e.tells: // a commit waits until the program was told

@@ -2,16 +2,16 @@ package render
 
 import "time"
 
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
+// earlier returns the earlier of two times, where the zero time stands for never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a
 }
 
-// earlier returns the earlier of two times, where the zero time stands for never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return b
 	}
 	return a

@@ -52,8 +52,8 @@ func (t *Table[T]) Other(path string, owner T, appends bool) (other T, taken boo
 // Set gives an owner claims in place of those that it has: paths, and whether the owner appends to them. Set does not claim
 // what the claim of another owner excludes, see Other. The Table keeps the map.
 //
-// Set returns the paths that the owner has released, and the owners that have waited for one of these. They do not wait any
-// longer. Neither has an order.
+// Set returns the paths that the owner has released, and the owners that have waited for one of these, or for one that it
+// only appends to from now on. They do not wait any longer. Neither has an order.
 func (t *Table[T]) Set(owner T, wanted map[string]bool) (released []string, woken []T) {
 	for path, appends := range wanted {
 		if _, taken := t.Other(path, owner, appends); taken {
@@ -75,11 +75,15 @@ func (t *Table[T]) Set(owner T, wanted map[string]bool) (released []string, woke
 			c = &claim[T]{appends: make(map[T]bool)}
 			t.paths[path] = c
 		}
+		shared := appends && c.written && c.alone == owner // it was not until now
 		c.remove(owner)
 		if appends {
 			c.appends[owner] = true
 		} else {
 			c.alone, c.written = owner, true
+		}
+		if shared {
+			woken = append(woken, t.Free(path)...)
 		}
 	}
 

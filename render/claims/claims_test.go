@@ -35,9 +35,12 @@ func (m *model) wake(path string) (woken []string) {
 
 func (m *model) set(owner string, wanted map[string]bool) (released, woken []string) {
 	maps.DeleteFunc(wanted, func(path string, appends bool) bool { return m.excluded(path, owner, appends) })
-	for path := range m.claims[owner] {
-		if _, still := wanted[path]; !still {
+	for path, appended := range m.claims[owner] {
+		appends, still := wanted[path]
+		if !still {
 			released = append(released, path)
+		}
+		if !still || appends && !appended { // others may append now
 			woken = append(woken, m.wake(path)...)
 		}
 	}
