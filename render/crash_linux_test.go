@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"render/render/run"
 	"syscall"
@@ -14,6 +15,12 @@ import (
 
 // This binary is also an engine that kills itself: see TestKilled.
 func TestMain(m *testing.M) {
+	// sh cannot trap a signal that was ignored when it started, as by nohup. Who has a handler does not ignore it.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	if dir := os.Getenv("RENDER_TEST_KILLED_IN"); dir != "" {
 		fmt.Fprintln(os.Stderr, runAndBeKilled(dir, os.Getenv("RENDER_TEST_KILLED_AT")))
 		os.Exit(1)
