@@ -40,8 +40,9 @@ var (
 // Once, FailAbsent, Timeout, Dry, Log and Asking.Attempts stay as New got them. With Once there is no Apply.
 //
 // Apply returns when the configuration is in force and its new templates have run once; what that leads to may be under way.
-// It waits for Run, and for commits in flight of actions that do not stay as they are, which their own time limits bound;
-// meanwhile answers are taken, and no other commit of such an action begins. When ctx is done before that, nothing changes. It fails when the engine does not run any longer.
+// It waits for Run, and for commits in flight of actions that do not stay as they are, which their own time limits bound: where
+// one hangs in a file system for longer, Apply fails and nothing changes. Meanwhile answers are taken, and no other commit of
+// such an action begins. When ctx is done before that, nothing changes. It fails when the engine does not run any longer.
 func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 	if e.begun.Once {
 		return errOnce
@@ -59,11 +60,11 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 		e.Reject(ctx, err)
 		return err
 	}
-	status, err := e.Status(ctx)
+	present, err := e.Status(ctx)
 	if err != nil {
 		return err
 	}
-	e.prepare(p, status)
+	e.prepare(p, present)
 	p.withdrawn = ctx.Done()
 	return e.offer(ctx, p)
 }
@@ -148,7 +149,7 @@ type proposal struct {
 	answer    chan error       // holds one
 
 	affected map[*action]bool // actions that it changes: no commit of them begins
-	until    time.Time        // it waits for them no longer than this; zero without an end
+	until    time.Time        // it waits for them no longer than this
 	busy     int              // of these; it waits for them
 }
 

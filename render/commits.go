@@ -22,8 +22,7 @@ const (
 
 	diskSlots = 8 // commits that are at their files at one time; commands and checks do not count
 
-	mostCause  = 1 << 10 // bytes of one cause in RENDER_CAUSE
-	mostCauses = 8 << 10 // of all
+	mostCauses = 8 << 10 // bytes of RENDER_CAUSE
 )
 
 func backoff(failures int) time.Duration { return watch.Backoff(failures, retryBase, retryMax) }
@@ -104,25 +103,9 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	return p, done
 }
 
-// gatherDebts has an action owe what another has owed until now for files that its targets write: they were nobody's
-// meanwhile.
+// gatherDebts has an action owe what another has owed for files that its targets write: they were nobody's meanwhile.
 func (e *Engine) gatherDebts(a *action, targets []*target) {
-	if len(e.debtors) == 0 {
-		return
-	}
-	moved := make(map[*action]map[string]bool)
-	for _, t := range targets {
-		for _, w := range t.wanted.writes {
-			path := cleanPath(w.Path)
-			if other := e.debtors[path]; other != nil && other != a {
-				if moved[other] == nil {
-					moved[other] = make(map[string]bool)
-				}
-				moved[other][path] = true
-			}
-		}
-	}
-	for other, paths := range moved {
+	for other, paths := range e.otherDebtors(a, targets) {
 		e.moveDebts(other, func(d disk.Debt) (*action, disk.Debt) {
 			if paths[d.Path] {
 				return a, d
@@ -132,20 +115,36 @@ func (e *Engine) gatherDebts(a *action, targets []*target) {
 	}
 }
 
-// busyDebtor returns an action whose commit is in flight and that owes something for a file that some targets write; nil for
-// none.
+// busyDebtor returns an action with a commit in flight that owes something for a file that targets write; nil for none.
 func (e *Engine) busyDebtor(a *action, targets []*target) *action {
-	if len(e.debtors) == 0 {
-		return nil
-	}
-	for _, t := range targets {
-		for _, w := range t.wanted.writes {
-			if other := e.debtors[cleanPath(w.Path)]; other != nil && other != a && other.busy {
-				return other
-			}
+	for other := range e.otherDebtors(a, targets) {
+		if other.busy {
+			return other
 		}
 	}
 	return nil
+}
+
+// otherDebtors returns the actions other than a that owe something for files that some targets write, with their paths.
+func (e *Engine) otherDebtors(a *action, targets []*target) map[*action]map[string]bool {
+	if len(e.debtors) == 0 {
+		return nil
+	}
+	found := make(map[*action]map[string]bool)
+	for _, t := range targets {
+		for _, w := range t.wanted.writes {
+			path := cleanPath(w.Path)
+			other := e.debtors[path]
+			if other == nil || other == a {
+				continue
+			}
+			if found[other] == nil {
+				found[other] = make(map[string]bool)
+			}
+			found[other][path] = true
+		}
+	}
+	return found
 }
 
 // moveDebts gives each debt of an action to the action that owes it from now on.
