@@ -221,3 +221,20 @@ func TestAtomicMixture(t *testing.T) {
 		}
 	}
 }
+
+// Files of an earlier commit that the check rejects, and for which there are no contents now, go back, and the command is
+// told of them.
+func TestCheckOfWhatIsOwedAlone(t *testing.T) {
+	p := newPlace(t)
+	p.write("a", "old", 0o644)
+	p.write("b", "old", 0o644)
+	p.crash(p.plan(Action{Command: run.Command{Shell: ":"}}, map[string]string{"a": "bad", "b": "bad"}), "swapped")
+	plan := p.recall(p.plan(Action{}, map[string]string{"a": "", "b": ""}))
+	plan.Files = nil
+	plan.Action = Action{Check: p.sh("! grep -q bad a b"), Command: p.sh(`for f in $RENDER_CHANGED; do cat $f >> seen; done`)}
+	r := Do(plan, newTools(t))
+	if r.Err != nil || r.Owed || len(r.Debts) > 0 || len(r.Tried) != 2 {
+		t.Errorf("got %+v", r)
+	}
+	p.want(map[string]string{"a": "old", "b": "old", "seen": "oldold"})
+}

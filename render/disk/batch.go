@@ -158,7 +158,7 @@ func (b *Batch) register(f *File, found *folder, name string) (debt *entry, err 
 	f.rec = r
 	other := r.file
 	switch {
-	case other == nil || other.want.Keep && !f.want.Keep:
+	case other == nil || other.want.Keep && (!f.want.Keep || other.want.Path == f.want.Path):
 	case f.want.Keep:
 		return nil, nil
 	case other.want.Path != f.want.Path || other.state == staged || other.state == swapped:
