@@ -23,13 +23,13 @@ test: consul nginx haproxy systemd
 
 # The long forms of tests: queries that come and go, 100,000 histories of commits in flight, crashes, and a hostile folder.
 soak: consul
-	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch
+	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch/consul
 	RENDER_HISTORIES=100000 go test -run TestOracleInFlight -timeout 3h ./render
 	RENDER_SOAK=1 go test -run Oracle -timeout 1h ./render/commit
 	RENDER_SOAK_TIME=10m go test -run Hostile -timeout 1h ./render/disk
 
 bench: build consul nginx
-	go test -run '^$$' -bench . -benchmem ./watch ./template ./render/... ./cmd/render ./cmd/render/conf
+	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render ./cmd/render/conf
 	go run ./cmd/bench -render bin/render
 
 fuzz: consul

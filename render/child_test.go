@@ -7,15 +7,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"render/render/commit"
-	"render/render/run"
-	"render/render/status"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render/commit"
+	"render/render/run"
+	"render/render/status"
 )
 
 // The program of most tests notes in the file events when it is started, as "start PID", and which signals it gets. It has a

@@ -2,10 +2,11 @@ package render
 
 import (
 	"log/slog"
-	"render/render/run"
-	"render/render/status"
 	"testing"
 	"time"
+
+	"render/render/run"
+	"render/render/status"
 )
 
 // A target that waits for a path and is removed does not run again when the path is free.

@@ -10,7 +10,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
-	"render/watch"
+	"render/watch/pause"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 	mostCauses = 8 << 10 // bytes of RENDER_CAUSE
 )
 
-func backoff(failures int) time.Duration { return watch.Backoff(failures, retryBase, retryMax) }
+func backoff(failures int) time.Duration { return pause.Backoff(failures, retryBase, retryMax) }
 
 // A landing is the end of a commit, on its way to the loop.
 type landing struct {

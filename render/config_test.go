@@ -3,12 +3,13 @@ package render
 import (
 	"io"
 	"math"
-	"render/render/graph"
-	"render/render/pace"
-	"render/render/run"
 	"strings"
 	"testing"
 	"time"
+
+	"render/render/graph"
+	"render/render/pace"
+	"render/render/run"
 )
 
 func TestValidate(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"render/render/run"
 	"render/render/status"
 	"render/watch"
+	"render/watch/consul"
 	"render/watch/consultest"
 )
 
@@ -21,7 +22,7 @@ func TestR10RequestsOfAReload(t *testing.T) {
 		t.Skip("starts two Consuls")
 	}
 	agents := [2]*consultest.Agent{}
-	sources := [2]*watch.Consul{}
+	sources := [2]*consul.Source{}
 	proxies := [2]*consultest.Proxy{}
 	for i := range agents {
 		agent, err := consultest.Start(t.Context(), "")
@@ -30,7 +31,7 @@ func TestR10RequestsOfAReload(t *testing.T) {
 		proxies[i] = consultest.NewProxy(agent.Addr)
 		t.Cleanup(proxies[i].Close)
 		agents[i] = agent
-		sources[i], err = watch.NewConsul(watch.ConsulConfig{Address: proxies[i].Addr})
+		sources[i], err = consul.New(consul.Config{Address: proxies[i].Addr})
 		must(t, err)
 		t.Cleanup(sources[i].Close)
 	}

@@ -7,10 +7,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"render/render/run"
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render/run"
 )
 
 // This binary is also an engine that kills itself: see TestKilled.

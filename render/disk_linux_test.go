@@ -4,12 +4,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"render/render/disk"
-	"render/render/status"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render/disk"
+	"render/render/status"
 )
 
 // mount mounts something for the duration of a test.

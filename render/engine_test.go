@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"render/render/pace"
-	"render/render/run"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"render/render/pace"
+	"render/render/run"
 )
 
 // Who commits with whom: an action's members go together, and only they.

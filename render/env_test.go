@@ -3,10 +3,11 @@ package render
 import (
 	"context"
 	"fmt"
-	"render/render/commit"
-	"render/render/run"
 	"testing"
 	"time"
+
+	"render/render/commit"
+	"render/render/run"
 )
 
 // Check, command and verification are told what is going on.

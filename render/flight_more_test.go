@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"render/render/commit"
-	"render/render/disk"
-	"render/render/run"
-	"render/render/status"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render/commit"
+	"render/render/disk"
+	"render/render/run"
+	"render/render/status"
 )
 
 // What was appended for an output is not appended again while the target wants the same.

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"render/render/run"
-	"render/render/status"
 	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render/run"
+	"render/render/status"
 )
 
 // R10: a program whose settings are the same is left alone.

@@ -12,7 +12,7 @@ import (
 	"render/render/graph"
 	"render/render/sources"
 	"render/template"
-	"render/watch"
+	"render/watch/pause"
 )
 
 // target is a Target at work. Owned by the loop.
@@ -160,7 +160,7 @@ func (s *stages) reject(sum [sha256.Size]byte, now time.Time, err error) {
 		base, most = retryBase, retryMax
 	}
 	s.rejected.sum = sum
-	s.rejected.until = now.Add(watch.Backoff(s.rejected.times, base, most))
+	s.rejected.until = now.Add(pause.Backoff(s.rejected.times, base, most))
 	s.rejected.times++
 }
 

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"render/render/commit"
-	"render/render/status"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"render/render/commit"
+	"render/render/status"
 )
 
 // What a command does not like is tried again after 1 s … 1 min, what a verification does not like after 30 s … 5 min; and at

@@ -3,9 +3,10 @@ package render
 import (
 	"os"
 	"path/filepath"
-	"render/render/run"
 	"testing"
 	"time"
+
+	"render/render/run"
 )
 
 // What writeToFile asks for is committed with the target: swapped with it, before the command, and only when it changes.

@@ -63,7 +63,7 @@ func (f *Files) Close() {
 // Fetch implements Source.
 func (f *Files) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
 	if q.Kind != KindFile {
-		return nil, 0, errUnknownKind(q)
+		return nil, 0, UnknownKind(q)
 	}
 	text, found, index, err := f.fetch(ctx, place{q.Name, q.Options().Get(OptSandbox)}, after)
 	if err != nil || !found {

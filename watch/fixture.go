@@ -226,13 +226,13 @@ func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, er
 				ID: s.ID, Service: name, Tags: s.Tags, Meta: s.ServiceMeta, Port: s.Port, Address: in.Address,
 			})
 		}
-		sortInstances(c.services[name])
+		SortInstances(c.services[name])
 	}
 	for _, instances := range c.connect {
-		sortInstances(instances)
+		SortInstances(instances)
 	}
 	for _, services := range c.onNode {
-		sortNodeServices(services)
+		SortNodeServices(services)
 	}
 	if err := c.checkIDs(); err != nil {
 		return nil, err
@@ -265,7 +265,7 @@ func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*H
 		ServiceTaggedAddresses: in.TaggedAddresses,
 		ID:                     cmp.Or(in.ID, fmt.Sprintf("%s-%d", name, i+1)),
 		Name:                   name,
-		Tags:                   sortedTags(in.Tags),
+		Tags:                   SortedTags(in.Tags),
 		Port:                   in.Port,
 		Weights:                ServiceWeights{Passing: 1, Warning: 1},
 	}
@@ -330,7 +330,7 @@ func (d *fixtureData) answer(q Query) (any, error) {
 		return nil, nil
 	case KindNodes:
 		nodes := slices.Collect(maps.Values(c.nodes))
-		sortNodes(nodes)
+		SortNodes(nodes)
 		return nodes, nil
 	case KindKV:
 		i, found := slices.BinarySearchFunc(c.keys, q.Name, func(k *KeyPair, path string) int { return cmp.Compare(k.Path, path) })
@@ -342,7 +342,7 @@ func (d *fixtureData) answer(q Query) (any, error) {
 		pairs := []*KeyPair{}
 		for _, k := range c.keys {
 			if strings.HasPrefix(k.Path, q.Name) {
-				pair := newKeyPair(q.Name, k.Path, k.Value)
+				pair := NewKeyPair(q.Name, k.Path, k.Value)
 				pairs = append(pairs, &pair)
 			}
 		}
@@ -360,12 +360,12 @@ func (d *fixtureData) answer(q Query) (any, error) {
 	case KindCALeaf:
 		return nil, nil
 	}
-	return nil, errUnknownKind(q)
+	return nil, UnknownKind(q)
 }
 
 // instances returns those of a list that a query's options ask for.
 func instances(all []*HealthService, opts url.Values) []*HealthService {
-	return keepInstances(append([]*HealthService{}, all...), opts)
+	return KeepInstances(append([]*HealthService{}, all...), opts)
 }
 
 func (c *fixtureCatalog) list() []*CatalogSnippet {
@@ -378,7 +378,7 @@ func (c *fixtureCatalog) list() []*CatalogSnippet {
 		for _, s := range c.services[name] {
 			tags = append(tags, s.Tags...)
 		}
-		list = append(list, &CatalogSnippet{Name: name, Tags: slices.Compact(sortedTags(tags))})
+		list = append(list, &CatalogSnippet{Name: name, Tags: slices.Compact(SortedTags(tags))})
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package watch_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -412,4 +413,12 @@ func FuzzFixture(f *testing.F) {
 			}
 		}
 	})
+}
+
+func show(v any) string {
+	b, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }

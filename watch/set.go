@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"render/watch/pause"
 )
 
 const (
@@ -17,22 +19,14 @@ const (
 	DefaultBackoff    = 250 * time.Millisecond
 	DefaultMaxBackoff = 4 * time.Second
 
-	outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (outageError)
-
-	idleBase = 100 * time.Millisecond // least time for a request that brought nothing new; doubled by each further one
-	idleMax  = 10 * time.Second
+	outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (OutageError)
 
 	rereadEvery = 30 * time.Minute // between plain reads of a query beside its waiting ones; less up to a quarter
 	rereadGrace = 10 * time.Second // for news to arrive that a plain read has seen first
 )
 
 var (
-	// ErrDenied is the error of a query that the source refuses to answer because of missing rights. Asking again helps
-	// only if somebody changes that.
-	ErrDenied = errors.New("permission denied")
-
 	errUnconfirmed = errors.New("answered that there is nothing, which its leader does not confirm; the answer before stays in use")
-	errReset       = errors.New("the index counts no longer; ask again from 0")
 	errMissed      = errors.New("a change was missed")
 )
 
@@ -185,21 +179,21 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 	defer s.rereads(ctx, w).Stop()
 	var st State
 	var after uint64
-	var idle idling
+	var idle pause.Idle
 	for {
 		began := time.Now()
 		got := s.fetch(ctx, w, after)
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(got.err, errReset) || got.err == nil && got.index < after {
+		if errors.Is(got.err, ErrIndexVoid) || got.err == nil && got.index < after {
 			after = 0
 			continue
 		}
 		if lost := vanishes(st.Value, got.value); got.err == nil && (lost || got.index < st.Index) {
 			got = s.confirm(ctx, w.query, lost)
 		}
-		var pause time.Duration
+		var delay time.Duration
 		switch {
 		case got.answered && (st.Rev == 0 || !Equal(st.Value, got.value)):
 			st = State{Value: got.value, Rev: st.Rev + 1, Index: got.index, Since: time.Now()}
@@ -211,37 +205,37 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 			after = got.index
 		case got.err == nil:
 			after, st.Index = got.index, got.index
-			pause = idle.pause(began)
+			delay = idle.Pause(began)
 		}
 		if got.err != nil {
-			pause = s.fail(w, &st, got.err)
+			delay = s.fail(w, &st, got.err)
 			after = 0
 		} else if s.cfg.Once && !isNothing(st.Value) {
 			return
 		}
-		if pause > 0 && !sleep(ctx, pause) {
+		if delay > 0 && !pause.For(ctx, delay) {
 			return
 		}
 	}
 }
 
 // fail notes a failure and returns how long to pause because of it.
-func (s *Set) fail(w *watcher, st *State, err error) (pause time.Duration) {
+func (s *Set) fail(w *watcher, st *State, err error) (delay time.Duration) {
 	told := st.Err != nil && st.Err.Error() == err.Error()
 	if st.Err == nil {
 		st.Since = time.Now()
 	}
 	base, most := s.backoff()
-	if _, few := errors.AsType[outageError](err); few {
+	if _, few := errors.AsType[OutageError](err); few {
 		most = min(most, outageBackoff)
 	}
-	pause = Backoff(st.Failures, base, most)
+	delay = pause.Backoff(st.Failures, base, most)
 	st.Err = err
 	st.Failures++
 	if !told || s.cfg.Once {
 		s.publish(w, *st)
 	}
-	return pause
+	return delay
 }
 
 // answer is what a request has brought. An answer may come with an error.
@@ -261,7 +255,7 @@ func (s *Set) fetch(ctx context.Context, w *watcher, after uint64) answer {
 	s.mu.Unlock()
 	value, index, err := s.src.Fetch(ctx, w.query, after)
 	if err != nil && errors.Is(context.Cause(ctx), errMissed) {
-		err = errReset
+		err = ErrIndexVoid
 	}
 	return answer{value, max(index, 1), err, err == nil}
 }
@@ -313,7 +307,7 @@ func (s *Set) reread(ctx context.Context, w *watcher) {
 		return w.last.Rev, err == nil && w.last.Rev > 0 && w.last.Err == nil && !Equal(w.last.Value, value)
 	}
 	from, differ := differs()
-	if !differ || !sleep(ctx, rereadGrace) {
+	if !differ || !pause.For(ctx, rereadGrace) {
 		return
 	}
 	if still, differ := differs(); !differ || still != from { // where news have come it works
@@ -335,48 +329,4 @@ func isNothing(value any) bool {
 	}
 	v := reflect.ValueOf(value)
 	return v.Kind() == reflect.Slice && v.Len() == 0
-}
-
-// Backoff returns how long to pause after a number of earlier failures: base doubled by each, at most limit, less a
-// random part of up to a half, so that many who failed together do not try again together.
-func Backoff(failures int, base, limit time.Duration) time.Duration {
-	d := doubled(base, failures, limit)
-	return d - rand.N(d/2+1)
-}
-
-// idling counts requests in a row that were answered early and brought nothing new.
-type idling int
-
-// pause counts one more that brought nothing new, and returns how long to pause before the next. One that took its time
-// ends the row.
-func (n *idling) pause(began time.Time) time.Duration {
-	pause := doubled(idleBase, int(*n), idleMax) - time.Since(began)
-	if pause > 0 {
-		*n++
-	} else {
-		*n = 0
-	}
-	return pause
-}
-
-func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
-	for range times {
-		if base > limit/2 {
-			return limit
-		}
-		base *= 2
-	}
-	return min(base, limit)
-}
-
-// sleep pauses and reports whether the pause went by before ctx was done.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

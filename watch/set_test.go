@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"render/watch/pause"
 )
 
 // A scripted source gives its steps, one a call, and after the last waits until ctx is done. It notes what was asked.
@@ -48,7 +50,7 @@ func (s *scripted) Fetch(ctx context.Context, _ Query, after uint64) (any, uint6
 		<-ctx.Done()
 		return nil, 0, ctx.Err()
 	}
-	if !sleep(ctx, next.takes) {
+	if !pause.For(ctx, next.takes) {
 		return nil, 0, ctx.Err()
 	}
 	return next.value, next.index, next.err
@@ -324,7 +326,7 @@ func TestBackOff(t *testing.T) {
 func TestBackoffIsJittered(t *testing.T) {
 	seen := make(map[time.Duration]bool)
 	for range 100 {
-		d := Backoff(3, time.Second, time.Minute)
+		d := pause.Backoff(3, time.Second, time.Minute)
 		if d < 4*time.Second || d > 8*time.Second {
 			t.Fatalf("got %s, want between 4s and 8s", d)
 		}
@@ -333,7 +335,7 @@ func TestBackoffIsJittered(t *testing.T) {
 	if len(seen) < 50 {
 		t.Errorf("only %d different pauses of 100", len(seen))
 	}
-	if d := Backoff(1000, time.Second, time.Minute); d > time.Minute || d < 30*time.Second {
+	if d := pause.Backoff(1000, time.Second, time.Minute); d > time.Minute || d < 30*time.Second {
 		t.Errorf("got %s after 1000 failures", d)
 	}
 }
@@ -553,7 +555,7 @@ func (l *lossy) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, 
 		if after == 0 || told > after {
 			return value, index, nil
 		}
-		if !sleep(ctx, 100*time.Millisecond) {
+		if !pause.For(ctx, 100*time.Millisecond) {
 			return nil, 0, ctx.Err()
 		}
 	}

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -21,6 +22,22 @@ type Confirmer interface {
 	// Confirm is Fetch with after zero, of an answer that is not out of date.
 	Confirm(ctx context.Context, q Query) (value any, index uint64, err error)
 }
+
+// ErrDenied is the error of a query that the source refuses to answer because of missing rights. Asking again helps only if
+// somebody changes that.
+var ErrDenied = errors.New("permission denied")
+
+// ErrIndexVoid is the error of a request that waits, where the source no longer knows the index that it waits on. The next
+// request has to be a plain read.
+var ErrIndexVoid = errors.New("the index counts no longer; ask again from 0")
+
+// An OutageError is a failure of the source that other queries have, too: what it asks cannot be reached, or is not well. The
+// source itself keeps the attempts few while it lasts.
+type OutageError struct{ Err error }
+
+func (e OutageError) Error() string { return e.Err.Error() }
+
+func (e OutageError) Unwrap() error { return e.Err }
 
 func confirmer(src Source) Confirmer {
 	if c, ok := src.(Confirmer); ok {
@@ -64,9 +81,10 @@ func (k ByKind) of(q Query) (Source, error) {
 	if src, ok := k[""]; ok {
 		return src, nil
 	}
-	return nil, errUnknownKind(q)
+	return nil, UnknownKind(q)
 }
 
-func errUnknownKind(q Query) error {
+// UnknownKind is the error of a query of a kind that a source does not answer.
+func UnknownKind(q Query) error {
 	return fmt.Errorf("no source answers queries of the kind %q", q.Kind)
 }

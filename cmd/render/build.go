@@ -18,14 +18,14 @@ import (
 	"render/render"
 	"render/render/disk"
 	"render/render/run"
-	"render/watch"
+	"render/watch/consul"
 )
 
 // A plan is what a configuration comes to.
 type plan struct {
 	engine  render.Config
 	fixture string
-	consul  watch.ConsulConfig
+	consul  consul.Config
 	log     logSettings
 	pidFile string
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"render/render"
-	"render/watch"
+	"render/watch/consul"
 )
 
 // asking returns how often a query is tried again.
@@ -30,15 +30,15 @@ func (l *loader) asking() render.Asking {
 }
 
 // consul returns the settings of the Consul source.
-func (l *loader) consul() watch.ConsulConfig {
+func (l *loader) consul() consul.Config {
 	top := l.doc.top
-	cfg := watch.ConsulConfig{
+	cfg := consul.Config{
 		Address:   get[string](top, "consul.address"),
 		Token:     get[string](top, "consul.token"),
 		TokenFile: get[string](top, "consul.token_file"),
 		Namespace: get[string](top, "consul.namespace"),
 		Partition: get[string](top, "consul.partition"),
-		TLS: watch.ConsulTLS{
+		TLS: consul.TLS{
 			Enabled:    usesTLS(top),
 			SkipVerify: !get[bool](top, "consul.ssl.verify"),
 			CACert:     get[string](top, "consul.ssl.ca_cert"),
@@ -48,7 +48,7 @@ func (l *loader) consul() watch.ConsulConfig {
 			Key:        get[string](top, "consul.ssl.key"),
 			ServerName: get[string](top, "consul.ssl.server_name"),
 		},
-		Transport: watch.ConsulTransport{
+		Transport: consul.Transport{
 			DialKeepAlive:       get[time.Duration](top, "consul.transport.dial_keep_alive"),
 			DialTimeout:         get[time.Duration](top, "consul.transport.dial_timeout"),
 			TLSHandshakeTimeout: get[time.Duration](top, "consul.transport.tls_handshake_timeout"),
@@ -77,7 +77,7 @@ func (l *loader) consul() watch.ConsulConfig {
 }
 
 // checkRanges finds what Consul or the source of its data would not take. What consul-template takes is brought into range.
-func (l *loader) checkRanges(cfg *watch.ConsulConfig) {
+func (l *loader) checkRanges(cfg *consul.Config) {
 	top := l.doc.top
 	for address := range strings.SplitSeq(cfg.Address, ",") {
 		address = strings.TrimSpace(address)
@@ -85,20 +85,20 @@ func (l *loader) checkRanges(cfg *watch.ConsulConfig) {
 			l.wrong(top, "consul.address", "%q begins with a scheme that is none of http, https and unix", address)
 		}
 	}
-	if cfg.MaxConnections < watch.LeastConnections {
-		l.wrong(top, "consul.max_connections", "must be %d at least", watch.LeastConnections)
+	if cfg.MaxConnections < consul.LeastConnections {
+		l.wrong(top, "consul.max_connections", "must be %d at least", consul.LeastConnections)
 	}
 	if cfg.MaxRequests <= 0 {
 		l.wrong(top, "consul.max_requests", "must be more than 0")
 	}
-	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < watch.LeastConnections {
-		*most = watch.LeastConnections
+	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < consul.LeastConnections {
+		*most = consul.LeastConnections
 		const key = "consul.transport.max_conns_per_host"
-		l.notice(top.origin(key), "%s: render needs %d connections at least; %d is used", key, watch.LeastConnections, watch.LeastConnections)
+		l.notice(top.origin(key), "%s: render needs %d connections at least; %d is used", key, consul.LeastConnections, consul.LeastConnections)
 	}
-	if wait := min(max(cfg.Wait, watch.LeastWait), watch.MostWait); cfg.Wait > 0 && wait != cfg.Wait {
+	if wait := min(max(cfg.Wait, consul.LeastWait), consul.MostWait); cfg.Wait > 0 && wait != cfg.Wait {
 		cfg.Wait = wait
-		l.notice(top.origin("block_query_wait"), "block_query_wait: Consul takes from %s to %s; %s is used", watch.LeastWait, watch.MostWait, wait)
+		l.notice(top.origin("block_query_wait"), "block_query_wait: Consul takes from %s to %s; %s is used", consul.LeastWait, consul.MostWait, wait)
 	}
 	l.checkPositive(top, "block_query_wait")
 }

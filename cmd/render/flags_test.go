@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"render/render"
-	"render/watch"
+	"render/watch/consul"
 )
 
 // planOf returns what the flags come to.
@@ -19,10 +19,10 @@ func planOf(args ...string) (*plan, error) {
 }
 
 // consulOf returns what flags set of Consul.
-func consulOf(args ...string) (watch.ConsulConfig, render.Asking, error) {
+func consulOf(args ...string) (consul.Config, render.Asking, error) {
 	p, err := planOf(append(args, "--once")...)
 	if err != nil {
-		return watch.ConsulConfig{}, render.Asking{}, err
+		return consul.Config{}, render.Asking{}, err
 	}
 	return p.consul, p.engine.Asking, nil
 }
@@ -37,39 +37,39 @@ func TestConsulFlags(t *testing.T) {
 	}
 	tests := []struct {
 		args string
-		want func(*watch.ConsulConfig, *render.Asking)
+		want func(*consul.Config, *render.Asking)
 	}{
-		{"--consul-addr a,b", func(c *watch.ConsulConfig, _ *render.Asking) { c.Address = "a,b" }},
-		{"--consul-token t", func(c *watch.ConsulConfig, _ *render.Asking) { c.Token = "t" }},
-		{"--consul-token-file f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TokenFile = "f" }},
-		{"--consul-auth u:p:q", func(c *watch.ConsulConfig, _ *render.Asking) { c.Username, c.Password = "u", "p:q" }},
-		{"--consul-auth u", func(c *watch.ConsulConfig, _ *render.Asking) { c.Username = "u" }},
-		{"--consul-namespace n", func(c *watch.ConsulConfig, _ *render.Asking) { c.Namespace = "n" }},
-		{"--consul-partition p", func(c *watch.ConsulConfig, _ *render.Asking) { c.Partition = "p" }},
-		{"--consul-ssl", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled = true }},
-		{"--consul-ssl-verify=false", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.SkipVerify = true, true }},
-		{"--consul-ssl-verify", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled = true }},
-		{"--consul-ssl-ca-cert f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.CACert = true, "f" }},
-		{"--consul-ssl-ca-path f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.CAPath = true, "f" }},
-		{"--consul-ssl-cert f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.Cert = true, "f" }},
-		{"--consul-ssl-key f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.Key = true, "f" }},
-		{"--consul-ssl-server-name n", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Enabled, c.TLS.ServerName = true, "n" }},
-		{"--consul-ssl=false --consul-ssl-cert f", func(c *watch.ConsulConfig, _ *render.Asking) { c.TLS.Cert = "f" }},
-		{"--consul-retry-backoff 1s", func(_ *watch.ConsulConfig, a *render.Asking) { a.Backoff = time.Second }},
-		{"--consul-retry-max-backoff 1m", func(_ *watch.ConsulConfig, a *render.Asking) { a.MaxBackoff = time.Minute }},
-		{"--consul-retry-max-backoff 0", func(_ *watch.ConsulConfig, a *render.Asking) { a.MaxBackoff = math.MaxInt64 }},
-		{"--consul-retry-attempts 3", func(_ *watch.ConsulConfig, a *render.Asking) { a.Attempts = 3 }},
-		{"--consul-retry=false", func(_ *watch.ConsulConfig, a *render.Asking) { a.Attempts = 1 }},
-		{"--consul-transport-dial-timeout 1s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.DialTimeout = time.Second }},
-		{"--consul-transport-dial-keep-alive 1s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.DialKeepAlive = time.Second }},
-		{"--consul-transport-tls-handshake-timeout 1s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.TLSHandshakeTimeout = time.Second }},
-		{"--consul-transport-max-idle-conns-per-host 7", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.MaxIdleConnsPerHost = 7 }},
-		{"--consul-transport-disable-keep-alives", func(c *watch.ConsulConfig, _ *render.Asking) { c.Transport.DisableKeepAlives = true }},
-		{"--consul-max-connections 50", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxConnections = 50 }},
-		{"--consul-max-requests 50", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxRequests = 50 }},
-		{"--max-stale 5s", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxStale = 5 * time.Second }},
-		{"--max-stale 0", func(c *watch.ConsulConfig, _ *render.Asking) { c.MaxStale = -1 }},
-		{"--block-query-wait 5s", func(c *watch.ConsulConfig, _ *render.Asking) { c.Wait = 5 * time.Second }},
+		{"--consul-addr a,b", func(c *consul.Config, _ *render.Asking) { c.Address = "a,b" }},
+		{"--consul-token t", func(c *consul.Config, _ *render.Asking) { c.Token = "t" }},
+		{"--consul-token-file f", func(c *consul.Config, _ *render.Asking) { c.TokenFile = "f" }},
+		{"--consul-auth u:p:q", func(c *consul.Config, _ *render.Asking) { c.Username, c.Password = "u", "p:q" }},
+		{"--consul-auth u", func(c *consul.Config, _ *render.Asking) { c.Username = "u" }},
+		{"--consul-namespace n", func(c *consul.Config, _ *render.Asking) { c.Namespace = "n" }},
+		{"--consul-partition p", func(c *consul.Config, _ *render.Asking) { c.Partition = "p" }},
+		{"--consul-ssl", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled = true }},
+		{"--consul-ssl-verify=false", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled, c.TLS.SkipVerify = true, true }},
+		{"--consul-ssl-verify", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled = true }},
+		{"--consul-ssl-ca-cert f", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled, c.TLS.CACert = true, "f" }},
+		{"--consul-ssl-ca-path f", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled, c.TLS.CAPath = true, "f" }},
+		{"--consul-ssl-cert f", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled, c.TLS.Cert = true, "f" }},
+		{"--consul-ssl-key f", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled, c.TLS.Key = true, "f" }},
+		{"--consul-ssl-server-name n", func(c *consul.Config, _ *render.Asking) { c.TLS.Enabled, c.TLS.ServerName = true, "n" }},
+		{"--consul-ssl=false --consul-ssl-cert f", func(c *consul.Config, _ *render.Asking) { c.TLS.Cert = "f" }},
+		{"--consul-retry-backoff 1s", func(_ *consul.Config, a *render.Asking) { a.Backoff = time.Second }},
+		{"--consul-retry-max-backoff 1m", func(_ *consul.Config, a *render.Asking) { a.MaxBackoff = time.Minute }},
+		{"--consul-retry-max-backoff 0", func(_ *consul.Config, a *render.Asking) { a.MaxBackoff = math.MaxInt64 }},
+		{"--consul-retry-attempts 3", func(_ *consul.Config, a *render.Asking) { a.Attempts = 3 }},
+		{"--consul-retry=false", func(_ *consul.Config, a *render.Asking) { a.Attempts = 1 }},
+		{"--consul-transport-dial-timeout 1s", func(c *consul.Config, _ *render.Asking) { c.Transport.DialTimeout = time.Second }},
+		{"--consul-transport-dial-keep-alive 1s", func(c *consul.Config, _ *render.Asking) { c.Transport.DialKeepAlive = time.Second }},
+		{"--consul-transport-tls-handshake-timeout 1s", func(c *consul.Config, _ *render.Asking) { c.Transport.TLSHandshakeTimeout = time.Second }},
+		{"--consul-transport-max-idle-conns-per-host 7", func(c *consul.Config, _ *render.Asking) { c.Transport.MaxIdleConnsPerHost = 7 }},
+		{"--consul-transport-disable-keep-alives", func(c *consul.Config, _ *render.Asking) { c.Transport.DisableKeepAlives = true }},
+		{"--consul-max-connections 50", func(c *consul.Config, _ *render.Asking) { c.MaxConnections = 50 }},
+		{"--consul-max-requests 50", func(c *consul.Config, _ *render.Asking) { c.MaxRequests = 50 }},
+		{"--max-stale 5s", func(c *consul.Config, _ *render.Asking) { c.MaxStale = 5 * time.Second }},
+		{"--max-stale 0", func(c *consul.Config, _ *render.Asking) { c.MaxStale = -1 }},
+		{"--block-query-wait 5s", func(c *consul.Config, _ *render.Asking) { c.Wait = 5 * time.Second }},
 	}
 	for _, test := range tests {
 		cfg, asking, err := consulOf(strings.Fields(test.args)...)
@@ -104,7 +104,7 @@ func TestConsulFlagsOutOfRange(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Log = slog.New(slog.DiscardHandler)
-		source, err := watch.NewConsul(cfg)
+		source, err := consul.New(cfg)
 		if err == nil {
 			source.Close()
 		}

@@ -17,6 +17,7 @@ import (
 
 	"render/render"
 	"render/watch"
+	"render/watch/consul"
 )
 
 // A program is one run of render.
@@ -177,7 +178,7 @@ func (p *program) ask(plan *plan) (asked, error) {
 		src[""] = fixture
 		return asked{src, func() {}}, err
 	}
-	consul, err := watch.NewConsul(plan.consul)
+	consul, err := consul.New(plan.consul)
 	if err != nil {
 		return asked{}, err
 	}

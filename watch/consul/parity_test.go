@@ -1,4 +1,4 @@
-package watch_test
+package consul_test
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"render/watch"
+	"render/watch/consul"
 	"render/watch/consultest"
 )
 
@@ -195,7 +196,7 @@ func TestParity(t *testing.T) {
 	check(t, err)
 	t.Cleanup(agent.Stop)
 	seed(t, agent.Client)
-	consul, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
+	consul, err := consul.New(consul.Config{Address: agent.Addr})
 	check(t, err)
 	t.Cleanup(consul.Close)
 	fixture, fault := fixture(t, parity)

@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"render/watch"
 	"render/watch/consultest"
 )
 
@@ -24,8 +25,8 @@ func TestManyQueriesFewConnections(t *testing.T) {
 		services, paths := f.services(250)
 		keys, keyPaths := f.keys("app", 50)
 		queries, paths := append(services, keys...), append(paths, keyPaths...)
-		c, out := f.consul(ConsulConfig{MaxConnections: 32})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, out := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(10 * time.Second)
 		if n := fl.answered(); n != 300 {
 			t.Fatalf("%d of 300 queries answered", n)
@@ -63,8 +64,8 @@ func TestHintNoise(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, _ := f.services(60)
 		f.put("/check/sick", "critical 0")
-		c, _ := f.consul(ConsulConfig{MaxConnections: 16})
-		follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 16})
+		follow(t, c, watch.SetConfig{}, queries...)
 		later(2 * time.Minute)
 		reads := func(of func()) (n int) {
 			began := time.Now()
@@ -94,7 +95,7 @@ func TestHintNoise(t *testing.T) {
 }
 
 // agree fails the test where a value is not what the fake has.
-func (fl *follower) agree(t *testing.T, f *fake, queries []Query, paths []string) {
+func (fl *follower) agree(t *testing.T, f *fake, queries []watch.Query, paths []string) {
 	t.Helper()
 	f.mu.Lock()
 	facts := maps.Clone(f.facts)
@@ -129,8 +130,8 @@ func TestHintsLoseNothing(t *testing.T) {
 			f.mu.Lock()
 			f.answersAfter = time.Duration(random.IntN(30)) * time.Millisecond
 			f.mu.Unlock()
-			c, _ := f.consul(ConsulConfig{MaxConnections: most})
-			fl := follow(t, c, SetConfig{}, queries...)
+			c, _ := f.consul(Config{MaxConnections: most})
+			fl := follow(t, c, watch.SetConfig{}, queries...)
 			watched := make(map[int]bool)
 			for i := range queries {
 				watched[i] = true
@@ -154,7 +155,7 @@ func TestHintsLoseNothing(t *testing.T) {
 				time.Sleep(time.Duration(random.IntN(1+random.IntN(3000))) * time.Millisecond)
 			}
 			later(turnEvery + hintSpacing + hintLag + time.Second)
-			var left []Query
+			var left []watch.Query
 			var leftPaths []string
 			for i, q := range queries {
 				if watched[i] {
@@ -177,9 +178,9 @@ func TestHintsForTwo(t *testing.T) {
 		f.mu.Lock()
 		f.answersAfter = 3 * time.Millisecond
 		f.mu.Unlock()
-		c, _ := f.consul(ConsulConfig{MaxConnections: 16})
-		one := follow(t, c, SetConfig{}, queries...)
-		two := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 16})
+		one := follow(t, c, watch.SetConfig{}, queries...)
+		two := follow(t, c, watch.SetConfig{}, queries...)
 		later(3 * time.Second)
 		for i := range 100 {
 			f.put(paths[i%60], fmt.Sprint(1000+i))
@@ -197,8 +198,8 @@ func TestChurn(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		const perSecond = 100
 		queries, paths := f.services(300)
-		c, _ := f.consul(ConsulConfig{MaxConnections: 32, MaxRequests: perSecond})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 32, MaxRequests: perSecond})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(20 * time.Second)
 		began := time.Now()
 		for i := range 5_000 {
@@ -208,7 +209,7 @@ func TestChurn(t *testing.T) {
 		requests := f.since(began)
 		hints := 0
 		for _, r := range requests {
-			if r.params[OptFilter] != nil {
+			if r.params[watch.OptFilter] != nil {
 				hints++
 			}
 		}
@@ -238,8 +239,8 @@ func TestHintRefused(t *testing.T) {
 					http.Error(w, "no", status)
 					return true
 				})
-				c, _ := f.consul(ConsulConfig{MaxConnections: 16})
-				fl := follow(t, c, SetConfig{}, queries...)
+				c, _ := f.consul(Config{MaxConnections: 16})
+				fl := follow(t, c, watch.SetConfig{}, queries...)
 				later(time.Minute)
 				for i, path := range paths {
 					f.put(path, fmt.Sprint(1000+i))
@@ -266,8 +267,8 @@ func TestHintLag(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, paths := f.services(100)
 		f.lag = time.Second
-		c, _ := f.consul(ConsulConfig{MaxConnections: 32})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(10 * time.Second)
 		for range 20 {
 			i := rand.IntN(100)
@@ -290,14 +291,14 @@ func TestHintLag(t *testing.T) {
 func TestKeyScopes(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fake) {
-		var queries []Query
+		var queries []watch.Query
 		var paths []string
 		for folder := range 40 { // so many that those of most folders share connections
 			q, p := f.keys(fmt.Sprint("f", folder), 6)
 			queries, paths = append(queries, q...), append(paths, p...)
 		}
-		c, _ := f.consul(ConsulConfig{})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(10 * time.Second)
 		scopes := make(map[string]bool)
 		for _, r := range f.since(time.Time{}) {
@@ -325,32 +326,32 @@ func TestKeyScopes(t *testing.T) {
 }
 
 func TestScopeOf(t *testing.T) {
-	c, err := NewConsul(ConsulConfig{Namespace: "team", Address: "consul:8500"})
+	c, err := New(Config{Namespace: "team", Address: "consul:8500"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	catalog := scope{namespace: "team"}
 	tests := []struct {
-		query  Query
+		query  watch.Query
 		want   scope
 		hinted bool
 	}{
-		{NewQuery(KindService, "web", nil), catalog, true},
-		{NewQuery(KindServices, "", nil), catalog, true},
-		{NewQuery(KindNode, "a", nil), catalog, true},
-		{NewQuery(KindNodes, "", nil), catalog, true},
-		{NewQuery(KindService, "web", url.Values{OptDatacenter: {"dc2"}, OptTag: {"a"}}), scope{dc: "dc2", namespace: "team"}, true},
-		{NewQuery(KindService, "web", url.Values{OptNamespace: {"other"}, OptPartition: {"p"}}), scope{namespace: "other", partition: "p"}, true},
-		{NewQuery(KindService, "web", url.Values{OptPeer: {"p"}}), scope{}, false},
-		{NewQuery(KindService, "web", url.Values{OptSamenessGroup: {"p"}}), scope{}, false},
-		{NewQuery(KindConnect, "web", nil), scope{}, false},
-		{NewQuery(KindCARoots, "", nil), scope{}, false},
-		{NewQuery(KindPeerings, "", nil), scope{}, false},
-		{NewQuery(KindKV, "a/b/c", nil), scope{namespace: "team", keys: true, prefix: "a"}, true},
-		{NewQuery(KindPrefix, "a/", nil), scope{namespace: "team", keys: true, prefix: "a"}, true},
-		{NewQuery(KindPrefix, "a", nil), scope{namespace: "team", keys: true}, true},
-		{NewQuery(KindPrefix, "", nil), scope{namespace: "team", keys: true}, true},
-		{NewQuery(KindKV, "/a", nil), scope{namespace: "team", keys: true}, true},
+		{watch.NewQuery(watch.KindService, "web", nil), catalog, true},
+		{watch.NewQuery(watch.KindServices, "", nil), catalog, true},
+		{watch.NewQuery(watch.KindNode, "a", nil), catalog, true},
+		{watch.NewQuery(watch.KindNodes, "", nil), catalog, true},
+		{watch.NewQuery(watch.KindService, "web", url.Values{watch.OptDatacenter: {"dc2"}, watch.OptTag: {"a"}}), scope{dc: "dc2", namespace: "team"}, true},
+		{watch.NewQuery(watch.KindService, "web", url.Values{watch.OptNamespace: {"other"}, watch.OptPartition: {"p"}}), scope{namespace: "other", partition: "p"}, true},
+		{watch.NewQuery(watch.KindService, "web", url.Values{watch.OptPeer: {"p"}}), scope{}, false},
+		{watch.NewQuery(watch.KindService, "web", url.Values{watch.OptSamenessGroup: {"p"}}), scope{}, false},
+		{watch.NewQuery(watch.KindConnect, "web", nil), scope{}, false},
+		{watch.NewQuery(watch.KindCARoots, "", nil), scope{}, false},
+		{watch.NewQuery(watch.KindPeerings, "", nil), scope{}, false},
+		{watch.NewQuery(watch.KindKV, "a/b/c", nil), scope{namespace: "team", keys: true, prefix: "a"}, true},
+		{watch.NewQuery(watch.KindPrefix, "a/", nil), scope{namespace: "team", keys: true, prefix: "a"}, true},
+		{watch.NewQuery(watch.KindPrefix, "a", nil), scope{namespace: "team", keys: true}, true},
+		{watch.NewQuery(watch.KindPrefix, "", nil), scope{namespace: "team", keys: true}, true},
+		{watch.NewQuery(watch.KindKV, "/a", nil), scope{namespace: "team", keys: true}, true},
 	}
 	for _, test := range tests {
 		if got, hinted := c.scopeOf(test.query); got != test.want || hinted != test.hinted {
@@ -366,8 +367,8 @@ func TestHintsEnd(t *testing.T) {
 		f.mu.Lock()
 		f.answersAfter = 20 * time.Millisecond
 		f.mu.Unlock()
-		c, _ := f.consul(ConsulConfig{MaxConnections: 32})
-		fl := follow(t, c, SetConfig{})
+		c, _ := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{})
 		for _, when := range []time.Duration{0, 30 * time.Millisecond, time.Second, time.Minute} { // while asking, reading, parked
 			for _, q := range queries {
 				fl.set.Watch(q)
@@ -398,15 +399,15 @@ func TestHintsEnd(t *testing.T) {
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fake) {
-		var queries []Query
+		var queries []watch.Query
 		var paths []string
 		for i := range 100 {
-			queries = append(queries, NewQuery(KindConnect, fmt.Sprint("s", i), nil))
+			queries = append(queries, watch.NewQuery(watch.KindConnect, fmt.Sprint("s", i), nil))
 			paths = append(paths, fmt.Sprint("/v1/health/connect/s", i))
 			f.put(paths[i], "1")
 		}
-		c, _ := f.consul(ConsulConfig{MaxConnections: 32})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(10 * time.Second)
 		for i := range 100 {
 			f.put(paths[i], "4711")
@@ -432,8 +433,8 @@ func TestHintsAtNextAddress(t *testing.T) {
 		for i, path := range paths {
 			f.put(path, fmt.Sprint(i+1))
 		}
-		c, _ := f.consul(ConsulConfig{MaxConnections: 32, Address: "a:8500,b:8500"})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 32, Address: "a:8500,b:8500"})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(10 * time.Second)
 		if fl.answered() != 100 {
 			t.Fatalf("%d answered", fl.answered())
@@ -467,7 +468,7 @@ func TestHintsWake(t *testing.T) {
 	agent, err := consultest.Start(t.Context(), "")
 	check(t, err)
 	defer agent.Stop()
-	c, err := NewConsul(ConsulConfig{Address: agent.Addr})
+	c, err := New(Config{Address: agent.Addr})
 	check(t, err)
 	defer c.Close()
 	catalog := func(r *api.CatalogRegistration) func() error {
@@ -570,8 +571,8 @@ func check(t *testing.T, err error) {
 func TestHintsAreSmall(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, _ := f.services(100)
-		c, _ := f.consul(ConsulConfig{MaxConnections: 32})
-		_ = follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 32})
+		_ = follow(t, c, watch.SetConfig{}, queries...)
 		later(time.Second)
 		for _, r := range f.since(time.Time{}) {
 			if strings.HasPrefix(r.path, "/v1/health/service/") {
@@ -581,7 +582,7 @@ func TestHintsAreSmall(t *testing.T) {
 			if r.path == healthState {
 				want = `Status != "passing"`
 			}
-			if got := r.params[OptFilter]; len(got) != 1 || got[0] != want {
+			if got := r.params[watch.OptFilter]; len(got) != 1 || got[0] != want {
 				t.Errorf("%s is asked with the filter %q", r.path, got)
 			}
 		}

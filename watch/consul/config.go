@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"cmp"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"render/watch"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -36,7 +38,7 @@ const (
 // ConsulConfig says where Consul is and how to ask it. What is empty of address, token, user, namespace, partition and TLS
 // is taken from the environment as Consul's own tools do (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE,
 // CONSUL_HTTP_AUTH, CONSUL_NAMESPACE, CONSUL_PARTITION, CONSUL_HTTP_SSL, CONSUL_CACERT …).
-type ConsulConfig struct {
+type Config struct {
 	// Address is host:port, http://host:port, https://host:port or unix:///path, or several of them with commas between: one
 	// is asked, and the next when that cannot be reached. The default is localhost:8500.
 	Address   string
@@ -47,8 +49,8 @@ type ConsulConfig struct {
 	Namespace string
 	Partition string
 
-	TLS       ConsulTLS
-	Transport ConsulTransport
+	TLS       TLS
+	Transport Transport
 
 	// MaxStale is how far behind its leader a server may be to answer; 0 means DefaultMaxStale, less than 0 that only the
 	// leader answers.
@@ -69,7 +71,7 @@ type ConsulConfig struct {
 }
 
 // ConsulTLS says how to speak TLS. All files are read again when they change.
-type ConsulTLS struct {
+type TLS struct {
 	Enabled    bool // whatever the address says
 	SkipVerify bool // accept any certificate
 	CACert     string
@@ -81,7 +83,7 @@ type ConsulTLS struct {
 }
 
 // ConsulTransport has the settings of connections. What is 0 has its default.
-type ConsulTransport struct {
+type Transport struct {
 	DialKeepAlive       time.Duration // 30 s
 	DialTimeout         time.Duration // 30 s
 	TLSHandshakeTimeout time.Duration // 10 s
@@ -93,7 +95,7 @@ type ConsulTransport struct {
 }
 
 // withDefaults returns the configuration with nothing left empty that has a default.
-func (cfg ConsulConfig) withDefaults() ConsulConfig {
+func (cfg Config) withDefaults() Config {
 	cfg.MaxStale = cmp.Or(cfg.MaxStale, DefaultMaxStale)
 	cfg.Wait = cmp.Or(cfg.Wait, DefaultWait)
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, DefaultMaxConnections)
@@ -125,7 +127,7 @@ const (
 	MostWait         = 10 * time.Minute // that Consul takes
 )
 
-func (cfg ConsulConfig) validate() error {
+func (cfg Config) validate() error {
 	if cfg.MaxConnections < LeastConnections {
 		return fmt.Errorf("%d connections are too few; %d are needed at least", cfg.MaxConnections, LeastConnections)
 	}
@@ -152,7 +154,7 @@ func (e *endpoint) meet(resp *http.Response) {
 }
 
 // connect prepares an endpoint; it does not connect yet.
-func (cfg ConsulConfig) connect(address string) (*endpoint, error) {
+func (cfg Config) connect(address string) (*endpoint, error) {
 	e := &endpoint{address: withoutPassword(address), config: api.DefaultConfig()}
 	fail := func(err error) (*endpoint, error) {
 		return nil, fmt.Errorf("set up the connection to consul at %s: %w", e.address, err)
@@ -202,7 +204,7 @@ func (cfg ConsulConfig) connect(address string) (*endpoint, error) {
 	return e, nil
 }
 
-func (t ConsulTLS) config() api.TLSConfig {
+func (t TLS) config() api.TLSConfig {
 	c := api.TLSConfig{
 		Address:            t.ServerName,
 		CAFile:             t.CACert,
@@ -223,7 +225,7 @@ func (t ConsulTLS) config() api.TLSConfig {
 	return c
 }
 
-func (cfg ConsulConfig) transport() *http.Transport {
+func (cfg Config) transport() *http.Transport {
 	t := cfg.Transport
 	dial := cfg.dial
 	if dial == nil {
@@ -256,7 +258,7 @@ type credentials struct {
 const credentialsEvery = time.Second // between looks at the files
 
 // newCredentials reads the token, and notes which files of an endpoint matter.
-func newCredentials(cfg ConsulConfig, e *endpoint) (*credentials, error) {
+func newCredentials(cfg Config, e *endpoint) (*credentials, error) {
 	c := &credentials{token: cfg.Token, tokenFile: cfg.TokenFile, looked: time.Now()}
 	t := e.config.TLSConfig
 	for _, path := range []string{t.CAFile, t.CAPath, t.CertFile, t.KeyFile} {
@@ -264,7 +266,7 @@ func newCredentials(cfg ConsulConfig, e *endpoint) (*credentials, error) {
 			c.tlsFiles = append(c.tlsFiles, path)
 		}
 	}
-	c.tokenSeen, c.tlsSeen = Signature(c.tokenFile), signatures(c.tlsFiles)
+	c.tokenSeen, c.tlsSeen = watch.Signature(c.tokenFile), signatures(c.tlsFiles)
 	return c, c.readToken()
 }
 
@@ -288,7 +290,7 @@ func signatures(paths []string) string {
 	for _, path := range paths {
 		inside, _ := filepath.Glob(filepath.Join(path, "*"))
 		for _, file := range append(inside, path) {
-			fmt.Fprintf(&b, "%s %s\n", file, Signature(file))
+			fmt.Fprintf(&b, "%s %s\n", file, watch.Signature(file))
 		}
 	}
 	return b.String()
@@ -302,7 +304,7 @@ func (c *credentials) refresh(force bool) (newToken, newTLS bool, err error) {
 	}
 	c.looked = time.Now()
 	token := c.token
-	if seen := Signature(c.tokenFile); force || seen != c.tokenSeen {
+	if seen := watch.Signature(c.tokenFile); force || seen != c.tokenSeen {
 		c.tokenSeen = seen
 		err = c.readToken()
 	}

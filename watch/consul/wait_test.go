@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"render/watch"
 )
 
 // cutAt is a proxy that ends requests at an age, with a status, or with 0 by closing the connection.
@@ -31,8 +33,8 @@ func TestWaitIsJittered(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, _ := f.services(50)
-		c, _ := f.consul(ConsulConfig{Wait: 20 * time.Second})
-		_ = follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{Wait: 20 * time.Second})
+		_ = follow(t, c, watch.SetConfig{}, queries...)
 		later(5 * time.Minute)
 		seen := make(map[time.Duration]bool)
 		least, most := time.Hour, time.Duration(0)
@@ -62,8 +64,8 @@ func TestDeadlines(t *testing.T) {
 			<-r.Context().Done()
 			return true
 		}
-		c, _ := f.consul(ConsulConfig{Wait: 40 * time.Second})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{Wait: 40 * time.Second})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(time.Second)
 		f.fail(silent)
 		f.put(paths[0], "7") // ends the request that waits
@@ -114,8 +116,8 @@ func TestCutsAreLearned(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				queries, paths := f.services(test.n)
 				f.fail(cutAt(f, 45*time.Second, test.status))
-				c, out := f.consul(ConsulConfig{MaxConnections: test.most})
-				fl := follow(t, c, SetConfig{})
+				c, out := f.consul(Config{MaxConnections: test.most})
+				fl := follow(t, c, watch.SetConfig{})
 				for _, q := range queries {
 					fl.set.Watch(q)
 					time.Sleep(test.apart)
@@ -154,8 +156,8 @@ func TestCutsTogetherAreNotLearned(t *testing.T) {
 	for seed := range 4 {
 		bubble(t, func(t *testing.T, f *fake) {
 			queries, paths := f.services(20)
-			c, out := f.consul(ConsulConfig{})
-			fl := follow(t, c, SetConfig{})
+			c, out := f.consul(Config{})
+			fl := follow(t, c, watch.SetConfig{})
 			for _, q := range queries {
 				fl.set.Watch(q)
 				time.Sleep(time.Duration(seed) * 300 * time.Millisecond)
@@ -200,7 +202,7 @@ func TestCuts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
-				src, _ := f.consul(ConsulConfig{})
+				src, _ := f.consul(Config{})
 				began := time.Now()
 				for _, cut := range test.cuts {
 					time.Sleep(time.Until(began.Add(cut.at)))
@@ -224,7 +226,7 @@ func TestCuts(t *testing.T) {
 func TestConnectionTaken(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, _ := f.services(1)
-		c, out := f.consul(ConsulConfig{Address: "a:8500,b:8500"})
+		c, out := f.consul(Config{Address: "a:8500,b:8500"})
 		f.mu.Lock()
 		f.taken = true
 		f.mu.Unlock()

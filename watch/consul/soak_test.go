@@ -1,4 +1,4 @@
-package watch_test
+package consul_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul"
 	"render/watch/consultest"
 )
 
@@ -23,7 +24,7 @@ func TestSoak(t *testing.T) {
 	}
 	check(t, agent.Put("soak/0", "first"))
 	goroutines, descriptors, memory := used(t)
-	consul, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
+	consul, err := consul.New(consul.Config{Address: agent.Addr})
 	check(t, err)
 	set := watch.NewSet(consul, watch.SetConfig{})
 	wave := func(n int) {

@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"fmt"
@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"render/watch"
+	"render/watch/pause"
 )
 
 // Whoever asks, whenever, and whatever is refused: in no stretch of time are there more requests than the burst and the
@@ -112,8 +115,8 @@ func TestConsulRefuses(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, paths := f.services(50)
-		c, out := f.consul(ConsulConfig{MaxConnections: 400, MaxRequests: 50})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, out := f.consul(Config{MaxConnections: 400, MaxRequests: 50})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(5 * time.Second)
 		if n := fl.answered(); n != len(queries) {
 			t.Fatalf("%d of %d queries answered", n, len(queries))
@@ -171,8 +174,8 @@ func TestConsulRetryAfter(t *testing.T) {
 			http.Error(w, "not now", http.StatusServiceUnavailable)
 			return true
 		})
-		c, _ := f.consul(ConsulConfig{})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(time.Second)
 		f.fail(nil)
 		first := len(f.since(time.Time{}))
@@ -211,12 +214,12 @@ func TestOutage(t *testing.T) {
 				t.Run(fmt.Sprint(name, n, sharing), func(t *testing.T) {
 					bubble(t, func(t *testing.T, f *fake) {
 						queries, paths := f.services(n)
-						cfg := ConsulConfig{MaxConnections: 2000}
+						cfg := Config{MaxConnections: 2000}
 						if sharing {
 							cfg.MaxConnections = 32
 						}
 						c, _ := f.consul(cfg)
-						fl := follow(t, c, SetConfig{}, queries...)
+						fl := follow(t, c, watch.SetConfig{}, queries...)
 						later(10 * time.Second)
 						attempts := func() int { return f.dials() + len(f.since(time.Time{})) }
 						way(f, true)
@@ -255,20 +258,20 @@ func TestOutageOfDatacenter(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fake) {
 		here, paths := f.services(200)
-		var there []Query
+		var there []watch.Query
 		for _, q := range here {
-			there = append(there, NewQuery(q.Kind, q.Name, map[string][]string{OptDatacenter: {"dc2"}}))
+			there = append(there, watch.NewQuery(q.Kind, q.Name, map[string][]string{watch.OptDatacenter: {"dc2"}}))
 		}
 		f.fail(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Query().Get("dc") != "dc2" {
 				return false
 			}
-			sleep(r.Context(), 7*time.Second) // what RPCs to a datacenter that is away take
+			pause.For(r.Context(), 7*time.Second) // what RPCs to a datacenter that is away take
 			http.Error(w, "No path to datacenter", http.StatusInternalServerError)
 			return true
 		})
-		c, _ := f.consul(ConsulConfig{MaxConnections: 1000})
-		fl := follow(t, c, SetConfig{}, append(there, here...)...)
+		c, _ := f.consul(Config{MaxConnections: 1000})
+		fl := follow(t, c, watch.SetConfig{}, append(there, here...)...)
 		later(time.Second)
 		if n := fl.answered(); n != len(here) {
 			t.Errorf("%d of %d queries answered", n, len(here))
@@ -294,8 +297,8 @@ func TestSilentServer(t *testing.T) {
 			<-r.Context().Done()
 			return true
 		})
-		c, _ := f.consul(ConsulConfig{})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(2*plainDeadline + 10*time.Second)
 		if n := fl.failing(); n != 300 {
 			t.Errorf("%d of 300 queries know of it after two deadlines", n)

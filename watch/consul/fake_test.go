@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"bytes"
@@ -14,14 +14,15 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"render/watch"
+	"render/watch/pause"
 )
 
 // A fake is a Consul of keys, and of services with one instance each, whose port is the value. It lives in a synctest
@@ -103,7 +104,7 @@ func (f *fake) start(config *tls.Config) {
 }
 
 // consul returns a source that asks the fake, and what it logs.
-func (f *fake) consul(cfg ConsulConfig) (*Consul, *logged) {
+func (f *fake) consul(cfg Config) (*Source, *logged) {
 	f.t.Helper()
 	out := new(logged)
 	if cfg.Address == "" {
@@ -111,7 +112,7 @@ func (f *fake) consul(cfg ConsulConfig) (*Consul, *logged) {
 	}
 	cfg.dial = f.dial
 	cfg.Log = slog.New(slog.NewTextHandler(out, nil))
-	c, err := NewConsul(cfg)
+	c, err := New(cfg)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func (f *fake) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	f.mu.Lock()
 	far := f.far
 	f.mu.Unlock()
-	if !sleep(ctx, far) {
+	if !pause.For(ctx, far) {
 		return nil, ctx.Err()
 	}
 	f.mu.Lock()
@@ -318,7 +319,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	fault, takes := f.fault, f.answersAfter
 	f.mu.Unlock()
-	if takes > 0 && !sleep(r.Context(), takes) {
+	if takes > 0 && !pause.For(r.Context(), takes) {
 		return
 	}
 	if fault != nil && fault(w, r) {
@@ -460,110 +461,11 @@ func (l *logged) count(text string) int {
 	return n
 }
 
-// A follower takes the states of a set as they come.
-type follower struct {
-	set *Set
-
-	mu      sync.Mutex
-	states  map[Query]State
-	errs    map[Query]int // states with errors
-	lastErr map[Query]error
-	came    map[Query]time.Time
-}
-
-// follow watches queries until the test ends.
-func follow(t *testing.T, src Source, cfg SetConfig, queries ...Query) *follower {
-	fl := &follower{set: NewSet(src, cfg), states: make(map[Query]State), errs: make(map[Query]int), lastErr: make(map[Query]error), came: make(map[Query]time.Time)}
-	var wg sync.WaitGroup
-	end := make(chan struct{})
-	wg.Go(func() {
-		for {
-			select {
-			case <-fl.set.Ready():
-				fl.mu.Lock()
-				for q, st := range fl.set.Take() {
-					if st.Err != nil {
-						fl.errs[q]++
-						fl.lastErr[q] = st.Err
-					}
-					fl.states[q], fl.came[q] = st, time.Now()
-				}
-				fl.mu.Unlock()
-			case <-end:
-				return
-			}
-		}
-	})
-	t.Cleanup(func() {
-		fl.set.Close()
-		close(end)
-		wg.Wait()
-	})
-	for _, q := range queries {
-		fl.set.Watch(q)
-	}
-	return fl
-}
-
-func (fl *follower) of(q Query) State {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	return fl.states[q]
-}
-
-// is returns the value of a query as a fake's put gives it.
-func (fl *follower) is(q Query) string { return plain(fl.of(q).Value) }
-
-func (fl *follower) errors() (n int) {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	for _, k := range fl.errs {
-		n += k
-	}
-	return n
-}
-
-// failing returns how many queries are in error.
-func (fl *follower) failing() (n int) {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	for _, st := range fl.states {
-		if st.Err != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// answered returns how many queries have an answer.
-func (fl *follower) answered() (n int) {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	for _, st := range fl.states {
-		if st.Rev > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-func plain(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case []*HealthService:
-		if len(v) == 1 {
-			return fmt.Sprint(v[0].Port)
-		}
-	}
-	return ""
-}
-
 // services returns queries for services, with the paths that a fake knows them by, and gives each a value.
-func (f *fake) services(n int) (queries []Query, paths []string) {
+func (f *fake) services(n int) (queries []watch.Query, paths []string) {
 	values := make(map[string]string)
 	for i := range n {
-		queries = append(queries, NewQuery(KindService, fmt.Sprint("s", i), nil))
+		queries = append(queries, watch.NewQuery(watch.KindService, fmt.Sprint("s", i), nil))
 		paths = append(paths, fmt.Sprint("/v1/health/service/s", i))
 		values[paths[i]] = fmt.Sprint(i + 1)
 	}
@@ -572,24 +474,16 @@ func (f *fake) services(n int) (queries []Query, paths []string) {
 }
 
 // keys is services for keys below a folder.
-func (f *fake) keys(folder string, n int) (queries []Query, paths []string) {
+func (f *fake) keys(folder string, n int) (queries []watch.Query, paths []string) {
 	values := make(map[string]string)
 	for i := range n {
 		key := fmt.Sprint(folder, "/k", i)
-		queries = append(queries, NewQuery(KindKV, key, nil))
+		queries = append(queries, watch.NewQuery(watch.KindKV, key, nil))
 		paths = append(paths, "/v1/kv/"+key)
 		values[paths[i]] = fmt.Sprint(i + 1)
 	}
 	f.set(values)
 	return queries, paths
-}
-
-// inBubble runs a test where time stands still until everybody waits. It takes but one processor: on several, the race
-// detector is brought down by timers of a bubble that end at the same time (golang/go#78156).
-func inBubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	runtime.GOMAXPROCS(1)
-	synctest.Test(t, test)
 }
 
 // bubble runs a test with a fake in a bubble.
@@ -600,12 +494,6 @@ func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
 		f.start(nil)
 		test(t, f)
 	})
-}
-
-// later lets a time go by, and then all that can happen happen.
-func later(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
 }
 
 func busiest(requests []asked, window time.Duration) int {

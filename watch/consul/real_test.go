@@ -1,4 +1,4 @@
-package watch_test
+package consul_test
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul"
 )
 
 // Names are escaped once, whatever is in them.
@@ -80,7 +81,7 @@ func TestConsulFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(test.answer)
 			defer server.Close()
-			src, err := watch.NewConsul(watch.ConsulConfig{Address: server.URL + "/prefix"})
+			src, err := consul.New(consul.Config{Address: server.URL + "/prefix"})
 			check(t, err)
 			defer src.Close()
 			for _, q := range []watch.Query{
@@ -109,7 +110,7 @@ func TestConsulRequest(t *testing.T) {
 		fmt.Fprint(w, "[]")
 	}))
 	defer server.Close()
-	src, err := watch.NewConsul(watch.ConsulConfig{Address: server.URL + "/prefix", Token: "secret"})
+	src, err := consul.New(consul.Config{Address: server.URL + "/prefix", Token: "secret"})
 	check(t, err)
 	defer src.Close()
 	q := watch.NewQuery(watch.KindService, "web", map[string][]string{
@@ -119,7 +120,7 @@ func TestConsulRequest(t *testing.T) {
 		t.Fatalf("index %d, %v", index, err)
 	}
 	wait := got.FormValue("wait")
-	if d, err := time.ParseDuration(wait); err != nil || d > watch.DefaultWait || d < watch.DefaultWait*3/4 {
+	if d, err := time.ParseDuration(wait); err != nil || d > consul.DefaultWait || d < consul.DefaultWait*3/4 {
 		t.Errorf("asked to wait %s", wait)
 	}
 	const want = "/prefix/v1/health/service/web?dc=dc2&index=5&near=_agent&ns=team&partition=part&passing=1&peer=p&stale=&tag=a&tag=b"

@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"render/watch"
+	"render/watch/pause"
 )
 
 // Over plain HTTP each waiting request holds a connection, of which an agent allows 200 for each client address. Where
@@ -36,17 +39,17 @@ const (
 )
 
 // scopeOf returns the scope of a query, and false where no hint tells of its changes.
-func (c *Consul) scopeOf(q Query) (scope, bool) {
+func (c *Source) scopeOf(q watch.Query) (scope, bool) {
 	opts := q.Options()
-	if opts.Has(OptPeer) || opts.Has(OptSamenessGroup) {
+	if opts.Has(watch.OptPeer) || opts.Has(watch.OptSamenessGroup) {
 		return scope{}, false
 	}
 	params := c.params(opts)
-	s := scope{dc: params.Get(OptDatacenter), namespace: params.Get(OptNamespace), partition: params.Get(OptPartition)}
+	s := scope{dc: params.Get(watch.OptDatacenter), namespace: params.Get(watch.OptNamespace), partition: params.Get(watch.OptPartition)}
 	switch q.Kind {
-	case KindService, KindServices, KindNode, KindNodes:
+	case watch.KindService, watch.KindServices, watch.KindNode, watch.KindNodes:
 		return s, true
-	case KindKV, KindPrefix:
+	case watch.KindKV, watch.KindPrefix:
 		s.keys = true
 		s.prefix, _, _ = strings.Cut(q.Name, "/")
 		if s.prefix == q.Name {
@@ -76,7 +79,7 @@ type hintCheck struct{ Node, ServiceID, CheckID, Status string }
 
 func (s scope) params() url.Values {
 	params := url.Values{}
-	for name, value := range map[string]string{OptDatacenter: s.dc, OptNamespace: s.namespace, OptPartition: s.partition} {
+	for name, value := range map[string]string{watch.OptDatacenter: s.dc, watch.OptNamespace: s.namespace, watch.OptPartition: s.partition} {
 		if value != "" {
 			params.Set(name, value)
 		}
@@ -94,7 +97,7 @@ type hint struct {
 	requests int
 
 	mu      sync.Mutex // guards what follows
-	members map[Query]*member
+	members map[watch.Query]*member
 	waiting int           // members that wait
 	unheard int           // how many of its requests have had no outcome yet
 	round   uint64        // counts the times that something has moved; 0 before all requests had an outcome
@@ -116,7 +119,7 @@ const (
 )
 
 // join makes a query a member of the hint of its scope. It returns nil where there cannot be one.
-func (c *Consul) join(s scope, q Query, hinted bool) (*hint, *member) {
+func (c *Source) join(s scope, q watch.Query, hinted bool) (*hint, *member) {
 	if !hinted {
 		return nil, nil
 	}
@@ -147,9 +150,9 @@ func (c *Consul) join(s scope, q Query, hinted bool) (*hint, *member) {
 }
 
 // mostListeners leaves connections for other requests.
-func (c *Consul) mostListeners() int { return max(len(scope{}.paths()), c.cfg.MaxConnections/8) }
+func (c *Source) mostListeners() int { return max(len(scope{}.paths()), c.cfg.MaxConnections/8) }
 
-func (c *Consul) keyScopes() int {
+func (c *Source) keyScopes() int {
 	n := 0
 	for s := range c.hints {
 		if s.prefix != "" {
@@ -160,7 +163,7 @@ func (c *Consul) keyScopes() int {
 }
 
 // leave ends the waiting of a member, and with gone its membership.
-func (c *Consul) leave(h *hint, q Query, gone bool) {
+func (c *Source) leave(h *hint, q watch.Query, gone bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := h.members[q]
@@ -175,7 +178,7 @@ func (c *Consul) leave(h *hint, q Query, gone bool) {
 	}
 }
 
-func (c *Consul) endUnused(h *hint) {
+func (c *Source) endUnused(h *hint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h.mu.Lock()
@@ -192,10 +195,10 @@ func (c *Consul) endUnused(h *hint) {
 	})
 }
 
-func (c *Consul) newHint(s scope) *hint {
+func (c *Source) newHint(s scope) *hint {
 	ctx, stop := context.WithCancel(context.Background())
 	paths := s.paths()
-	h := &hint{stop: stop, requests: len(paths), unheard: len(paths), members: make(map[Query]*member), moved: make(chan struct{})}
+	h := &hint{stop: stop, requests: len(paths), unheard: len(paths), members: make(map[watch.Query]*member), moved: make(chan struct{})}
 	for _, path := range paths {
 		c.wg.Go(func() { c.listen(ctx, h, path, s.params()) })
 	}
@@ -205,22 +208,22 @@ func (c *Consul) newHint(s scope) *hint {
 
 // listen makes one of a hint's requests again and again. While it fails, its queries are read from time to time: so they
 // learn what is wrong, or that only the hint is.
-func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Values) {
+func (c *Source) listen(ctx context.Context, h *hint, path string, params url.Values) {
 	var after, sum uint64
 	var woken time.Time // by a failure
-	var idle idling
+	var idle pause.Idle
 	failures := 0
 	for first := true; ctx.Err() == nil; {
 		began := time.Now()
 		index, newSum, err := c.askHint(ctx, path, params, after)
-		var pause time.Duration
+		var delay time.Duration
 		switch {
 		case errors.Is(err, errCut):
 		case err != nil:
 			after = 0
-			pause = hintFailed
-			if _, bad := errors.AsType[outageError](err); bad {
-				pause = Backoff(failures, DefaultBackoff, outageBackoff)
+			delay = hintFailed
+			if _, bad := errors.AsType[watch.OutageError](err); bad {
+				delay = pause.Backoff(failures, watch.DefaultBackoff, outageBackoff)
 			}
 			if failures == 0 || time.Since(woken) >= hintFailed {
 				h.wake(first, false)
@@ -229,19 +232,19 @@ func (c *Consul) listen(ctx context.Context, h *hint, path string, params url.Va
 			failures++
 		case index == after:
 			failures = 0
-			pause = idle.pause(began)
+			delay = idle.Pause(began)
 		default:
 			h.wake(first, after != 0 && path == healthState && newSum == sum)
 			sum = newSum
 			after, failures, idle, first = index, 0, 0, false
-			pause = h.spacing() // what moves meanwhile could not begin another round before
+			delay = h.spacing() // what moves meanwhile could not begin another round before
 		}
-		sleep(ctx, pause)
+		pause.For(ctx, delay)
 	}
 }
 
 // askHint makes a request of a hint. It returns a sum of what the answer says, where that is of interest.
-func (c *Consul) askHint(ctx context.Context, path string, params url.Values, after uint64) (index, sum uint64, err error) {
+func (c *Source) askHint(ctx context.Context, path string, params url.Values, after uint64) (index, sum uint64, err error) {
 	params = maps.Clone(params)
 	if c.cfg.MaxStale > 0 {
 		params.Set("stale", "")
@@ -254,9 +257,9 @@ func (c *Consul) askHint(ctx context.Context, path string, params url.Values, af
 	switch {
 	case path == healthState:
 		into = &checks
-		params.Set(OptFilter, `Status != "passing"`)
+		params.Set(watch.OptFilter, `Status != "passing"`)
 	case !params.Has("keys"):
-		params.Set(OptFilter, `Node == "none" and Node != "none"`)
+		params.Set(watch.OptFilter, `Node == "none" and Node != "none"`)
 	}
 	index, _, err = c.get(ctx, path, params, into)
 	if errors.Is(err, errFiltered) {
@@ -308,7 +311,7 @@ func (h *hint) schedule(in time.Duration, again bool) {
 		h.round++
 		h.began = time.Now()
 		h.next = nil
-		maps.DeleteFunc(h.members, func(_ Query, m *member) bool { return m.waiting == 0 && time.Since(m.left) > memberForgets })
+		maps.DeleteFunc(h.members, func(_ watch.Query, m *member) bool { return m.waiting == 0 && time.Since(m.left) > memberForgets })
 		close(h.moved)
 		h.moved = make(chan struct{})
 		if again {

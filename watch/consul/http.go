@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"render/watch"
 
 	"github.com/segmentio/encoding/json"
 )
@@ -35,26 +37,21 @@ var (
 	errCut      = errors.New("a waiting request was cut off")
 )
 
-// An outageError is a failure that others will have, too: Consul cannot be reached, or is not well.
-type outageError struct{ error }
-
-func (e outageError) Unwrap() error { return e.error }
-
 // A deniedError is a refusal because of missing rights.
 type deniedError struct{ error }
 
-func (e deniedError) Unwrap() []error { return []error{e.error, ErrDenied} }
+func (e deniedError) Unwrap() []error { return []error{e.error, watch.ErrDenied} }
 
 // get asks an endpoint of Consul's HTTP API and decodes the JSON of its answer. It is here, and not consul/api's own
 // functions, because those decode with a json.Decoder, which reads everything twice: a tree of 10,000 keys took five
 // times as long. What says where Consul is and how to talk to it (address, TLS, proxy) stays with consul/api.
 //
 // An answer "404 with an index" means that there is none: then found is false. The index comes with errFiltered, too.
-func (c *Consul) get(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
+func (c *Source) get(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
 	token := c.token()
 	index, found, err = c.request(ctx, path, params, into)
 	switch {
-	case errors.Is(err, ErrDenied) && c.renewToken(token):
+	case errors.Is(err, watch.ErrDenied) && c.renewToken(token):
 		return c.request(ctx, path, params, into)
 	case errors.Is(err, errTooStale):
 		params = maps.Clone(params)
@@ -66,8 +63,8 @@ func (c *Consul) get(ctx context.Context, path string, params url.Values, into a
 }
 
 // request makes one request, when there may be one.
-func (c *Consul) request(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
-	out := c.outageOf(params.Get(OptDatacenter))
+func (c *Source) request(ctx context.Context, path string, params url.Values, into any) (index uint64, found bool, err error) {
+	out := c.outageOf(params.Get(watch.OptDatacenter))
 	var e *endpoint
 	var within context.Context
 	var release func()
@@ -95,7 +92,7 @@ func (c *Consul) request(ctx context.Context, path string, params url.Values, in
 	if err != nil {
 		err = fmt.Errorf("consul at %s: %w", e.address, err)
 	}
-	if _, bad := errors.AsType[outageError](err); bad {
+	if _, bad := errors.AsType[watch.OutageError](err); bad {
 		out.failed(err)
 	} else if !errors.Is(err, errCut) {
 		out.succeeded()
@@ -104,7 +101,7 @@ func (c *Consul) request(ctx context.Context, path string, params url.Values, in
 }
 
 // do makes a request under a deadline: a connection that died in silence must not silence a query for ever.
-func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Values, into any) (index uint64, found bool, err error) {
+func (c *Source) do(ctx context.Context, e *endpoint, path string, params url.Values, into any) (index uint64, found bool, err error) {
 	limit := min(plainDeadline, c.cfg.Wait+c.cfg.Wait/16+waitGrace)
 	waits := params.Has("index")
 	if waits {
@@ -139,15 +136,15 @@ func (c *Consul) do(ctx context.Context, e *endpoint, path string, params url.Va
 	switch {
 	case err == nil:
 	case errors.Is(context.Cause(ctx), errSilent):
-		err = outageError{fmt.Errorf("%w within %s", errSilent, limit)}
+		err = watch.OutageError{Err: fmt.Errorf("%w within %s", errSilent, limit)}
 		c.move(e, err)
 	case waits && (isCut(resp, err) || errors.Is(context.Cause(ctx), errCut)) && c.cuts.note(time.Since(began)):
 		return 0, false, errCut
 	case resp == nil && errors.Is(err, context.Canceled) && ctx.Err() == nil:
-		err = outageError{errTaken}
+		err = watch.OutageError{Err: errTaken}
 	case resp == nil:
 		c.cuts.forget() // Consul ends: that is why requests were cut off
-		err = outageError{withoutURL(err)}
+		err = watch.OutageError{Err: withoutURL(err)}
 		c.move(e, err)
 	}
 	return index, found, err
@@ -166,7 +163,7 @@ func onceConnected(again func()) *httptrace.ClientTrace {
 }
 
 // read decodes a response.
-func (c *Consul) read(resp *http.Response, params url.Values, into any) (index uint64, found bool, err error) {
+func (c *Source) read(resp *http.Response, params url.Values, into any) (index uint64, found bool, err error) {
 	index, _ = strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
@@ -178,13 +175,13 @@ func (c *Consul) read(resp *http.Response, params url.Values, into any) (index u
 			c.refused(resp.Status, 0)
 			return 0, false, err
 		}
-		return 0, false, outageError{err}
+		return 0, false, watch.OutageError{Err: err}
 	case status >= http.StatusInternalServerError:
-		return 0, false, outageError{complaint(resp)}
+		return 0, false, watch.OutageError{Err: complaint(resp)}
 	case status == http.StatusForbidden:
 		return 0, false, deniedError{complaint(resp)}
 	case status == http.StatusNotFound && index == 0:
-		return 0, false, outageError{errNoIndex}
+		return 0, false, watch.OutageError{Err: errNoIndex}
 	case status != http.StatusOK && status != http.StatusNotFound:
 		return 0, false, complaint(resp)
 	}
@@ -198,20 +195,20 @@ func (c *Consul) read(resp *http.Response, params url.Values, into any) (index u
 	body := c.buffer()
 	defer c.release(body)
 	if _, err := body.ReadFrom(resp.Body); err != nil {
-		return 0, false, outageError{fmt.Errorf("read the answer: %w", err)}
+		return 0, false, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
 	}
 	if err := json.Unmarshal(body.Bytes(), into); err != nil {
-		return 0, false, outageError{errNotJSON}
+		return 0, false, watch.OutageError{Err: errNotJSON}
 	}
 	return index, true, nil
 }
 
 // trust returns why an answer is no data (R11). A header that is not there says nothing; neither does what an agent says
 // of the leader where its answer comes from a stream of changes: it is "false" there at any time.
-func (c *Consul) trust(h http.Header, params url.Values) error {
+func (c *Source) trust(h http.Header, params url.Values) error {
 	streamed := h.Get("X-Consul-Query-Backend") == "streaming"
 	if !streamed && h.Get("X-Consul-KnownLeader") == "false" {
-		return outageError{errNoLeader}
+		return watch.OutageError{Err: errNoLeader}
 	}
 	if behind, err := strconv.ParseInt(h.Get("X-Consul-LastContact"), 10, 64); err == nil && !streamed && params.Has("stale") &&
 		time.Duration(behind)*time.Millisecond > c.cfg.MaxStale {
@@ -233,8 +230,8 @@ func complaint(resp *http.Response) error {
 }
 
 // refused slows all requests down, as Consul asks us to.
-func (c *Consul) refused(status string, pause time.Duration) {
-	if c.pace.refused(pause) {
+func (c *Source) refused(status string, delay time.Duration) {
+	if c.pace.refused(delay) {
 		c.fewerPolls()
 		c.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", status)
 	}
@@ -259,7 +256,7 @@ const (
 
 // buffer returns an empty buffer: one that was used before, where there is one, so that a large answer does not make it
 // grow from nothing each time.
-func (c *Consul) buffer() *bytes.Buffer {
+func (c *Source) buffer() *bytes.Buffer {
 	select {
 	case b := <-c.buffers:
 		return b
@@ -268,7 +265,7 @@ func (c *Consul) buffer() *bytes.Buffer {
 	}
 }
 
-func (c *Consul) release(b *bytes.Buffer) {
+func (c *Source) release(b *bytes.Buffer) {
 	b.Reset()
 	if b.Cap() > bufferKept {
 		return
@@ -279,7 +276,7 @@ func (c *Consul) release(b *bytes.Buffer) {
 	}
 }
 
-func (c *Consul) newRequest(ctx context.Context, e *endpoint, path string, params url.Values) (*http.Request, error) {
+func (c *Source) newRequest(ctx context.Context, e *endpoint, path string, params url.Values) (*http.Request, error) {
 	url := e.config.Scheme + "://" + e.config.Address + e.config.PathPrefix + path
 	if len(params) > 0 {
 		url += "?" + params.Encode()
@@ -298,18 +295,18 @@ func (c *Consul) newRequest(ctx context.Context, e *endpoint, path string, param
 }
 
 // params returns the parameters of a request for a query.
-func (c *Consul) params(opts url.Values) url.Values {
+func (c *Source) params(opts url.Values) url.Values {
 	params := url.Values{}
 	set := func(name, value string) {
 		if value != "" {
 			params.Set(name, value)
 		}
 	}
-	for _, name := range []string{OptDatacenter, OptNear, OptPeer, OptSamenessGroup, OptFilter} {
+	for _, name := range []string{watch.OptDatacenter, watch.OptNear, watch.OptPeer, watch.OptSamenessGroup, watch.OptFilter} {
 		set(name, opts.Get(name))
 	}
-	set(OptNamespace, cmp.Or(opts.Get(OptNamespace), c.namespace))
-	set(OptPartition, cmp.Or(opts.Get(OptPartition), c.partition))
+	set(watch.OptNamespace, cmp.Or(opts.Get(watch.OptNamespace), c.namespace))
+	set(watch.OptPartition, cmp.Or(opts.Get(watch.OptPartition), c.partition))
 	return params
 }
 

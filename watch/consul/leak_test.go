@@ -1,4 +1,4 @@
-package watch_test
+package consul_test
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul"
 	"render/watch/consultest"
 )
 
@@ -28,7 +29,7 @@ func TestOpenCloseLeavesNothing(t *testing.T) {
 	cycle := func(answers int) {
 		files, err := watch.NewFiles()
 		check(t, err)
-		consul, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
+		consul, err := consul.New(consul.Config{Address: agent.Addr})
 		check(t, err)
 		set := watch.NewSet(watch.ByKind{watch.KindFile: files, "": consul}, watch.SetConfig{})
 		for _, q := range queries {

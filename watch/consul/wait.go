@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"cmp"
@@ -6,13 +6,15 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"render/watch"
+	"render/watch/pause"
 )
 
 const (
@@ -23,7 +25,7 @@ const (
 
 // wait waits for another index than after: with a request of its own where there are connections enough, else until a hint
 // says that something has moved.
-func (c *Consul) wait(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+func (c *Source) wait(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
 	c.arrive()
 	defer c.depart()
 	s, hinted := c.scopeOf(q)
@@ -47,7 +49,7 @@ func (c *Consul) wait(ctx context.Context, q Query, after uint64) (any, uint64, 
 			c.leave(h, q, ctx.Err() != nil)
 			return value, index, err
 		}
-		if !sleep(ctx, jittered(turnEvery)) {
+		if !pause.For(ctx, pause.Jittered(turnEvery)) {
 			return nil, 0, ctx.Err()
 		}
 		if value, index, err = c.ask(ctx, q, c.readParams(q)); err != nil || index != after {
@@ -57,8 +59,8 @@ func (c *Consul) wait(ctx context.Context, q Query, after uint64) (any, uint64, 
 }
 
 // waitForHint reads a query each time that a hint says that something has moved, until its index is another.
-func (c *Consul) waitForHint(ctx context.Context, h *hint, m *member, q Query, after uint64) (any, uint64, error) {
-	out := c.outageOf(q.Options().Get(OptDatacenter))
+func (c *Source) waitForHint(ctx context.Context, h *hint, m *member, q watch.Query, after uint64) (any, uint64, error) {
+	out := c.outageOf(q.Options().Get(watch.OptDatacenter))
 	for {
 		for moved := h.due(m); moved != nil; moved = h.due(m) {
 			select {
@@ -85,7 +87,7 @@ func (c *Consul) waitForHint(ctx context.Context, h *hint, m *member, q Query, a
 }
 
 // arrive counts a query that waits, and depart one that does so no longer.
-func (c *Consul) arrive() {
+func (c *Source) arrive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting++
@@ -94,14 +96,14 @@ func (c *Consul) arrive() {
 	}
 }
 
-func (c *Consul) depart() {
+func (c *Source) depart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting--
 }
 
 // announce tells how queries share connections.
-func (c *Consul) announce() {
+func (c *Source) announce() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	attrs := []any{"address", c.current.address, "queries", c.waiting}
@@ -119,7 +121,7 @@ func (c *Consul) announce() {
 
 // startPoll reports whether a query may have a waiting request of its own. One that can be hinted at may only if all that
 // wait can have one.
-func (c *Consul) startPoll(hinted bool) bool {
+func (c *Source) startPoll(hinted bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if full := c.cfg.MaxConnections * 3 / 4; c.mostPolls < full && time.Since(c.grown) > grownEvery {
@@ -133,7 +135,7 @@ func (c *Consul) startPoll(hinted bool) bool {
 	return true
 }
 
-func (c *Consul) endPoll() {
+func (c *Source) endPoll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.polls--
@@ -141,8 +143,8 @@ func (c *Consul) endPoll() {
 
 // afterWait calls release, and where a waiting request was given up, when its wait would have ended: until then an agent
 // counts its connection. It makes no difference where another address is asked now.
-func (c *Consul) afterWait(ctx context.Context, e *endpoint, waits bool, began time.Time, release func()) {
-	if left := time.Until(began.Add(c.cfg.Wait * 17 / 16)); waits && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errReset) && !e.multiplexed.Load() && left > 0 {
+func (c *Source) afterWait(ctx context.Context, e *endpoint, waits bool, began time.Time, release func()) {
+	if left := time.Until(began.Add(c.cfg.Wait * 17 / 16)); waits && ctx.Err() != nil && !errors.Is(context.Cause(ctx), watch.ErrIndexVoid) && !e.multiplexed.Load() && left > 0 {
 		time.AfterFunc(left, release)
 		return
 	}
@@ -150,7 +152,7 @@ func (c *Consul) afterWait(ctx context.Context, e *endpoint, waits bool, began t
 }
 
 // fewerPolls makes room for others who share the agent's connections with us.
-func (c *Consul) fewerPolls() {
+func (c *Source) fewerPolls() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mostPolls = max(LeastConnections/2, min(c.mostPolls, c.polls)*3/4)
@@ -161,7 +163,7 @@ func (c *Consul) fewerPolls() {
 //
 // Many requests over HTTP/2 that find all connections full, or none yet, would each dial one of their own, and a stock
 // agent allows 200: so few may look for a connection at a time.
-func (c *Consul) admit(ctx context.Context, waits bool) (*endpoint, context.Context, func(), error) {
+func (c *Source) admit(ctx context.Context, waits bool) (*endpoint, context.Context, func(), error) {
 	if err := c.pace.wait(ctx, waits); err != nil {
 		return nil, nil, nil, err
 	}
@@ -202,10 +204,7 @@ func take(ctx context.Context, tokens chan struct{}) (back func(), err error) {
 }
 
 // nextWait returns how long the next waiting request is to wait.
-func (c *Consul) nextWait() time.Duration { return jittered(min(c.cfg.Wait, c.cuts.longest())) }
-
-// jittered takes up to a quarter off.
-func jittered(d time.Duration) time.Duration { return d - rand.N(d/4) }
+func (c *Source) nextWait() time.Duration { return pause.Jittered(min(c.cfg.Wait, c.cuts.longest())) }
 
 const (
 	leastCutAge  = time.Second // of a waiting request that is cut off by somebody who does not like to wait
@@ -276,7 +275,7 @@ func isCut(resp *http.Response, err error) bool {
 }
 
 // outageOf returns the outage of a datacenter.
-func (c *Consul) outageOf(dc string) *outage {
+func (c *Source) outageOf(dc string) *outage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.outages[dc] == nil {
@@ -286,21 +285,21 @@ func (c *Consul) outageOf(dc string) *outage {
 }
 
 // endpoint returns the one to ask now. It looks for changed credentials now and then.
-func (c *Consul) endpoint() *endpoint {
+func (c *Source) endpoint() *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refresh(false)
 	return c.current
 }
 
-func (c *Consul) token() string {
+func (c *Source) token() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.creds.token
 }
 
 // renewToken reads the token's file and reports whether there is another token now than one that was refused.
-func (c *Consul) renewToken(refused string) bool {
+func (c *Source) renewToken(refused string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refresh(true)
@@ -308,7 +307,7 @@ func (c *Consul) renewToken(refused string) bool {
 }
 
 // refresh takes what has changed of the credentials' files. It must be called with the mutex held.
-func (c *Consul) refresh(force bool) {
+func (c *Source) refresh(force bool) {
 	newToken, newTLS, err := c.creds.refresh(force)
 	if newToken {
 		c.log.Info("the token for consul has changed")
@@ -330,7 +329,7 @@ func (c *Consul) refresh(force bool) {
 }
 
 // move goes on to the next address, because one cannot be reached.
-func (c *Consul) move(from *endpoint, why error) {
+func (c *Source) move(from *endpoint, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.addresses) == 1 || c.current != from {
@@ -347,7 +346,7 @@ func (c *Consul) move(from *endpoint, why error) {
 	if !c.since.used {
 		return // nobody has an index of it, or waits there; else nobody would learn that no address works
 	}
-	c.since.end(errReset)
+	c.since.end(watch.ErrIndexVoid)
 	c.since = newEpoch()
 	for _, h := range c.hints {
 		h.stop()

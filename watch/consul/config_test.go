@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"crypto/ecdsa"
@@ -23,6 +23,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"render/watch"
+	"render/watch/pause"
 )
 
 // What is wrong with settings is said before anything is asked.
@@ -30,28 +33,28 @@ func TestWrongSettings(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	tests := []struct {
 		name string
-		cfg  ConsulConfig
+		cfg  Config
 		want string
 	}{
-		{"too few connections", ConsulConfig{MaxConnections: 3}, "3 connections are too few; 16 are needed at least"},
-		{"too few connections of the transport", ConsulConfig{Transport: ConsulTransport{MaxConnsPerHost: 7}}, "7 connections are too few"},
-		{"less than none", ConsulConfig{MaxConnections: -1}, "too few"},
-		{"too few requests", ConsulConfig{MaxRequests: -5}, "-5 requests a second are too few"},
-		{"too short a wait", ConsulConfig{Wait: time.Millisecond}, "a wait of 1ms cannot be asked for"},
-		{"too long a wait", ConsulConfig{Wait: time.Hour}, "a wait of 1h0m0s cannot be asked for"},
-		{"no token file", ConsulConfig{TokenFile: missing}, missing},
-		{"no CA file", ConsulConfig{TLS: ConsulTLS{Enabled: true, CACert: missing}}, missing},
-		{"no CA folder", ConsulConfig{TLS: ConsulTLS{Enabled: true, CAPath: missing}}, missing},
-		{"no certificate", ConsulConfig{TLS: ConsulTLS{Enabled: true, Cert: missing}}, missing},
-		{"a key alone", ConsulConfig{TLS: ConsulTLS{Enabled: true, Key: missing}}, "both client cert and client key"},
-		{"CA that is none", ConsulConfig{TLS: ConsulTLS{Enabled: true, CACertPEM: "none"}}, "CA"},
-		{"a scheme that is none", ConsulConfig{Address: "gopher://consul"}, "gopher"},
-		{"the second address", ConsulConfig{Address: "consul, gopher://consul"}, "gopher"},
-		{"an empty address", ConsulConfig{Address: "consul:8500,"}, "address"},
+		{"too few connections", Config{MaxConnections: 3}, "3 connections are too few; 16 are needed at least"},
+		{"too few connections of the transport", Config{Transport: Transport{MaxConnsPerHost: 7}}, "7 connections are too few"},
+		{"less than none", Config{MaxConnections: -1}, "too few"},
+		{"too few requests", Config{MaxRequests: -5}, "-5 requests a second are too few"},
+		{"too short a wait", Config{Wait: time.Millisecond}, "a wait of 1ms cannot be asked for"},
+		{"too long a wait", Config{Wait: time.Hour}, "a wait of 1h0m0s cannot be asked for"},
+		{"no token file", Config{TokenFile: missing}, missing},
+		{"no CA file", Config{TLS: TLS{Enabled: true, CACert: missing}}, missing},
+		{"no CA folder", Config{TLS: TLS{Enabled: true, CAPath: missing}}, missing},
+		{"no certificate", Config{TLS: TLS{Enabled: true, Cert: missing}}, missing},
+		{"a key alone", Config{TLS: TLS{Enabled: true, Key: missing}}, "both client cert and client key"},
+		{"CA that is none", Config{TLS: TLS{Enabled: true, CACertPEM: "none"}}, "CA"},
+		{"a scheme that is none", Config{Address: "gopher://consul"}, "gopher"},
+		{"the second address", Config{Address: "consul, gopher://consul"}, "gopher"},
+		{"an empty address", Config{Address: "consul:8500,"}, "address"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := NewConsul(test.cfg)
+			c, err := New(test.cfg)
 			if err == nil {
 				c.Close()
 			}
@@ -64,8 +67,8 @@ func TestWrongSettings(t *testing.T) {
 
 // Each setting has an effect.
 func TestSettings(t *testing.T) {
-	one := NewQuery(KindService, "s0", nil)
-	fetch := func(t *testing.T, f *fake, cfg ConsulConfig, q Query) asked {
+	one := watch.NewQuery(watch.KindService, "s0", nil)
+	fetch := func(t *testing.T, f *fake, cfg Config, q watch.Query) asked {
 		t.Helper()
 		c, _ := f.consul(cfg)
 		if _, _, err := c.Fetch(t.Context(), q, 0); err != nil {
@@ -77,13 +80,13 @@ func TestSettings(t *testing.T) {
 	t.Run("Address", func(t *testing.T) {
 		bubble(t, func(t *testing.T, f *fake) {
 			for address, host := range map[string]string{"a": "a", "a:1": "a:1", "http://a:2": "a:2", "http://a:3/prefix": "a:3", "[::1]:8500": "[::1]:8500"} {
-				r := fetch(t, f, ConsulConfig{Address: address}, one)
+				r := fetch(t, f, Config{Address: address}, one)
 				if r.host != host || strings.HasPrefix(r.path, "/prefix") != strings.HasSuffix(address, "prefix") {
 					t.Errorf("%s: asked %s for %s", address, r.host, r.path)
 				}
 			}
 			t.Setenv("CONSUL_HTTP_ADDR", "fromenv:1")
-			c, err := NewConsul(ConsulConfig{})
+			c, err := New(Config{})
 			check(t, err)
 			if got := c.current.config.Address; got != "fromenv:1" {
 				t.Errorf("asks %s, not what the environment says", got)
@@ -97,32 +100,32 @@ func TestSettings(t *testing.T) {
 		check(t, os.WriteFile(empty, []byte("\n"), 0o600))
 		bubble(t, func(t *testing.T, f *fake) {
 			t.Setenv("CONSUL_HTTP_TOKEN", "of-env")
-			for want, cfg := range map[string]ConsulConfig{
+			for want, cfg := range map[string]Config{
 				"of-env": {}, "mine": {Token: "mine"}, "of-file": {TokenFile: file}, "mine2": {Token: "mine2", TokenFile: empty},
 			} {
 				if r := fetch(t, f, cfg, one); r.token != want {
 					t.Errorf("token %q, want %q", r.token, want)
 				}
 			}
-			if r := fetch(t, f, ConsulConfig{Token: "mine", TokenFile: file}, one); r.token != "of-file" {
+			if r := fetch(t, f, Config{Token: "mine", TokenFile: file}, one); r.token != "of-file" {
 				t.Errorf("token %q", r.token)
 			}
 			t.Setenv("CONSUL_HTTP_TOKEN_FILE", file)
-			if r := fetch(t, f, ConsulConfig{}, one); r.token != "of-file" {
+			if r := fetch(t, f, Config{}, one); r.token != "of-file" {
 				t.Errorf("token %q", r.token)
 			}
-			if r := fetch(t, f, ConsulConfig{Token: "mine"}, one); r.token != "mine" {
+			if r := fetch(t, f, Config{Token: "mine"}, one); r.token != "mine" {
 				t.Errorf("token %q", r.token)
 			}
 		})
 	})
 	t.Run("Namespace, Partition", func(t *testing.T) {
 		bubble(t, func(t *testing.T, f *fake) {
-			if r := fetch(t, f, ConsulConfig{Namespace: "n", Partition: "p"}, one); r.params["ns"][0] != "n" || r.params["partition"][0] != "p" {
+			if r := fetch(t, f, Config{Namespace: "n", Partition: "p"}, one); r.params["ns"][0] != "n" || r.params["partition"][0] != "p" {
 				t.Errorf("asked %s", r.query)
 			}
-			q := NewQuery(KindService, "s0", map[string][]string{OptNamespace: {"own"}})
-			if r := fetch(t, f, ConsulConfig{Namespace: "n"}, q); r.params["ns"][0] != "own" {
+			q := watch.NewQuery(watch.KindService, "s0", map[string][]string{watch.OptNamespace: {"own"}})
+			if r := fetch(t, f, Config{Namespace: "n"}, q); r.params["ns"][0] != "own" {
 				t.Errorf("asked %s", r.query)
 			}
 		})
@@ -137,20 +140,20 @@ func TestSettings(t *testing.T) {
 				}
 				return false
 			})
-			fetch(t, f, ConsulConfig{Username: "u", Password: "p:w"}, one)
+			fetch(t, f, Config{Username: "u", Password: "p:w"}, one)
 		})
 	})
 	t.Run("MaxStale", func(t *testing.T) {
 		bubble(t, func(t *testing.T, f *fake) {
 			for stale, want := range map[time.Duration]bool{0: true, time.Hour: true, -1: false} {
-				r := fetch(t, f, ConsulConfig{MaxStale: stale}, one)
+				r := fetch(t, f, Config{MaxStale: stale}, one)
 				if _, got := r.params["stale"]; got != want {
 					t.Errorf("%s: asked %s", stale, r.query)
 				}
 			}
 			f.headers = map[string]string{"X-Consul-LastContact": "3000"}
 			for stale, want := range map[time.Duration]bool{0: false, 3 * time.Second: true, time.Second: false} {
-				r := fetch(t, f, ConsulConfig{MaxStale: stale}, one)
+				r := fetch(t, f, Config{MaxStale: stale}, one)
 				if _, got := r.params["stale"]; got != want {
 					t.Errorf("%s: asked last %s", stale, r.query)
 				}
@@ -158,11 +161,11 @@ func TestSettings(t *testing.T) {
 		})
 	})
 	t.Run("MaxConnections, MaxConnsPerHost", func(t *testing.T) {
-		for _, cfg := range []ConsulConfig{{MaxConnections: 20}, {Transport: ConsulTransport{MaxConnsPerHost: 20}}} {
+		for _, cfg := range []Config{{MaxConnections: 20}, {Transport: Transport{MaxConnsPerHost: 20}}} {
 			bubble(t, func(t *testing.T, f *fake) {
 				queries, _ := f.services(100)
 				c, _ := f.consul(cfg)
-				fl := follow(t, c, SetConfig{}, queries...)
+				fl := follow(t, c, watch.SetConfig{}, queries...)
 				later(10 * time.Second)
 				if f.mostOpen() > 20 || f.mostOpen() < 8 || fl.answered() != 100 {
 					t.Errorf("%d connections, %d answered", f.mostOpen(), fl.answered())
@@ -173,8 +176,8 @@ func TestSettings(t *testing.T) {
 	t.Run("MaxRequests", func(t *testing.T) {
 		bubble(t, func(t *testing.T, f *fake) {
 			queries, _ := f.services(100)
-			c, _ := f.consul(ConsulConfig{MaxRequests: 10})
-			_ = follow(t, c, SetConfig{}, queries...)
+			c, _ := f.consul(Config{MaxRequests: 10})
+			_ = follow(t, c, watch.SetConfig{}, queries...)
 			later(30 * time.Second)
 			if n := busiest(f.since(time.Time{}), time.Second); n > 31 || n < 15 {
 				t.Errorf("%d requests in one second", n)
@@ -184,7 +187,7 @@ func TestSettings(t *testing.T) {
 	t.Run("DisableKeepAlives", func(t *testing.T) {
 		for _, disabled := range []bool{false, true} {
 			bubble(t, func(t *testing.T, f *fake) {
-				c, _ := f.consul(ConsulConfig{Transport: ConsulTransport{DisableKeepAlives: disabled}})
+				c, _ := f.consul(Config{Transport: Transport{DisableKeepAlives: disabled}})
 				for range 10 {
 					_, _, err := c.Fetch(t.Context(), one, 0)
 					check(t, err)
@@ -199,7 +202,7 @@ func TestSettings(t *testing.T) {
 	t.Run("IdleConnTimeout", func(t *testing.T) {
 		for _, timeout := range []time.Duration{0, time.Minute} {
 			bubble(t, func(t *testing.T, f *fake) {
-				c, _ := f.consul(ConsulConfig{Transport: ConsulTransport{IdleConnTimeout: timeout}})
+				c, _ := f.consul(Config{Transport: Transport{IdleConnTimeout: timeout}})
 				for range 10 {
 					_, _, err := c.Fetch(t.Context(), one, 0)
 					check(t, err)
@@ -211,11 +214,11 @@ func TestSettings(t *testing.T) {
 			})
 		}
 	})
-	for name, transport := range map[string]ConsulTransport{"MaxIdleConns": {MaxIdleConns: 3}, "MaxIdleConnsPerHost": {MaxIdleConnsPerHost: 3}, "": {}} {
+	for name, transport := range map[string]Transport{"MaxIdleConns": {MaxIdleConns: 3}, "MaxIdleConnsPerHost": {MaxIdleConnsPerHost: 3}, "": {}} {
 		t.Run("idle "+name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				f.answersAfter = time.Second
-				c, _ := f.consul(ConsulConfig{Transport: transport})
+				c, _ := f.consul(Config{Transport: transport})
 				for range 2 {
 					var wg sync.WaitGroup
 					for range 50 {
@@ -235,11 +238,11 @@ func TestSettings(t *testing.T) {
 		})
 	}
 	t.Run("DialTimeout, DialKeepAlive, TLSHandshakeTimeout", func(t *testing.T) {
-		transport := ConsulConfig{Transport: ConsulTransport{TLSHandshakeTimeout: 3 * time.Second}}.withDefaults().transport()
+		transport := Config{Transport: Transport{TLSHandshakeTimeout: 3 * time.Second}}.withDefaults().transport()
 		if transport.TLSHandshakeTimeout != 3*time.Second {
 			t.Errorf("handshake within %s", transport.TLSHandshakeTimeout)
 		}
-		dial := ConsulConfig{Transport: ConsulTransport{DialTimeout: 1}}.withDefaults().transport().DialContext
+		dial := Config{Transport: Transport{DialTimeout: 1}}.withDefaults().transport().DialContext
 		_, err := dial(t.Context(), "tcp", "127.0.0.1:1")
 		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 			t.Errorf("dialing within 1ns: %v", err)
@@ -255,8 +258,8 @@ func TestTokenFile(t *testing.T) {
 		write := func(token string) { check(t, os.WriteFile(path, []byte(token), 0o600)) }
 		write("secret-1")
 		queries, paths := f.services(50)
-		c, out := f.consul(ConsulConfig{TokenFile: path})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, out := f.consul(Config{TokenFile: path})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(2 * time.Second)
 		last := func() string {
 			all := f.since(time.Time{})
@@ -277,7 +280,7 @@ func TestTokenFile(t *testing.T) {
 		// All fail at the same time; all are asked again at once.
 		valid := "secret-003"
 		f.fail(func(w http.ResponseWriter, r *http.Request) bool {
-			sleep(r.Context(), time.Millisecond) // so that they overlap
+			pause.For(r.Context(), time.Millisecond) // so that they overlap
 			if r.Header.Get("X-Consul-Token") == valid {
 				return false
 			}
@@ -328,7 +331,7 @@ func TestTokenFile(t *testing.T) {
 		})
 		move()
 		later(time.Minute)
-		if err := fl.of(queries[0]).Err; !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), "is it the right one?") {
+		if err := fl.of(queries[0]).Err; !errors.Is(err, watch.ErrDenied) || !strings.Contains(err.Error(), "is it the right one?") {
 			t.Errorf("the error is %v", err)
 		}
 		told := out.String()
@@ -347,7 +350,7 @@ func TestTokenFile(t *testing.T) {
 func TestPasswordIsNotTold(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		f.refuse(true)
-		c, out := f.consul(ConsulConfig{Address: "http://user:secret@a:8500,http://user:secret@b:8500", Token: "secret"})
+		c, out := f.consul(Config{Address: "http://user:secret@a:8500,http://user:secret@b:8500", Token: "secret"})
 		_, _, err := c.Fetch(t.Context(), web, 0)
 		if _, _, again := c.Fetch(t.Context(), web, 0); err == nil || strings.Contains(fmt.Sprint(err, again, out), "secret") {
 			t.Errorf("told: %v, %v, %s", err, again, out)
@@ -472,23 +475,23 @@ func TestTLSSettings(t *testing.T) {
 	tests := []struct {
 		name   string
 		server *tls.Config
-		tls    ConsulTLS
+		tls    TLS
 		want   string // part of the error
 	}{
-		{"no authority", a.server("consul"), ConsulTLS{}, "certificate signed by unknown authority"},
-		{"CACert", a.server("consul"), ConsulTLS{CACert: file}, ""},
-		{"another CACert", a.server("consul"), ConsulTLS{CACert: wrong}, "unknown authority"},
-		{"CAPath", a.server("consul"), ConsulTLS{CAPath: folder}, ""},
-		{"CACertPEM", a.server("consul"), ConsulTLS{CACertPEM: string(a.pem)}, ""},
-		{"CACertPEM in place of CACert", a.server("consul"), ConsulTLS{CACertPEM: string(a.pem), CACert: wrong}, ""},
-		{"CACertPEM in place of CAPath", a.server("consul"), ConsulTLS{CACertPEM: string(other.pem), CAPath: folder}, "unknown authority"},
-		{"SkipVerify", a.server("elsewhere"), ConsulTLS{SkipVerify: true}, ""},
-		{"another name", a.server("elsewhere"), ConsulTLS{CACert: file}, "not consul"},
-		{"ServerName", a.server("elsewhere"), ConsulTLS{CACert: file, ServerName: "elsewhere"}, ""},
-		{"another ServerName", a.server("consul"), ConsulTLS{CACert: file, ServerName: "elsewhere"}, "not elsewhere"},
-		{"no client certificate", demanding, ConsulTLS{CACert: file}, "(certificate required|EOF|established|closed)"},
-		{"Cert, Key", demanding, ConsulTLS{CACert: file, Cert: certFile, Key: keyFile}, ""},
-		{"both in Cert", demanding, ConsulTLS{CACert: file, Cert: both}, ""},
+		{"no authority", a.server("consul"), TLS{}, "certificate signed by unknown authority"},
+		{"CACert", a.server("consul"), TLS{CACert: file}, ""},
+		{"another CACert", a.server("consul"), TLS{CACert: wrong}, "unknown authority"},
+		{"CAPath", a.server("consul"), TLS{CAPath: folder}, ""},
+		{"CACertPEM", a.server("consul"), TLS{CACertPEM: string(a.pem)}, ""},
+		{"CACertPEM in place of CACert", a.server("consul"), TLS{CACertPEM: string(a.pem), CACert: wrong}, ""},
+		{"CACertPEM in place of CAPath", a.server("consul"), TLS{CACertPEM: string(other.pem), CAPath: folder}, "unknown authority"},
+		{"SkipVerify", a.server("elsewhere"), TLS{SkipVerify: true}, ""},
+		{"another name", a.server("elsewhere"), TLS{CACert: file}, "not consul"},
+		{"ServerName", a.server("elsewhere"), TLS{CACert: file, ServerName: "elsewhere"}, ""},
+		{"another ServerName", a.server("consul"), TLS{CACert: file, ServerName: "elsewhere"}, "not elsewhere"},
+		{"no client certificate", demanding, TLS{CACert: file}, "(certificate required|EOF|established|closed)"},
+		{"Cert, Key", demanding, TLS{CACert: file, Cert: certFile, Key: keyFile}, ""},
+		{"both in Cert", demanding, TLS{CACert: file, Cert: both}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -497,8 +500,8 @@ func TestTLSSettings(t *testing.T) {
 					f.put("/v1/kv/x", "5")
 					settings := test.tls
 					settings.Enabled = true
-					c, _ := f.consul(ConsulConfig{Address: address, TLS: settings})
-					value, _, err := c.Fetch(t.Context(), NewQuery(KindKV, "x", nil), 0)
+					c, _ := f.consul(Config{Address: address, TLS: settings})
+					value, _, err := c.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "x", nil), 0)
 					if test.want == "" && (err != nil || value != "5") || test.want != "" && (err == nil || !regexp.MustCompile(test.want).MatchString(err.Error())) {
 						t.Errorf("%s: got %v, %v; want the error %q", address, value, err, test.want)
 					}
@@ -515,8 +518,8 @@ func TestHTTP2(t *testing.T) {
 	tlsBubble(t, a.server("consul"), func(t *testing.T, f *fake) {
 		queries, paths := f.services(500)
 		f.far = 20 * time.Millisecond
-		c, out := f.consul(ConsulConfig{TLS: ConsulTLS{Enabled: true, CACertPEM: string(a.pem)}, Address: "consul:8501"})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, out := f.consul(Config{TLS: TLS{Enabled: true, CACertPEM: string(a.pem)}, Address: "consul:8501"})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(3 * time.Second)
 		all := f.since(time.Time{})
 		if all[0].proto != 2 || all[len(all)-1].proto != 2 {
@@ -553,8 +556,8 @@ func TestHTTPSWithoutHTTP2(t *testing.T) {
 		f.mu.Lock()
 		f.answersAfter = 5 * time.Millisecond
 		f.mu.Unlock()
-		c, _ := f.consul(ConsulConfig{TLS: ConsulTLS{Enabled: true, CACertPEM: string(a.pem)}, Address: "consul:8501", MaxConnections: 32})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{TLS: TLS{Enabled: true, CACertPEM: string(a.pem)}, Address: "consul:8501", MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(10 * time.Second)
 		if all := f.since(time.Time{}); all[0].proto != 1 {
 			t.Fatalf("HTTP/%d", all[0].proto)
@@ -575,8 +578,8 @@ func TestHTTP2Dies(t *testing.T) {
 	a := newAuthority(t, "a")
 	tlsBubble(t, a.server("consul"), func(t *testing.T, f *fake) {
 		queries, paths := f.services(100)
-		c, _ := f.consul(ConsulConfig{TLS: ConsulTLS{Enabled: true, CACertPEM: string(a.pem)}, Address: "consul:8501"})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{TLS: TLS{Enabled: true, CACertPEM: string(a.pem)}, Address: "consul:8501"})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(3 * time.Second)
 		f.die()
 		f.put(paths[0], "4711")
@@ -626,8 +629,8 @@ func TestCertificatesChange(t *testing.T) {
 		}
 		install(a, "client-a")
 		f.put("/v1/kv/x", "5")
-		c, out := f.consul(ConsulConfig{Address: "consul:8501", TLS: ConsulTLS{Enabled: true, CACert: ca, Cert: certFile, Key: keyFile}})
-		q := NewQuery(KindKV, "x", nil)
+		c, out := f.consul(Config{Address: "consul:8501", TLS: TLS{Enabled: true, CACert: ca, Cert: certFile, Key: keyFile}})
+		q := watch.NewQuery(watch.KindKV, "x", nil)
 		fetch := func() error {
 			later(10 * time.Second) // idle connections end
 			_, _, err := c.Fetch(t.Context(), q, 0)
@@ -675,8 +678,8 @@ func TestAddresses(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, paths := f.services(50)
 		f.down["a:8500"], f.down["b:8500"] = true, true
-		c, out := f.consul(ConsulConfig{Address: "a:8500, b:8500, c:8500"})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, out := f.consul(Config{Address: "a:8500, b:8500, c:8500"})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(3 * time.Second)
 		host := func() string {
 			all := f.since(time.Time{})
@@ -724,8 +727,8 @@ func TestAddresses(t *testing.T) {
 func TestAddressesBetweenRequests(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		f.put("/v1/kv/x", "5")
-		c, _ := f.consul(ConsulConfig{Address: "a:8500,b:8500"})
-		q := NewQuery(KindKV, "x", nil)
+		c, _ := f.consul(Config{Address: "a:8500,b:8500"})
+		q := watch.NewQuery(watch.KindKV, "x", nil)
 		_, index, err := c.Fetch(t.Context(), q, 0)
 		check(t, err)
 		f.mu.Lock()
@@ -733,7 +736,7 @@ func TestAddressesBetweenRequests(t *testing.T) {
 		f.mu.Unlock()
 		f.cut()
 		synctest.Wait()
-		if _, _, err := c.Fetch(t.Context(), NewQuery(KindKV, "y", nil), 0); err == nil {
+		if _, _, err := c.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "y", nil), 0); err == nil {
 			t.Error("no error of a connection that is refused")
 		}
 		began := time.Now()
@@ -750,8 +753,8 @@ func TestNoAddressWorks(t *testing.T) {
 		bubble(t, func(t *testing.T, f *fake) {
 			queries, _ := f.services(n)
 			f.refuse(true)
-			c, _ := f.consul(ConsulConfig{Address: "a:8500,b:8500,c:8500"})
-			fl := follow(t, c, SetConfig{}, queries...)
+			c, _ := f.consul(Config{Address: "a:8500,b:8500,c:8500"})
+			fl := follow(t, c, watch.SetConfig{}, queries...)
 			later(time.Minute)
 			if k := fl.failing(); k != n {
 				t.Errorf("%d of %d know of it", k, n)
@@ -774,8 +777,8 @@ func TestNoAddressWorks(t *testing.T) {
 func TestNoAddressWorksOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		f.refuse(true)
-		c, _ := f.consul(ConsulConfig{Address: "a:8500,b:8500"})
-		fl := follow(t, c, SetConfig{Once: true}, web)
+		c, _ := f.consul(Config{Address: "a:8500,b:8500"})
+		fl := follow(t, c, watch.SetConfig{Once: true}, web)
 		later(time.Minute)
 		if st := fl.of(web); st.Failures < 12 {
 			t.Errorf("%d failures in a minute: %v", st.Failures, st.Err)
@@ -787,8 +790,8 @@ func TestNoAddressWorksOnce(t *testing.T) {
 func TestSilentAddress(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, paths := f.services(50)
-		c, _ := f.consul(ConsulConfig{Address: "a:8500,b:8500"})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{Address: "a:8500,b:8500"})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(5 * time.Second)
 		f.fail(func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.Host == "a:8500" {
@@ -819,18 +822,18 @@ func TestUnixSocket(t *testing.T) {
 	wg.Go(func() { _ = server.Serve(l) })
 	defer wg.Wait()
 	defer server.Close()
-	c, err := NewConsul(ConsulConfig{Address: "unix://" + path})
+	c, err := New(Config{Address: "unix://" + path})
 	check(t, err)
 	defer c.Close()
-	value, index, err := c.Fetch(t.Context(), NewQuery(KindKV, "x", nil), 0)
+	value, index, err := c.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "x", nil), 0)
 	if value != "5" || err != nil {
 		t.Fatalf("got %v, %v", value, err)
 	}
 	wg.Go(func() { f.put("/v1/kv/x", "6") })
-	if value, _, err := c.Fetch(t.Context(), NewQuery(KindKV, "x", nil), index); value != "6" || err != nil {
+	if value, _, err := c.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "x", nil), index); value != "6" || err != nil {
 		t.Errorf("got %v, %v", value, err)
 	}
-	missing, err := NewConsul(ConsulConfig{Address: "unix://" + path + ".missing"})
+	missing, err := New(Config{Address: "unix://" + path + ".missing"})
 	check(t, err)
 	if _, _, err := missing.Fetch(t.Context(), web, 0); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)

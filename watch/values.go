@@ -235,8 +235,8 @@ func equalLeaves(a, b *LeafCert) bool {
 	return reflect.DeepEqual(&x, &y)
 }
 
-// newKeyPair returns the pair of a key that was found below prefix, without its indexes.
-func newKeyPair(prefix, path, value string) KeyPair {
+// NewKeyPair returns the pair of a key that was found below prefix, without its indexes.
+func NewKeyPair(prefix, path, value string) KeyPair {
 	return KeyPair{
 		Path:  path,
 		Key:   strings.TrimLeft(strings.TrimPrefix(path, prefix), "/"),
@@ -244,15 +244,15 @@ func newKeyPair(prefix, path, value string) KeyPair {
 	}
 }
 
-// sortedTags returns a sorted copy, which is not nil.
-func sortedTags(tags []string) ServiceTags {
+// SortedTags returns a sorted copy, which is not nil.
+func SortedTags(tags []string) ServiceTags {
 	sorted := append(ServiceTags{}, tags...)
 	slices.Sort(sorted)
 	return sorted
 }
 
-// keepInstances keeps what a query for instances asks for by its options. It uses up the list.
-func keepInstances(list []*HealthService, opts url.Values) []*HealthService {
+// KeepInstances keeps what a query for instances asks for by its options. It uses up the list.
+func KeepInstances(list []*HealthService, opts url.Values) []*HealthService {
 	return keepMeta(keepTags(keepStatus(list, opts[OptStatus]), opts[OptTag]), opts[OptMeta])
 }
 
@@ -287,19 +287,22 @@ func keepMeta(list []*HealthService, meta []string) []*HealthService {
 	})
 }
 
-func sortInstances(list []*HealthService) {
+// SortInstances sorts a list by node, then by instance ID.
+func SortInstances(list []*HealthService) {
 	slices.SortStableFunc(list, func(a, b *HealthService) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-func sortNodes(list []*Node) {
+// SortNodes sorts a list by name, then by address.
+func SortNodes(list []*Node) {
 	slices.SortStableFunc(list, func(a, b *Node) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Address, b.Address))
 	})
 }
 
-func sortNodeServices(list []*CatalogNodeService) {
+// SortNodeServices sorts a list by service, then by instance ID.
+func SortNodeServices(list []*CatalogNodeService) {
 	slices.SortStableFunc(list, func(a, b *CatalogNodeService) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.ID, b.ID))
 	})

@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"render/watch"
 )
 
 // R11: what an answer's headers say decides whether it is data.
@@ -33,11 +35,11 @@ func TestR11Trust(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			for _, kind := range []string{KindService, KindKV} {
+			for _, kind := range []string{watch.KindService, watch.KindKV} {
 				bubble(t, func(t *testing.T, f *fake) {
 					f.put("/v1/health/service/x", "5")
 					f.put("/v1/kv/x", "5")
-					c, _ := f.consul(ConsulConfig{})
+					c, _ := f.consul(Config{})
 					f.mu.Lock()
 					f.headers = test.headers
 					f.mu.Unlock()
@@ -52,7 +54,7 @@ func TestR11Trust(t *testing.T) {
 							return false
 						})
 					}
-					value, _, err := c.Fetch(t.Context(), NewQuery(kind, "x", nil), 0)
+					value, _, err := c.Fetch(t.Context(), watch.NewQuery(kind, "x", nil), 0)
 					asked := f.since(time.Time{})
 					switch {
 					case errors.Is(test.want, errTooStale):
@@ -75,8 +77,8 @@ func TestR11Trust(t *testing.T) {
 func TestR11TooStaleAfterWaiting(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, paths := f.services(1)
-		c, _ := f.consul(ConsulConfig{MaxStale: 5 * time.Second})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxStale: 5 * time.Second})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(time.Second)
 		f.mu.Lock()
 		f.headers = map[string]string{"X-Consul-LastContact": "5001"}
@@ -96,31 +98,31 @@ func TestR11TooStaleAfterWaiting(t *testing.T) {
 // What a token may not read is an error that names the permission, and takes nothing away.
 func TestR11Filtered(t *testing.T) {
 	tests := []struct {
-		query Query
+		query watch.Query
 		want  string
 	}{
-		{NewQuery(KindService, "s0", nil), "service:read and node:read"},
-		{NewQuery(KindConnect, "s0", nil), "service:read and node:read"},
-		{NewQuery(KindServices, "", nil), "service:read"},
-		{NewQuery(KindNodes, "", nil), "node:read"},
-		{NewQuery(KindPrefix, "a/", nil), "key:list"},
-		{NewQuery(KindPeerings, "", nil), "peering:read"},
+		{watch.NewQuery(watch.KindService, "s0", nil), "service:read and node:read"},
+		{watch.NewQuery(watch.KindConnect, "s0", nil), "service:read and node:read"},
+		{watch.NewQuery(watch.KindServices, "", nil), "service:read"},
+		{watch.NewQuery(watch.KindNodes, "", nil), "node:read"},
+		{watch.NewQuery(watch.KindPrefix, "a/", nil), "key:list"},
+		{watch.NewQuery(watch.KindPeerings, "", nil), "peering:read"},
 	}
 	for _, test := range tests {
 		bubble(t, func(t *testing.T, f *fake) {
 			queries, paths := f.services(1)
-			c, _ := f.consul(ConsulConfig{})
-			fl := follow(t, c, SetConfig{}, queries...)
+			c, _ := f.consul(Config{})
+			fl := follow(t, c, watch.SetConfig{}, queries...)
 			later(time.Second)
 			f.mu.Lock()
 			f.headers = map[string]string{"X-Consul-Results-Filtered-By-ACLs": "true"}
 			f.mu.Unlock()
-			if _, _, err := c.Fetch(t.Context(), test.query, 0); !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), test.want) {
+			if _, _, err := c.Fetch(t.Context(), test.query, 0); !errors.Is(err, watch.ErrDenied) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: got %v, want %s", test.query, err, test.want)
 			}
 			f.put(paths[0], "")
 			later(time.Second)
-			if st := fl.of(queries[0]); plain(st.Value) != "1" || !errors.Is(st.Err, ErrDenied) {
+			if st := fl.of(queries[0]); plain(st.Value) != "1" || !errors.Is(st.Err, watch.ErrDenied) {
 				t.Errorf("%s, %v", plain(st.Value), st.Err)
 			}
 		})
@@ -162,8 +164,8 @@ func TestR11Vanishing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fake) {
 				queries, paths := f.services(1)
-				c, _ := f.consul(ConsulConfig{})
-				fl := follow(t, c, SetConfig{}, queries...)
+				c, _ := f.consul(Config{})
+				fl := follow(t, c, watch.SetConfig{}, queries...)
 				later(time.Second)
 				if _, confirmed := f.confirmations(); confirmed != 0 {
 					t.Error("the first answer was confirmed")
@@ -208,12 +210,12 @@ func TestR11Vanishing(t *testing.T) {
 // A first answer that is empty is believed, and staying empty needs no confirmation.
 func TestR11EmptyAtFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
-		c, _ := f.consul(ConsulConfig{})
-		q, k := NewQuery(KindService, "x", nil), NewQuery(KindKV, "x", nil)
-		fl := follow(t, c, SetConfig{}, q, k)
+		c, _ := f.consul(Config{})
+		q, k := watch.NewQuery(watch.KindService, "x", nil), watch.NewQuery(watch.KindKV, "x", nil)
+		fl := follow(t, c, watch.SetConfig{}, q, k)
 		later(time.Second)
-		for _, q := range []Query{q, k} {
-			if st := fl.of(q); st.Rev != 1 || st.Err != nil || !isNothing(st.Value) {
+		for _, q := range []watch.Query{q, k} {
+			if st := fl.of(q); st.Rev != 1 || st.Err != nil || plain(st.Value) != "" {
 				t.Errorf("%s: %+v", q, st)
 			}
 		}
@@ -250,8 +252,8 @@ func TestR11Storm(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, f *fake) {
 		queries, paths := f.services(30)
-		c, _ := f.consul(ConsulConfig{MaxConnections: 24})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{MaxConnections: 24})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(5 * time.Second)
 		f.fail(func(w http.ResponseWriter, r *http.Request) bool {
 			switch {
@@ -289,8 +291,8 @@ func TestConfirmLowerIndexOnce(t *testing.T) {
 		for i, path := range paths {
 			f.put(path, fmt.Sprint(i+1))
 		}
-		c, _ := f.consul(ConsulConfig{})
-		fl := follow(t, c, SetConfig{}, queries...)
+		c, _ := f.consul(Config{})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(5 * time.Second)
 		f.mu.Lock()
 		f.index = 20

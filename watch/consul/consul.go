@@ -1,4 +1,4 @@
-package watch
+package consul
 
 import (
 	"bytes"
@@ -14,18 +14,23 @@ import (
 	"sync"
 	"time"
 
+	"render/watch"
+	"render/watch/pause"
+
 	"github.com/hashicorp/consul/api"
 	"github.com/segmentio/encoding/json"
 )
 
 const mostDials = 4 // at a time, over HTTP/2
 
+const outageBackoff = time.Second // the longest pause between attempts during an outage
+
 const pollEvery = 15 * time.Second // between requests to endpoints that cannot wait for a change
 
 // Consul is a Source and a Confirmer of all kinds but files. Reads are stale: any server may answer, up to
 // ConsulConfig.MaxStale behind the leader.
-type Consul struct {
-	cfg       ConsulConfig
+type Source struct {
+	cfg       Config
 	addresses []string
 	namespace string
 	partition string
@@ -44,7 +49,7 @@ type Consul struct {
 	current   *endpoint
 	at        int // index of the current one's address
 	since     *epoch
-	answered  map[Query]*epoch // where there are several addresses: when a query was last answered
+	answered  map[watch.Query]*epoch // where there are several addresses: when a query was last answered
 	creds     *credentials
 	fault     string // what is wrong with the credentials' files, as last told
 	ownNode   string
@@ -72,12 +77,12 @@ func newEpoch() *epoch {
 
 // NewConsul returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a
 // token file, a TLS setting or a number cannot be used.
-func NewConsul(cfg ConsulConfig) (*Consul, error) {
+func New(cfg Config) (*Source, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
 	}
-	c := &Consul{
+	c := &Source{
 		cfg:       cfg,
 		log:       cfg.Log,
 		pace:      newPace(cfg.MaxRequests),
@@ -88,7 +93,7 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 		introduce: make(chan struct{}, 1),
 		dials:     make(chan struct{}, mostDials),
 		since:     newEpoch(),
-		answered:  make(map[Query]*epoch),
+		answered:  make(map[watch.Query]*epoch),
 		outages:   make(map[string]*outage),
 		hints:     make(map[scope]*hint),
 		mostPolls: cfg.MaxConnections * 3 / 4,
@@ -114,7 +119,7 @@ func NewConsul(cfg ConsulConfig) (*Consul, error) {
 
 // Close ends what the source does by itself and closes the connections that no request uses. Fetch must not be called any
 // more.
-func (c *Consul) Close() {
+func (c *Source) Close() {
 	c.mu.Lock()
 	for _, h := range c.hints {
 		h.stop()
@@ -128,7 +133,7 @@ func (c *Consul) Close() {
 }
 
 // Fetch implements Source.
-func (c *Consul) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+func (c *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
 	if len(c.addresses) == 1 {
 		return c.fetch(ctx, q, after)
 	}
@@ -140,10 +145,10 @@ func (c *Consul) Fetch(ctx context.Context, q Query, after uint64) (any, uint64,
 	c.mu.Unlock()
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(since, func() { cancel(errReset) })()
+	defer context.AfterFunc(since, func() { cancel(watch.ErrIndexVoid) })()
 	value, index, err := c.fetch(within, q, after)
-	if err != nil && errors.Is(context.Cause(within), errReset) {
-		return nil, 0, errReset
+	if err != nil && errors.Is(context.Cause(within), watch.ErrIndexVoid) {
+		return nil, 0, watch.ErrIndexVoid
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,13 +160,13 @@ func (c *Consul) Fetch(ctx context.Context, q Query, after uint64) (any, uint64,
 	return value, index, err
 }
 
-func (c *Consul) fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+func (c *Source) fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
 	if after == 0 {
 		return c.ask(ctx, q, c.readParams(q))
 	}
 	switch q.Kind {
-	case KindDatacenters, KindPartitions: // cannot wait
-		if !sleep(ctx, pollEvery) {
+	case watch.KindDatacenters, watch.KindPartitions: // cannot wait
+		if !pause.For(ctx, pollEvery) {
 			return nil, 0, ctx.Err()
 		}
 		return c.ask(ctx, q, c.readParams(q))
@@ -170,14 +175,14 @@ func (c *Consul) fetch(ctx context.Context, q Query, after uint64) (any, uint64,
 }
 
 // Confirm implements Confirmer: the leader answers, after it has made sure that it still leads.
-func (c *Consul) Confirm(ctx context.Context, q Query) (any, uint64, error) {
+func (c *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error) {
 	params := c.params(q.Options())
 	params.Set("consistent", "")
 	return c.ask(ctx, q, params)
 }
 
 // readParams returns the parameters of a plain read.
-func (c *Consul) readParams(q Query) url.Values {
+func (c *Source) readParams(q watch.Query) url.Values {
 	params := c.params(q.Options())
 	if c.cfg.MaxStale > 0 {
 		params.Set("stale", "")
@@ -186,7 +191,7 @@ func (c *Consul) readParams(q Query) url.Values {
 }
 
 // ask makes the request for a query, with its parameters.
-func (c *Consul) ask(ctx context.Context, q Query, params url.Values) (value any, index uint64, err error) {
+func (c *Source) ask(ctx context.Context, q watch.Query, params url.Values) (value any, index uint64, err error) {
 	value, index, err = c.answer(ctx, q, params)
 	if errors.Is(err, errFiltered) {
 		err = deniedError{fmt.Errorf("%w; it needs %s", err, permission(q.Kind))}
@@ -197,72 +202,72 @@ func (c *Consul) ask(ctx context.Context, q Query, params url.Values) (value any
 // permission names what a token must be allowed for all of an answer.
 func permission(kind string) string {
 	switch kind {
-	case KindKV, KindPrefix:
+	case watch.KindKV, watch.KindPrefix:
 		return `key:read, and key:list where "acl.enable_key_list_policy" is set`
-	case KindNode, KindService, KindConnect:
+	case watch.KindNode, watch.KindService, watch.KindConnect:
 		return "service:read and node:read"
-	case KindNodes:
+	case watch.KindNodes:
 		return "node:read"
-	case KindPeerings:
+	case watch.KindPeerings:
 		return "peering:read"
 	}
 	return "service:read"
 }
 
-func (c *Consul) answer(ctx context.Context, q Query, params url.Values) (any, uint64, error) {
+func (c *Source) answer(ctx context.Context, q watch.Query, params url.Values) (any, uint64, error) {
 	opts := q.Options()
 	switch q.Kind {
-	case KindService:
+	case watch.KindService:
 		return c.instances(ctx, "/v1/health/service/", q.Name, opts, params)
-	case KindConnect:
+	case watch.KindConnect:
 		return c.instances(ctx, "/v1/health/connect/", q.Name, opts, params)
-	case KindServices:
+	case watch.KindServices:
 		return c.services(ctx, params)
-	case KindNode:
+	case watch.KindNode:
 		return c.node(ctx, q.Name, params)
-	case KindNodes:
+	case watch.KindNodes:
 		return c.nodes(ctx, params)
-	case KindDatacenters:
-		return c.datacenters(ctx, opts.Get(OptReachable) != "")
-	case KindKV:
+	case watch.KindDatacenters:
+		return c.datacenters(ctx, opts.Get(watch.OptReachable) != "")
+	case watch.KindKV:
 		return c.key(ctx, q.Name, params)
-	case KindPrefix:
+	case watch.KindPrefix:
 		return c.prefix(ctx, q.Name, params)
-	case KindPartitions:
+	case watch.KindPartitions:
 		return c.partitions(ctx)
-	case KindPeerings:
+	case watch.KindPeerings:
 		return c.peerings(ctx, params)
-	case KindExportedServices:
+	case watch.KindExportedServices:
 		return c.exportedServices(ctx, params)
-	case KindImportedServices:
+	case watch.KindImportedServices:
 		return c.importedServices(ctx, params)
-	case KindCARoots:
+	case watch.KindCARoots:
 		return c.caRoots(ctx, params)
-	case KindCALeaf:
+	case watch.KindCALeaf:
 		return c.caLeaf(ctx, q.Name, params)
 	}
-	return nil, 0, errUnknownKind(q)
+	return nil, 0, watch.UnknownKind(q)
 }
 
 // healthEntry is what of Consul's answer templates can see.
 type healthEntry struct {
-	Node    Node
+	Node    watch.Node
 	Service struct {
 		ID, Service, Address string
 		Tags                 []string
 		Meta                 map[string]string
 		Port                 int
-		TaggedAddresses      map[string]ServiceAddress
-		Weights              ServiceWeights
+		TaggedAddresses      map[string]watch.ServiceAddress
+		Weights              watch.ServiceWeights
 	}
 	Checks api.HealthChecks
 }
 
-func (c *Consul) instances(ctx context.Context, endpoint, name string, opts, params url.Values) (any, uint64, error) {
-	if !opts.Has(OptStatus) {
+func (c *Source) instances(ctx context.Context, endpoint, name string, opts, params url.Values) (any, uint64, error) {
+	if !opts.Has(watch.OptStatus) {
 		params.Set("passing", "1")
 	}
-	if tags := opts[OptTag]; len(tags) > 0 {
+	if tags := opts[watch.OptTag]; len(tags) > 0 {
 		params["tag"] = tags
 	}
 	var entries []*healthEntry
@@ -270,19 +275,19 @@ func (c *Consul) instances(ctx context.Context, endpoint, name string, opts, par
 	if err != nil {
 		return nil, 0, err
 	}
-	list := make([]*HealthService, len(entries))
+	list := make([]*watch.HealthService, len(entries))
 	for i, e := range entries {
 		list[i] = newHealthService(e)
 	}
-	list = keepInstances(list, opts) // tags, too: Consul takes no notice of them for the mesh
-	if !opts.Has(OptNear) {
-		sortInstances(list)
+	list = watch.KeepInstances(list, opts) // tags, too: Consul takes no notice of them for the mesh
+	if !opts.Has(watch.OptNear) {
+		watch.SortInstances(list)
 	}
 	return list, index, nil
 }
 
-func newHealthService(e *healthEntry) *HealthService {
-	return &HealthService{
+func newHealthService(e *healthEntry) *watch.HealthService {
+	return &watch.HealthService{
 		Node:                   e.Node.Node,
 		NodeID:                 e.Node.ID,
 		NodeAddress:            e.Node.Address,
@@ -293,7 +298,7 @@ func newHealthService(e *healthEntry) *HealthService {
 		ServiceTaggedAddresses: e.Service.TaggedAddresses,
 		ID:                     e.Service.ID,
 		Name:                   e.Service.Service,
-		Tags:                   sortedTags(e.Service.Tags),
+		Tags:                   watch.SortedTags(e.Service.Tags),
 		Checks:                 e.Checks,
 		Status:                 e.Checks.AggregatedStatus(),
 		Port:                   e.Service.Port,
@@ -301,21 +306,21 @@ func newHealthService(e *healthEntry) *HealthService {
 	}
 }
 
-func (c *Consul) services(ctx context.Context, params url.Values) (any, uint64, error) {
+func (c *Source) services(ctx context.Context, params url.Values) (any, uint64, error) {
 	var tags map[string][]string
 	index, _, err := c.get(ctx, "/v1/catalog/services", params, &tags)
 	if err != nil {
 		return nil, 0, err
 	}
-	list := make([]*CatalogSnippet, 0, len(tags))
+	list := make([]*watch.CatalogSnippet, 0, len(tags))
 	for name, t := range tags {
-		list = append(list, &CatalogSnippet{Name: name, Tags: sortedTags(t)})
+		list = append(list, &watch.CatalogSnippet{Name: name, Tags: watch.SortedTags(t)})
 	}
-	slices.SortFunc(list, func(a, b *CatalogSnippet) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b *watch.CatalogSnippet) int { return cmp.Compare(a.Name, b.Name) })
 	return list, index, nil
 }
 
-func (c *Consul) node(ctx context.Context, name string, params url.Values) (any, uint64, error) {
+func (c *Source) node(ctx context.Context, name string, params url.Values) (any, uint64, error) {
 	if name == "" {
 		var err error
 		if name, err = c.agentNode(ctx); err != nil {
@@ -323,36 +328,36 @@ func (c *Consul) node(ctx context.Context, name string, params url.Values) (any,
 		}
 	}
 	var answer *struct {
-		Node     *Node
-		Services map[string]*CatalogNodeService
+		Node     *watch.Node
+		Services map[string]*watch.CatalogNodeService
 	}
 	index, _, err := c.get(ctx, "/v1/catalog/node/"+segment(name), params, &answer)
 	if err != nil || answer == nil {
 		return nil, index, err
 	}
-	node := &CatalogNode{Node: answer.Node, Services: make([]*CatalogNodeService, 0, len(answer.Services))}
+	node := &watch.CatalogNode{Node: answer.Node, Services: make([]*watch.CatalogNodeService, 0, len(answer.Services))}
 	for _, s := range answer.Services {
-		s.Tags = sortedTags(s.Tags)
+		s.Tags = watch.SortedTags(s.Tags)
 		node.Services = append(node.Services, s)
 	}
-	sortNodeServices(node.Services)
+	watch.SortNodeServices(node.Services)
 	return node, index, nil
 }
 
-func (c *Consul) nodes(ctx context.Context, params url.Values) (any, uint64, error) {
-	list := []*Node{}
+func (c *Source) nodes(ctx context.Context, params url.Values) (any, uint64, error) {
+	list := []*watch.Node{}
 	index, _, err := c.get(ctx, "/v1/catalog/nodes", params, &list)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !params.Has(OptNear) {
-		sortNodes(list)
+	if !params.Has(watch.OptNear) {
+		watch.SortNodes(list)
 	}
 	return list, index, nil
 }
 
 // agentNode returns the name of the node that the agent runs on.
-func (c *Consul) agentNode(ctx context.Context) (string, error) {
+func (c *Source) agentNode(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	name := c.ownNode
 	c.mu.Unlock()
@@ -369,7 +374,7 @@ func (c *Consul) agentNode(ctx context.Context) (string, error) {
 	return c.ownNode, nil
 }
 
-func (c *Consul) datacenters(ctx context.Context, reachable bool) (any, uint64, error) {
+func (c *Source) datacenters(ctx context.Context, reachable bool) (any, uint64, error) {
 	names := []string{}
 	if _, _, err := c.get(ctx, "/v1/catalog/datacenters", nil, &names); err != nil {
 		return nil, 0, err
@@ -384,8 +389,8 @@ func (c *Consul) datacenters(ctx context.Context, reachable bool) (any, uint64, 
 	return indexed(names)
 }
 
-func (c *Consul) partitions(ctx context.Context) (any, uint64, error) {
-	list := []*Partition{}
+func (c *Source) partitions(ctx context.Context) (any, uint64, error) {
+	list := []*watch.Partition{}
 	_, _, err := c.get(ctx, "/v1/partitions", nil, &list)
 	if errors.Is(err, errNoIndex) {
 		err = errors.New("answered 404: only Consul Enterprise has partitions")
@@ -393,7 +398,7 @@ func (c *Consul) partitions(ctx context.Context) (any, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	slices.SortStableFunc(list, func(a, b *Partition) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(list, func(a, b *watch.Partition) int { return cmp.Compare(a.Name, b.Name) })
 	return indexed(list)
 }
 
@@ -414,7 +419,7 @@ type pair struct {
 	Session     string
 }
 
-func (c *Consul) key(ctx context.Context, path string, params url.Values) (any, uint64, error) {
+func (c *Source) key(ctx context.Context, path string, params url.Values) (any, uint64, error) {
 	var pairs []pair
 	index, found, err := c.get(ctx, keyPath(path), params, &pairs)
 	if err != nil || !found || len(pairs) == 0 {
@@ -423,18 +428,18 @@ func (c *Consul) key(ctx context.Context, path string, params url.Values) (any, 
 	return string(pairs[0].Value), index, nil
 }
 
-func (c *Consul) prefix(ctx context.Context, prefix string, params url.Values) (any, uint64, error) {
+func (c *Source) prefix(ctx context.Context, prefix string, params url.Values) (any, uint64, error) {
 	params.Set("recurse", "")
 	var pairs []pair
 	index, _, err := c.get(ctx, keyPath(prefix), params, &pairs)
 	if err != nil {
 		return nil, 0, err
 	}
-	keys := make([]KeyPair, len(pairs)) // at once: there can be very many
-	list := make([]*KeyPair, len(pairs))
+	keys := make([]watch.KeyPair, len(pairs)) // at once: there can be very many
+	list := make([]*watch.KeyPair, len(pairs))
 	for i := range pairs {
 		p := &pairs[i]
-		keys[i] = newKeyPair(prefix, p.Key, string(p.Value))
+		keys[i] = watch.NewKeyPair(prefix, p.Key, string(p.Value))
 		list[i] = &keys[i]
 		list[i].CreateIndex, list[i].ModifyIndex, list[i].LockIndex = p.CreateIndex, p.ModifyIndex, p.LockIndex
 		list[i].Flags, list[i].Session = p.Flags, p.Session

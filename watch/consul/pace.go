@@ -1,9 +1,11 @@
-package watch
+package consul
 
 import (
 	"context"
 	"sync"
 	"time"
+
+	"render/watch/pause"
 
 	"golang.org/x/time/rate"
 )
@@ -56,9 +58,9 @@ func (p *pace) wait(ctx context.Context, waits bool) error {
 	defer back()
 	p.mu.Lock()
 	p.recover(time.Now())
-	pause := time.Until(p.until)
+	delay := time.Until(p.until)
 	p.mu.Unlock()
-	if pause > 0 && !sleep(ctx, pause) {
+	if delay > 0 && !pause.For(ctx, delay) {
 		return ctx.Err()
 	}
 	return p.limiter.Wait(ctx)

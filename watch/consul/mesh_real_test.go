@@ -1,4 +1,4 @@
-package watch_test
+package consul_test
 
 import (
 	"crypto/tls"
@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"render/watch"
+	"render/watch/consul"
 	"render/watch/consultest"
 )
 
@@ -90,7 +91,7 @@ func TestConsulMeshWaits(t *testing.T) {
 	agent, err := consultest.Start(t.Context(), fmt.Sprintf("ports { grpc_tls = %d }", port)) // for peerings
 	check(t, err)
 	t.Cleanup(agent.Stop)
-	src, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
+	src, err := consul.New(consul.Config{Address: agent.Addr})
 	check(t, err)
 	t.Cleanup(src.Close)
 	exports := func(services ...api.ExportedService) {
@@ -160,7 +161,7 @@ func TestConsulMeshAnswers(t *testing.T) {
 		fmt.Fprint(w, answer)
 	}))
 	defer server.Close()
-	src, err := watch.NewConsul(watch.ConsulConfig{Address: server.URL})
+	src, err := consul.New(consul.Config{Address: server.URL})
 	check(t, err)
 	defer src.Close()
 	sent := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
