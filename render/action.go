@@ -6,6 +6,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/pace"
+	"render/render/schedule"
 )
 
 // holdMost is how long a member that cannot finish, because its queries fail or do not answer, holds the others of its
@@ -120,11 +121,11 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 func (a *action) due() time.Time {
 	due, changed := a.pace.Due()
 	if !a.retry.IsZero() {
-		retry := later(a.retry, a.pace.Spaced())
+		retry := schedule.Latest(a.retry, a.pace.Spaced())
 		if !changed {
 			return retry
 		}
-		due = earlier(due, retry)
+		due = schedule.Earliest(due, retry)
 	}
 	return due
 }
@@ -142,8 +143,8 @@ func (a *action) mustWait(now time.Time) (until time.Time, wait bool) {
 		if len(t.result.Pending) == 0 || t.passed {
 			continue
 		}
-		if hold := later(a.pace.First(), t.blocked).Add(holdMost); now.Before(hold) {
-			until, wait = earlier(until, hold), true
+		if hold := schedule.Latest(a.pace.First(), t.blocked).Add(holdMost); now.Before(hold) {
+			until, wait = schedule.Earliest(until, hold), true
 		} else {
 			t.passed = true
 		}
@@ -186,7 +187,7 @@ func (a *action) retryAt(now time.Time) time.Time {
 func (a *action) rejectedUntil() (at time.Time) {
 	for t := range a.changed {
 		if t.wasRejected() {
-			at = earlier(at, t.rejected.until)
+			at = schedule.Earliest(at, t.rejected.until)
 		}
 	}
 	return at

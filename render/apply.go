@@ -431,7 +431,8 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 		t.doubt()
 		t.AddCause(t.cfg.Destination + " was changed by somebody else")
 	}
-	reseen := e.seeBy(t, rulesOf(t.cfg, t.action.cfg, false), now)
+	reseen := e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, false), now)
+	e.tellJudged(now)
 	if again || reseen || !sameEnv {
 		t.Wants = true
 		e.wakeActions([]*target{t}, now)

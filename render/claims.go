@@ -5,6 +5,8 @@ import (
 	"maps"
 	"path/filepath"
 	"time"
+
+	"render/template"
 )
 
 // claim claims what a finished pass of a target writes beside its destination, by writeToFile, and returns an error where that
@@ -17,22 +19,21 @@ func (e *Engine) claim(t *target) error {
 	}
 	wanted := make(map[string]bool, len(t.result.Writes)) // whether it appends
 	for _, w := range t.result.Writes {
-		path := cleanPath(w.Path)
-		if owner := e.destinations[path]; owner != nil {
-			e.claims.Wait(path, t)
-			return fmt.Errorf("%s: writeToFile %s: this file is the destination of the template %s; give each its own", t.cfg.Source, w.Path, owner.cfg.Source)
+		for _, path := range e.namesOf(w.Path) {
+			if owner := e.ownerOf(path, t, w.Append); owner != nil {
+				e.claims.Wait(path, t)
+				return fmt.Errorf("%s: writeToFile %s: the file %s belongs to the template %s; give each its own", t.cfg.Source, w.Path, path, owner.cfg.Source)
+			}
+			wanted[path] = w.Append
 		}
-		if other, taken := e.claims.Other(path, t, w.Append); taken {
-			e.claims.Wait(path, t)
-			return fmt.Errorf("%s: writeToFile %s: the template %s writes this file, too; give each its own", t.cfg.Source, w.Path, other.cfg.Source)
-		}
-		wanted[path] = w.Append
 	}
 	t.writing = maps.Clone(wanted)
 	if t.inFlight != nil {
 		for _, w := range t.inFlight.writes {
-			if path := cleanPath(w.Path); !w.Append {
-				wanted[path] = false
+			for _, path := range e.namesOf(w.Path) {
+				if !w.Append {
+					wanted[path] = false
+				}
 			}
 		}
 	}
@@ -40,11 +41,47 @@ func (e *Engine) claim(t *target) error {
 	return nil
 }
 
+// namesOf returns a path of writeToFile from the root, and where commits have found that it really leads, if that differs.
+func (e *Engine) namesOf(path string) []string {
+	path = cleanPath(path)
+	if real := e.real[path]; real != "" {
+		return []string{path, real}
+	}
+	return []string{path}
+}
+
+// ownerOf returns the target whose file keeps t from writing to a path, or from appending to it; nil for none.
+func (e *Engine) ownerOf(path string, t *target, appends bool) *target {
+	if owner := e.destinations[path]; owner != nil {
+		return owner
+	}
+	other, _ := e.claims.Other(path, t, appends)
+	return other
+}
+
+// noteReal notes where a commit has found what a target writes, until the target does not write it any more. Where links lead
+// there, the target runs again to claim that path, too. Where the path is another target's, that one's file was overwritten,
+// and is written again.
+func (e *Engine) noteReal(t *target, w template.Write, real string) {
+	path := cleanPath(w.Path)
+	if real == "" || real == path || real == e.real[path] {
+		return
+	}
+	e.real[path] = real
+	e.rerun(t)
+	if owner := e.ownerOf(real, t, w.Append); owner != nil {
+		t.doubt()
+		owner.doubt()
+		e.rerun(owner)
+	}
+}
+
 // setClaims gives a target claims in place of those that it has. Targets that wait for what it releases run again.
 func (e *Engine) setClaims(t *target, wanted map[string]bool) {
 	released, woken := e.claims.Set(t, wanted)
 	for _, path := range released {
 		delete(e.recalled, path)
+		delete(e.real, path)
 	}
 	for _, other := range woken {
 		e.rerun(other)

@@ -1,7 +1,10 @@
 package render
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,5 +204,129 @@ func TestClaimLogsOnce(t *testing.T) {
 		if n := r.log.count("template failed; its file stays as it is"); n > 5 {
 			t.Errorf("%d errors in the log, %d passes of b", n, r.status().Targets[1].Passes)
 		}
+	})
+}
+
+// A path of writeToFile that leads to the file of another target, by a link further up, is an error as if the names were equal,
+// and the other target's file is written again.
+func TestClaimByAnotherName(t *testing.T) {
+	for name, test := range map[string]struct{ a, b string }{
+		"two files":                     {`{{key "a"}}{{writeToFile "DIR/real/sub/x" "" "" "0644" "from a"}}`, `{{key "b"}}{{writeToFile "DIR/link/sub/x" "" "" "0644" "from b"}}`},
+		"two other names":               {`{{key "a"}}{{writeToFile "DIR/link/sub/x" "" "" "0644" "from a"}}`, `{{key "b"}}{{writeToFile "DIR/other/sub/x" "" "" "0644" "from b"}}`},
+		"a file and one to append to":   {`{{key "a"}}{{writeToFile "DIR/real/sub/x" "" "" "0644" "from a"}}`, `{{key "b"}}{{writeToFile "DIR/link/sub/x" "" "" "0644" "append" "from b"}}`},
+		"a link that leads to a target": {`{{if keyExists "a"}}from a{{end}}`, `{{key "b"}}{{writeToFile "DIR/link/sub/x" "" "" "0644" "from b"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				linked(r)
+				text := func(s string) string { return strings.ReplaceAll(s, "DIR", r.dir) }
+				a, b := r.target("a", text(test.a)), r.target("b", text(test.b))
+				if !strings.Contains(test.a, "writeToFile") {
+					a.Destination = r.path("real/sub/x")
+				}
+				r.start(Config{Targets: []Target{a, b}, WatchTemplates: true})
+				r.set(kv("a"), "1")
+				elapse(time.Minute)
+				r.set(kv("b"), "1")
+				elapse(time.Minute)
+				r.wantFile("real/sub/x", "from a")
+				s := r.status().Targets
+				if s[0].State != status.Applied || s[1].State != status.Failed {
+					t.Fatalf("the targets are %s and %s", s[0].State, s[1].State)
+				}
+				err := s[1].Err.Error()
+				if !strings.Contains(err, b.Source) || !strings.Contains(err, a.Source) || !strings.Contains(err, "/sub/x") {
+					t.Errorf("the error does not name both: %s", err)
+				}
+				passes := s[1].Passes
+				elapse(24 * time.Hour)
+				if more := r.status().Targets[1].Passes - passes; more > 0 {
+					t.Errorf("%d passes without a change", more)
+				}
+
+				// The path is free again.
+				if strings.Contains(test.a, "writeToFile") {
+					r.write("a.ctmpl", `{{key "a"}} alone`)
+					r.engine.templates.Touch()
+				} else {
+					r.apply(Config{Targets: []Target{b}, WatchTemplates: true})
+				}
+				elapse(time.Minute)
+				if strings.Contains(test.b, "append") { // the same is not appended again
+					r.set(kv("b"), "2")
+					elapse(time.Minute)
+				}
+				if got := r.read("real/sub/x"); !strings.HasSuffix(got, "from b") {
+					t.Errorf("the path is free, and it holds %q", got)
+				}
+			})
+		})
+	}
+}
+
+// linked makes a folder with two links to it.
+func linked(r *rig) {
+	for _, err := range []error{
+		os.MkdirAll(r.path("real/sub"), 0o755), os.Symlink("real", r.path("link")), os.Symlink("real", r.path("other")),
+	} {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// Two targets of one action by two names: the one that has the path first keeps it.
+func TestClaimByAnotherNameInOneCommit(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		linked(r)
+		a := r.target("a", `{{key "k"}}{{writeToFile "`+r.path("real/sub/x")+`" "" "" "0644" "from a"}}`)
+		b := r.target("b", `{{key "k"}}{{writeToFile "`+r.path("link/sub/x")+`" "" "" "0644" "from b"}}`)
+		r.start(of(Action{Command: r.sh("cat real/sub/x > seen")}, a, b))
+		r.set(kv("k"), "1")
+		elapse(5 * time.Minute)
+		s := r.status().Targets
+		if s[0].State != status.Applied || s[1].State != status.Failed {
+			t.Errorf("the targets are %s and %s: %v, %v", s[0].State, s[1].State, s[0].Err, s[1].Err)
+		}
+		r.wantFile("real/sub/x", "from a")
+		r.wantFile("seen", "from a")
+	})
+}
+
+// Another target's file that is overwritten by another name while a commit of it is in flight is written again.
+func TestClaimByAnotherNameInFlight(t *testing.T) {
+	r := newRig(t)
+	linked(r)
+	a := r.target("a", `{{key "a"}}{{writeToFile "`+r.path("real/sub/x")+`" "" "" "0644" "from a"}}`)
+	b := r.target("b", `{{key "b"}}{{writeToFile "`+r.path("link/sub/x")+`" "" "" "0644" "from b"}}`)
+	a.Command = r.sh(hold + "true")
+	r.write("hold", "")
+	r.world.set(kv("a"), "1")
+	r.start(Config{Targets: []Target{a, b}})
+	r.await("the command", func() bool { return r.read("begun") != "no file" })
+	r.wantFile("real/sub/x", "from a")
+	r.world.set(kv("b"), "1")
+	r.await("the error", func() bool { return r.status().Targets[1].State == status.Failed })
+	r.wantFile("real/sub/x", "from b")
+	r.write("go", "")
+	r.await("a", func() bool { return r.status().Targets[0].State == status.Applied })
+	r.wantFile("real/sub/x", "from a")
+}
+
+// One target may write a file by two names of its folder; a path by a link belongs to it as long as it is written.
+func TestClaimByALinkAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		linked(r)
+		a := r.target("a", `{{key "a"}}{{writeToFile "`+r.path("link/sub/x")+`" "" "" "0644" (key "a")}}`)
+		r.start(Config{Targets: []Target{a}})
+		for i := range 3 {
+			r.set(kv("a"), fmt.Sprint(i))
+			elapse(time.Minute)
+			r.wantFile("real/sub/x", fmt.Sprint(i))
+		}
+		if s := r.status().Targets[0]; s.State != status.Applied || s.Passes > 6 {
+			t.Errorf("%s after %d passes", s.State, s.Passes)
+		}
+		r.wantClean()
 	})
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	e.gatherDebts(a, targets)
 	p := commit.Plan{
 		Action: a.cfg.steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
-		BeforeProgram: !e.cfg.Once && e.supervises() && !e.program.runs(),
+		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.child == nil,
 		Tell:          e.teller(),
 	}
 	done := landing{action: a, first: a.commits == 0}
@@ -239,9 +240,12 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	if t.err == nil && (r.Err == nil || r.Ran && !r.Rejected) && o.text == t.text {
 		t.placed = true
 	}
-	applied := r.Err == nil && t.err == nil
+	applied := r.Err == nil && t.err == nil && !t.doubted
 	t.land(applied, t.finished())
 	e.landClaims(t)
+	for _, w := range o.writes {
+		e.noteReal(t, w, r.Real[w.Path])
+	}
 	if !applied {
 		t.Causes = slices.Concat(o.causes, t.Causes)
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
@@ -283,12 +287,7 @@ func (t *target) noteAppends(m member, results map[int]error) (err error) {
 
 // appended reports whether something was.
 func appended(r commit.Result) bool {
-	for _, err := range r.Appends {
-		if err == nil {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(maps.Values(r.Appends)), nil)
 }
 
 // print writes what would be written, for Config.Dry.

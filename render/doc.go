@@ -59,7 +59,7 @@
 //     atomic. A command that fails where there were no files before, or before the supervised program has been started, leaves
 //     the new ones: what it reloads may need them to start. Before that start nothing is verified. Later, a verification comes
 //     after the supervised program was told. What writeToFile appends is appended once, after the action has succeeded. A path
-//     that writeToFile writes belongs to one target; only to append several may share one.
+//     that writeToFile writes belongs to one target, by whatever name; only to append several may share one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
 //   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the
 //     previous one stays in effect. Targets that are the same keep their output, answers and watchers, and nothing runs for them; what

@@ -56,9 +56,6 @@ func (e *Engine) drifted(x *drift.Expected, now time.Time) {
 	}
 	e.log.Warn("somebody has changed a file; it is written again", "file", x.Destination, "template", t.cfg.Source)
 	t.doubt()
-	t.Wants = true
 	t.AddCause(x.Destination + " was changed by somebody else")
-	t.action.pace.Changed(now)
-	e.moved(t)
-	e.schedule.Now(t.action)
+	e.rerun(t)
 }

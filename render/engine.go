@@ -62,6 +62,7 @@ type Engine struct {
 	debtors       map[string]*action    // by the paths of debts
 	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
 	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
+	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
 	reportAt      time.Time             // when to look for targets to report; zero if there are none (R14)
 	guardsAt      time.Time             // when to tell of guards that still hold; zero if there are none
 	failing       failing
@@ -103,6 +104,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		blocked:    make(map[*target]bool),
 		claims:     claims.New[*target](),
 		recalled:   make(map[string]bool),
+		real:       make(map[string]string),
 		owing:      make(map[*action]bool),
 		debtors:    make(map[string]*action),
 		afterwards: make(map[*action][]*action),
@@ -198,16 +200,14 @@ func (e *Engine) Run(ctx context.Context) error {
 		now := time.Now()
 		e.adopt(watching, now)
 		e.lookAgain(now)
-		wake := e.report(now)
-		wake = earlier(wake, e.advanceAll(now))
-		wake = earlier(earlier(wake, e.graph.Next()), e.coming.patience()) // after all passes: they make views
+		wake := schedule.Earliest(e.report(now), e.advanceAll(now))
+		wake = schedule.Earliest(wake, e.graph.Next(), e.coming.patience()) // after all passes: they make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return e.thenSupervise(ctx, err)
 			}
 		} else {
-			wake = earlier(wake, e.supervise(now))
-			wake = earlier(wake, e.program.tell(now, e.inFlight))
+			wake = schedule.Earliest(wake, e.supervise(now), e.program.tell(now, e.inFlight))
 		}
 		timer.Stop()
 		var alarm <-chan time.Time
@@ -490,6 +490,6 @@ func (e *Engine) refuse(t *target) bool {
 func (e *Engine) block(t *target, now time.Time) {
 	if t.blocked.IsZero() {
 		t.blocked = now
-		e.reportAt = earlier(e.reportAt, now.Add(reportAfter))
+		e.reportAt = schedule.Earliest(e.reportAt, now.Add(reportAfter))
 	}
 }

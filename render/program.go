@@ -11,12 +11,13 @@ import (
 	"render/render/commit"
 	"render/render/pace"
 	"render/render/run"
+	"render/render/schedule"
 )
 
 // program is the supervised program at work: the action at the end of the graph. Files that change lead to it, it has a
 // pace of its own (R7), and it is told once of a change, however many files that has.
 type program struct {
-	child    child     // nil where there is none, or not yet
+	child    child     // uses new files; nil where there is none, or not yet
 	leaving  child     // one that another is to follow, or none, while it ends
 	outdated bool      // another is to take the child's place, or none
 	placed   time.Time // since when the files of all targets are there, while it is not started
@@ -66,9 +67,6 @@ func (e *Engine) teller() func() error {
 	}
 }
 
-// runs reports whether there is a program that could use new files. One that ends because another follows does not.
-func (p *program) runs() bool { return p.child != nil }
-
 // filesChanged notes that files have changed of which the program has not been told.
 func (p *program) filesChanged(now time.Time) {
 	if p.child != nil {
@@ -95,7 +93,7 @@ func (p *program) tell(now time.Time, inFlight int) (wake time.Time) {
 		return time.Time{}
 	}
 	if inFlight > len(p.tells) {
-		due = later(due, p.pace.First().Add(holdMost))
+		due = schedule.Latest(due, p.pace.First().Add(holdMost))
 	}
 	if now.Before(due) {
 		return due

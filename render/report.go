@@ -11,6 +11,7 @@ import (
 
 	"render/render/commit"
 	"render/render/graph"
+	"render/render/schedule"
 	"render/render/status"
 	"render/template"
 	"render/watch"
@@ -35,8 +36,7 @@ func (e *Engine) report(now time.Time) (next time.Time) {
 	if !e.guardsAt.IsZero() && !now.Before(e.guardsAt) {
 		e.guardsAt = e.reportGuards(now)
 	}
-	next = earlier(earlier(e.reportAt, e.failing.report), e.guardsAt)
-	return earlier(next, earlier(e.reportRefused(now), e.reportFaults(now)))
+	return schedule.Earliest(e.reportAt, e.failing.report, e.guardsAt, e.reportRefused(now), e.reportFaults(now))
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
@@ -59,7 +59,7 @@ func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
 			}
 			at = now.Add(reportEvery)
 		}
-		next = earlier(next, at)
+		next = schedule.Earliest(next, at)
 	}
 	if reported > mostReported {
 		e.log.Warn("more templates wait", "templates", reported-mostReported)
@@ -140,7 +140,7 @@ func (e *Engine) tellJudged(now time.Time) {
 	for _, j := range judged {
 		byVerdict[j.Verdict] = append(byVerdict[j.Verdict], j)
 		if j.Verdict == graph.Begun {
-			e.guardsAt = earlier(e.guardsAt, now.Add(reportEvery))
+			e.guardsAt = schedule.Earliest(e.guardsAt, now.Add(reportEvery))
 			e.schedule.Now(j.Owner.action) // its other members do not wait for ever
 		}
 	}
@@ -154,10 +154,7 @@ func (e *Engine) tellJudged(now time.Time) {
 // reportGuards tells of the guards that still hold, and returns when to do so again.
 func (e *Engine) reportGuards(now time.Time) (next time.Time) {
 	e.logGuards(slog.LevelWarn, "a guard still holds an answer back", e.graph.StillHeld(), now)
-	if e.graph.Holds() {
-		return now.Add(reportEvery)
-	}
-	return time.Time{}
+	return reportNext(now, e.graph.Holds())
 }
 
 // logGuards logs a line for what has become of each query: one for all templates that saw the same of it.
@@ -177,7 +174,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*
 			lines = append(lines, l)
 		}
 		templates[l] = append(templates[l], j.Owner.cfg.Source)
-		since[l] = earlier(since[l], j.Since)
+		since[l] = schedule.Earliest(since[l], j.Since)
 	}
 	for _, l := range lines[:min(len(lines), mostReported)] {
 		slices.Sort(templates[l])

@@ -78,6 +78,7 @@ type stages struct {
 	inFlight *output           // what a commit brings to disk at this moment
 	applied  [sha256.Size]byte // the output whose action has succeeded (R13)
 	known    bool              // applied is set, and nobody has reason to doubt it
+	doubted  bool              // somebody has, of what is in flight
 	drifted  bool              // somebody else has changed the file since
 	placed   bool              // an output of the present text is in place, and nothing has rejected it
 	text     int               // counts the texts of the template
@@ -124,7 +125,7 @@ func (s *stages) launch() *output {
 // with a pass that is not finished, none.
 func (s *stages) land(applied, finished bool) {
 	o := s.inFlight
-	s.inFlight = nil
+	s.inFlight, s.doubted = nil, false
 	if s.known = applied; applied {
 		s.applied, s.drifted = o.sum, false
 	}
@@ -139,7 +140,7 @@ func (s *stages) land(applied, finished bool) {
 }
 
 // doubt notes that what is on disk may be something else than what was applied. The target has to run again.
-func (s *stages) doubt() { s.known, s.placed = false, false }
+func (s *stages) doubt() { s.known, s.placed, s.doubted = false, false, s.inFlight != nil }
 
 // renew notes that the template has another text.
 func (s *stages) renew() { s.text, s.placed = s.text+1, false }
@@ -181,7 +182,7 @@ func (o *output) files(cfg Target) []commit.File {
 		if !w.Append || !o.appended[i] {
 			all = append(all, commit.File{
 				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append,
-				Options: fileOptions(w),
+				Options: disk.Options{Perms: w.Perms, User: w.User, Group: w.Group},
 			})
 		}
 	}
@@ -242,10 +243,6 @@ func (e *Engine) moved(t *target) {
 		set(a.changed, t, t.changed())
 	}
 	set(e.blocked, t, !t.blocked.IsZero())
-}
-
-func fileOptions(w template.Write) disk.Options {
-	return disk.Options{Perms: w.Perms, User: w.User, Group: w.Group}
 }
 
 // remove takes a target out of what the engine and its action know.

@@ -20,12 +20,8 @@ func (e *Engine) endWatches() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if e.drift != nil {
-			e.drift.Wait()
-		}
-		if e.templates != nil {
-			e.templates.Wait()
-		}
+		e.drift.Wait()
+		e.templates.Wait()
 	}()
 	hung := time.NewTimer(drainGrace)
 	defer hung.Stop()

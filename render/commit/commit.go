@@ -85,18 +85,19 @@ func (a Action) String() string {
 
 // A Result is what has become of a plan.
 type Result struct {
-	Failed   map[string]error // why a file did not get in place, by destination
-	Err      error            // why the commit as a whole failed
-	Rejected bool             // a check, the command or the verification failed for the new files, and the old files are back
-	Owed     bool             // the action has yet to succeed
-	Debts    []disk.Debt      // for these files
-	Tried    []string         // destinations that were changed, or for which the action had to succeed
-	Swapped  []string         // destinations that have new contents
-	Appends  map[int]error    // each append that was tried, by its index in Plan.Files: nil where it was appended, else why not
-	Revoked  bool             // files that were in place before the commit, so that others may have read them, were put back
-	Ran      bool             // the command, or what stands for it, has run, also where a stop has interrupted the verification
-	Told     bool             // the supervised program was told of the files that are in place
-	Output   string           // of the command
+	Failed   map[string]error  // why a file did not get in place, by destination
+	Err      error             // why the commit as a whole failed
+	Rejected bool              // a check, the command or the verification failed for the new files, and the old files are back
+	Owed     bool              // the action has yet to succeed
+	Debts    []disk.Debt       // for these files
+	Tried    []string          // destinations that were changed, or for which the action had to succeed
+	Swapped  []string          // destinations that have new contents
+	Real     map[string]string // where what writeToFile writes really is, by destination, as far as that is known
+	Appends  map[int]error     // each append that was tried, by its index in Plan.Files: nil where it was appended, else why not
+	Revoked  bool              // files that were in place before the commit, so that others may have read them, were put back
+	Ran      bool              // the command, or what stands for it, has run, also where a stop has interrupted the verification
+	Told     bool              // the supervised program was told of the files that are in place
+	Output   string            // of the command
 	Warnings []string
 	Took     time.Duration
 }
@@ -293,9 +294,21 @@ func (c *commit) stageAll(all []*file) []error {
 	wg.Wait()
 	for i, f := range all {
 		f.wasLive = f.Live()
+		c.noteReal(f.want, f.Real())
 		c.warn(warnings[i])
 	}
 	return errs
+}
+
+// noteReal notes where a file of writeToFile really is.
+func (c *commit) noteReal(f File, real string) {
+	if !f.Written || real == "" {
+		return
+	}
+	if c.r.Real == nil {
+		c.r.Real = make(map[string]string)
+	}
+	c.r.Real[f.Destination] = real
 }
 
 // checkStaged has a check that takes a file look at a staged file, or at one in place whose action has yet to succeed.
@@ -734,7 +747,8 @@ func (c *commit) append(appends []int) {
 
 	for _, i := range appends {
 		f := c.Plan.Files[i]
-		err := disk.Append(f.Destination, f.Contents, f.Options)
+		real, err := disk.Append(f.Destination, f.Contents, f.Options)
+		c.noteReal(f, real)
 		if err != nil {
 			err = fmt.Errorf("append to %s: %w", f.Destination, err)
 		}

@@ -9,21 +9,26 @@ import (
 )
 
 // Append adds contents to the end of a file, in one write, and syncs. A missing file is made. Neither the file nor its folder
-// may be a link, and the file must be a regular one. Backup and RefuseLinks have no meaning here.
-func Append(path string, contents []byte, o Options) error {
+// may be a link, and the file must be a regular one. Backup and RefuseLinks have no meaning here. Append returns where the
+// file really is, from the root, or "" where it could not be reached.
+func Append(path string, contents []byte, o Options) (real string, err error) {
 	ids, err := o.owner()
 	if err != nil {
-		return err
+		return "", err
 	}
 	d, name, err := resolve(path, writeLinks, !o.NoFolders)
 	if _, missing := errors.AsType[noFolderError](err); missing {
-		return fmt.Errorf("its folder is missing, and create_dest_dirs is off: %w", err)
+		return "", fmt.Errorf("its folder is missing, and create_dest_dirs is off: %w", err)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer d.close()
+	return d.path(name), appendTo(d, name, contents, o, ids)
+}
 
+// appendTo is Append in the folder of the file.
+func appendTo(d dir, name string, contents []byte, o Options, ids owner) error {
 	h, made, err := openToAppend(d, name)
 	if err != nil {
 		return err

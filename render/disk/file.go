@@ -68,6 +68,15 @@ type File struct {
 // Path returns Want.Path.
 func (f *File) Path() string { return f.want.Path }
 
+// Real returns where the destination really is, from the root: where Stage has found it, else where a Debt names it. "" means
+// that neither is known.
+func (f *File) Real() string {
+	if f.rec == nil {
+		return ""
+	}
+	return filepath.Join(f.rec.folder, f.rec.name)
+}
+
 // Changes reports whether Swap will change the destination.
 func (f *File) Changes() bool { return f.state == staged }
 

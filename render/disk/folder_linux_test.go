@@ -639,7 +639,10 @@ func TestExpectedIsNotReadAgain(t *testing.T) {
 func TestAppend(t *testing.T) {
 	p := newPlace(t)
 	for i, o := range []Options{{Perms: 0o640}, {}, {Perms: 0o600}} {
-		p.must(Append(p.path("sub/journal"), fmt.Appendf(nil, "%d\n", i), o))
+		real, err := Append(p.path("sub/journal"), fmt.Appendf(nil, "%d\n", i), o)
+		if p.must(err); real != p.path("sub/journal") {
+			t.Errorf("it is %s", real)
+		}
 		if info, _ := p.stat("sub/journal"); info.Mode() != []fs.FileMode{0o640, 0o640, 0o600}[i] {
 			t.Errorf("%d: mode %o", i, info.Mode())
 		}
@@ -652,7 +655,8 @@ func TestAppend(t *testing.T) {
 		"dir/journal": "writeToFile does not follow links", "link": "writeToFile does not follow links",
 		"pipe": "is not a regular file", "sub": "is a directory", "no/journal": "its folder is missing",
 	} {
-		wantError(t, Append(p.path(path), []byte("x"), Options{NoFolders: true}), want)
+		_, err := Append(p.path(path), []byte("x"), Options{NoFolders: true})
+		wantError(t, err, want)
 	}
 	p.want(map[string]string{"sub/journal": "0\n1\n2\n", "dir": "-> sub", "link": "-> sub/journal"})
 	t.Run("another name in a folder of others", func(t *testing.T) {
@@ -661,7 +665,8 @@ func TestAppend(t *testing.T) {
 		p.must(os.Mkdir(p.path("in"), 0o755))
 		p.must(os.Chmod(p.path("in"), 0o777))
 		p.must(os.Link(p.path("secret"), p.path("in/journal")))
-		wantError(t, Append(p.path("in/journal"), []byte("x"), Options{}), "it has another hard link, and others may write to its folder")
+		_, err := Append(p.path("in/journal"), []byte("x"), Options{})
+		wantError(t, err, "it has another hard link, and others may write to its folder")
 		p.want(map[string]string{"secret": "old", "in/journal": "old"})
 	})
 }
@@ -674,7 +679,7 @@ func TestAppendsAtOnce(t *testing.T) {
 	for w := range writers {
 		go func() {
 			for i := range n {
-				if err := Append(p.path("journal"), []byte(strings.Repeat(fmt.Sprintf("%d-%d ", w, i), 50)+"\n"), Options{}); err != nil {
+				if _, err := Append(p.path("journal"), []byte(strings.Repeat(fmt.Sprintf("%d-%d ", w, i), 50)+"\n"), Options{}); err != nil {
 					errs <- err
 					return
 				}

@@ -151,7 +151,7 @@ func victim(t *testing.T, path string, until time.Time, give bool) (swaps, failu
 			debts, _ = Recall([]string{path})
 		}
 		if pick(5) {
-			_ = Append(path, []byte("appended"), w.Options)
+			_, _ = Append(path, []byte("appended"), w.Options)
 		}
 		if x, err := Expect(path, w.Options, sha256.Sum256(w.Contents), int64(len(w.Contents))); err == nil {
 			_, _ = x.Differs()

@@ -20,7 +20,7 @@ import (
 const Quiet = 200 * time.Millisecond
 
 // A Watch reports destinations that somebody else changes or removes. All its work on disk is in a goroutine of its own. Any
-// goroutine may call its methods; on a nil Watch Reports and Expect do nothing.
+// goroutine may call its methods; on a nil Watch Reports, Expect and Wait do nothing.
 type Watch struct {
 	notices *notice.Watch
 	reports chan *Expected
@@ -63,7 +63,11 @@ func New(ctx context.Context, notifier *fsnotify.Watcher) *Watch {
 }
 
 // Wait returns when the watch has ended after its context.
-func (d *Watch) Wait() { d.notices.Wait() }
+func (d *Watch) Wait() {
+	if d != nil {
+		d.notices.Wait()
+	}
+}
 
 // Reports returns the channel of destinations that have begun to be different. It is nil for a nil watch. The watch waits for
 // its reader.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"render/render/schedule"
 	"render/template"
 	"render/watch"
 )
@@ -98,7 +99,7 @@ func (g *Graph[T]) update(u use[T], v *view, now time.Time) bool {
 	changed, did := v.update(now)
 	if len(v.gone) > 0 || v.held() {
 		g.restless[u] = v
-		g.next = earlier(g.next, v.wake())
+		g.next = schedule.Earliest(g.next, v.wake())
 	} else {
 		delete(g.restless, u)
 	}
@@ -133,7 +134,7 @@ func (g *Graph[T]) Tick(now time.Time) (want []T) {
 		switch at := v.wake(); {
 		case at.IsZero():
 		case now.Before(at):
-			g.next = earlier(g.next, at)
+			g.next = schedule.Earliest(g.next, at)
 		case g.update(u, v, now):
 			u.user.Wants, u.user.dataRound = true, g.round
 			want = append(want, u.user.Owner)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"render/render/schedule"
 	"render/watch"
 )
 
@@ -133,10 +134,10 @@ func (v *view) until() time.Time { return v.since.Add(v.rules.guard.Hold) }
 // wake returns when the view changes without an answer; zero where it does not.
 func (v *view) wake() (at time.Time) {
 	for _, d := range v.gone {
-		at = earlier(at, d.until)
+		at = schedule.Earliest(at, d.until)
 	}
 	if v.held() && !v.failed && (v.rules.strict || v.rules.guard.Then == Accept) {
-		at = earlier(at, v.until())
+		at = schedule.Earliest(at, v.until())
 	}
 	return at
 }
@@ -150,11 +151,3 @@ func (v *view) holds(q watch.Query) Held {
 type instanceID struct{ node, id string }
 
 func idOf(s *watch.HealthService) instanceID { return instanceID{s.Node, s.ID} }
-
-// earlier returns the earlier of two times, where the zero time stands for never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}

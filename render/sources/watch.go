@@ -71,8 +71,12 @@ func NewWatch(ctx context.Context, notifier *fsnotify.Watcher, propose func(cont
 	return w
 }
 
-// Wait returns when the watch has ended after its context.
-func (w *Watch) Wait() { w.notices.Wait() }
+// Wait returns when the watch has ended after its context. On a nil Watch it does nothing.
+func (w *Watch) Wait() {
+	if w != nil {
+		w.notices.Wait()
+	}
+}
 
 // Touch makes a check of all files come soon.
 func (w *Watch) Touch() { w.notices.Touch("") }
