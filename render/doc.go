@@ -73,7 +73,7 @@
 //     belongs to, is retried with a capped, jittered back-off, and shows in log and status.
 //   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
 //     or was interrupted is repeated until it succeeds, also by the next start. Each folder of a commit has one intent mark, on
-//     disk before the first swap and removed in one step; an old file is believed only for the new file that it was saved for.
+//     disk before the first swap; all of them end in one step; an old file is believed only for the new file that it was saved for.
 //   - R14 Blocked is loud. A target that cannot finish is reported after five seconds and then every minute: what it waits
 //     for, and where in which template.
 //

@@ -55,6 +55,7 @@ type folderState struct {
 	found   *folder                    // where Stage has found it; nil where nothing was staged
 	records map[string]*record         // by name
 	marks   map[string]map[string]bool // on disk: the names in each mark, by the name of the mark
+	after   string                     // on disk: the mark that decides for those that this batch has written; "" means that they do
 	dirty   bool                       // names were changed since it was synced
 }
 
@@ -70,6 +71,7 @@ type Batch struct {
 	debts   map[string]*record // by Debt.Path
 	owners  map[[2]string]owner
 
+	first    string   // path of the first mark that this batch has written: it decides for those in other folders
 	warnings []string // of undone files, until Close
 }
 
@@ -354,10 +356,20 @@ func (b *Batch) writeMarks(d dir, l *folderState) error {
 		if err != nil {
 			return err
 		}
+		l.after = ""
+		if b.first != "" && filepath.Dir(b.first) != l.folder {
+			l.after = b.first
+		}
+		for i := range entries {
+			entries[i].After = fileName(l.after)
+		}
 		if err := writeMark(d, name, append(entries, others...)); err != nil {
 			return err
 		}
 		l.marks[name] = names
+		if l.after == "" {
+			b.first = d.path(name)
+		}
 	}
 	for mark := range l.marks {
 		if mark != name {
@@ -397,27 +409,102 @@ func (l *folderState) removeEntries(d dir, mark string) error {
 	return err
 }
 
-// Settle notes that the action has succeeded, or that there is none. It removes the marks, one unlink a folder, syncs the
-// folders, and then makes backups of the saved files or removes them.
+// Settle notes that the action has succeeded, or that there is none: on disk in one step, however many folders have marks. It
+// removes the marks, syncs the folders, and then makes backups of the saved files or removes them.
 func (b *Batch) Settle() (warnings []string) {
-	all := b.all()
-	marked := slices.ContainsFunc(all, func(l *folderState) bool { return len(l.marks) > 0 })
-	for _, l := range all {
-		if err := b.removeAllEntries(l); err != nil {
-			warnings = append(warnings, fmt.Sprintf("the action will run again at the next start: %v", err))
-		}
+	if err := b.unmark(); err != nil {
+		warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
 	}
-	b.step("unmarked")
-	if marked {
-		if err := b.Sync(); err != nil {
-			warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
-		}
-	}
-	for _, l := range all {
+	for _, l := range b.all() {
 		warnings = append(warnings, l.finish()...)
 	}
 	b.step("settled")
 	return warnings
+}
+
+// unmark removes all entries of this batch from all marks. One mark goes in one step. Of several the first says, before any is
+// removed, that the others do not apply any more, and it is the last to go.
+func (b *Batch) unmark() error {
+	marked := slices.DeleteFunc(b.all(), func(l *folderState) bool { return len(l.marks) == 0 })
+	if len(marked) == 0 {
+		return nil
+	}
+	if len(marked) == 1 {
+		err := b.removeAllEntries(marked[0])
+		b.step("unmarked")
+		return errors.Join(err, b.Sync())
+	}
+
+	first, err := b.decide(marked)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, l := range marked {
+		if l != first {
+			errs = append(errs, b.removeAllEntries(l))
+			b.step("unmarked one")
+		}
+	}
+	if err := errors.Join(append(errs, b.Sync())...); err != nil {
+		return err
+	}
+	if first != nil {
+		err = b.removeAllEntries(first)
+	}
+	b.step("unmarked")
+	return err
+}
+
+// decide writes into the first of several marks that the action has succeeded for the files of all of them. Before that it has
+// the others refer to it, where they do not yet: debts of earlier commits. It returns the folder of the first; nil where none
+// is left that has a mark.
+func (b *Batch) decide(marked []*folderState) (first *folderState, err error) {
+	if l := b.folders[filepath.Dir(b.first)]; l == nil || len(l.marks) != 1 || l.marks[filepath.Base(b.first)] == nil {
+		b.first = ""
+	}
+	for _, l := range marked {
+		if l.folder != filepath.Dir(b.first) && (b.first == "" || len(l.marks) != 1 || l.after != b.first) {
+			if err := l.within(b.mark); err != nil {
+				return nil, err
+			}
+			b.step("marked")
+		}
+	}
+
+	first = b.folders[filepath.Dir(b.first)]
+	if first == nil {
+		return nil, nil
+	}
+	err = first.within(func(d dir) error { return b.writeDecision(d, first, marked) })
+	b.step("decided")
+	return first, err
+}
+
+// writeDecision replaces the entries of this batch in the first mark by what says that the other marks do not apply.
+func (b *Batch) writeDecision(d dir, first *folderState, marked []*folderState) error {
+	defer b.Left.lockMarks(first.folder)()
+	mark := filepath.Base(b.first)
+	entries, err := first.entriesOfOthers(d, mark)
+	if err != nil {
+		return err
+	}
+	name := slices.Min(slices.Collect(maps.Keys(first.marks[mark])))
+	n := len(entries)
+	for _, l := range marked {
+		for other := range l.marks {
+			if l != first {
+				entries = append(entries, entry{Name: fileName(name), Settled: fileName(filepath.Join(l.folder, other))})
+			}
+		}
+	}
+	if len(entries) == n {
+		return nil
+	}
+	if err := writeMark(d, mark, entries); err != nil {
+		return err
+	}
+	return d.sync()
 }
 
 // removeAllEntries removes all entries of this batch from the marks of a folder. With the folder the marks are gone.

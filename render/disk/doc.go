@@ -24,4 +24,9 @@
 // are swapped. When the action has succeeded the mark is removed and the folder synced, and then the saved files are
 // removed. At any point each destination has its old or its new contents, whole, and the mark says which action has to be
 // repeated. Files that can only be written in place (mounted files) are the exception: see [File.Swap].
+//
+// A commit over several folders has a mark in each of them, and the action succeeds for all of them in one step. The marks
+// refer to the first mark. When the action has succeeded, the first mark is replaced by one that names the others as settled.
+// That is the step. Then the other marks are removed, then the first. A start asks the first mark whether another mark still
+// applies. Where it says nothing, or cannot be read, the action is repeated.
 package disk

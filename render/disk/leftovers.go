@@ -97,7 +97,8 @@ func (l *Leftovers) lockMarks(folder string) (unlock func()) {
 
 // read lists a folder, and reads all its marks.
 func (l *Leftovers) read(left *leftovers, d dir) error {
-	defer l.lockMarks(d.folder.path)()
+	unlock := sync.OnceFunc(l.lockMarks(d.folder.path))
+	defer unlock()
 	found, err := findRemains(d, nil)
 	if err != nil {
 		return err
@@ -118,12 +119,13 @@ func (l *Leftovers) read(left *leftovers, d dir) error {
 			left.marks[mark] = is
 		}
 	}
-	debts, otherFormat, err := recallMarks(d, found.marks, nil)
-	left.debts = debts
-	for _, mark := range otherFormat {
+	recalled, err := recallMarks(d, found.marks, nil)
+	left.debts = recalled.byName
+	for _, mark := range recalled.otherFormat {
 		left.oldMarks[mark] = true
 	}
-	return err
+	unlock()
+	return errors.Join(err, l.completeAll(d, recalled.decided))
 }
 
 // debtOf returns the debt of a destination. A mark that has changed since it was read is read again: the action may have
@@ -153,8 +155,8 @@ func (l *Leftovers) debtOf(left *leftovers, d dir, name string) (debt Debt, foun
 	if err != nil {
 		return Debt{}, false, nil // the mark is gone, or is not ours any more
 	}
-	i := slices.IndexFunc(entries, func(e entry) bool { return string(e.Name) == name })
-	if i < 0 {
+	i := slices.IndexFunc(entries, func(e entry) bool { return string(e.Name) == name && e.Settled == "" })
+	if i < 0 || entries[i].isSettled(d.path(mark)) {
 		return Debt{}, false, nil
 	}
 	now := recallEntry(d, entries[i], "")

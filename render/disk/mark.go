@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -23,13 +24,15 @@ const maxMark = 64 << 20
 // markText is the first line of a mark. After it comes an entry a line, as JSON.
 const markText = "An action has yet to succeed since the files below were changed. render repeats it and then removes this file.\n"
 
-// An entry is what a mark says about one destination.
+// An entry is what a mark says about one destination: that an action has yet to succeed for it, or, with Settled, that it has.
 type entry struct {
 	Name    fileName `json:"name"`
-	Old     bool     `json:"old"`              // there was a file before
-	Saved   savedID  `json:"saved,omitzero"`   // the file before, under its second name
-	New     content  `json:"new,omitzero"`     // what is in place instead
-	Earlier content  `json:"earlier,omitzero"` // what may still be in place: contents of an earlier commit, also for this action
+	Old     bool     `json:"old"`               // there was a file before
+	Saved   savedID  `json:"saved,omitzero"`    // the file before, under its second name
+	New     content  `json:"new,omitzero"`      // what is in place instead
+	Earlier content  `json:"earlier,omitzero"`  // what may still be in place: contents of an earlier commit, also for this action
+	After   fileName `json:"after,omitempty"`   // path of the mark that decides whether the action has succeeded; "" means that this one does
+	Settled fileName `json:"settled,omitempty"` // path of a mark for whose destinations the action has succeeded, too
 }
 
 func (e entry) isNew(c content) bool { return c == e.New || c == e.Earlier }
@@ -64,7 +67,7 @@ func (s *sum) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A fileName is a name of a file, which may hold any bytes; as text it is escaped as in a URL.
+// A fileName is a name or a path of a file, which may hold any bytes; as text it is escaped as in a URL.
 type fileName string
 
 // MarshalText returns the escaped name.
@@ -173,6 +176,41 @@ func writeMark(d dir, name string, entries []entry) error {
 		_ = d.unlinkAny(temporary)
 	}
 	return d.pathError("rename to", name, err)
+}
+
+// isSettled reports whether an action has succeeded for an entry, although the mark that names it, by its path, is there: the
+// deciding mark says so. Where nobody can know, it has not.
+func (e entry) isSettled(mark string) bool {
+	if e.After == "" {
+		return false
+	}
+	d, err := openFolder(filepath.Dir(string(e.After)))
+	if err != nil {
+		return false
+	}
+	defer d.close()
+	entries, err := readMark(d, filepath.Base(string(e.After)))
+	return err == nil && slices.ContainsFunc(entries, func(e entry) bool { return string(e.Settled) == mark })
+}
+
+// dropEntries removes entries from a mark, and the mark where no other entries remain. A mark that is missing, or not one of
+// ours in this format, is left alone. The marks of the folder are locked.
+func dropEntries(d dir, mark string, drop func(entry) bool) error {
+	entries, err := readMark(d, mark)
+	if errors.Is(err, fs.ErrNotExist) || err == errNotOurs || err == errOldFormat {
+		return nil
+	}
+	n := len(entries)
+	entries = slices.DeleteFunc(entries, drop)
+	switch {
+	case err != nil:
+		return d.pathError("read", mark, err)
+	case len(entries) == 0:
+		return d.pathError("remove", mark, d.unlinkAny(mark))
+	case len(entries) == n:
+		return nil
+	}
+	return writeMark(d, mark, entries)
 }
 
 func inTheWay(path string) error { return fmt.Errorf("%s is in the way; remove it", path) }

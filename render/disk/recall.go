@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,10 +74,11 @@ func recallFolder(folder *folder, paths map[string]string, l *Leftovers) ([]Debt
 		unlock()
 		return nil, err
 	}
-	byName, _, err := recallMarks(d, found.marks, paths)
+	recalled, err := recallMarks(d, found.marks, paths)
 	unlock()
 
-	debts := slices.Collect(maps.Values(byName))
+	err = errors.Join(err, l.completeAll(d, recalled.decided))
+	debts := slices.Collect(maps.Values(recalled.byName))
 	for _, debt := range debts {
 		if debt.live && debt.entry.Old {
 			delete(found.saved, savedName(debt.at.name))
@@ -144,14 +146,21 @@ func removeOurs(d dir, name string) error {
 	return d.pathError("remove", name, err)
 }
 
-// recallMarks returns the debts of all marks that concern one of the destinations, or of all where there are no names, by the
-// name of the destination. otherFormat has the names of the marks in another format that are not of one of the destinations.
-func recallMarks(d dir, marks []string, paths map[string]string) (byName map[string]Debt, otherFormat []string, err error) {
+// recalled is what the marks of a folder say.
+type recalled struct {
+	byName      map[string]Debt // by the name of the destination
+	otherFormat []string        // names of marks in another format that are not of one of the destinations
+	decided     []string        // names of marks which say that other marks do not apply
+}
+
+// recallMarks reads all marks that concern one of the destinations, or all where there are no names. It removes entries that do
+// not apply any more.
+func recallMarks(d dir, marks []string, paths map[string]string) (found recalled, err error) {
 	oldMarks := make(map[string]string, len(paths)) // destinations, by the name that a mark of theirs alone has
 	for name := range paths {
 		oldMarks[markName(name)] = name
 	}
-	byName = make(map[string]Debt)
+	found.byName = make(map[string]Debt)
 	var errs []error
 	for _, mark := range marks {
 		entries, err := readMark(d, mark)
@@ -160,7 +169,7 @@ func recallMarks(d dir, marks []string, paths map[string]string) (byName map[str
 		}
 		switch {
 		case err == errOldFormat:
-			otherFormat = append(otherFormat, mark)
+			found.otherFormat = append(found.otherFormat, mark)
 			continue
 		case err == errNotOurs || errors.Is(err, fs.ErrNotExist):
 			continue
@@ -172,19 +181,92 @@ func recallMarks(d dir, marks []string, paths map[string]string) (byName map[str
 			continue
 		}
 
+		// What a mark has decided does not apply any more.
+		path := d.path(mark)
+		settled, decides := settledBy(entries, path), func(e entry) bool { return e.Settled != "" }
+		if len(settled) > 0 {
+			errs = append(errs, dropEntries(d, mark, func(e entry) bool { return settled[e.After] }))
+		}
+		if slices.ContainsFunc(entries, decides) {
+			found.decided = append(found.decided, mark)
+		}
 		for _, e := range entries {
+			if decides(e) || settled[e.After] {
+				continue
+			}
 			debt := recallEntry(d, e, paths[string(e.Name)])
-			debt.Mark = d.path(mark)
-			if other, ok := byName[debt.at.name]; ok { // a crash between two marks
+			debt.Mark = path
+			if other, ok := found.byName[debt.at.name]; ok { // a crash between two marks
 				if other.live || !debt.live {
 					debt, other = other, debt
 				}
 				errs = append(errs, dropEntry(d, other))
 			}
-			byName[debt.at.name] = debt
+			found.byName[debt.at.name] = debt
 		}
 	}
-	return byName, otherFormat, errors.Join(errs...)
+	return found, errors.Join(errs...)
+}
+
+// settledBy returns which of the marks that the entries of a mark refer to say that it does not apply any more.
+func settledBy(entries []entry, mark string) map[fileName]bool {
+	asked, settled := make(map[fileName]bool), make(map[fileName]bool)
+	for _, e := range entries {
+		if !asked[e.After] && e.isSettled(mark) {
+			settled[e.After] = true
+		}
+		asked[e.After] = true
+	}
+	return settled
+}
+
+// completeAll removes marks of a folder which say that other marks do not apply any more, and before that the others: a crash
+// came between. No mark is locked.
+func (l *Leftovers) completeAll(d dir, marks []string) error {
+	var errs []error
+	for _, mark := range marks {
+		errs = append(errs, l.complete(d, mark))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Leftovers) complete(d dir, mark string) error {
+	entries, err := readMark(d, mark)
+	if err != nil {
+		return nil // it has changed meanwhile
+	}
+	for _, e := range entries {
+		if e.Settled == "" {
+			continue
+		}
+		other, err := openFolder(filepath.Dir(string(e.Settled)))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		isSettled := sync.OnceValue(func() bool { // asked with the other mark locked: a commit may have written both anew
+			return entry{After: fileName(d.path(mark))}.isSettled(string(e.Settled))
+		})
+		err = l.dropEntries(other, filepath.Base(string(e.Settled)), func(e entry) bool {
+			return string(e.After) == d.path(mark) && isSettled()
+		})
+		other.close()
+		if err != nil {
+			return err
+		}
+	}
+	return l.dropEntries(d, mark, func(e entry) bool { return e.Settled != "" })
+}
+
+// dropEntries removes entries from a mark for good.
+func (l *Leftovers) dropEntries(d dir, mark string, drop func(entry) bool) error {
+	defer l.lockMarks(d.folder.path)()
+	if err := dropEntries(d, mark, drop); err != nil {
+		return err
+	}
+	return d.sync()
 }
 
 // recallEntry returns the debt of an entry.
