@@ -582,6 +582,9 @@ func (f *flight) wantAll() {
 		for _, w := range result.Writes {
 			rejected = rejected || bytes.Contains(w.Contents, []byte("rejected"))
 		}
+		for _, d := range t.action.debts { // an old file that is back, from a time without a check
+			rejected = rejected || strings.Contains(readFile(d.Path), "rejected")
+		}
 		switch {
 		case !result.Finished(), rejected && !t.action.cfg.Check.IsZero(), t.action.cfg.Atomic:
 			clean = clean && !t.action.cfg.Atomic
