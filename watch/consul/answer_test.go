@@ -29,9 +29,9 @@ func TestR11Trust(t *testing.T) {
 		{"too far behind", map[string]string{"X-Consul-LastContact": "2001"}, errTooStale, 2},
 		{"far behind, but from a stream", map[string]string{"X-Consul-LastContact": "90000", "X-Consul-Query-Backend": "streaming"}, nil, 1},
 		{"nonsense", map[string]string{"X-Consul-LastContact": "soon", "X-Consul-KnownLeader": "perhaps"}, nil, 1},
-		{"filtered", map[string]string{filtered: "true"}, errFiltered, 1},
+		{"filtered", map[string]string{filtered: "true"}, watch.ErrDenied, 1},
 		{"not filtered", map[string]string{filtered: "false"}, nil, 1},
-		{"filtered, from a stream", map[string]string{filtered: "true", "X-Consul-Query-Backend": "streaming"}, errFiltered, 1},
+		{"filtered, from a stream", map[string]string{filtered: "true", "X-Consul-Query-Backend": "streaming"}, watch.ErrDenied, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

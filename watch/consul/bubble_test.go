@@ -2,6 +2,7 @@ package consul
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"sync"
 	"testing"
@@ -124,4 +125,30 @@ func plain(value any) string {
 		}
 	}
 	return ""
+}
+
+// agree fails the test where a value is not what the fake has.
+func (fl *follower) agree(t *testing.T, f *fake, queries []watch.Query, paths []string) {
+	t.Helper()
+	f.mu.Lock()
+	facts := maps.Clone(f.facts)
+	f.mu.Unlock()
+	wrong := 0
+	for i, q := range queries {
+		if got, want := fl.is(q), facts[paths[i]].value; got != want {
+			if wrong++; wrong < 5 {
+				t.Errorf("%s is %s (%v), want %s", q, got, fl.of(q).Err, want)
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Fatalf("%d of %d are wrong", wrong, len(queries))
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

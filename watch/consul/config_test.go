@@ -88,7 +88,7 @@ func TestSettings(t *testing.T) {
 			t.Setenv("CONSUL_HTTP_ADDR", "fromenv:1")
 			c, err := New(Config{})
 			check(t, err)
-			if got := c.current.config.Address; got != "fromenv:1" {
+			if got := c.agent.current.config.Address; got != "fromenv:1" {
 				t.Errorf("asks %s, not what the environment says", got)
 			}
 		})
@@ -293,7 +293,7 @@ func TestTokenFile(t *testing.T) {
 			values[path] = "4711"
 		}
 		c.mu.Lock()
-		c.creds.looked = time.Now().Add(time.Hour) // it does not look by itself
+		c.agent.creds.looked = time.Now().Add(time.Hour) // it does not look by itself
 		c.mu.Unlock()
 		f.cut()
 		later(100 * time.Millisecond)
@@ -305,7 +305,7 @@ func TestTokenFile(t *testing.T) {
 		}
 		f.fail(nil)
 		c.mu.Lock()
-		c.creds.looked = time.Time{}
+		c.agent.creds.looked = time.Time{}
 		c.mu.Unlock()
 		check(t, os.Remove(path))
 		for range 100 {

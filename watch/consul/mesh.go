@@ -3,7 +3,6 @@ package consul
 import (
 	"cmp"
 	"context"
-	"net/url"
 	"slices"
 
 	"render/watch"
@@ -12,14 +11,15 @@ import (
 	"github.com/segmentio/encoding/json"
 )
 
-func (c *Source) peerings(ctx context.Context, params url.Values) (any, uint64, error) {
-	var peerings []*api.Peering
-	index, _, err := c.get(ctx, "/v1/peerings", params, &peerings)
+func peerings(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+	var found []api.Peering
+	r.path = "/v1/peerings"
+	got, err := s.agent.get(ctx, r, &found)
 	if err != nil {
-		return nil, 0, err
+		return nil, got, err
 	}
-	list := make([]*watch.Peering, len(peerings))
-	for i, p := range peerings {
+	list := make([]*watch.Peering, len(found))
+	for i, p := range found {
 		list[i] = &watch.Peering{
 			ID:                  p.ID,
 			Name:                p.Name,
@@ -36,14 +36,15 @@ func (c *Source) peerings(ctx context.Context, params url.Values) (any, uint64, 
 	slices.SortStableFunc(list, func(a, b *watch.Peering) int {
 		return cmp.Or(cmp.Compare(a.PeeringState, b.PeeringState), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Name, b.Name))
 	})
-	return list, index, nil
+	return list, got, nil
 }
 
-func (c *Source) exportedServices(ctx context.Context, params url.Values) (any, uint64, error) {
+func exportedServices(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
 	var services []api.ResolvedExportedService
-	index, _, err := c.get(ctx, "/v1/exported-services", params, &services)
+	r.path = "/v1/exported-services"
+	got, err := s.agent.get(ctx, r, &services)
 	if err != nil {
-		return nil, 0, err
+		return nil, got, err
 	}
 	list := make([]watch.ExportedService, len(services))
 	for i, s := range services {
@@ -53,13 +54,13 @@ func (c *Source) exportedServices(ctx context.Context, params url.Values) (any, 
 		}}
 	}
 	slices.SortStableFunc(list, func(a, b watch.ExportedService) int { return cmp.Compare(a.Service, b.Service) })
-	return list, index, nil
+	return list, got, nil
 }
 
-// importedServices is how Consul gives them: in a list, or with the partition that was asked for around it.
-type importedServices struct{ list []watch.ImportedService }
+// importedAnswer is how Consul gives them: in a list, or with the partition that was asked for around it.
+type importedAnswer struct{ list []watch.ImportedService }
 
-func (s *importedServices) UnmarshalJSON(text []byte) error {
+func (s *importedAnswer) UnmarshalJSON(text []byte) error {
 	s.list = []watch.ImportedService{}
 	if len(text) > 0 && text[0] == '[' {
 		return json.Unmarshal(text, &s.list)
@@ -67,30 +68,37 @@ func (s *importedServices) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &struct{ ImportedServices *[]watch.ImportedService }{&s.list})
 }
 
-func (c *Source) importedServices(ctx context.Context, params url.Values) (any, uint64, error) {
-	var services importedServices
-	index, _, err := c.get(ctx, "/v1/imported-services", params, &services)
+func importedServices(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+	var services importedAnswer
+	r.path = "/v1/imported-services"
+	got, err := s.agent.get(ctx, r, &services)
 	if err != nil {
-		return nil, 0, err
+		return nil, got, err
 	}
 	slices.SortStableFunc(services.list, func(a, b watch.ImportedService) int { return cmp.Compare(a.Service, b.Service) })
-	return services.list, index, nil
+	return services.list, got, nil
 }
 
-func (c *Source) caRoots(ctx context.Context, params url.Values) (any, uint64, error) {
-	var answer struct{ Roots []*watch.CARoot }
-	index, _, err := c.get(ctx, "/v1/agent/connect/ca/roots", params, &answer)
+func caRoots(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+	var answer struct{ Roots []watch.CARoot }
+	r.path = "/v1/agent/connect/ca/roots"
+	got, err := s.agent.get(ctx, r, &answer)
 	if err != nil {
-		return nil, 0, err
+		return nil, got, err
 	}
-	return answer.Roots, index, nil
+	roots := make([]*watch.CARoot, len(answer.Roots))
+	for i := range answer.Roots {
+		roots[i] = &answer.Roots[i]
+	}
+	return roots, got, nil
 }
 
-func (c *Source) caLeaf(ctx context.Context, service string, params url.Values) (any, uint64, error) {
+func caLeaf(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
 	var leaf watch.LeafCert
-	index, found, err := c.get(ctx, "/v1/agent/connect/ca/leaf/"+segment(service), params, &leaf)
-	if err != nil || !found {
-		return nil, index, err
+	r.path = "/v1/agent/connect/ca/leaf/" + segment(q.Name)
+	got, err := s.agent.get(ctx, r, &leaf)
+	if err != nil || !got.found {
+		return nil, got, err
 	}
-	return &leaf, index, nil
+	return &leaf, got, nil
 }

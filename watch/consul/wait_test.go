@@ -123,7 +123,7 @@ func TestCutsAreLearned(t *testing.T) {
 					time.Sleep(test.apart)
 				}
 				later(95 * time.Second)
-				if got := c.cuts.longest(); got != 36*time.Second {
+				if got := c.agent.cuts.longest(); got != 36*time.Second {
 					t.Errorf("the longest wait is %s", got)
 				}
 				later(3 * time.Minute)
@@ -170,7 +170,7 @@ func TestCutsTogetherAreNotLearned(t *testing.T) {
 				f.put(paths[3], fmt.Sprint(time.Now().Unix()%60000))
 			}
 			later(5 * time.Second)
-			if got := c.cuts.longest(); got < DefaultWait {
+			if got := c.agent.cuts.longest(); got < DefaultWait {
 				t.Errorf("seed %d: the longest wait is %s; told: %s", seed, got, out)
 			}
 			if fl.failing() != 0 {
@@ -206,14 +206,14 @@ func TestCuts(t *testing.T) {
 				began := time.Now()
 				for _, cut := range test.cuts {
 					time.Sleep(time.Until(began.Add(cut.at)))
-					if !src.cuts.note(cut.age) {
+					if !src.agent.cuts.note(cut.age) {
 						t.Errorf("a cut at %s is an error", cut.age)
 					}
 				}
-				if got := src.cuts.most; got != test.want {
+				if got := src.agent.cuts.most; got != test.want {
 					t.Errorf("the longest wait is %s, want %s", got, test.want)
 				}
-				if src.cuts.note(leastCutAge - 1) {
+				if src.agent.cuts.note(leastCutAge - 1) {
 					t.Error("a request that failed early counts as cut off")
 				}
 			})

@@ -1,0 +1,350 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"render/watch"
+)
+
+// The lists whose changes tell of services, checks and nodes.
+const (
+	servicesPath = "/v1/catalog/services"
+	nodesPath    = "/v1/catalog/nodes"
+	checksPath   = "/v1/health/state/"
+)
+
+// catalogSignals are the requests of a cover of the catalog. The list of services wakes at registrations, and at changes of
+// instances. The lists of failing checks wake when a check fails or recovers, and not at the output of checks that pass; only
+// where such a list is empty, any change of a check wakes it. The list of nodes wakes at changes of nodes.
+var catalogSignals = []string{servicesPath, checksPath + "critical", checksPath + "warning", nodesPath}
+
+// listenToCatalog asks the signals of a catalog until ctx is done. It must be called with the mutex held.
+func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
+	params := c.scope.params()
+	k := &catalog{source: s, cover: c, params: params, checks: &checkList{}}
+	outcome := func() { s.heard(c) }
+	failed := func(error) { s.locked(func() { c.reportAll(time.Time{}) }) }
+	for _, path := range catalogSignals {
+		sig := signal{outcome: outcome, failed: failed}
+		switch path {
+		case servicesPath:
+			sig.ask, sig.moved = k.askServices, k.servicesMoved
+		case nodesPath:
+			sig.ask, sig.moved = k.askNodes, k.nodesMoved
+		default:
+			f := &failing{catalog: k, path: path}
+			sig.ask, sig.moved = f.ask, f.moved
+		}
+		s.tasks.Go(func() { s.follow(ctx, sig) })
+	}
+}
+
+// locked calls do with the mutex held.
+func (s *Source) locked(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// A catalog compares the lists of one scope with those before. The goroutine of the list of services owns services, tags and
+// checks, that of the nodes owns nodes.
+type catalog struct {
+	source *Source
+	cover  *cover
+	params url.Values
+
+	services map[string][]string // the last answer
+	tags     map[string][]string // before it
+	checks   *checkList
+
+	nodes, nodesBefore map[string]nodeIndex
+}
+
+func (k *catalog) request(r request, path string) request {
+	r.path, r.params = path, maps.Clone(k.params)
+	return r
+}
+
+func (k *catalog) askServices(ctx context.Context, r request) (reply, error) {
+	var services map[string][]string
+	got, err := k.source.agent.get(ctx, k.request(r, servicesPath), &services)
+	if err == nil {
+		for _, tags := range services {
+			slices.Sort(tags)
+		}
+		k.services = services
+	}
+	return got, err
+}
+
+// servicesMoved reports the queries for the services that have changed. A service whose name or tags differ names itself; one
+// that has more or fewer checks is found in the list of all checks. What neither explains, such as another port, needs a round.
+func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parked bool) (useful bool) {
+	s := k.source
+	first := k.tags == nil
+	changed := changedServices(k.tags, k.services)
+	k.tags = k.services
+	if first {
+		return true
+	}
+	nodes := make(map[string]bool)
+	explained := len(changed) > 0
+	if !explained {
+		explained = k.explainedByAnswer(ctx, index)
+	}
+	if !explained {
+		explained = k.checks.compare(ctx, k, before, index, changed, nodes)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	useful = k.cover.reportNames(changed, index)
+	useful = k.cover.reportKind(watch.KindServices, nil, index) || useful
+	useful = k.cover.reportKind(watch.KindNode, nodes, index) || useful
+	switch {
+	case !explained:
+		s.startRound(k.cover)
+	case !parked:
+		s.makeSure(k.cover)
+	}
+	return useful
+}
+
+// changedServices returns the services, in lower case, that are in only one of two lists, or have other tags.
+func changedServices(before, now map[string][]string) map[string]bool {
+	changed := make(map[string]bool)
+	for name, tags := range now {
+		if was, ok := before[name]; !ok || !slices.Equal(was, tags) {
+			changed[strings.ToLower(name)] = true
+		}
+	}
+	for name := range before {
+		if _, ok := now[name]; !ok {
+			changed[strings.ToLower(name)] = true
+		}
+	}
+	return changed
+}
+
+const evidence = 10 * time.Millisecond // for the answer to a query that waits for itself
+
+// explainedByAnswer reports whether a query that waits for itself has got an answer with an index.
+func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
+	for end := time.Now().Add(evidence); ; {
+		var saw, polled bool
+		k.source.locked(func() {
+			saw = k.source.saw(index)
+			for m := range k.cover.members {
+				polled = polled || m.polls || time.Since(m.changed[0]) < evidence
+			}
+		})
+		if saw || !polled || time.Now().After(end) {
+			return saw
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// A checkList is the list of all checks, as far as it tells which services have changed.
+type checkList struct {
+	known    map[checkName]checkState
+	tooLarge time.Time // when it was
+}
+
+type checkName struct{ node, id string }
+
+type checkState struct{ service, serviceID, status string }
+
+// A listedCheck is one check of a list.
+type listedCheck struct {
+	Node, CheckID, ServiceID, ServiceName, Status string
+	CreateIndex, ModifyIndex                      uint64
+}
+
+const (
+	checkBytes   = 8 << 10 // of the list of all checks, for each query that it saves: beyond, it is cheaper to read the queries
+	leastBytes   = 256 << 10
+	mostBytes    = 16 << 20
+	tooLargeHold = 10 * time.Minute
+)
+
+// compare adds to changed the services, in lower case, whose checks came, went or changed their status, and to nodes the nodes of
+// such checks. It reports whether that explains that the list of services has moved from one index to another.
+func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed, nodes map[string]bool) (explained bool) {
+	if time.Since(l.tooLarge) < tooLargeHold {
+		return false
+	}
+	var members int
+	k.source.locked(func() { members = len(k.cover.members) })
+	r := k.request(request{limit: min(max(leastBytes, members*checkBytes), mostBytes)}, checksPath+"any")
+	var list []listedCheck
+	if _, err := k.source.agent.get(ctx, r, &list); err != nil {
+		l.known = nil
+		if errors.Is(err, errTooLarge) {
+			l.tooLarge = time.Now()
+		}
+		return false
+	}
+
+	now := make(map[checkName]checkState, len(list))
+	for _, c := range list {
+		name, state := checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
+		now[name] = state
+		was, known := l.known[name]
+		if l.known == nil && c.CreateIndex <= before && c.ModifyIndex != index || known && was == state {
+			continue
+		}
+		explained = true
+		if l.known != nil || c.CreateIndex > before || c.ModifyIndex == index {
+			changed[strings.ToLower(c.ServiceName)], nodes[strings.ToLower(c.Node)] = true, true
+		}
+	}
+	for name, was := range l.known {
+		if _, still := now[name]; !still {
+			explained = true
+			changed[strings.ToLower(was.service)], nodes[strings.ToLower(name.node)] = true, true
+		}
+	}
+	l.known = now
+	return explained
+}
+
+// failing is the list of the checks of one failing status.
+type failing struct {
+	catalog *catalog
+	path    string
+	list    []listedCheck
+	known   map[checkName]checkState
+}
+
+func (f *failing) ask(ctx context.Context, r request) (reply, error) {
+	var list []listedCheck
+	got, err := f.catalog.source.agent.get(ctx, f.catalog.request(r, f.path), &list)
+	if err == nil {
+		f.list = list
+	}
+	return got, err
+}
+
+// moved reports the queries for the services whose checks are in only one of the list and the list before.
+func (f *failing) moved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
+	now := make(map[checkName]checkState, len(f.list))
+	changed, nodes := make(map[string]bool), make(map[string]bool)
+	note := func(name checkName, state checkState) {
+		if state.service == "" {
+			nodes[name.node] = true
+		} else {
+			changed[strings.ToLower(state.service)] = true
+		}
+	}
+	for _, c := range f.list {
+		name, state := checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
+		now[name] = state
+		if was, ok := f.known[name]; !ok || was != state {
+			note(name, state)
+		}
+	}
+	for name, was := range f.known {
+		if _, still := now[name]; !still {
+			note(name, was)
+		}
+	}
+	first := f.known == nil
+	f.known = now
+	if first {
+		return true
+	}
+	return f.catalog.report(ctx, changed, nodes, index)
+}
+
+const mostNodes = 16 // whose services are asked for one by one; for more a round is cheaper
+
+// report has the queries read for services, by name in lower case, and for all services of nodes.
+func (k *catalog) report(ctx context.Context, changed, nodes map[string]bool, index uint64) (useful bool) {
+	unknown := len(nodes) > mostNodes
+	for node := range nodes {
+		if unknown || !k.servicesOf(ctx, node, changed) {
+			unknown = true
+			break
+		}
+	}
+
+	k.source.mu.Lock()
+	defer k.source.mu.Unlock()
+	useful = k.cover.reportNames(changed, index)
+	if unknown {
+		k.source.startRound(k.cover)
+	}
+	return useful || unknown
+}
+
+// servicesOf adds the names of the services of a node, in lower case. It reports whether they are known.
+func (k *catalog) servicesOf(ctx context.Context, node string, names map[string]bool) bool {
+	var answer struct{ Services []struct{ Service string } }
+	if _, err := k.source.agent.get(ctx, k.request(request{}, "/v1/catalog/node-services/"+segment(node)), &answer); err != nil {
+		return false
+	}
+	for _, service := range answer.Services {
+		names[strings.ToLower(service.Service)] = true
+	}
+	return true
+}
+
+// A nodeIndex is when a node has last changed.
+type nodeIndex struct{ ModifyIndex uint64 }
+
+func (k *catalog) askNodes(ctx context.Context, r request) (reply, error) {
+	var list []struct {
+		Node        string
+		ModifyIndex uint64
+	}
+	got, err := k.source.agent.get(ctx, k.request(r, nodesPath), &list)
+	if err == nil {
+		k.nodes = make(map[string]nodeIndex, len(list))
+		for _, n := range list {
+			k.nodes[n.Node] = nodeIndex{n.ModifyIndex}
+		}
+	}
+	return got, err
+}
+
+// nodesMoved reports the queries for nodes that came, went or changed, and for the services of those that have changed. The
+// services of the others come and go by themselves.
+func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
+	changed, differ := make(map[string]bool), make(map[string]bool)
+	for name, now := range k.nodes {
+		was, known := k.nodesBefore[name]
+		if known && was != now {
+			changed[name] = true
+		}
+		if !known || was != now {
+			differ[strings.ToLower(name)] = true
+		}
+	}
+	for name := range k.nodesBefore {
+		if _, still := k.nodes[name]; !still {
+			differ[strings.ToLower(name)] = true
+		}
+	}
+	first := k.nodesBefore == nil
+	k.nodesBefore = k.nodes
+	if first {
+		return true
+	}
+
+	k.source.locked(func() {
+		useful = k.cover.reportKind(watch.KindNodes, nil, index)
+		useful = k.cover.reportKind(watch.KindNode, differ, index) || useful
+	})
+	return k.report(ctx, make(map[string]bool), changed, index) || useful
+}

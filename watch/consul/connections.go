@@ -1,0 +1,154 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"render/watch"
+)
+
+const (
+	mostConnections = 4096            // over plain HTTP, whatever the agent allows
+	mostDials       = 4               // at a time, over HTTP/2
+	grownEvery      = 5 * time.Second // between two steps back to the full number of waiting requests
+)
+
+// connections divides the connections to Consul. A request over HTTP/1.1 holds one until it is answered. Three quarters are for
+// requests that wait for a change; the others stay free for those that are answered at once.
+type connections struct {
+	open  *semaphore.Weighted // of mostConnections; what is above the limit is held back
+	first chan struct{}       // holds a token while a new endpoint is asked for the first time
+	dials chan struct{}       // holds a token for each request over HTTP/2 that looks for a connection
+
+	mu        sync.Mutex // guards what follows
+	limit     int        // of connections
+	waits     int        // slots for requests that wait, in use
+	mostWaits int        // such slots; less than three quarters of limit for a while after a refusal
+	grown     time.Time  // when mostWaits was last changed
+}
+
+func newConnections(limit int) *connections {
+	c := &connections{
+		open:  semaphore.NewWeighted(mostConnections),
+		first: make(chan struct{}, 1),
+		dials: make(chan struct{}, mostDials),
+		limit: mostConnections,
+	}
+	c.open.TryAcquire(mostConnections)
+	c.limit = 0
+	c.raise(limit)
+	return c
+}
+
+// raise raises the limit. It never lowers it.
+func (c *connections) raise(limit int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit = min(limit, mostConnections)
+	if limit <= c.limit {
+		return
+	}
+	c.open.Release(int64(limit - c.limit))
+	c.limit, c.mostWaits = limit, limit*3/4
+}
+
+// admit returns when a request may use a connection. It returns the context to make the request with, and a function that gives
+// the connection back.
+//
+// Many requests over HTTP/2 that find all connections full, or none yet, would each dial one of their own, and a stock agent
+// allows 200: so few may look for a connection at a time.
+func (c *connections) admit(ctx context.Context, e *endpoint, waits bool) (context.Context, func(), error) {
+	if e.config.Scheme == "https" && !e.met.Load() {
+		release, err := take(ctx, c.first)
+		return ctx, release, err
+	}
+	release := func() {}
+	if !waits || !e.multiplexed() {
+		if err := c.open.Acquire(ctx, 1); err != nil {
+			return nil, nil, ctx.Err()
+		}
+		release = func() { c.open.Release(1) }
+	}
+	if !e.http2.Load() {
+		return ctx, release, nil
+	}
+
+	found, err := take(ctx, c.dials)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	found = sync.OnceFunc(found)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { found() }})
+	return ctx, func() { found(); release() }, nil
+}
+
+// take takes a token, and returns what gives it back.
+func take(ctx context.Context, tokens chan struct{}) (back func(), err error) {
+	select {
+	case tokens <- struct{}{}:
+		return func() { <-tokens }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// releaseAfter calls release, and where a waiting request was given up, at the time when its wait would have ended: until then
+// an agent counts its connection.
+func (c *connections) releaseAfter(ctx context.Context, e *endpoint, waits bool, end time.Time, release func()) {
+	left := time.Until(end)
+	if waits && left > 0 && ctx.Err() != nil && !errors.Is(context.Cause(ctx), watch.ErrIndexVoid) && !e.multiplexed() {
+		time.AfterFunc(left, release)
+		return
+	}
+	release()
+}
+
+// beginWait takes a slot for a request that waits, and leaves as many as are reserved. It reports whether there was one; the caller
+// gives it back with endWait.
+func (c *connections) beginWait(e *endpoint, reserved int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if full := c.limit * 3 / 4; c.mostWaits < full && time.Since(c.grown) > grownEvery {
+		c.mostWaits++
+		c.grown = time.Now()
+	}
+	if c.waits+reserved >= c.mostWaits && !e.multiplexed() {
+		return false
+	}
+	c.waits++
+	return true
+}
+
+func (c *connections) endWait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits--
+}
+
+// most returns how many connections there may be.
+func (c *connections) most() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limit
+}
+
+// slots returns how many requests may wait at a time.
+func (c *connections) slots() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mostWaits
+}
+
+// fewerWaits makes room for others who share the agent's connections with us.
+func (c *connections) fewerWaits() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mostWaits = max(LeastConnections/2, min(c.mostWaits, c.waits)*3/4)
+	c.grown = time.Now()
+}

@@ -1,0 +1,373 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"render/watch"
+	"render/watch/pause"
+)
+
+// Over plain HTTP each request that waits holds a connection, of which an agent allows 200 for each client address. Where there
+// are more queries than connections, most of them do not wait each for itself. A few requests, the signals, wait for changes of
+// what many queries ask. When one of them returns, it says which queries have changed; only these are read.
+//
+// A cover is what the signals of a scope know, and which queries they speak for. Two kinds exist: catalog.go for services, checks
+// and nodes, keys.go for keys.
+//
+// What no signal can name, such as a changed port of an instance, leads to a round: all queries of the cover are read, the most
+// recently changed first.
+
+// A scope is what the signals of one cover can tell about.
+type scope struct {
+	dc, namespace, partition string
+	keys                     bool
+}
+
+// A cover tells the queries of a scope of changes. The Source's mutex guards its fields.
+type cover struct {
+	scope   scope
+	members map[*member]bool
+	names   map[string]map[*member]bool // of services in lower case: the queries for their instances
+	waiting int                         // members that somebody waits on
+	stop    context.CancelFunc          // nil where no signal is asked
+	signals int                         // of a catalog, that are asked
+	unheard int                         // of them, that have had no outcome yet
+	groups  []*group                    // of keys
+
+	roundBegan time.Time   // the last round
+	round      *time.Timer // the next; nil where none is due
+	roundAt    time.Time
+}
+
+const (
+	coverLinger = 5 * time.Second        // signals are asked for this long after the last query that waits
+	roundCost   = time.Millisecond       // least time between two rounds, for each query that is read
+	roundMost   = time.Second            // the longest such time
+	remoteCost  = 200 * time.Millisecond // in place of both, where the agent is a client: its servers serve many hosts
+	checkCost   = 10 * time.Millisecond  // least time between two rounds that only make sure, for each query
+	checkLeast  = 4 * time.Second        // the shortest such time
+	retryEvery  = 10 * time.Second       // between attempts of a signal that is refused; its queries are read at each
+)
+
+// coverOf returns the cover of a query, and nil where no signal tells of its changes. It must be called with the mutex held.
+func (s *Source) coverOf(q watch.Query) *cover {
+	opts := q.Options()
+	if opts.Has(watch.OptPeer) || opts.Has(watch.OptSamenessGroup) {
+		return nil
+	}
+	params := s.params(opts)
+	at := scope{dc: params.Get(watch.OptDatacenter), namespace: params.Get(watch.OptNamespace), partition: params.Get(watch.OptPartition)}
+	switch q.Kind {
+	case watch.KindService, watch.KindServices, watch.KindNode, watch.KindNodes:
+	case watch.KindKV, watch.KindPrefix:
+		at.keys = true
+	default:
+		return nil
+	}
+
+	c := s.scopes[at]
+	if c == nil {
+		c = &cover{scope: at, members: make(map[*member]bool), names: make(map[string]map[*member]bool)}
+		s.scopes[at] = c
+	}
+	return c
+}
+
+// params returns the parameters of a scope's signals.
+func (at scope) params() url.Values {
+	params := url.Values{}
+	for name, value := range map[string]string{watch.OptDatacenter: at.dc, watch.OptNamespace: at.namespace, watch.OptPartition: at.partition} {
+		if value != "" {
+			params.Set(name, value)
+		}
+	}
+	return params
+}
+
+// catalog reports whether a cover is of services, checks and nodes.
+func (c *cover) catalog() bool { return !c.scope.keys }
+
+// add and remove must be called with the mutex held, as must all methods of a cover.
+func (c *cover) add(m *member) {
+	c.members[m] = true
+	if m.query.Kind != watch.KindService {
+		return
+	}
+	name := strings.ToLower(m.query.Name) // Consul takes no notice of case
+	if c.names[name] == nil {
+		c.names[name] = make(map[*member]bool)
+	}
+	c.names[name][m] = true
+}
+
+func (c *cover) remove(m *member) {
+	delete(c.members, m)
+	name := strings.ToLower(m.query.Name)
+	delete(c.names[name], m)
+	if len(c.names[name]) == 0 {
+		delete(c.names, name)
+	}
+}
+
+// reportAll has all members read, the most recently changed first. Where before is given, those are left out whose last answer is
+// to a request that began later.
+func (c *cover) reportAll(before time.Time) {
+	all := make([]*member, 0, len(c.members))
+	for m := range c.members {
+		if before.IsZero() || m.began.Before(before) {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b *member) int { return b.changed[0].Compare(a.changed[0]) })
+	for _, m := range all {
+		m.report()
+	}
+}
+
+// reportKind has the members of a kind read that have changed, at an index: those with some names in lower case, or all where names
+// is nil. It reports whether there are any.
+func (c *cover) reportKind(kind string, names map[string]bool, index uint64) (reported bool) {
+	for m := range c.members {
+		if m.query.Kind == kind && (names == nil || m.query.Name == "" || names[strings.ToLower(m.query.Name)]) {
+			m.reportChange(index)
+			reported = true
+		}
+	}
+	return reported
+}
+
+// reportNames has the members for the instances of some services, in lower case, read. It reports whether there are any.
+func (c *cover) reportNames(names map[string]bool, index uint64) (reported bool) {
+	for name := range names {
+		for m := range c.names[name] {
+			m.reportChange(index)
+			reported = true
+		}
+	}
+	return reported
+}
+
+// listen makes sure that signals tell of changes of a member. It reports whether they do. It must be called with the mutex held.
+func (s *Source) listen(c *cover, m *member) bool {
+	if !c.catalog() {
+		return s.group(c, m)
+	}
+	if c.stop != nil {
+		return true
+	}
+	if s.signals+len(catalogSignals) > s.mostSignals() {
+		return false
+	}
+
+	ctx, stop := context.WithCancel(s.life)
+	c.stop, c.signals, c.unheard = stop, len(catalogSignals), len(catalogSignals)
+	s.signals += c.signals
+	s.listenToCatalog(ctx, c)
+	return true
+}
+
+// mostSignals leaves connections for other requests.
+func (s *Source) mostSignals() int { return s.agent.conns.slots() / 3 }
+
+// endUnused ends a cover's signals a little later, where nobody waits on a member then. It must be called with the mutex held.
+func (s *Source) endUnused(c *cover) {
+	c.waiting--
+	if c.waiting > 0 {
+		return
+	}
+	time.AfterFunc(coverLinger, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.waiting == 0 {
+			s.stopListening(c)
+			if len(c.members) == 0 {
+				delete(s.scopes, c.scope)
+			}
+		}
+	})
+}
+
+// stopListening ends a cover's signals. It must be called with the mutex held.
+func (s *Source) stopListening(c *cover) {
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
+		s.signals -= c.signals
+	}
+	for len(c.groups) > 0 {
+		s.endGroup(c, c.groups[0])
+	}
+	if c.round != nil {
+		c.round.Stop()
+		c.round = nil
+	}
+}
+
+// heard notes the first outcome of a signal. With the last of them every member is read that may have changed before.
+func (s *Source) heard(c *cover) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.unheard--; c.unheard == 0 {
+		c.reportAll(time.Now())
+	}
+}
+
+// startRound has all members read soon, and again when every server should know what has changed. It must be called with the mutex
+// held.
+func (s *Source) startRound(c *cover) {
+	spacing := min(time.Duration(len(c.members))*roundCost, roundMost)
+	if s.remote {
+		spacing = time.Duration(len(c.members)) * remoteCost
+	}
+	s.scheduleRound(c, max(time.Until(c.roundBegan.Add(spacing)), s.spread(len(c.members))), s.lags())
+}
+
+// makeSure has all members read after a while: a signal has returned at once, so that it may stand for several changes of which it
+// names but one. It must be called with the mutex held.
+func (s *Source) makeSure(c *cover) {
+	spacing := max(checkLeast, time.Duration(len(c.members))*checkCost)
+	if s.remote {
+		spacing = max(checkLeast, time.Duration(len(c.members))*2*remoteCost)
+	}
+	s.scheduleRound(c, max(time.Second, time.Until(c.roundBegan.Add(spacing))), nil)
+}
+
+// spread returns a random delay, longer for more queries, where Consul is another machine: many hosts learn of a change at one time.
+func (s *Source) spread(queries int) time.Duration {
+	if isLocal(s.agent.endpoint().config.Address) || queries == 0 {
+		return 0
+	}
+	return rand.N(min(time.Duration(queries)*2*time.Millisecond, 2*time.Second))
+}
+
+// lags returns when a round is repeated: servers may be behind each other by Config.MaxStale.
+func (s *Source) lags() []time.Duration {
+	lags := []time.Duration{2 * time.Second}
+	for lag := lags[0]; lag < s.cfg.MaxStale; {
+		lag = min(lag*4, s.cfg.MaxStale)
+		lags = append(lags, lag)
+	}
+	return lags
+}
+
+// scheduleRound has a round begin after a while, unless one is due before. It must be called with the mutex held.
+func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration) {
+	at := time.Now().Add(in)
+	if c.round != nil && !at.Before(c.roundAt) && again == nil {
+		return
+	}
+	if c.round != nil {
+		c.round.Stop()
+	}
+	c.roundAt = at
+	c.round = time.AfterFunc(in, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.round, c.roundBegan = nil, time.Now()
+		c.reportAll(time.Time{})
+		if len(again) > 0 {
+			s.scheduleRound(c, again[0], again[1:])
+		}
+	})
+}
+
+// A signal is a request that waits for changes of what many queries ask.
+type signal struct {
+	ask     func(ctx context.Context, r request) (reply, error)
+	moved   func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
+	failed  func(err error)                                                            // a first time, and then again after retryEvery
+	outcome func()                                                                     // of the first request
+}
+
+const (
+	parkedFor  = 5 * time.Millisecond // an answer after less time was there before the request
+	localIdle  = time.Second          // the longest pause of a signal that brings nothing new, where the agent is a server
+	remoteIdle = 20 * time.Second     // where it is a client
+)
+
+// follow asks a signal again and again.
+func (s *Source) follow(ctx context.Context, sig signal) {
+	var after uint64
+	var idle pause.Idle
+	var reported time.Time // a failure
+	var rest time.Duration
+	failures, first, useless := 0, true, 0
+	for ctx.Err() == nil {
+		began := time.Now()
+		got, err := sig.ask(ctx, request{after: after, wait: s.cfg.Wait})
+		if ctx.Err() != nil {
+			return
+		}
+		parked := time.Since(began) >= parkedFor && rest == 0
+		rest = 0
+		got.index = max(got.index, 1)
+		switch {
+		case errors.Is(err, errCut):
+			continue
+		case err != nil:
+			after = 0
+			rest = retryEvery
+			if _, bad := errors.AsType[watch.OutageError](err); bad {
+				rest = pause.Backoff(failures, watch.DefaultBackoff, outageBackoff)
+			}
+			if failures == 0 || time.Since(reported) >= retryEvery {
+				sig.failed(err)
+				reported = time.Now()
+			}
+			failures++
+		case got.index == after:
+			failures = 0
+			rest = min(idle.Pause(began), s.longestIdle())
+		case got.index < after:
+			after = 0
+			sig.failed(watch.ErrIndexVoid)
+		default:
+			useful := sig.moved(ctx, after, got.index, parked)
+			if useful {
+				useless = 0
+			} else {
+				useless++
+			}
+			rest = s.restAfter(got.bytes, useless)
+			after, failures, idle = got.index, 0, 0
+		}
+		if first {
+			first = false
+			sig.outcome()
+		}
+		if rest > 0 && !pause.For(ctx, rest) {
+			return
+		}
+	}
+}
+
+const outageBackoff = time.Second // the longest pause between attempts during an outage
+
+// longestIdle returns the longest pause of a signal that brings nothing new.
+func (s *Source) longestIdle() time.Duration {
+	if s.isRemote() {
+		return remoteIdle
+	}
+	return localIdle
+}
+
+// restAfter returns how long a signal pauses after it has returned: large answers are asked for less often. Where the agent is a
+// client, its servers give the answer. Signals that name no query that is watched, one after the other, are asked less and less.
+func (s *Source) restAfter(bytes, useless int) time.Duration {
+	rest := time.Duration(bytes) * time.Second / bytesPerSecond
+	if rest < 20*time.Millisecond {
+		rest = 0
+	}
+	if useless > 3 && s.isRemote() {
+		rest = max(rest, min(remoteIdle, time.Duration(1<<min(useless, 16))*25*time.Millisecond))
+	}
+	return rest
+}
+
+const bytesPerSecond = 2 << 20 // of a signal's answers

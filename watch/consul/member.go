@@ -1,0 +1,387 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"render/watch"
+	"render/watch/pause"
+)
+
+const (
+	announceAfter = 2 * time.Second  // from the first request that waits, so that the queries can be counted
+	turnEvery     = 10 * time.Second // between reads of a query that has no connection to wait on, and that nothing covers
+	mostTurns     = 300              // such reads a minute, of all queries together; fewer where there are few queries
+	namedWait     = 2 * time.Second  // for an answer that has been reported to have changed
+	hotFor        = 2 * time.Minute  // after its last change a query that has changed twice waits for itself
+	hotWait       = 30 * time.Second
+	memberKept    = time.Minute // that nobody waits on
+)
+
+// A member is a query that somebody asks, or has asked lately. The Source's mutex guards its fields.
+type member struct {
+	query watch.Query
+	cover *cover // what tells of its changes; nil where nothing can
+	calls map[*call]bool
+
+	index    uint64    // of the last answer; 0 means none
+	began    time.Time // when the request for it was made
+	size     int       // elements of its value
+	filtered bool      // it lacked what the token may not read
+	changed  [2]time.Time
+	since    *epoch // in which it was answered
+	polls    bool   // a request waits for it
+	left     time.Time
+
+	due      time.Time // when it was reported to have changed: an answer to an older request does not count
+	dueIndex uint64    // unless it has this index or a higher one; 0 means that none does
+	named    bool      // it was reported by name
+}
+
+// A call is a Fetch that waits.
+type call struct {
+	wake   chan struct{} // of size 1
+	result *result       // what has come for it; the Source's mutex guards it
+}
+
+type result struct {
+	value any
+	index uint64
+}
+
+// member returns what is known of a query.
+func (s *Source) member(q watch.Query) *member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.members[q]
+	if m == nil {
+		m = &member{query: q, cover: s.coverOf(q), calls: make(map[*call]bool), left: time.Now()}
+		s.members[q] = m
+		if m.cover != nil {
+			m.cover.add(m)
+		}
+	}
+	return m
+}
+
+// Forget implements watch.Forgetter.
+func (s *Source) Forget(q watch.Query) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.members[q]; m != nil && len(m.calls) == 0 {
+		s.remove(m)
+	}
+}
+
+// remove must be called with the mutex held.
+func (s *Source) remove(m *member) {
+	delete(s.members, m.query)
+	if m.cover != nil {
+		m.cover.remove(m)
+	}
+}
+
+// knows reports whether a query was answered in an epoch.
+func (s *Source) knows(m *member, since *epoch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.since == since
+}
+
+// answered notes that a query was answered in an epoch.
+func (s *Source) answered(m *member, since *epoch) {
+	s.mu.Lock()
+	m.since = since
+	s.mu.Unlock()
+	s.agent.use(since)
+}
+
+// note notes an answer to a request that began at a time.
+func (s *Source) note(m *member, began time.Time, value any, got reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent[s.at%len(s.recent)] = got.index
+	s.at++
+	if began.Before(m.began) && got.index <= m.index {
+		return // a newer request was faster
+	}
+	if m.index != 0 && m.index != got.index {
+		m.changed = [2]time.Time{time.Now(), m.changed[0]}
+	}
+	m.index, m.began, m.size, m.filtered = got.index, began, size(value), got.filtered
+	if len(m.calls) > 1 {
+		m.wake() // the others have an older answer
+	}
+}
+
+// saw reports whether an answer had an index, a short time ago. It must be called with the mutex held.
+func (s *Source) saw(index uint64) bool { return slices.Contains(s.recent[:], index) }
+
+// wake has all calls of a member look what is to be done. It must be called with the mutex held.
+func (m *member) wake() {
+	for c := range m.calls {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// isDue reports whether a member has been reported to have changed since it was last read. The mutex must be held.
+func (m *member) isDue() bool {
+	return m.due.After(m.began) && (m.dueIndex == 0 || m.index < m.dueIndex)
+}
+
+// report notes that a member may have changed. It must be called with the mutex held. One that a request waits for learns of changes
+// by that.
+func (m *member) report() {
+	if m.polls {
+		return
+	}
+	m.due, m.dueIndex, m.named = time.Now(), 0, false
+	m.wake()
+}
+
+// reportChange notes that a member has changed, at an index. It must be called with the mutex held. A request that waits brings the
+// change by itself.
+func (m *member) reportChange(index uint64) {
+	if m.index >= index {
+		return
+	}
+	if !m.isDue() || m.dueIndex != 0 {
+		m.due, m.dueIndex, m.named = time.Now(), index, true
+	}
+	if !m.polls {
+		m.wake()
+	}
+}
+
+// isHot reports whether a member deserves a request of its own: what has changed twice lately will change again. The mutex must be
+// held.
+func (m *member) isHot() bool {
+	return time.Since(m.changed[0]) < hotFor && time.Since(m.changed[1]) < 2*hotFor
+}
+
+// An action is what a call does next.
+type action int
+
+const (
+	sleeps  action = iota // until it is woken
+	returns               // what has come for it
+	reads                 // plainly, as something may have changed
+	expects               // a change that was reported by name
+	waits                 // with a request of its own
+	turns                 // sleeps, and then reads
+)
+
+// wait waits for another index than after: with a request of its own where there are connections enough, else until a cover
+// reports that the query has, or may have, changed.
+func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, index uint64, err error) {
+	c := &call{wake: make(chan struct{}, 1)}
+	s.enter(m, c)
+	defer s.leave(ctx, m, c)
+	for ctx.Err() == nil {
+		switch s.next(m, c, after) {
+		case returns:
+			return c.result.value, c.result.index, nil
+		case sleeps:
+			select {
+			case <-c.wake:
+			case <-ctx.Done():
+			}
+			continue
+		case turns:
+			if !s.turn(ctx, c) {
+				continue
+			}
+			value, index, err = s.read(ctx, m, request{})
+		case reads:
+			value, index, err = s.read(ctx, m, request{read: cached})
+		case expects:
+			value, index, err = s.read(ctx, m, request{after: after, wait: namedWait, named: true})
+		case waits:
+			value, index, err = s.poll(ctx, m, after)
+		}
+		if errors.Is(err, errCut) {
+			continue
+		}
+		if err != nil || index != after {
+			return value, index, err
+		}
+	}
+	return nil, 0, ctx.Err()
+}
+
+// next decides what a call does. For waits it has taken a slot.
+func (s *Source) next(m *member, c *call, after uint64) action {
+	e := s.agent.endpoint()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case c.result != nil && c.result.index != after:
+		return returns
+	case m.index != 0 && m.index != after:
+		return reads // somebody else has got a newer answer
+	case m.isDue() && m.named:
+		m.named = false
+		return expects
+	case m.isDue():
+		return reads
+	}
+	c.result = nil
+
+	slots := s.agent.conns.slots()
+	covered := m.cover != nil && !e.multiplexed() && s.waiting > slots-s.signals
+	hot := covered && m.isHot() && m.cover.catalog() && !m.polls && s.polling < slots/2
+	if (!covered || hot) && s.agent.conns.beginWait(e, s.signals) {
+		m.polls = true
+		s.polling++
+		return waits
+	}
+	if covered && s.listen(m.cover, m) {
+		return sleeps
+	}
+	return turns
+}
+
+// poll makes a request that waits, with the slot that next has taken.
+func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64, error) {
+	wait := s.pollWait(m)
+	began := time.Now()
+	value, index, err := s.ask(ctx, m, request{after: after, wait: wait})
+
+	s.mu.Lock()
+	m.polls = false
+	s.polling--
+	s.mu.Unlock()
+	e := s.agent.endpoint()
+	s.agent.conns.releaseAfter(ctx, e, true, began.Add(wait*17/16), s.agent.conns.endWait)
+	return value, index, err
+}
+
+// pollWait returns how long a request waits for one query. Where many do, they wait longer, so that a quiet Consul gets few.
+func (s *Source) pollWait(m *member) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.cfg.longWaits:
+		return s.cfg.Wait
+	case s.signals > 0 && m.cover != nil:
+		return hotWait
+	}
+	return max(s.cfg.Wait, min(time.Duration(s.waiting)*waitPerQuery, longestWait))
+}
+
+const (
+	waitPerQuery = 1500 * time.Millisecond // of requests that wait for one query each: at most about 50 a minute end
+	longestWait  = MostWait
+)
+
+// read makes a request because something may have changed. Few do so at a time.
+func (s *Source) read(ctx context.Context, m *member, r request) (any, uint64, error) {
+	back, err := take(ctx, s.reads)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer back()
+	if r.read == cached && !s.isRemote() {
+		r.read = stale // the cache of a server is not kept fresh by a stream
+	}
+	return s.ask(ctx, m, r)
+}
+
+func (s *Source) isRemote() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.remote
+}
+
+// turn pauses until it is the turn of a query that nothing covers. It reports whether that has come; it has not where the call is
+// woken or ctx is done before.
+func (s *Source) turn(ctx context.Context, c *call) bool {
+	s.mu.Lock()
+	every := max(turnEvery, min(time.Duration(s.waiting)*time.Minute/mostTurns, time.Minute))
+	s.mu.Unlock()
+	t := time.NewTimer(pause.Jittered(every))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.wake:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// enter notes that a call waits on a member.
+func (s *Source) enter(m *member, c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.members[m.query] != m { // it was forgotten between two calls
+		s.members[m.query] = m
+		if m.cover != nil {
+			m.cover.add(m)
+		}
+	}
+	m.calls[c] = true
+	if len(m.calls) == 1 {
+		s.waiting++
+	}
+	if s.waiting > manyQueries {
+		s.learn.Do(s.learnLimit)
+	}
+	if s.announce == nil {
+		s.announce = time.AfterFunc(announceAfter, s.announceSharing)
+	}
+}
+
+// leave is the end of a call. A query whose last call was given up is forgotten.
+func (s *Source) leave(ctx context.Context, m *member, c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(m.calls, c)
+	m.left = time.Now()
+	if len(m.calls) > 0 {
+		return
+	}
+	s.waiting--
+	if m.cover != nil {
+		s.endUnused(m.cover)
+	}
+	if ctx.Err() != nil {
+		s.remove(m)
+	}
+}
+
+// forgetIndexes is called when another address is asked: the indexes of all members are void.
+func (s *Source) forgetIndexes() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.members {
+		m.index, m.size, m.began, m.due = 0, 0, time.Time{}, time.Time{}
+	}
+	for _, c := range s.scopes {
+		s.stopListening(c)
+	}
+}
+
+// announceSharing logs how queries share connections.
+func (s *Source) announceSharing() {
+	e := s.agent.endpoint()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	attrs := []any{"address", e.address, "queries", s.waiting}
+	slots := s.agent.conns.slots()
+	switch {
+	case e.multiplexed():
+		s.log.Info("watching consul: all queries share a few connections of HTTP/2", attrs...)
+	case s.waiting <= slots:
+		s.log.Info("watching consul: each query has a connection", append(attrs, "most", slots)...)
+	default:
+		s.log.Info("watching consul: there are more queries than connections, so a few requests tell which queries to read again; "+
+			"to have each query wait for itself use https, or raise the agent's limits.http_max_conns_per_client",
+			append(attrs, "connections", slots)...)
+	}
+}
