@@ -30,7 +30,7 @@ soak: consul
 
 bench: build consul nginx
 	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render ./cmd/render/conf
-	go run ./cmd/bench -render bin/render
+	go run ./bench -render bin/render
 
 fuzz: consul
 	$(FUZZ) FuzzParse ./template
