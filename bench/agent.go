@@ -19,15 +19,17 @@ import (
 type agentKind int
 
 const (
-	roomy      agentKind = iota // with the limit of connections lifted: each query holds one
-	stockHTTP                   // with stock limits
+	stockHTTP  agentKind = iota // with stock limits
 	stockHTTPS                  // with stock limits; render talks to it over TLS
+	raised                      // with a limit of connections that no case reaches
 )
 
-// telemetry is what load reads.
-const telemetry = `telemetry { prometheus_retention_time = "24h" }`
+const (
+	telemetry    = `telemetry { prometheus_retention_time = "24h" }` // is what load reads
+	raisedLimits = `limits { http_max_conns_per_client = 12000 }`
+)
 
-func (b *bench) startAgent(ctx context.Context, kind agentKind, data string) error {
+func (b *bench) startAgent(ctx context.Context, kind agentKind) error {
 	if kind == stockHTTPS {
 		agent, tls, err := consultest.StartTLS(ctx, b.dir, telemetry)
 		if err != nil {
@@ -37,11 +39,10 @@ func (b *bench) startAgent(ctx context.Context, kind agentKind, data string) err
 		return nil
 	}
 	config := telemetry
-	if kind == roomy {
-		config = `limits { http_max_conns_per_client = 4000 }`
-		b.args = []string{"--consul-max-connections", "4000"}
+	if kind == raised {
+		config += " " + raisedLimits
 	}
-	agent, err := consultest.StartServer(ctx, data, config)
+	agent, err := consultest.StartServer(ctx, b.data, config)
 	if err != nil {
 		return err
 	}
@@ -51,13 +52,19 @@ func (b *bench) startAgent(ctx context.Context, kind agentKind, data string) err
 
 // A load is what an agent has done since it was started.
 type load struct {
-	requests float64 // answered, without writes and the bench's own
+	requests float64 // answered over HTTP, without writes and the bench's own
+	rpcs     float64 // received from other agents
 	cpu      float64 // seconds
 }
 
-// load reads the agent's own telemetry, which counts a request when it has been answered.
-func (b *bench) load(ctx context.Context) (l load, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.Addr+"/v1/agent/metrics?format=prometheus", nil)
+// sub returns what was done since an earlier load.
+func (l load) sub(earlier load) load {
+	return load{requests: l.requests - earlier.requests, rpcs: l.rpcs - earlier.rpcs, cpu: l.cpu - earlier.cpu}
+}
+
+// loadOf reads an agent's own telemetry, which counts a request when it has been answered.
+func loadOf(ctx context.Context, agent *consultest.Agent) (l load, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+agent.Addr+"/v1/agent/metrics?format=prometheus", nil)
 	if err != nil {
 		return l, err
 	}
@@ -76,6 +83,8 @@ func (b *bench) load(ctx context.Context) (l load, err error) {
 		switch {
 		case name == "process_cpu_seconds_total":
 			to = &l.cpu
+		case name == "consul_rpc_request":
+			to = &l.rpcs
 		case strings.HasPrefix(name, `consul_api_http_count{method="GET",`) && !strings.Contains(name, `"v1_agent_metrics"`):
 			to = &l.requests
 		default:
@@ -103,7 +112,7 @@ func (o observation) String() string {
 
 // observe watches render and the agent while do runs.
 func (b *bench) observe(ctx context.Context, p *process, do func() error) (o observation, err error) {
-	before, err := b.load(ctx)
+	before, err := loadOf(ctx, b.Agent)
 	if err != nil {
 		return o, err
 	}
@@ -122,8 +131,8 @@ func (b *bench) observe(ctx context.Context, p *process, do func() error) (o obs
 		return o, err
 	}
 	seconds := time.Since(began).Seconds()
-	after, err := b.load(ctx)
-	o.requests = (after.requests - before.requests) / seconds
-	o.agent = (after.cpu - before.cpu) * 100 / seconds
+	after, err := loadOf(ctx, b.Agent)
+	done := after.sub(before)
+	o.requests, o.agent = done.requests/seconds, done.cpu*100/seconds
 	return o, err
 }

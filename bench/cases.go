@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,47 +19,65 @@ import (
 type bench struct {
 	*consultest.Agent
 	address string   // of the agent for render
-	args    []string // for render
 	env     []string // for render
+	args    []string // for render
 	binary  string
 	dir     string
+	data    string // folder of the agent's data
 	out     *output
 }
 
 type benchCase struct {
 	name  string
-	goals goals
 	agent agentKind
-	run   func(context.Context, *bench) (measured, error)
+	run   func(context.Context, *bench) ([]row, error)
 }
 
-// groups returns all cases. Those of a group run at the same time.
-func groups(quiet time.Duration) [][]benchCase {
-	alone := []benchCase{
-		{"one key, one file", goals{p50: 1.5}, roomy, oneKey},
-		{"500 templates, a change of one", goals{p50: 4, cpu: 0.1}, roomy, ownKeys(500)},
-		{"2,000 templates, a change of one", goals{p50: 4, cpu: 0.1}, roomy, ownKeys(2000)},
-		{"500 templates on one key (CPU of one)", goals{p50: 150, cpu: 0.1}, roomy, sharedKey},
-		{"1,000 services × 5, 20 changes/s", goals{cpu: 1}, roomy, churn("")},
-		{"the same with a command", goals{cpu: 1}, roomy, churn(":true")},
-		{"1,000 services × 5, start (CPU of one)", goals{p50: 350, cpu: 0.3, mem: 50}, stockHTTP, coldStart},
-		{"tree of 10,000 keys", goals{p50: 25, cpu: 0.3}, roomy, tree},
-		{"until nginx answers, -s reload", goals{}, roomy, nginxAnswers(reloadBySignal)},
-		{"until nginx answers, reload.sh", goals{}, roomy, nginxAnswers(reloadByScript)},
-		{"500 actions of one file (CPU of one)", goals{}, roomy, ownCommands},
+// alone makes the run of a case that has one row.
+func alone(g goals, measure func(context.Context, *bench) (measured, error)) func(context.Context, *bench) ([]row, error) {
+	return func(ctx context.Context, b *bench) ([]row, error) {
+		m, err := measure(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		return []row{{goals: g, measured: m}}, nil
 	}
-	var still []benchCase // they take long, and do next to nothing
+}
+
+// groups returns all cases. Those of a group run at the same time. Quiet is how long to measure where nothing or little changes.
+func groups(quiet time.Duration) [][]benchCase {
+	single := []benchCase{
+		{"one key, one file", stockHTTP, alone(goals{p50: 1.8}, oneKey)},
+		{"500 templates", stockHTTP, ownData(500, goals{p50: 8, p99: 40, cpu: 0.25})},
+		{"500 templates, raised", raised, ownData(500, goals{p50: 4, cpu: 0.12})},
+		{"2,000 templates", stockHTTP, ownData(2000, goals{p50: 20, cpu: 0.4})},
+		{"2,000 templates, raised", raised, ownData(2000, goals{p50: 5, cpu: 0.15})},
+		{"500 templates on one key (CPU of one)", stockHTTP, alone(goals{p50: 150, cpu: 0.12}, sharedKey)},
+		{"1,000 services × 5", stockHTTP, oneFile(1000, 5, goals{p50: 40, cpu: 0.75}, goals{p50: 300, cpu: 0.75})},
+		{"1,000 services × 5, raised", raised, oneFile(1000, 5, goals{p50: 15, cpu: 0.2}, goals{p50: 15, cpu: 0.2})},
+		{"5,000 services × 2", stockHTTP, oneFile(5000, 2, goals{p50: 150}, goals{p50: 1500})},
+		{"1,000 services × 5, 20 changes/s", stockHTTP, alone(goals{cpu: 1}, churn(""))},
+		{"the same, raised", raised, alone(goals{cpu: 0.4}, churn(""))},
+		{"the same with a command", stockHTTP, alone(goals{cpu: 1}, churn(":true"))},
+		{"1,000 services × 5, start (CPU of one)", stockHTTP, alone(goals{p50: 250, cpu: 0.2, mem: 50}, coldStart)},
+		{"tree of 10,000 keys", stockHTTP, alone(goals{p50: 15, cpu: 0.2}, tree)},
+		{"no cliff, flips", stockHTTP, moreAndMore},
+		{"until nginx answers, -s reload", stockHTTP, alone(goals{}, nginxAnswers(reloadBySignal))},
+		{"until nginx answers, reload.sh", stockHTTP, alone(goals{}, nginxAnswers(reloadByScript))},
+		{"500 actions of one file (CPU of one)", stockHTTP, alone(goals{}, ownCommands)},
+	}
+	still := []benchCase{{"500 queries (CPU in %)", stockHTTP, requestsFor500(quiet)}} // they take long, and do next to nothing
 	for _, s := range stockSizes() {
-		alone = append(alone,
-			benchCase{s.name + ", changes", goals{}, s.agent, stockChanges(s.count, s.slowest)},
-			benchCase{s.name + ", 10 changes/s", goals{}, s.agent, stockChurn(s.count)})
-		still = append(still, benchCase{s.name + ", quiet (CPU in %)", goals{}, s.agent, stockQuiet(s.count, quiet)})
+		single = append(single,
+			benchCase{s.name + ", changes", s.agent, alone(goals{}, stockChanges(s.count, s.slowest))},
+			benchCase{s.name + ", 10 changes/s", s.agent, alone(goals{}, stockChurn(s.count))})
+		still = append(still, benchCase{s.name + ", quiet (CPU in %)", s.agent, alone(goals{}, stockQuiet(s.count, quiet, s.quiet))})
 	}
 	still = append(still,
-		benchCase{"1,000 quiet queries, HTTP (CPU in %)", goals{cpu: 1}, stockHTTP, quietQueries(quiet)},
-		benchCase{"1,000 quiet queries, HTTPS (CPU in %)", goals{cpu: 1}, stockHTTPS, quietQueries(quiet)})
+		benchCase{"1,000 quiet queries, HTTP (CPU in %)", stockHTTP, alone(goals{cpu: 0.5}, quietQueries(quiet, 40))},
+		benchCase{"1,000 quiet queries, HTTPS (CPU in %)", stockHTTPS, alone(goals{cpu: 1}, quietQueries(quiet, 1000*60/45))})
 	var all [][]benchCase
-	for _, c := range alone {
+	for _, c := range single {
 		all = append(all, []benchCase{c})
 	}
 	return append(all, still)
@@ -96,10 +115,15 @@ func (b *bench) startAndSettle(ctx context.Context, specs []string) (*process, e
 	return p, err
 }
 
-// changes starts render and makes changes one after another, with a pause after each. Next returns what a change is, and which files it brings
-// which text.
-func (b *bench) changes(ctx context.Context, n int, every time.Duration, specs []string,
-	next func(i int) (text string, files []string, change func() error)) (m measured, err error) {
+// A change is one of a series.
+type change struct {
+	make  func() error
+	text  string   // that the change brings
+	files []string // into these
+}
+
+// changes starts render and makes n changes one after another, with a pause after each.
+func (b *bench) changes(ctx context.Context, n int, every time.Duration, specs []string, next func(i int) change) (m measured, err error) {
 	p, err := b.startAndSettle(ctx, specs)
 	if err != nil {
 		return m, err
@@ -108,18 +132,18 @@ func (b *bench) changes(ctx context.Context, n int, every time.Duration, specs [
 	return b.eachChange(ctx, p, n, every, next)
 }
 
-func (b *bench) eachChange(ctx context.Context, p *process, n int, every time.Duration,
-	next func(i int) (text string, files []string, change func() error)) (m measured, err error) {
+// eachChange makes n changes one after another, with a pause after each, once the one before is in the files.
+func (b *bench) eachChange(ctx context.Context, p *process, n int, every time.Duration, next func(i int) change) (m measured, err error) {
 	var times []time.Duration
 	for i := range n {
-		text, files, change := next(i)
+		c := next(i)
 		began := time.Now()
-		if err := change(); err != nil {
+		if err := c.make(); err != nil {
 			return m, err
 		}
-		at, err := b.out.await(ctx, text, files...)
+		at, err := b.out.await(ctx, c.text, c.files...)
 		if err != nil {
-			return m, p.fault(err)
+			return m, p.fault(fmt.Errorf("change %d: %w", i, err))
 		}
 		times = append(times, at.Sub(began))
 		if err := pause(ctx, every); err != nil {
@@ -128,6 +152,37 @@ func (b *bench) eachChange(ctx context.Context, p *process, n int, every time.Du
 	}
 	m, err = p.usage()
 	m.times = times
+	return m, err
+}
+
+// tail is longer than what render still reads of a change once the change is in the file.
+const tail = 3 * time.Second
+
+// changesWithTail is eachChange, with what render and the agent do for a while after the last change. The note has the agent's share.
+func (b *bench) changesWithTail(ctx context.Context, p *process, n int, every time.Duration, next func(i int) change) (m measured, err error) {
+	if err := p.reset(); err != nil {
+		return m, err
+	}
+	before, err := loadOf(ctx, b.Agent)
+	if err != nil {
+		return m, err
+	}
+	m, err = b.eachChange(ctx, p, n, every, next)
+	if err != nil {
+		return m, err
+	}
+	if err := pause(ctx, tail); err != nil {
+		return m, err
+	}
+	used, err := p.usage()
+	if err != nil {
+		return m, err
+	}
+	m.cpu, m.mem = used.cpu, used.mem
+
+	after, err := loadOf(ctx, b.Agent)
+	done := after.sub(before)
+	m.note = fmt.Sprintf("%.1f requests a change, agent's CPU %.2f s", done.requests/float64(n), done.cpu)
 	return m, err
 }
 

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,9 +24,9 @@ func oneKey(ctx context.Context, b *bench) (m measured, err error) {
 	if err != nil {
 		return m, err
 	}
-	m, err = b.changes(ctx, n, interval, []string{spec}, func(i int) (string, []string, func() error) {
+	m, err = b.changes(ctx, n, interval, []string{spec}, func(i int) change {
 		value := fmt.Sprintf("value %d;", i)
-		return value, []string{"file"}, func() error { return b.Put("key", value) }
+		return change{func() error { return b.Put("key", value) }, value, []string{"file"}}
 	})
 	m.note = bare
 	return m, err
@@ -41,13 +40,8 @@ func (b *bench) bareQuery(ctx context.Context, path string, n int, change func(i
 		err   error
 	}
 	query := func(index string) (a answer) {
-		var r *http.Response
-		if r, a.err = http.Get("http://" + b.Addr + "/v1/kv/" + path + "&stale&index=" + index); a.err != nil {
-			return a
-		}
-		defer r.Body.Close()
-		_, a.err = io.Copy(io.Discard, r.Body)
-		a.index, a.at = r.Header.Get("X-Consul-Index"), time.Now()
+		a.index, a.err = askAfter(ctx, http.DefaultClient, "http://"+b.Addr+"/v1/kv/"+path+"&stale", index)
+		a.at = time.Now()
 		return a
 	}
 	a := query("0")
@@ -74,30 +68,6 @@ func (b *bench) bareQuery(ctx context.Context, path string, n int, change func(i
 	return fmt.Sprintf("a bare blocking query: %.2f ms", percentile(times, 50)), nil
 }
 
-// ownKeys is a case of templates that have a key each and share another.
-func ownKeys(count int) func(context.Context, *bench) (measured, error) {
-	return func(ctx context.Context, b *bench) (m measured, err error) {
-		specs := make([]string, count)
-		err = parallel(count, func(i int) (err error) {
-			if err := b.Put(fmt.Sprintf("own/%d", i), "first"); err != nil {
-				return err
-			}
-			specs[i], err = b.template(fmt.Sprint(i), fmt.Sprintf(`{{key "own/%d"}} {{key "shared"}}`, i))
-			return err
-		})
-		if err != nil {
-			return m, err
-		}
-		if err := b.Put("shared", "shared"); err != nil {
-			return m, err
-		}
-		return b.changes(ctx, 50, interval, specs, func(i int) (string, []string, func() error) {
-			value, own := fmt.Sprintf("value %d;", i), i*37%count
-			return value, []string{fmt.Sprint(own)}, func() error { return b.Put(fmt.Sprintf("own/%d", own), value) }
-		})
-	}
-}
-
 func sharedKey(ctx context.Context, b *bench) (m measured, err error) {
 	const n = 10
 	var specs, names []string
@@ -112,9 +82,9 @@ func sharedKey(ctx context.Context, b *bench) (m measured, err error) {
 	if err := b.Put("shared", "first"); err != nil {
 		return m, err
 	}
-	m, err = b.changes(ctx, n, interval, specs, func(i int) (string, []string, func() error) {
+	m, err = b.changes(ctx, n, interval, specs, func(i int) change {
 		value := fmt.Sprintf("value %d;", i)
-		return value, names, func() error { return b.Put("shared", value) }
+		return change{func() error { return b.Put("shared", value) }, value, names}
 	})
 	m.cpu /= n
 	return m, err
@@ -139,9 +109,9 @@ func tree(ctx context.Context, b *bench) (m measured, err error) {
 	if err != nil {
 		return m, err
 	}
-	m, err = b.changes(ctx, n, quietInterval, []string{spec}, func(i int) (string, []string, func() error) {
+	m, err = b.changes(ctx, n, quietInterval, []string{spec}, func(i int) change {
 		value := fmt.Sprintf("value %d;", i)
-		return value, []string{"file"}, func() error { return put(i*499, value) }
+		return change{func() error { return put(i*499, value) }, value, []string{"file"}}
 	})
 	m.note = bare
 	return m, err

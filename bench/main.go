@@ -7,9 +7,9 @@
 // memory are those of the render process, without the commands that it runs. The cases of nginx count until it answers by
 // the change, and those of many actions until all their commands have run.
 //
-// The cases of services over HTTP and HTTPS are those of an agent with its stock limits. The bench counts against these,
-// too: it keeps up to nine connections. What the agent does, it tells itself by its telemetry, which counts a request when
-// it has been answered.
+// render gets no flag for its connections: what is measured is what people get. Where a case does not say "raised", the agent
+// has its stock limits. The bench's own connections, up to nine, are within the same limits. What the agent does is read
+// from the agent's own telemetry, which counts a request when it has been answered.
 package main
 
 import (
@@ -72,12 +72,13 @@ func run(ctx context.Context, binary, only string, quiet time.Duration) error {
 			return ctx.Err()
 		}
 		for i, c := range group {
+			for _, r := range found[i] {
+				r.print(c)
+			}
 			if faults[i] != nil {
 				failed++
-				fmt.Printf("%-40s %v\n", c.name, faults[i])
-				continue
+				fmt.Printf(nameFormat+" %v\n", c.name, faults[i])
 			}
-			printRow(c, found[i])
 		}
 	}
 	if failed > 0 {
@@ -87,8 +88,8 @@ func run(ctx context.Context, binary, only string, quiet time.Duration) error {
 }
 
 // measureGroup runs cases at the same time.
-func measureGroup(ctx context.Context, binary string, group []benchCase) (found []measured, faults []error) {
-	found, faults = make([]measured, len(group)), make([]error, len(group))
+func measureGroup(ctx context.Context, binary string, group []benchCase) (found [][]row, faults []error) {
+	found, faults = make([][]row, len(group)), make([]error, len(group))
 	var wg sync.WaitGroup
 	for i, c := range group {
 		wg.Go(func() { found[i], faults[i] = measure(ctx, binary, c) })
@@ -97,29 +98,27 @@ func measureGroup(ctx context.Context, binary string, group []benchCase) (found 
 	return found, faults
 }
 
-// measure runs a case with an agent and a folder of its own.
-func measure(ctx context.Context, binary string, c benchCase) (measured, error) {
-	data, err := os.MkdirTemp(memoryDir, "render-bench-consul-")
-	if err != nil {
-		return measured{}, err
+// measure runs a case with an agent and a folder of its own. With an error it returns the rows that were measured before it.
+func measure(ctx context.Context, binary string, c benchCase) ([]row, error) {
+	b := &bench{binary: binary}
+	var err error
+	if b.data, err = os.MkdirTemp(memoryDir, "render-bench-consul-"); err != nil {
+		return nil, err
 	}
-	defer os.RemoveAll(data)
-	dir, err := os.MkdirTemp("", "render-bench-")
-	if err != nil {
-		return measured{}, err
+	defer os.RemoveAll(b.data)
+	if b.dir, err = os.MkdirTemp("", "render-bench-"); err != nil {
+		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	b := &bench{binary: binary, dir: dir}
-	if err := b.startAgent(ctx, c.agent, data); err != nil {
-		return measured{}, err
+	defer os.RemoveAll(b.dir)
+
+	if err := b.startAgent(ctx, c.agent); err != nil {
+		return nil, err
 	}
 	defer b.Stop()
-	out, err := newOutput(filepath.Join(dir, "out"))
-	if err != nil {
-		return measured{}, err
+	if b.out, err = newOutput(filepath.Join(b.dir, "out")); err != nil {
+		return nil, err
 	}
-	defer out.close()
-	b.out = out
+	defer b.out.close()
 	return c.run(ctx, b)
 }
 
@@ -145,7 +144,14 @@ func printMachine(ctx context.Context) error {
 	return nil
 }
 
-// measured is what a case has found.
+// A row is a line of the table: what a case, or a part of a case, has found, and its goals.
+type row struct {
+	part  string // of the case; empty where the case has one row
+	goals goals
+	measured
+}
+
+// measured is what was found.
 type measured struct {
 	times []time.Duration // of each change or start
 	cpu   float64         // seconds, or what the case calls its unit
@@ -154,21 +160,28 @@ type measured struct {
 }
 
 // goals are the most that may be measured; 0 stands for no goal.
-type goals struct{ p50, cpu, mem float64 }
+type goals struct{ p50, p99, cpu, mem float64 }
 
-const rowFormat = "%-40s %4s  %-22s %8s  %-22s %-20s %s\n"
+const (
+	nameFormat = "%-46s"
+	rowFormat  = nameFormat + " %4s  %-22s %-22s  %-22s %-20s %s\n"
+)
 
 func printHead() { fmt.Printf(rowFormat, "case", "n", "p50 ms", "p99 ms", "CPU s", "memory MB", "") }
 
-func printRow(c benchCase, m measured) {
-	slices.Sort(m.times)
-	count, p50, p99 := "–", "–", "–"
-	if n := len(m.times); n > 0 {
-		count = fmt.Sprint(n)
-		p50 = against(percentile(m.times, 50), c.goals.p50)
-		p99 = against(percentile(m.times, 99), 0)
+func (r row) print(c benchCase) {
+	name := c.name
+	if r.part != "" {
+		name += ": " + r.part
 	}
-	fmt.Printf(rowFormat, c.name, count, p50, p99, against(m.cpu, c.goals.cpu), against(m.mem, c.goals.mem), m.note)
+	slices.Sort(r.times)
+	count, p50, p99 := "–", "–", "–"
+	if n := len(r.times); n > 0 {
+		count = fmt.Sprint(n)
+		p50 = against(percentile(r.times, 50), r.goals.p50)
+		p99 = against(percentile(r.times, 99), r.goals.p99)
+	}
+	fmt.Printf(rowFormat, name, count, p50, p99, against(r.cpu, r.goals.cpu), against(r.mem, r.goals.mem), r.note)
 }
 
 // against writes a number, and beside it the goal and whether it is met.
@@ -181,10 +194,15 @@ func against(value, goal float64) string {
 	if value > goal {
 		verdict = "MISSED"
 	}
-	return fmt.Sprintf("%s (≤ %g %s)", s, goal, verdict)
+	return fmt.Sprintf("%s (≤ %.4g %s)", s, goal, verdict)
 }
 
 // percentile returns a percentile of sorted times in milliseconds.
 func percentile(sorted []time.Duration, p int) float64 {
 	return sorted[(len(sorted)-1)*p/100].Seconds() * 1000
+}
+
+// median returns the median of times, in any order, in milliseconds.
+func median(times []time.Duration) float64 {
+	return percentile(slices.Sorted(slices.Values(times)), 50)
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hashicorp/consul/api"
 )
 
 // A stockSize is a number of services, with one instance each, of an agent with its stock limits.
@@ -16,22 +18,24 @@ type stockSize struct {
 	count   int
 	agent   agentKind
 	slowest float64 // the goal for the slowest change in seconds
+	quiet   float64 // the goal for the requests of a minute in which nothing moves
 }
 
+// stockSizes returns the sizes. Over HTTPS each query waits by itself, for 45 s and more.
 func stockSizes() []stockSize {
 	return []stockSize{
-		{"300 services, HTTP", 300, stockHTTP, 2},
-		{"1,000 services, HTTP", 1000, stockHTTP, 5},
-		{"5,000 services, HTTP", 5000, stockHTTP, 5},
-		{"300 services, HTTPS", 300, stockHTTPS, 2},
-		{"1,000 services, HTTPS", 1000, stockHTTPS, 5},
-		{"5,000 services, HTTPS", 5000, stockHTTPS, 5},
+		{"300 services, HTTP", 300, stockHTTP, 2, 300},
+		{"1,000 services, HTTP", 1000, stockHTTP, 5, 300},
+		{"5,000 services, HTTP", 5000, stockHTTP, 5, 300},
+		{"300 services, HTTPS", 300, stockHTTPS, 2, 300 * 60 / 45},
+		{"1,000 services, HTTPS", 1000, stockHTTPS, 5, 1000 * 60 / 45},
+		{"5,000 services, HTTPS", 5000, stockHTTPS, 5, 5000 * 60 / 45},
 	}
 }
 
 // oneEach registers services and writes a template of them all.
 func (b *bench) oneEach(count int) (spec string, err error) {
-	if err := parallel(count, func(i int) error { return b.register(i, 0, 8000) }); err != nil {
+	if err := parallel(count, func(i int) error { return b.register(i, 0, 8000, api.HealthPassing) }); err != nil {
 		return "", err
 	}
 	return b.template("file", allServices)
@@ -39,7 +43,7 @@ func (b *bench) oneEach(count int) (spec string, err error) {
 
 // moveOne returns what moves one service after another to a port.
 func (b *bench) moveOne(count int) func(i, port int) error {
-	return func(i, port int) error { return b.register(i*7%count, 0, port) }
+	return func(i, port int) error { return b.register(i*7%count, 0, port, api.HealthPassing) }
 }
 
 const startGoal = 3 // seconds
@@ -70,9 +74,9 @@ func stockChanges(count int, slowest float64) func(context.Context, *bench) (mea
 			if err := p.reset(); err != nil {
 				return err
 			}
-			m, err = b.eachChange(ctx, p, 20, quietInterval, func(i int) (string, []string, func() error) {
+			m, err = b.eachChange(ctx, p, 20, quietInterval, func(i int) change {
 				port := 20000 + i
-				return fmt.Sprintf("port %d;", port), []string{"file"}, func() error { return move(i, port) }
+				return change{func() error { return move(i, port) }, fmt.Sprintf("port %d;", port), []string{"file"}}
 			})
 			return err
 		})
@@ -108,18 +112,19 @@ func stockChurn(count int) func(context.Context, *bench) (measured, error) {
 }
 
 // stockQuiet is a case in which nothing moves.
-func stockQuiet(count int, long time.Duration) func(context.Context, *bench) (measured, error) {
+// Requests is the goal for a minute.
+func stockQuiet(count int, long time.Duration, requests float64) func(context.Context, *bench) (measured, error) {
 	return func(ctx context.Context, b *bench) (m measured, err error) {
 		spec, err := b.oneEach(count)
 		if err != nil {
 			return m, err
 		}
-		return b.quiet(ctx, spec, long, b.requestsAtRest(count, 300))
+		return b.quiet(ctx, spec, long, requests)
 	}
 }
 
-// quietQueries is a case of queries that are not about services, of which nothing moves.
-func quietQueries(long time.Duration) func(context.Context, *bench) (measured, error) {
+// quietQueries is a case of queries that are not about services, of which nothing moves. Requests is the goal for a minute.
+func quietQueries(long time.Duration, requests float64) func(context.Context, *bench) (measured, error) {
 	return func(ctx context.Context, b *bench) (m measured, err error) {
 		const keys = 1000
 		if err := parallel(keys, func(i int) error { return b.Put(fmt.Sprintf("quiet/%d", i), "value") }); err != nil {
@@ -133,17 +138,8 @@ func quietQueries(long time.Duration) func(context.Context, *bench) (measured, e
 		if err != nil {
 			return m, err
 		}
-		return b.quiet(ctx, spec, long, b.requestsAtRest(keys, 100))
+		return b.quiet(ctx, spec, long, requests)
 	}
-}
-
-// requestsAtRest is the goal for a minute in which nothing moves: most, or over HTTP/2, where each query waits by itself,
-// what waits of 45 s and more explain.
-func (b *bench) requestsAtRest(queries int, most float64) float64 {
-	if strings.HasPrefix(b.address, "https:") {
-		return float64(queries * 60 / 45)
-	}
-	return most
 }
 
 // quietSettle is longer than a blocking query waits: what a start leaves behind is over.
