@@ -13,6 +13,7 @@ import (
 
 	"render/template"
 	"render/watch"
+	"render/watch/consul"
 	"render/watch/consultest"
 )
 
@@ -168,7 +169,7 @@ func startConformance(t *testing.T) sources {
 	if err := seedConformance(agent.Client); err != nil {
 		t.Fatal(err)
 	}
-	consul, err := watch.NewConsul(watch.ConsulConfig{Address: agent.Addr})
+	consul, err := consul.New(consul.Config{Address: agent.Addr})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,22 +24,22 @@ type form struct {
 
 var (
 	instancesForm = form{read: asker.serviceQuery, joint: "|", name: true, named: []string{
-		"name", "dc", "tag", "status", "meta", "filter", "near", "ns", "partition", "peer", "samenessGroup",
+		"name", "dc", "tag", "status", "meta", "filter", "near", "ns", "partition", "peer", "samenessGroup", "acceptFiltered",
 	}}
 	servicesForm = form{
 		read:  catalogQuery(servicesGrammar, watch.OptNamespace, watch.OptPartition),
-		named: []string{"dc", "filter", "ns", "partition"},
+		named: []string{"dc", "filter", "ns", "partition", "acceptFiltered"},
 	}
 	nodesForm = form{
 		read:  catalogQuery(nodesGrammar, watch.OptNamespace, watch.OptPartition),
-		named: []string{"dc", "filter", "near", "ns", "partition"},
+		named: []string{"dc", "filter", "near", "ns", "partition", "acceptFiltered"},
 	}
 	nodeForm = form{
 		read:  catalogQuery(nodeGrammar, watch.OptNamespace, watch.OptPartition),
-		named: []string{"name", "dc", "filter", "ns", "partition"},
+		named: []string{"name", "dc", "filter", "ns", "partition", "acceptFiltered"},
 	}
-	peeringsForm = form{read: catalogQuery(peeringsGrammar, watch.OptPartition), named: []string{"partition"}}
-	keyForm      = form{read: asker.keyQuery, one: true, name: true, named: []string{"name", "dc", "ns", "partition"}}
+	peeringsForm = form{read: catalogQuery(peeringsGrammar, watch.OptPartition), named: []string{"partition", "acceptFiltered"}}
+	keyForm      = form{read: asker.keyQuery, one: true, name: true, named: []string{"name", "dc", "ns", "partition", "acceptFiltered"}}
 )
 
 // query returns the query that arguments ask, or no query at all where they ask nothing.
@@ -106,6 +106,11 @@ func named(function, opt string) func(asker) any {
 	return func(asker) any {
 		return func(value string) option { return option{function, opt, []string{value}} }
 	}
+}
+
+// acceptFiltered is the named argument of a query whose answer may lack what the token may not read.
+func acceptFiltered() option {
+	return option{"acceptFiltered", watch.OptAcceptFiltered, []string{"true"}}
 }
 
 var metaKey = regexp.MustCompile(`^[\w\-]+$`) // of an instance, as Consul has it

@@ -30,18 +30,19 @@ const (
 
 // The options of a query. Those of Consul's HTTP API have the names that they have there.
 const (
-	OptDatacenter    = "dc"
-	OptNear          = "near"
-	OptNamespace     = "ns"
-	OptPartition     = "partition"
-	OptPeer          = "peer"
-	OptSamenessGroup = "sameness-group"
-	OptTag           = "tag"       // of an instance: it has all of them
-	OptMeta          = "meta"      // of an instance: KEY=VALUE; it has all of them
-	OptFilter        = "filter"    // an expression in Consul's language of filters
-	OptStatus        = "status"    // which instances of a service: one value for each status, none for passing alone
-	OptReachable     = "reachable" // "true": only the datacenters that answer
-	OptSandbox       = "sandbox"   // of a file: the absolute path of the folder that it has to lie below, or it is not read
+	OptDatacenter     = "dc"
+	OptNear           = "near"
+	OptNamespace      = "ns"
+	OptPartition      = "partition"
+	OptPeer           = "peer"
+	OptSamenessGroup  = "sameness-group"
+	OptTag            = "tag"             // of an instance: it has all of them
+	OptMeta           = "meta"            // of an instance: KEY=VALUE; it has all of them
+	OptFilter         = "filter"          // an expression in Consul's language of filters
+	OptStatus         = "status"          // which instances of a service: one value for each status, none for passing alone
+	OptReachable      = "reachable"       // "true": only the datacenters that answer
+	OptAcceptFiltered = "accept-filtered" // "true": an answer counts that lacks what the token may not read
+	OptSandbox        = "sandbox"         // of a file: the absolute path of the folder that it has to lie below, or it is not read
 )
 
 // The statuses of a service instance, and the filter that lets every instance through.

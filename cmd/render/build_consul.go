@@ -62,6 +62,7 @@ func (l *loader) consul() consul.Config {
 		Wait:           get[time.Duration](top, "block_query_wait"),
 		MaxConnections: get[int](top, "consul.max_connections"),
 		MaxRequests:    get[int](top, "consul.max_requests"),
+		AcceptFiltered: get[string](top, "consul.acl_filtered") == "accept",
 	}
 	if cfg.MaxStale == 0 {
 		cfg.MaxStale = -1
@@ -85,7 +86,7 @@ func (l *loader) checkRanges(cfg *consul.Config) {
 			l.wrong(top, "consul.address", "%q begins with a scheme that is none of http, https and unix", address)
 		}
 	}
-	if cfg.MaxConnections < consul.LeastConnections {
+	if top.isSet("consul.max_connections") && cfg.MaxConnections < consul.LeastConnections {
 		l.wrong(top, "consul.max_connections", "must be %d at least", consul.LeastConnections)
 	}
 	if cfg.MaxRequests <= 0 {

@@ -66,6 +66,7 @@ func TestConsulFlags(t *testing.T) {
 		{"--consul-transport-max-idle-conns-per-host 7", func(c *consul.Config, _ *render.Asking) { c.Transport.MaxIdleConnsPerHost = 7 }},
 		{"--consul-transport-disable-keep-alives", func(c *consul.Config, _ *render.Asking) { c.Transport.DisableKeepAlives = true }},
 		{"--consul-max-connections 50", func(c *consul.Config, _ *render.Asking) { c.MaxConnections = 50 }},
+		{"--consul-acl-filtered accept", func(c *consul.Config, _ *render.Asking) { c.AcceptFiltered = true }},
 		{"--consul-max-requests 50", func(c *consul.Config, _ *render.Asking) { c.MaxRequests = 50 }},
 		{"--max-stale 5s", func(c *consul.Config, _ *render.Asking) { c.MaxStale = 5 * time.Second }},
 		{"--max-stale 0", func(c *consul.Config, _ *render.Asking) { c.MaxStale = -1 }},

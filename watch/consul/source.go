@@ -175,7 +175,8 @@ func (s *Source) params(opts url.Values) url.Values {
 func (s *Source) accepts(m *member, value any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cfg.AcceptFiltered && (m.filtered || m.index == 0 || size(value) >= m.size)
+	accepts := s.cfg.AcceptFiltered || m.query.Options().Has(watch.OptAcceptFiltered)
+	return accepts && (m.filtered || m.index == 0 || size(value) >= m.size)
 }
 
 // isSmaller reports whether an answer has fewer elements than the last.
