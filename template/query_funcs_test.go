@@ -237,7 +237,7 @@ func TestArguments(t *testing.T) {
 		{call: `nodes (tag "a")`, err: `nodes: takes no tag; its named arguments are dc, filter, near, ns, partition, acceptFiltered`},
 		{call: `node "a" (near "b")`, err: `node: takes no near; its named arguments are name, dc, filter, ns, partition, acceptFiltered`},
 		{call: `node "a" "@dc1" (ns "n")`, err: `node: takes one name beside named arguments, not 2`},
-		{call: `peerings (dc "a")`, err: `peerings: takes no dc; its named arguments are partition`},
+		{call: `peerings (dc "a")`, err: `peerings: takes no dc; its named arguments are partition, acceptFiltered`},
 		{call: `key "a" (tag "b")`, err: `key: takes no tag; its named arguments are name, dc, ns, partition, acceptFiltered`},
 		{call: `key (dc "b")`, err: `key: takes a name beside named arguments`},
 		{call: `key`, err: `key: takes one text, not 0`},
