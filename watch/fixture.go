@@ -283,8 +283,8 @@ func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*H
 	default:
 		return nil, fmt.Errorf("status %q is not one of passing, warning, critical, maintenance", in.Status)
 	}
-	s.Checks = api.HealthChecks{check}
-	s.Status = api.HealthChecks(s.Checks).AggregatedStatus()
+	s.Checks = HealthChecks{check}
+	s.Status = s.Checks.AggregatedStatus()
 	return s, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -45,6 +47,9 @@ const (
 	OptSandbox        = "sandbox"         // of a file: the absolute path of the folder that it has to lie below, or it is not read
 )
 
+// OptSecret begins the names of options whose values are secret: Query.String does not show such options.
+const OptSecret = "secret."
+
 // The statuses of a service instance, and the filter that lets every instance through.
 const (
 	StatusPassing     = "passing"
@@ -71,26 +76,26 @@ func NewQuery(kind, name string, opts url.Values) Query {
 func (q Query) Options() url.Values {
 	opts, err := url.ParseQuery(q.Opts)
 	if err != nil {
-		panic("watch: a query with options that NewQuery did not write: " + q.Opts)
+		panic("watch: the options of a query of the kind " + q.Kind + " are not as NewQuery writes them")
 	}
 	return opts
 }
 
-// The options of KindPlugin, which only NewPlugin and Plugin use.
+// The options of KindPlugin, of which a query has one. Only NewPlugin and Plugin use them.
 const (
-	optArgv  = "argv"
-	optQuiet = "quiet"
+	optArgv      = OptSecret + "argv"
+	optQuietArgv = OptSecret + "argv.quiet"
 )
 
 // NewPlugin returns the query for what a program prints. Display is how people see the program: it becomes the query's Name.
 // Argv is the program, then its arguments; they may be the values of keys. With quiet, an error must not repeat argv or what
 // the program prints: something in argv does not come from the template's text.
 func NewPlugin(display string, argv []string, quiet bool) Query {
-	opts := url.Values{optArgv: argv}
+	option := optArgv
 	if quiet {
-		opts.Set(optQuiet, "true")
+		option = optQuietArgv
 	}
-	return NewQuery(KindPlugin, display, opts)
+	return NewQuery(KindPlugin, display, url.Values{option: argv})
 }
 
 // Plugin returns what NewPlugin was given. The argv of a query of another kind is nil.
@@ -99,22 +104,35 @@ func (q Query) Plugin() (argv []string, quiet bool) {
 		return nil, false
 	}
 	opts := q.Options()
-	return opts[optArgv], opts.Has(optQuiet)
+	if argv, quiet = opts[optQuietArgv]; quiet {
+		return argv, true
+	}
+	return opts[optArgv], false
 }
 
 const maxShown = 200 // bytes of a name, and of the options, that String shows
 
-// String returns the query as logs and errors show it: "service web", "kv app/port (dc=dc2)". It never shows the arguments of
-// a program. Names and options of more than 200 bytes are shortened; those that differ still differ.
+// String returns the query as logs and errors show it: "service web", "kv app/port (dc=dc2)". It never shows an option that
+// is secret, such as the arguments of a program. Names and options of more than 200 bytes are shortened; those that differ
+// still differ.
 func (q Query) String() string {
 	s := q.Kind
 	if q.Name != "" {
 		s += " " + shortened(q.Name)
 	}
-	if q.Opts != "" && q.Kind != KindPlugin {
-		s += " (" + shortened(q.Opts) + ")"
+	if opts := withoutSecrets(q.Opts); opts != "" {
+		s += " (" + shortened(opts) + ")"
 	}
 	return s
+}
+
+// withoutSecrets returns options as they are written in a Query, without those that are secret.
+func withoutSecrets(opts string) string {
+	if !strings.Contains(opts, OptSecret) {
+		return opts
+	}
+	shown := slices.DeleteFunc(strings.Split(opts, "&"), func(option string) bool { return strings.HasPrefix(option, OptSecret) })
+	return strings.Join(shown, "&")
 }
 
 // shortened returns a text of at most maxShown bytes. In place of the remainder stands a checksum of the whole text.

@@ -3,6 +3,7 @@ package watch_test
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -38,9 +39,46 @@ func TestPluginQuery(t *testing.T) {
 			}
 		}
 	}
-	if argv, quiet := watch.NewQuery(watch.KindKV, "k", url.Values{"argv": {"x"}, "quiet": {"true"}}).Plugin(); argv != nil || quiet {
-		t.Errorf("a key is a program: %q, %v", argv, quiet)
+	for _, option := range []string{"argv", "secret.argv", "secret.argv.quiet"} {
+		if argv, quiet := watch.NewQuery(watch.KindKV, "k", url.Values{option: {"x"}}).Plugin(); argv != nil || quiet {
+			t.Errorf("a key is a program: %q, %v", argv, quiet)
+		}
 	}
+}
+
+// Options whose names say that they are secret are never shown, whatever their values are; all others are.
+func TestSecretOptions(t *testing.T) {
+	const secret = "c4nary"
+	for _, c := range []struct {
+		opts url.Values
+		want string
+	}{
+		{url.Values{"secret.data": {secret}}, "vault p"},
+		{url.Values{"secret.data": {secret, "&x=" + secret, "=" + secret}, "dc": {"a"}}, "vault p (dc=a)"},
+		{url.Values{"secret." + secret: {"x"}, "a": {"1"}, "z": {"2"}}, "vault p (a=1&z=2)"},
+		{url.Values{"secret.": {secret}}, "vault p"},
+		{url.Values{"b": {"secret.x"}, "secret": {"1"}}, "vault p (b=secret.x&secret=1)"},
+	} {
+		q := watch.NewQuery("vault", "p", c.opts)
+		for _, got := range []string{q.String(), fmt.Sprint(q), fmt.Sprintf("%s %+v", q, &q), fmt.Sprint(watch.UnknownKind(q)), watch.PanicError{Query: q}.Error()} {
+			if strings.Contains(got, secret) {
+				t.Errorf("%v is shown as %s", c.opts, got)
+			}
+		}
+		if got := q.String(); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+		if !reflect.DeepEqual(q.Options(), c.opts) {
+			t.Errorf("got options %v, want %v", q.Options(), c.opts)
+		}
+	}
+
+	defer func() {
+		if p := fmt.Sprint(recover()); strings.Contains(p, secret) {
+			t.Errorf("a panic shows options: %s", p)
+		}
+	}()
+	watch.Query{Kind: "vault", Opts: "%zz" + secret}.Options()
 }
 
 // Whoever registers a service chooses its name. However long it is, a query has one line that people can read.

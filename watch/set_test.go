@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -469,7 +470,7 @@ func TestReread(t *testing.T) {
 			later(time.Second)
 		}
 		took := time.Since(changed)
-		if took > rereadEvery+rereadGrace+time.Second || took < rereadEvery*3/4 || fl.set.Missed() != 1 || fl.errors() != 0 {
+		if took > rereadEvery+rereadGrace+2*time.Second || took < rereadEvery*3/4 || fl.set.Missed() != 1 || fl.errors() != 0 {
 			t.Errorf("took %s; %d missed, %d errors", took, fl.set.Missed(), fl.errors())
 		}
 		later(10 * rereadEvery)
@@ -477,12 +478,83 @@ func TestReread(t *testing.T) {
 			t.Errorf("%d plain reads", n)
 		}
 		src.put("c", false)
-		later(rereadEvery + rereadGrace + time.Second)
+		later(rereadEvery + rereadGrace + 2*time.Second)
 		if fl.of(web).Value != "c" || fl.set.Missed() != 2 {
 			t.Errorf("%v, %d missed", fl.of(web).Value, fl.set.Missed())
 		}
 	})
 }
+
+// A source that does not want it has no query read beside the requests that wait; nobody else decides.
+func TestRereader(t *testing.T) {
+	key := NewQuery(KindKV, "k", nil)
+	tests := []struct {
+		name  string
+		of    func(*lossy) Source
+		query Query
+		want  bool
+	}{
+		{"the source wants it", func(l *lossy) Source { return l }, web, true},
+		{"the source does not want it", func(l *lossy) Source { l.faithful = true; return l }, web, false},
+		{"by kind", func(l *lossy) Source { return ByKind{KindService: l} }, web, true},
+		{"of another kind", func(l *lossy) Source { return ByKind{KindService: l, KindKV: &scripted{}} }, key, false},
+		{"of no kind", func(l *lossy) Source { return ByKind{KindService: l} }, key, false},
+		{"by switch", func(l *lossy) Source { sw := NewSwitch(&scripted{}); sw.Use(l); return sw }, web, true},
+		{"by switch from one that wants it", func(l *lossy) Source { sw := NewSwitch(l); sw.Use(&scripted{}); return sw }, web, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := rereads(test.of(&lossy{}), test.query); got != test.want {
+				t.Errorf("got %v", got)
+			}
+			inBubble(t, func(t *testing.T) {
+				src := &lossy{value: "a", index: 7}
+				follow(t, test.of(src), SetConfig{}, test.query)
+				later(5 * rereadEvery)
+				if n := src.plain(); (n > 1) != test.want {
+					t.Errorf("%d plain reads", n)
+				}
+			})
+		})
+	}
+}
+
+// 500 quiet queries cost about five plain reads a minute, spread over time.
+func TestRereadsAreFew(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src := &sleepy{}
+		var queries []Query
+		for i := range 500 {
+			queries = append(queries, NewQuery(KindKV, fmt.Sprint(i), nil))
+		}
+		follow(t, src, SetConfig{}, queries...)
+		later(time.Minute)
+		began, most := src.reads.Load(), int64(0)
+		const hours = 10
+		for range hours * 60 {
+			before := src.reads.Load()
+			later(time.Minute)
+			most = max(most, src.reads.Load()-before)
+		}
+		if n := float64(src.reads.Load()-began) / (hours * 60); n > 5 || n < 4 || most > 40 {
+			t.Errorf("%.1f plain reads a minute, at most %d", n, most)
+		}
+	})
+}
+
+// A sleepy source never has another answer.
+type sleepy struct{ reads atomic.Int64 }
+
+func (s *sleepy) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, error) {
+	if after != 0 {
+		<-ctx.Done()
+		return nil, 0, ctx.Err()
+	}
+	s.reads.Add(1)
+	return "a", 1, nil
+}
+
+func (s *sleepy) Reread(Query) bool { return true }
 
 // A change that the waiting request brings, only later than the plain read has seen it, is none that was missed; neither
 // are many one after the other.
@@ -522,6 +594,8 @@ type lossy struct {
 	told  uint64 // the index that those who wait know of
 	late  time.Duration
 	reads int
+
+	faithful bool // wants no rereads
 }
 
 func (l *lossy) put(value string, tell bool) {
@@ -544,6 +618,8 @@ func (l *lossy) plain() int {
 	return l.reads
 }
 
+func (l *lossy) Reread(Query) bool { return !l.faithful }
+
 func (l *lossy) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, error) {
 	for {
 		l.mu.Lock()
@@ -555,7 +631,7 @@ func (l *lossy) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, 
 		if after == 0 || told > after {
 			return value, index, nil
 		}
-		if !pause.For(ctx, 100*time.Millisecond) {
+		if !pause.For(ctx, time.Second) {
 			return nil, 0, ctx.Err()
 		}
 	}
@@ -605,6 +681,54 @@ func TestSetConfig(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Indexes that go back are no doubt by themselves: the leader is asked only about another answer, or the loss of all.
+func TestConfirmsWhatDiffers(t *testing.T) {
+	tests := []struct {
+		name         string
+		value, after any
+		want         int64
+	}{
+		{"the same", []string{"a"}, []string{"a"}, 0},
+		{"the same to a reader", []*KeyPair{{Path: "k", ModifyIndex: 7}}, []*KeyPair{{Path: "k", ModifyIndex: 3}}, 0},
+		{"nothing, as before", []string{}, []string{}, 0},
+		{"another", []string{"a"}, []string{"b"}, 1},
+		{"all is lost", []string{"a"}, []string{}, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				src := &restored{shelf: shelf{value: test.value, index: 1000}, later: test.after}
+				fl := follow(t, src, SetConfig{}, web)
+				later(10 * time.Minute)
+				if n := src.confirms.Load(); n != test.want {
+					t.Errorf("asked the leader %d times, want %d", n, test.want)
+				}
+				if n := src.plain.Load(); n != 2 {
+					t.Errorf("%d plain reads, want the first and one after the indexes went back", n)
+				}
+				if st := fl.of(web); !Equal(st.Value, test.after) || st.Err != nil {
+					t.Errorf("got %+v", st)
+				}
+			})
+		})
+	}
+}
+
+// A restored source has another value under a lower index after its first wait.
+type restored struct {
+	shelf
+	later any
+}
+
+func (r *restored) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
+	value, index, err := r.shelf.Fetch(ctx, q, after)
+	if after == 1000 {
+		r.value, r.index = r.later, 7
+		return r.value, r.index, err
+	}
+	return value, index, err
 }
 
 // An answer that takes a key or a list to nothing is confirmed by a source that can; of another it is believed at once, after

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
-// A Source answers queries. It may be asked by many goroutines at once.
+// A Source answers queries. It may be asked by many goroutines at once, also about the same query: each of them learns of
+// each change.
+//
+// What else a Source can do, it says by the interfaces below.
 type Source interface {
 	// Fetch returns the answer to a query and the answer's index; a nil value means: there is none.
 	//
@@ -14,6 +18,11 @@ type Source interface {
 	// of its own choosing ends. It returns promptly once ctx is done, and never waits for ever on something that is dead.
 	// An index tells answers apart: a changed answer has another index; the reverse need not hold. An answer is never
 	// changed once it has been returned.
+	//
+	// A plain read, with after zero, has no effects: a Set makes one after each failure, whenever it is in doubt. A source
+	// that creates something for its answer, as a lease, creates it for the first read of a query and returns the same to
+	// all others, until it replaces that by itself or the query is forgotten (Forgetter). The source of KindPlugin is the
+	// exception: each plain read runs the program.
 	Fetch(ctx context.Context, q Query, after uint64) (value any, index uint64, err error)
 }
 
@@ -21,6 +30,23 @@ type Source interface {
 type Confirmer interface {
 	// Confirm is Fetch with after zero, of an answer that is not out of date.
 	Confirm(ctx context.Context, q Query) (value any, index uint64, err error)
+}
+
+// A Rereader is a Source whose requests that wait can miss a change, by some fault on the way. A Set then also reads a query
+// plainly every two hours. It never does so with a Source that is no Rereader.
+type Rereader interface {
+	// Reread reports whether a query is to be read like that. It answers at once.
+	Reread(q Query) bool
+}
+
+// A Forgetter is a Source that keeps something for a query: a lease, or what it knows of a file.
+type Forgetter interface {
+	// Forget says that somebody who has asked about a query will not do so again. A Set calls it once after Set.Forget, when
+	// its last request for the query has returned and unless the query is watched again; the first request of a later Watch
+	// begins after Forget has returned. Closing a Set forgets nothing. Others may still ask about the same query.
+	//
+	// Forget returns at once: what takes long, the source does later.
+	Forget(q Query)
 }
 
 // ErrDenied is the error of a query that the source refuses to answer because of missing rights. Asking again helps only if
@@ -37,7 +63,36 @@ type OutageError struct{ Err error }
 
 func (e OutageError) Error() string { return e.Err.Error() }
 
+// Unwrap returns the failure.
 func (e OutageError) Unwrap() error { return e.Err }
+
+// An ExpiredError says that an answer has expired, as the credentials of a lease, and was not replaced in time.
+type ExpiredError struct {
+	At  time.Time // when the answer expired
+	Err error     // why there is no other; nil where the source has not failed
+}
+
+func (e ExpiredError) Error() string {
+	text := "the answer expired at " + e.At.UTC().Format(time.RFC3339)
+	if e.Err != nil {
+		text += " and is not replaced: " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns why the answer was not replaced.
+func (e ExpiredError) Unwrap() error { return e.Err }
+
+// A PanicError is the failure of a request in which the source panicked. Its text holds nothing of what the source worked on.
+type PanicError struct {
+	Query Query
+	What  string // the runtime's message or, where the panic is not the runtime's, the type of its value
+	Stack []byte // of the goroutine, for the log
+}
+
+func (e PanicError) Error() string {
+	return fmt.Sprintf("a fault in render while it asked for %s: panic: %s; please report it", e.Query, e.What)
+}
 
 func confirmer(src Source) Confirmer {
 	if c, ok := src.(Confirmer); ok {
@@ -51,6 +106,17 @@ type plainly struct{ Source }
 
 func (p plainly) Confirm(ctx context.Context, q Query) (value any, index uint64, err error) {
 	return p.Fetch(ctx, q, 0)
+}
+
+func rereads(src Source, q Query) bool {
+	r, ok := src.(Rereader)
+	return ok && r.Reread(q)
+}
+
+func forget(src Source, q Query) {
+	if f, ok := src.(Forgetter); ok {
+		f.Forget(q)
+	}
 }
 
 // ByKind is a Source that hands each query to the source of its kind, or to the source of "" where the kind has none.
@@ -72,6 +138,19 @@ func (k ByKind) Confirm(ctx context.Context, q Query) (value any, index uint64, 
 		return nil, 0, err
 	}
 	return confirmer(src).Confirm(ctx, q)
+}
+
+// Reread implements Rereader.
+func (k ByKind) Reread(q Query) bool {
+	src, err := k.of(q)
+	return err == nil && rereads(src, q)
+}
+
+// Forget implements Forgetter.
+func (k ByKind) Forget(q Query) {
+	if src, err := k.of(q); err == nil {
+		forget(src, q)
+	}
 }
 
 func (k ByKind) of(q Query) (Source, error) {

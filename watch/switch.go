@@ -68,6 +68,24 @@ func (s *Switch) Confirm(ctx context.Context, q Query) (value any, index uint64,
 	})
 }
 
+// Reread implements Rereader.
+func (s *Switch) Reread(q Query) bool {
+	s.mu.Lock()
+	src := s.side.src
+	s.mu.Unlock()
+	return rereads(src, q)
+}
+
+// Forget implements Forgetter. Only the source of the moment is told: one that was replaced has nothing that is still in use.
+func (s *Switch) Forget(q Query) {
+	in, r, _ := s.enter(q, func() {})
+	forget(in.src, q)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(in.indexes, q)
+	in.exit(r)
+}
+
 // ask asks the source of the moment; again, where that is replaced meanwhile. It hands on the last index that this source
 // has given for the query.
 func (s *Switch) ask(ctx context.Context, q Query, do func(context.Context, Source, uint64) (any, uint64, error)) (any, uint64, error) {
@@ -95,8 +113,7 @@ func (s *Switch) enter(q Query, end context.CancelFunc) (in *side, r *request, l
 func (s *Switch) leave(in *side, r *request, q Query, index uint64, err error) (replaced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(in.requests, r)
-	in.inside.Done()
+	in.exit(r)
 	if err == nil && !in.replaced {
 		if len(in.indexes) >= maxIndexes {
 			clear(in.indexes)
@@ -104,4 +121,10 @@ func (s *Switch) leave(in *side, r *request, q Query, index uint64, err error) (
 		in.indexes[q] = max(index, 1) // as Set has it
 	}
 	return in.replaced
+}
+
+// exit ends a request. The Switch's mutex is held.
+func (in *side) exit(r *request) {
+	delete(in.requests, r)
+	in.inside.Done()
 }

@@ -2,9 +2,7 @@ package watch
 
 import (
 	"cmp"
-	"maps"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +25,7 @@ type HealthService struct {
 	ID                     string
 	Name                   string
 	Tags                   ServiceTags
-	Checks                 []*HealthCheck
+	Checks                 HealthChecks
 	Status                 string // the worst of Checks; "" where a check has a status that Consul does not know
 	Port                   int
 	Weights                ServiceWeights
@@ -54,6 +52,9 @@ func (t ServiceTags) Contains(tag string) bool { return slices.Contains(t, tag) 
 // HealthCheck is one check of an instance or of its node. Its Output is as old as the last change of anything else:
 // a change of output alone is no change (R3).
 type HealthCheck = api.HealthCheck
+
+// HealthChecks are the checks of an instance and of its node. AggregatedStatus returns their worst status.
+type HealthChecks = api.HealthChecks
 
 // KeyPair is one key below a prefix.
 type KeyPair struct {
@@ -158,81 +159,29 @@ type ImportedService struct {
 }
 
 // CARoot is a root certificate of the service mesh.
-type CARoot = api.CARoot
+type CARoot struct {
+	ID            string
+	Name          string
+	RootCertPEM   string `json:"RootCert"`
+	Active        bool
+	NotBefore     *time.Time `json:",omitempty"`
+	NotAfter      *time.Time `json:",omitempty"`
+	DaysRemaining *int       `json:",omitempty"`
+	CreateIndex   uint64
+	ModifyIndex   uint64
+}
 
 // LeafCert is the certificate of a service in the mesh, with its private key.
-type LeafCert = api.LeafCert
-
-// Equal reports whether two answers mean the same to a template's reader (R3): check output, indexes and the times of a
-// peering's last messages do not count.
-func Equal(a, b any) bool {
-	switch a := a.(type) {
-	case []*HealthService:
-		b, ok := b.([]*HealthService)
-		return ok && slices.EqualFunc(a, b, equalInstances)
-	case []*KeyPair:
-		b, ok := b.([]*KeyPair)
-		return ok && slices.EqualFunc(a, b, equalPairs)
-	case []*Peering:
-		b, ok := b.([]*Peering)
-		return ok && slices.EqualFunc(a, b, equalPeerings)
-	case []*CARoot:
-		b, ok := b.([]*CARoot)
-		return ok && slices.EqualFunc(a, b, equalRoots)
-	case *LeafCert:
-		b, ok := b.(*LeafCert)
-		return ok && equalLeaves(a, b)
-	case string:
-		return a == b
-	}
-	return reflect.DeepEqual(a, b)
-}
-
-func equalInstances(a, b *HealthService) bool {
-	return a.Node == b.Node && a.NodeID == b.NodeID && a.NodeAddress == b.NodeAddress &&
-		a.Address == b.Address && a.ID == b.ID && a.Name == b.Name &&
-		a.Status == b.Status && a.Port == b.Port && a.Weights == b.Weights &&
-		maps.Equal(a.NodeTaggedAddresses, b.NodeTaggedAddresses) &&
-		maps.Equal(a.NodeMeta, b.NodeMeta) &&
-		maps.Equal(a.ServiceMeta, b.ServiceMeta) &&
-		maps.Equal(a.ServiceTaggedAddresses, b.ServiceTaggedAddresses) &&
-		slices.Equal(a.Tags, b.Tags) &&
-		slices.EqualFunc(a.Checks, b.Checks, equalChecks)
-}
-
-func equalChecks(a, b *HealthCheck) bool {
-	x, y := *a, *b
-	x.Output, x.CreateIndex, x.ModifyIndex = "", 0, 0
-	y.Output, y.CreateIndex, y.ModifyIndex = "", 0, 0
-	return reflect.DeepEqual(&x, &y)
-}
-
-func equalPairs(a, b *KeyPair) bool {
-	x, y := *a, *b
-	x.CreateIndex, x.ModifyIndex, x.LockIndex = 0, 0, 0
-	y.CreateIndex, y.ModifyIndex, y.LockIndex = 0, 0, 0
-	return x == y
-}
-
-func equalPeerings(a, b *Peering) bool {
-	x, y := *a, *b
-	x.StreamStatus.LastHeartbeat, x.StreamStatus.LastReceive, x.StreamStatus.LastSend = nil, nil, nil
-	y.StreamStatus.LastHeartbeat, y.StreamStatus.LastReceive, y.StreamStatus.LastSend = nil, nil, nil
-	return reflect.DeepEqual(&x, &y)
-}
-
-func equalRoots(a, b *CARoot) bool {
-	x, y := *a, *b
-	x.CreateIndex, x.ModifyIndex = 0, 0
-	y.CreateIndex, y.ModifyIndex = 0, 0
-	return reflect.DeepEqual(&x, &y)
-}
-
-func equalLeaves(a, b *LeafCert) bool {
-	x, y := *a, *b
-	x.CreateIndex, x.ModifyIndex = 0, 0
-	y.CreateIndex, y.ModifyIndex = 0, 0
-	return reflect.DeepEqual(&x, &y)
+type LeafCert struct {
+	SerialNumber  string
+	CertPEM       string `json:",omitempty"`
+	PrivateKeyPEM string `json:",omitempty"`
+	Service       string
+	ServiceURI    string
+	ValidAfter    time.Time
+	ValidBefore   time.Time
+	CreateIndex   uint64
+	ModifyIndex   uint64
 }
 
 // NewKeyPair returns the pair of a key that was found below prefix, without its indexes.

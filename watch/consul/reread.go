@@ -1,0 +1,14 @@
+package consul
+
+import "render/watch"
+
+// Reread implements watch.Rereader: a request that waits passes through agents and proxies, any of which can lose a change.
+// A query that cannot wait is read all the time anyway. In an answer that is ordered by distance the order changes without a
+// new index.
+func (c *Source) Reread(q watch.Query) bool {
+	switch q.Kind {
+	case watch.KindDatacenters, watch.KindPartitions:
+		return false
+	}
+	return !q.Options().Has(watch.OptNear)
+}
