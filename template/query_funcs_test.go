@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/consul/api"
-
 	"render/template"
 	"render/watch"
 )
@@ -318,7 +316,7 @@ var everything = answers{
 		Checks: []*watch.HealthCheck{{
 			Node: "n1", CheckID: "c1", Name: "check", Status: "passing", Notes: "note", Output: "ok", ServiceID: "web-1",
 			ServiceName: "web", ServiceTags: []string{"a"}, Type: "http",
-			Definition: api.HealthCheckDefinition{HTTP: "http://x", Interval: 10 * api.ReadableDuration(1e9)},
+			Definition: watch.HealthCheckDefinition{HTTP: "http://x", Interval: watch.Duration(10 * time.Second)},
 		}},
 		Status: "passing", Port: 8080, Weights: watch.ServiceWeights{Passing: 2, Warning: 1},
 	}},

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hashicorp/consul/api"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -279,7 +278,7 @@ func (c *fixtureCatalog) newInstance(name string, i int, in fixtureInstance) (*H
 	switch check.Status {
 	case StatusPassing, StatusWarning, StatusCritical:
 	case StatusMaintenance:
-		check.CheckID, check.Name, check.Status = api.ServiceMaintPrefix+s.ID, "Service Maintenance Mode", StatusCritical
+		check.CheckID, check.Name, check.Status = ServiceMaintenance+s.ID, "Service Maintenance Mode", StatusCritical
 	default:
 		return nil, fmt.Errorf("status %q is not one of passing, warning, critical, maintenance", in.Status)
 	}

@@ -102,14 +102,14 @@ datacenters:
 		ServiceMeta: map[string]string{"env": "prod"}, Address: "10.1.0.1",
 		ServiceTaggedAddresses: map[string]watch.ServiceAddress{"wan": {Address: "198.51.100.2", Port: 80}},
 		ID:                     "first", Name: "web", Tags: watch.ServiceTags{"a", "b"},
-		Checks: api.HealthChecks{check("n2", "first", "web", "warning", "b", "a")}, Status: "warning", Port: 8080,
+		Checks: watch.HealthChecks{check("n2", "first", "web", "warning", "b", "a")}, Status: "warning", Port: 8080,
 		Weights: watch.ServiceWeights{Passing: 10, Warning: 5},
 	}
 	second := &watch.HealthService{
 		Node: "n1", NodeID: "5c7ba1b4-0000-0000-0000-000000000001", NodeAddress: "10.0.0.1",
 		NodeTaggedAddresses: map[string]string{"wan": "198.51.100.1"}, NodeMeta: map[string]string{"rack": "r1"},
 		Address: "10.0.0.1", ID: "web-2", Name: "web", Tags: watch.ServiceTags{},
-		Checks: api.HealthChecks{check("n1", "web-2", "web", "passing")}, Status: "passing",
+		Checks: watch.HealthChecks{check("n1", "web-2", "web", "passing")}, Status: "passing",
 		Weights: watch.ServiceWeights{Passing: 1, Warning: 1},
 	}
 	n1 := &watch.Node{

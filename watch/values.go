@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/consul/api"
 )
 
 // The types below are what templates see: plain values whose names templates and toJSON rely on.
@@ -48,13 +46,6 @@ type ServiceTags []string
 
 // Contains reports whether tag is one of the tags.
 func (t ServiceTags) Contains(tag string) bool { return slices.Contains(t, tag) }
-
-// HealthCheck is one check of an instance or of its node. Its Output is as old as the last change of anything else:
-// a change of output alone is no change (R3).
-type HealthCheck = api.HealthCheck
-
-// HealthChecks are the checks of an instance and of its node. AggregatedStatus returns their worst status.
-type HealthChecks = api.HealthChecks
 
 // KeyPair is one key below a prefix.
 type KeyPair struct {

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/consul/api"
-
 	"render/watch"
 )
 
@@ -53,7 +51,7 @@ type healthEntry struct {
 		TaggedAddresses      map[string]watch.ServiceAddress
 		Weights              watch.ServiceWeights
 	}
-	Checks api.HealthChecks
+	Checks watch.HealthChecks
 }
 
 // instancesAt returns the answer of the kinds that list instances of a service.
@@ -86,7 +84,7 @@ func instancesAt(path string) func(context.Context, *Source, watch.Query, reques
 }
 
 func newHealthService(e *healthEntry) *watch.HealthService {
-	e.Checks = slices.DeleteFunc(e.Checks, func(c *api.HealthCheck) bool { return c == nil })
+	e.Checks = slices.DeleteFunc(e.Checks, func(c *watch.HealthCheck) bool { return c == nil })
 	return &watch.HealthService{
 		Node:                   e.Node.Node,
 		NodeID:                 e.Node.ID,
