@@ -39,7 +39,8 @@ type Agent struct {
 	Client *api.Client
 
 	node                string
-	server, serf, https int // ports
+	token               string // that Client uses, or empty
+	server, serf, https int    // ports
 	cmd                 *exec.Cmd
 	args                []string
 	out                 *bytes.Buffer
@@ -99,7 +100,7 @@ func newAgent(s settings) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{Addr: loopback(ports[0]), node: s.node, serf: ports[1], server: ports[2], https: ports[4]}
+	a := &Agent{Addr: loopback(ports[0]), node: s.node, token: s.token, serf: ports[1], server: ports[2], https: ports[4]}
 	if a.node == "" {
 		a.node = "test"
 	}
