@@ -21,7 +21,7 @@ const (
 	rejectBase = 30 * time.Second // the same for contents that a check or a verification rejected
 	rejectMax  = 5 * time.Minute
 
-	diskSlots = 8 // commits that are at their files at one time; commands and checks do not count
+	diskSlots = 64 // commits that are at their files at one time; commands and checks do not count
 
 	mostCauses = 8 << 10 // bytes of RENDER_CAUSE
 )

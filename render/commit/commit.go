@@ -109,6 +109,7 @@ type Tools struct {
 	Stop  *Stop
 	Slots Slots
 	Left  *disk.Leftovers
+	Syncs *disk.Syncs
 	Step  func(string) // tells tests how far a commit is; may be nil
 }
 
@@ -167,7 +168,7 @@ func newCommit(p Plan, t Tools) *commit {
 	c.r.Owed = p.Owed
 	c.recall()
 	c.batch = disk.NewBatch(c.Debts)
-	c.batch.Step, c.batch.Left = t.Step, t.Left
+	c.batch.Step, c.batch.Left, c.batch.Syncs = t.Step, t.Left, t.Syncs
 	c.batch.NoUndo = !p.Action.Acts() && !p.Action.Atomic
 	return c
 }
@@ -219,8 +220,8 @@ func (c *commit) fail(f *file, err error) {
 	c.r.Failed[f.want.Destination] = err
 }
 
-// stagers are the files of a commit that are compared and written at one time: most of the time goes into syncing them.
-const stagers = 8
+// stagers are the files of a commit that are compared and written at one time: they are synced together.
+const stagers = 32
 
 // stage compares each file with the disk, writes a file that differs beside its destination, and has it checked there if
 // the check takes a file. A file that cannot be staged is noted in Failed and left out.

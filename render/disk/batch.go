@@ -66,6 +66,8 @@ type Batch struct {
 	NoUndo bool         // what was swapped is never undone: no old file gets a second name without an action
 	Left   *Leftovers   // of all batches of the process: no two of them change a mark at one time; nil where there is only this one
 
+	Syncs *Syncs // of all batches of the process; nil where there is only this one
+
 	mu      sync.Mutex // guards the maps; once Stage is not called any more nobody needs it
 	folders map[string]*folderState
 	debts   map[string]*record // by Debt.Path
@@ -545,23 +547,26 @@ func (l *folderState) within(do func(d dir) error) error {
 	return do(d)
 }
 
+// hasSaved reports whether there may be saved files in a folder.
+func (l *folderState) hasSaved() bool {
+	for _, r := range l.records {
+		if r.owes != nothing || r.file != nil && r.file.saved != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // finish notes that nothing is owed in a folder any more, and removes saved files or makes backups of them.
 func (l *folderState) finish() (warnings []string) {
-	err := l.within(func(d dir) error {
-		for _, r := range l.records {
-			if f := r.file; f != nil && f.folder != nil {
-				if w := f.finish(d); w != "" {
-					warnings = append(warnings, w)
-				}
-			}
-			if r.owes != nothing {
-				_ = d.unlinkAny(savedName(r.name))
-			}
+	if l.hasSaved() {
+		err := l.within(func(d dir) error {
+			warnings = l.finishSaved(d)
+			return nil
+		})
+		if err != nil {
+			warnings = append(warnings, err.Error())
 		}
-		return nil
-	})
-	if err != nil {
-		warnings = append(warnings, err.Error())
 	}
 
 	for _, r := range l.records {
@@ -576,6 +581,21 @@ func (l *folderState) finish() (warnings []string) {
 	return warnings
 }
 
+// finishSaved removes the saved files of a folder, or makes backups of them.
+func (l *folderState) finishSaved(d dir) (warnings []string) {
+	for _, r := range l.records {
+		if f := r.file; f != nil && f.folder != nil {
+			if w := f.finish(d); w != "" {
+				warnings = append(warnings, w)
+			}
+		}
+		if r.owes != nothing {
+			_ = d.unlinkAny(savedName(r.name))
+		}
+	}
+	return warnings
+}
+
 // Close ends a batch. It removes what was staged and not swapped, and makes the marks on disk name exactly the debts that it
 // returns: the destinations for which the action has yet to succeed. It may be called after Settle, and without it.
 func (b *Batch) Close() (debts []Debt, warnings []string) {
@@ -585,8 +605,10 @@ func (b *Batch) Close() (debts []Debt, warnings []string) {
 				f.Discard()
 			}
 		}
-		if err := l.within(func(d dir) error { return b.closeFolder(d, l) }); err != nil {
-			warnings = append(warnings, fmt.Sprintf("the next start may not know which actions have yet to succeed: %v", err))
+		if !l.isMarked() || len(l.marks) > 0 || l.hasSaved() {
+			if err := l.within(func(d dir) error { return b.closeFolder(d, l) }); err != nil {
+				warnings = append(warnings, fmt.Sprintf("the next start may not know which actions have yet to succeed: %v", err))
+			}
 		}
 		debts = append(debts, l.debts()...)
 	}

@@ -202,7 +202,7 @@ func (f *File) compare(d dir) (warnings []string, err error) {
 
 // source returns what the new file gets. The old one, if there is one, is open.
 func (f *File) source(old handle) source {
-	s := source{contents: bytes.NewReader(f.want.Contents), want: f.attrs, old: old}
+	s := source{contents: bytes.NewReader(f.want.Contents), want: f.attrs, old: old, syncs: f.batch.Syncs}
 	if f.disk != nil {
 		s.keepOwner, s.oldOwner = f.want.Options.keepsOwner(), f.disk.uid
 	}

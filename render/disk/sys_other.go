@@ -31,5 +31,8 @@ func readLink(dir handle, name string) (info, string, error) {
 	return link, target, err
 }
 
+// beginSync does nothing: it is a matter of Linux here.
+func (h handle) beginSync() {}
+
 // copyExtended copies nothing: extended attributes are a matter of Linux here.
 func copyExtended(_, _ handle, _ bool) ([]string, error) { return nil, nil }

@@ -22,6 +22,7 @@ type source struct {
 	keepOwner bool   // the owner is a wish: where it is not allowed the file is ours
 	old       handle // whose extended attributes are copied; noHandle for none
 	oldOwner  int    // who owns that
+	syncs     *Syncs
 }
 
 // An ownerError says that a file could not be given to its owner.
@@ -48,6 +49,9 @@ func writeTemporary(d dir, destination string, s source) (name string, is info, 
 	warnings, err = s.fill(h)
 	if err == nil {
 		is, err = h.stat()
+	}
+	if err == nil {
+		err = s.syncs.sync(h, is.dev)
 	}
 	if err != nil {
 		_ = d.unlinkAny(name)
@@ -81,10 +85,7 @@ func (s source) fill(h handle) (warnings []string, err error) {
 		}
 		warnings = append(warnings, lost...)
 	}
-	if err := h.chmod(want.mode); err != nil {
-		return nil, err
-	}
-	return warnings, h.sync()
+	return warnings, h.chmod(want.mode)
 }
 
 // give gives an open file an owner and a group, where they are others than it has.
