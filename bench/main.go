@@ -38,9 +38,16 @@ func main() {
 	binary := flag.String("render", "bin/render", "the render `BINARY` to measure")
 	only := flag.String("case", "", "run only the cases whose names match a `REGEXP`")
 	quiet := flag.Duration("quiet", time.Minute, "how long to measure while nothing moves, after 70s to settle")
+	asFleet := flag.Bool("fleet", false, "measure a server and eight hosts, in place of the cases; twice five minutes and more")
+	phase := flag.Duration("phase", time.Minute, "how long to measure each phase of a fleet")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, *binary, *only, *quiet)
+	err := run(ctx, *binary, func(binary string) error {
+		if *asFleet {
+			return runFleet(ctx, binary, *phase)
+		}
+		return runCases(ctx, binary, *only, *quiet)
+	})
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
@@ -48,7 +55,8 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, binary, only string, quiet time.Duration) error {
+// run prints what machine this is and measures, with the absolute path of the binary.
+func run(ctx context.Context, binary string, measure func(binary string) error) error {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
 		return err
@@ -56,11 +64,15 @@ func run(ctx context.Context, binary, only string, quiet time.Duration) error {
 	if _, err := os.Stat(binary); err != nil {
 		return fmt.Errorf("%w; `make bench` builds it, or give -render BINARY", err)
 	}
-	wanted, err := regexp.Compile(only)
-	if err != nil {
+	if err := printMachine(ctx); err != nil {
 		return err
 	}
-	if err := printMachine(ctx); err != nil {
+	return measure(binary)
+}
+
+func runCases(ctx context.Context, binary, only string, quiet time.Duration) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
 		return err
 	}
 	printHead()
