@@ -51,6 +51,7 @@ type fake struct {
 	alive        map[*link]bool
 	answersAfter time.Duration // what an answer takes
 	far          time.Duration // what it takes to connect
+	stores       *stores       // in place of facts
 }
 
 type fact struct {
@@ -330,6 +331,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers as Consul does.
 func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
+	if f.stores != nil {
+		f.serveStore(w, r)
+		return
+	}
 	params := r.URL.Query()
 	after, _ := strconv.ParseUint(params.Get("index"), 10, 64)
 	wait, err := time.ParseDuration(params.Get("wait"))

@@ -1,0 +1,679 @@
+package consul
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"render/watch"
+)
+
+// truth returns what the leaders have, read by a source of its own.
+func (f *fake) truth(t *testing.T) func(watch.Query) any {
+	t.Helper()
+	src, err := New(Config{Address: "http://consul:8500", dial: f.dial})
+	check(t, err)
+	t.Cleanup(src.Close)
+	return func(q watch.Query) any {
+		value, _, err := src.Confirm(t.Context(), q)
+		check(t, err)
+		return value
+	}
+}
+
+// differing returns those of some queries whose state is not what the leaders have.
+func (fl *follower) differing(truth func(watch.Query) any, queries []watch.Query) (differ []watch.Query) {
+	for _, q := range queries {
+		if st := fl.of(q); st.Rev == 0 || st.Err != nil || !watch.Equal(st.Value, truth(q)) {
+			differ = append(differ, q)
+		}
+	}
+	return differ
+}
+
+// agrees fails the test where a state is not what the leaders have.
+func (fl *follower) agrees(t *testing.T, f *fake, queries []watch.Query) {
+	t.Helper()
+	truth := f.truth(t)
+	differ := fl.differing(truth, queries)
+	for _, q := range differ[:min(len(differ), 4)] {
+		t.Errorf("%s: %s, %v; want %s", q, describe(fl.of(q).Value), fl.of(q).Err, describe(truth(q)))
+	}
+	if len(differ) > 0 {
+		t.Fatalf("%d of %d are wrong", len(differ), len(queries))
+	}
+}
+
+// describe returns an answer as text.
+func describe(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "none"
+	case []*watch.HealthService:
+		text := []string{}
+		for _, s := range v {
+			text = append(text, fmt.Sprintf("%s/%s %s:%d %v %s", s.Node, s.ID, s.Address, s.Port, s.Tags, s.Status))
+		}
+		return fmt.Sprintf("%d instances: %s", len(v), strings.Join(text, ", "))
+	case []*watch.KeyPair:
+		text := []string{}
+		for _, p := range v {
+			text = append(text, p.Path+"="+p.Value)
+		}
+		return fmt.Sprintf("%d keys: %s", len(v), strings.Join(text, ", "))
+	}
+	return fmt.Sprintf("%v", value)
+}
+
+// reaches waits until the state of a query is what the leaders have, and returns how long that took. After a limit it fails the test.
+func (fl *follower) reaches(t *testing.T, truth func(watch.Query) any, q watch.Query, limit time.Duration) time.Duration {
+	t.Helper()
+	want, began := truth(q), time.Now()
+	for {
+		if st := fl.of(q); st.Err == nil && st.Rev > 0 && watch.Equal(st.Value, want) {
+			return time.Since(began)
+		}
+		if time.Since(began) > limit {
+			t.Errorf("%s is %s, %v after %s; want %s", q, describe(fl.of(q).Value), fl.of(q).Err, limit, describe(want))
+			return limit
+		}
+		later(10 * time.Millisecond)
+	}
+}
+
+// latency has each answer take some time.
+func (f *fake) latency(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answersAfter = d
+}
+
+// More queries than connections: never more connections than are allowed, every change arrives, and a quiet Consul gets few requests.
+func TestManyQueriesFewConnections(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 250, 2)
+		f.fill("", "app", 50)
+		f.latency(time.Millisecond)
+		queries := append(serviceQueries(250), keyQueries("app", 50)...)
+		c, out := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(10 * time.Second)
+		if n := fl.answered(); n != 300 {
+			t.Fatalf("%d of 300 queries answered", n)
+		}
+		if n := out.count("more queries than connections"); n != 1 || !strings.Contains(out.String(), "queries=300 connections=24") {
+			t.Errorf("told: %s", out)
+		}
+		for range 40 {
+			f.change("", func(s *store) {
+				i, j := rand.IntN(250), rand.IntN(2)
+				node, id, service := fmt.Sprint("n", j), fmt.Sprintf("s%d-%d", i, j), fmt.Sprint("s", i)
+				switch rand.IntN(4) {
+				case 0:
+					s.register(node, id, service, rand.IntN(60000))
+				case 1:
+					s.check(node, id, []string{"passing", "warning", "critical"}[rand.IntN(3)], "")
+				case 2:
+					s.deregister(node, id)
+				case 3:
+					s.put(fmt.Sprint("app/k", rand.IntN(50)), fmt.Sprint(rand.IntN(1000)))
+				}
+			})
+			later(time.Duration(rand.IntN(1000)+1) * time.Millisecond)
+		}
+		later(10 * time.Second)
+		open := f.mostOpen()
+		fl.agrees(t, f, queries)
+		later(time.Minute)
+		began := time.Now()
+		later(10 * time.Minute)
+		if n := len(f.since(began)); n > 300 {
+			t.Errorf("%d requests in 10 quiet minutes", n)
+		}
+		if open > 32 || fl.errors() != 0 {
+			t.Errorf("%d connections, %d errors", open, fl.errors())
+		}
+	})
+}
+
+// A change costs few requests, also where many queries share connections; one of what nobody uses costs fewer still.
+func TestRequestsOfChanges(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(s *store, i int)
+		query  func(i int) watch.Query // of which it is a change; nil where nobody watches it
+		most   float64                 // requests a change
+	}{
+		{"flip", func(s *store, i int) {
+			s.check("n0", fmt.Sprintf("s%d-0", i), []string{"critical", "passing"}[i/250], "")
+		}, nil, 8},
+		{"registration", func(s *store, i int) {
+			s.register("n1", fmt.Sprint("more", i), fmt.Sprint("s", i), 80)
+			s.check("n1", fmt.Sprint("more", i), "passing", "")
+		}, nil, 8},
+		{"deregistration", func(s *store, i int) { s.deregister("n0", fmt.Sprintf("s%d-0", i)) }, nil, 8},
+		{"key", func(s *store, i int) { s.put(fmt.Sprint("app/k", i%20), fmt.Sprint("w", i)) }, nil, 3},
+		{"flip of an unwatched service", func(s *store, i int) {
+			s.check("n0", "other-0", []string{"critical", "passing"}[i%2], "")
+		}, nil, 6},
+		{"registration of an unwatched service", func(s *store, i int) {
+			s.register("n2", fmt.Sprint("other-new", i), "other", 80)
+			s.check("n2", fmt.Sprint("other-new", i), "passing", "")
+		}, nil, 6},
+		{"unwatched key", func(s *store, i int) { s.put(fmt.Sprint("elsewhere/k", i), "w") }, nil, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", 500, 1)
+				f.fill("", "app", 20)
+				f.change("", func(s *store) {
+					s.register("n0", "other-0", "other", 80)
+					s.check("n0", "other-0", "passing", "")
+				})
+				f.latency(time.Millisecond)
+				queries := append(serviceQueries(500), keyQueries("app", 20)...)
+				c, _ := f.consul(Config{MaxConnections: 128})
+				fl := follow(t, c, watch.SetConfig{}, queries...)
+				later(time.Minute)
+				f.change("", func(s *store) { test.change(s, 7) }) // the first has the lists of checks read
+				later(5 * time.Minute)
+				began := time.Now()
+				for i := range 20 {
+					f.change("", func(s *store) { test.change(s, i*13) })
+					later(time.Second)
+				}
+				n := float64(len(f.since(began))) / 20
+				t.Logf("%.1f requests a change", n)
+				if n > test.most {
+					t.Errorf("%.1f requests a change, want at most %.0f", n, test.most)
+				}
+				later(5 * time.Second)
+				fl.agrees(t, f, queries)
+			})
+		})
+	}
+}
+
+// What a quiet minute costs, and one in which checks print something else at each run.
+func TestRequestsOfQuietMinutes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{96, 97, 500} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", n, 1)
+				f.latency(time.Millisecond)
+				c, _ := f.consul(Config{})
+				fl := follow(t, c, watch.SetConfig{}, serviceQueries(n)...)
+				later(10 * time.Minute)
+				began := time.Now()
+				later(10 * time.Minute)
+				quiet := float64(len(f.since(began))) / 10
+				most := 30.0
+				if n < 500 {
+					most = 60 // each waits for itself
+				}
+				if quiet > most {
+					t.Errorf("%.1f requests a quiet minute, want at most %.0f", quiet, most)
+				}
+
+				if n == 500 {
+					began = time.Now()
+					for i := range 600 {
+						f.change("", func(s *store) { s.check("n0", "s3-0", "passing", fmt.Sprint(i)) })
+						later(500 * time.Millisecond)
+					}
+					noisy := float64(len(f.since(began))) / 5
+					t.Logf("%.1f requests a quiet minute, %.1f with two outputs a second", quiet, noisy)
+					if noisy > 150 {
+						t.Errorf("%.1f requests a minute with two outputs a second", noisy)
+					}
+				}
+				if fl.errors() > 0 {
+					t.Errorf("%d errors", fl.errors())
+				}
+			})
+		})
+	}
+}
+
+// The number of queries beyond which they share connections is no cliff: a change is noticed as fast, and costs about as much.
+func TestSharingIsNoCliff(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{90, 96, 97, 100, 120, 133, 134, 200} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", n, 1)
+				f.latency(time.Millisecond)
+				c, _ := f.consul(Config{})
+				fl := follow(t, c, watch.SetConfig{}, serviceQueries(n)...)
+				truth := f.truth(t)
+				later(time.Minute)
+				for i := range 20 {
+					k := i * 3
+					f.change("", func(s *store) { s.check("n0", fmt.Sprintf("s%d-0", k), "critical", "") })
+					if took := fl.reaches(t, truth, serviceQueries(n)[k], 5*time.Second); took > 100*time.Millisecond {
+						t.Errorf("a flip is noticed after %s", took)
+					}
+					began := time.Now()
+					later(10 * time.Second)
+					if k := len(f.since(began)); k > 20 {
+						t.Errorf("%d requests in the 10 seconds after a flip", k)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A list that lacks what the token may not read still tells which of the others has changed.
+func TestSignalsFiltered(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 200, 1)
+		f.latency(time.Millisecond)
+		f.stores.token = func(path string, _ map[string][]string) bool { return !strings.HasPrefix(path, "/v1/health/service/") }
+		c, _ := f.consul(Config{MaxConnections: 32})
+		queries := serviceQueries(200)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		truth := f.truth(t)
+		later(3 * time.Minute)
+		for i := range 10 {
+			f.change("", func(s *store) { s.check("n0", fmt.Sprintf("s%d-0", i), "critical", "") })
+			if took := fl.reaches(t, truth, queries[i], time.Minute); took > 100*time.Millisecond {
+				t.Errorf("a flip is noticed after %s", took)
+			}
+			later(10 * time.Second)
+		}
+	})
+}
+
+// A server that reads and is behind the one whose signal has named a change is read again.
+func TestSignalsOfServersBehind(t *testing.T) {
+	t.Parallel()
+	for _, lag := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 2500 * time.Millisecond, 5 * time.Second, 20 * time.Second} {
+		t.Run(lag.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", 60, 1)
+				f.fill("", "app", 20)
+				f.latency(time.Millisecond)
+				c, _ := f.consul(Config{MaxConnections: 32, MaxStale: time.Minute})
+				queries := append(serviceQueries(60), keyQueries("app", 20)...)
+				fl := follow(t, c, watch.SetConfig{}, queries...)
+				truth := f.truth(t)
+				later(time.Minute)
+				f.mu.Lock()
+				f.stores.lags = []time.Duration{0, lag, lag}
+				f.mu.Unlock()
+				for i := range 12 {
+					q := queries[i]
+					f.change("", func(s *store) {
+						node, id := "n0", fmt.Sprintf("s%d-0", i)
+						switch i % 4 {
+						case 0:
+							s.check(node, id, "critical", "")
+						case 1:
+							s.register(node, id, fmt.Sprint("s", i), 9999)
+						case 2:
+							s.deregister(node, id)
+						case 3:
+							q = keyQueries("app", 20)[i]
+							s.put(q.Name, "new")
+						}
+					})
+					if took := fl.reaches(t, truth, q, 5*time.Minute); took > 4*lag+15*time.Second {
+						t.Errorf("change %d is noticed after %s", i, took)
+					}
+					later(time.Minute)
+				}
+			})
+		})
+	}
+}
+
+// Many who ask the same learn the same, at about the same time.
+func TestSignalsForMany(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 60, 1)
+		f.fill("", "app", 20)
+		f.latency(3 * time.Millisecond)
+		c, _ := f.consul(Config{MaxConnections: 32})
+		queries := append(serviceQueries(60), keyQueries("app", 20)...)
+		var all []*follower
+		for range 4 {
+			all = append(all, follow(t, c, watch.SetConfig{}, queries...))
+		}
+		truth := f.truth(t)
+		later(time.Minute)
+		for i := range 40 {
+			k := i % 10
+			q := queries[k]
+			f.change("", func(s *store) {
+				id := fmt.Sprintf("s%d-0", k)
+				switch i % 3 {
+				case 0:
+					s.check("n0", id, []string{"critical", "passing"}[i%2], "")
+				case 1:
+					s.register("n0", id, fmt.Sprint("s", k), 2000+i)
+				case 2:
+					q = queries[60+k]
+					s.put(q.Name, fmt.Sprint(i))
+				}
+			})
+			for n, fl := range all {
+				if took := fl.reaches(t, truth, q, 30*time.Second); took > 15*time.Second {
+					t.Errorf("follower %d learns of change %d after %s", n, i, took)
+				}
+			}
+			later(time.Duration(i) * 300 * time.Millisecond)
+		}
+	})
+}
+
+// However much moves, the requests are bounded, and what is new arrives.
+func TestChurn(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		const perSecond = 100
+		f.hold("")
+		f.stock("", 300, 1)
+		f.latency(time.Millisecond)
+		c, _ := f.consul(Config{MaxConnections: 32, MaxRequests: perSecond})
+		queries := serviceQueries(300)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(20 * time.Second)
+		began := time.Now()
+		for i := range 5_000 {
+			f.change("", func(s *store) {
+				k := rand.IntN(300)
+				if i%2 == 0 {
+					s.register("n0", fmt.Sprintf("s%d-0", k), fmt.Sprint("s", k), i+1)
+				} else {
+					s.check("n0", fmt.Sprintf("s%d-0", k), []string{"critical", "passing", "warning"}[rand.IntN(3)], "")
+				}
+			})
+			time.Sleep(2 * time.Millisecond)
+		}
+		if n := busiest(f.since(began), 10*time.Second); n > perSecond*12 {
+			t.Errorf("%d requests in 10 seconds", n)
+		}
+		later(30 * time.Second)
+		fl.agrees(t, f, queries)
+	})
+}
+
+// Where a signal is refused, or does not work, queries are read from time to time.
+func TestSignalRefused(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{servicesPath, nodesPath, checksPath + "critical", checksPath + "any", "/v1/catalog/node-services/"} {
+		for _, status := range []int{http.StatusForbidden, http.StatusBadRequest, http.StatusInternalServerError} {
+			t.Run(fmt.Sprint(path, " ", status), func(t *testing.T) {
+				bubble(t, func(t *testing.T, f *fake) {
+					f.hold("")
+					f.stock("", 40, 1)
+					f.latency(time.Millisecond)
+					f.fail(func(w http.ResponseWriter, r *http.Request) bool {
+						if !strings.HasPrefix(r.URL.Path, path) {
+							return false
+						}
+						http.Error(w, "no", status)
+						return true
+					})
+					c, _ := f.consul(Config{MaxConnections: 32})
+					queries := serviceQueries(40)
+					fl := follow(t, c, watch.SetConfig{}, queries...)
+					later(time.Minute)
+					for i := range 40 {
+						f.change("", func(s *store) {
+							id := fmt.Sprintf("s%d-0", i)
+							switch i % 4 {
+							case 0:
+								s.check("n0", id, "critical", "")
+							case 1:
+								s.register("n0", id, fmt.Sprint("s", i), 9999)
+							case 2:
+								s.deregister("n0", id)
+							case 3:
+								s.node("n0", fmt.Sprint("10.0.1.", i))
+							}
+						})
+						later(10 * time.Millisecond)
+					}
+					later(25 * time.Second)
+					fl.agrees(t, f, queries)
+					began := time.Now()
+					later(2 * time.Minute)
+					if n := len(f.since(began)); n > 12*2*40+400 {
+						t.Errorf("%d requests in 2 minutes", n)
+					}
+					if fl.errors() != 0 {
+						t.Errorf("%d errors", fl.errors())
+					}
+				})
+			})
+		}
+	}
+}
+
+// Keys of many folders share a few requests.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		var queries []watch.Query
+		for folder := range 40 {
+			f.fill("", fmt.Sprint("f", folder), 6)
+			queries = append(queries, keyQueries(fmt.Sprint("f", folder), 6)...)
+		}
+		f.latency(time.Millisecond)
+		c, _ := f.consul(Config{MaxConnections: 128})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		truth := f.truth(t)
+		later(time.Minute)
+		began := time.Now()
+		for i, q := range queries[:60] {
+			f.change("", func(s *store) { s.put(q.Name, fmt.Sprint(1000+i)) })
+			if took := fl.reaches(t, truth, q, 15*time.Second); took > 100*time.Millisecond {
+				t.Errorf("a key is noticed after %s", took)
+			}
+		}
+		f.change("", func(s *store) { s.remove(queries[0].Name) })
+		if took := fl.reaches(t, truth, queries[0], 15*time.Second); took > 100*time.Millisecond {
+			t.Errorf("that a key is deleted is noticed after %s", took)
+		}
+		if n := len(f.since(began)); n > 61*4 {
+			t.Errorf("%d requests for 61 changes", n)
+		}
+		later(5 * time.Second)
+		fl.agrees(t, f, queries)
+	})
+}
+
+// A token that may read keys and not list them: each query is read in turn, and not too often.
+func TestKeyListDenied(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.fill("", "app/team", 300)
+		f.latency(time.Millisecond)
+		f.fail(func(w http.ResponseWriter, r *http.Request) bool {
+			if !r.URL.Query().Has("keys") && !r.URL.Query().Has("recurse") {
+				return false
+			}
+			http.Error(w, "Permission denied: token lacks permission 'key:list'", http.StatusForbidden)
+			return true
+		})
+		c, _ := f.consul(Config{MaxConnections: 128})
+		queries := keyQueries("app/team", 300)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(5 * time.Minute)
+		began := time.Now()
+		later(5 * time.Minute)
+		if n := len(f.since(began)) / 5; n > 500 {
+			t.Errorf("%d requests a quiet minute", n)
+		}
+		if fl.errors() > 0 {
+			t.Errorf("%d errors", fl.errors())
+		}
+		f.change("", func(s *store) { s.put("app/team/k7", "new") })
+		if took := fl.reaches(t, f.truth(t), queries[7], 2*time.Minute); took > 70*time.Second {
+			t.Errorf("a change is noticed after %s", took)
+		}
+	})
+}
+
+// More datacenters than signals: no datacenter is forgotten, and the requests of a quiet minute are bounded.
+func TestManyDatacenters(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		var names []string
+		var queries []watch.Query
+		for dc := range 20 {
+			names = append(names, fmt.Sprint("dc", dc))
+			for i := range 50 {
+				queries = append(queries, watch.NewQuery(watch.KindService, fmt.Sprint("s", i), url.Values{watch.OptDatacenter: {names[dc]}}))
+			}
+		}
+		f.hold(append(names, "")...)
+		for _, dc := range names {
+			f.stock(dc, 50, 1)
+		}
+		f.latency(time.Millisecond)
+		c, _ := f.consul(Config{})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(5 * time.Minute)
+		began := time.Now()
+		later(5 * time.Minute)
+		n := len(f.since(began)) / 5
+		t.Logf("%d requests a quiet minute", n)
+		if n > 1000 {
+			t.Errorf("%d requests a quiet minute", n)
+		}
+		for _, dc := range names {
+			f.change(dc, func(s *store) { s.check("n0", "s3-0", "critical", "") })
+		}
+		later(75 * time.Second)
+		fl.agrees(t, f, queries)
+	})
+}
+
+// Signals end when nobody needs them: no request is left of them, and no connection.
+func TestSignalsEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 100, 1)
+		f.fill("", "app", 30)
+		f.latency(20 * time.Millisecond)
+		queries := append(serviceQueries(100), keyQueries("app", 30)...)
+		c, _ := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{})
+		for _, when := range []time.Duration{0, 30 * time.Millisecond, time.Second, time.Minute} { // while asking, reading, waiting
+			for _, q := range queries {
+				fl.set.Watch(q)
+			}
+			later(when)
+			f.change("", func(s *store) { s.register("n0", "s0-0", "s0", int(when/time.Second)+500) })
+			later(10 * time.Millisecond)
+			for _, q := range queries {
+				fl.set.Forget(q)
+			}
+			later(coverLinger + DefaultWait*2)
+			began := time.Now()
+			later(10 * time.Minute)
+			if n := len(f.since(began)); n != 0 {
+				t.Errorf("forgotten after %s: %d requests in 10 minutes although there is no query", when, n)
+			}
+			c.mu.Lock()
+			if len(c.members) != 0 || len(c.scopes) != 0 || c.signals != 0 || c.waiting != 0 || c.polling != 0 || len(c.reads) != 0 {
+				t.Errorf("forgotten after %s: %d members, %d scopes, %d signals, %d waiting, %d polling, %d reading are left",
+					when, len(c.members), len(c.scopes), c.signals, c.waiting, c.polling, len(c.reads))
+			}
+			c.mu.Unlock()
+		}
+	})
+}
+
+// What no signal tells of is read from time to time where there are too few connections.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		var queries []watch.Query
+		var paths []string
+		for i := range 100 {
+			queries = append(queries, watch.NewQuery(watch.KindConnect, fmt.Sprint("s", i), nil))
+			paths = append(paths, fmt.Sprint("/v1/health/connect/s", i))
+			f.put(paths[i], "1")
+		}
+		c, _ := f.consul(Config{MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(10 * time.Second)
+		for i := range 100 {
+			f.put(paths[i], "4711")
+		}
+		later(2 * turnEvery)
+		fl.agree(t, f, queries, paths)
+		began := time.Now()
+		later(2 * time.Minute)
+		if n := len(f.since(began)); n > 2*mostTurns*4/3+100 || f.mostOpen() > 32 {
+			t.Errorf("%d requests in 2 minutes, %d connections", n, f.mostOpen())
+		}
+	})
+}
+
+// The addresses of two clusters have different indexes: a change is not waited for with an index of the other.
+func TestSignalsAtNextAddress(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 100, 1)
+		f.fill("", "app", 20)
+		f.latency(time.Millisecond)
+		c, _ := f.consul(Config{MaxConnections: 32, Address: "a:8500,b:8500"})
+		queries := append(serviceQueries(100), keyQueries("app", 20)...)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		truth := f.truth(t)
+		later(10 * time.Second)
+		if fl.answered() != 120 {
+			t.Fatalf("%d answered", fl.answered())
+		}
+		f.mu.Lock() // b is another cluster, with low indexes
+		f.down["a:8500"] = true
+		f.mu.Unlock()
+		f.reset("", 20)
+		f.cut()
+		later(5 * time.Second)
+		for i := range 20 {
+			q := queries[i]
+			f.change("", func(s *store) {
+				switch i % 3 {
+				case 0:
+					s.check("n0", fmt.Sprintf("s%d-0", i), "critical", "")
+				case 1:
+					s.deregister("n0", fmt.Sprintf("s%d-0", i))
+				case 2:
+					q = queries[100+i]
+					s.remove(q.Name)
+				}
+			})
+			if took := fl.reaches(t, truth, q, 30*time.Second); took > time.Second {
+				t.Errorf("a change of %s is noticed after %s", q, took)
+			}
+		}
+		if n := f.since(time.Time{}); n[len(n)-1].host != "b:8500" {
+			t.Errorf("the last request went to %s", n[len(n)-1].host)
+		}
+	})
+}
