@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,11 +33,15 @@ func Expect(path string, o Options, sum [sha256.Size]byte, size int64) (*Expecte
 	if x.path, err = absolute(path); err != nil {
 		return nil, err
 	}
-	if x.real, err = RealPath(path); err != nil {
+	if x.own, err = realName(path); err != nil {
 		return nil, err
 	}
-	x.own, err = realName(path)
-	return x, err
+	x.real = x.own
+	if is, err := os.Lstat(x.own); err == nil && is.Mode()&fs.ModeSymlink != 0 {
+		x.real, err = RealPath(path)
+		return x, err
+	}
+	return x, nil
 }
 
 // Names returns the paths, from the root, whose folders have to be watched to notice a change: that of the destination itself,
