@@ -35,7 +35,7 @@ func access[T any](ctx context.Context, f *Files, file *file, do func() T) (resu
 		}
 		result := do()
 		<-f.slots
-		<-file.access
+		f.end(file)
 		done <- result
 	}()
 
@@ -85,6 +85,16 @@ func (f *Files) begin(ctx context.Context, file *file, limit *time.Timer) error 
 	case <-ctx.Done():
 		<-file.access
 		return ctx.Err()
+	}
+}
+
+// end ends the access of a file.
+func (f *Files) end(file *file) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	<-file.access
+	if file.forgotten && f.files[file.at] == file {
+		delete(f.files, file.at)
 	}
 }
 
@@ -166,15 +176,25 @@ func readText(from io.Reader, size, limit int64) (text string, sum [sha256.Size]
 	return b.String(), [sha256.Size]byte(hash.Sum(nil)), nil
 }
 
+// folders says where events are about a file: in which folders and, where no links lead to the file, under which name.
+type folders struct {
+	dirs []string
+	name string // "": any
+}
+
 // folders returns the folder of the file, and that of the file that it links to. It asks the file system about both: where
 // that hangs, it must do so here, and not in the notifier, which all files share.
-func (p place) folders() []string {
-	dirs := []string{filepath.Dir(p.path)}
-	if real, err := filepath.EvalSymlinks(p.path); err == nil && filepath.Dir(real) != dirs[0] {
-		dirs = append(dirs, filepath.Dir(real))
+func (p place) folders() folders {
+	where := folders{dirs: []string{filepath.Dir(p.path)}}
+	real, err := filepath.EvalSymlinks(p.path)
+	if err == nil && real == p.path {
+		where.name = filepath.Base(p.path)
 	}
-	for _, dir := range dirs {
+	if err == nil && filepath.Dir(real) != where.dirs[0] {
+		where.dirs = append(where.dirs, filepath.Dir(real))
+	}
+	for _, dir := range where.dirs {
 		_, _ = os.Stat(dir)
 	}
-	return dirs
+	return where
 }

@@ -282,3 +282,107 @@ func TestReadText(t *testing.T) {
 		t.Error("a file below /proc is empty")
 	}
 }
+
+// A file that is forgotten is known no more, once its access has ended; one that is asked for again meanwhile is.
+func TestFilesForget(t *testing.T) {
+	dir := t.TempDir()
+	for _, again := range []bool{false, true} {
+		for _, hung := range []bool{false, true} {
+			t.Run(fmt.Sprintf("again %v, hung %v", again, hung), func(t *testing.T) {
+				path := fmt.Sprintf("%s/%v-%v", dir, again, hung)
+				putFile(t, path, "text")
+				synctest.Test(t, func(t *testing.T) {
+					files := filesOfTest()
+					h := newHang(files, path)
+					if !hung {
+						h.end()
+					}
+					given, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					_, _, _ = files.Fetch(given, fileQuery(path), 0)
+					files.Forget(fileQuery(path))
+					files.Forget(fileQuery(path))
+					files.Forget(fileQuery(dir + "/other"))
+					files.Forget(NewQuery(KindKV, path, nil))
+					if (len(files.files) == 1) != hung {
+						t.Errorf("%d files are known after Forget", len(files.files))
+					}
+					if again {
+						given, cancel := context.WithTimeout(t.Context(), time.Second)
+						defer cancel()
+						_, _, _ = files.Fetch(given, fileQuery(path), 0)
+					}
+					h.end()
+					synctest.Wait()
+					if known := len(files.files) == 1; known != again {
+						t.Errorf("%d files are known in the end", len(files.files))
+					}
+				})
+			})
+		}
+	}
+}
+
+// Many sets that come and go leave nothing behind.
+func TestFilesOfManySets(t *testing.T) {
+	files, err := NewFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	dir := t.TempDir()
+	set := NewSet(files, SetConfig{})
+	for i := range 100 {
+		q := fileQuery(fmt.Sprint(dir, "/", i))
+		set.Watch(q)
+		if i%2 == 0 {
+			<-set.Ready()
+		}
+		set.Forget(q)
+	}
+	set.Close()
+	if len(files.files) != 0 || len(files.waiting) != 0 {
+		t.Errorf("%d files and %d folders are left", len(files.files), len(files.waiting))
+	}
+}
+
+// Who waits for a file is woken by what happens to that file, or by what happens beside it where there are links.
+func TestEventsOfFiles(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	putFile(t, dir+"/plain", "text")
+	for _, name := range []string{"link", "dangling"} {
+		if err := os.Symlink(map[string]string{"link": "plain", "dangling": "none"}[name], dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		any  bool
+	}{{"plain", false}, {"link", true}, {"dangling", true}, {"missing", true}} {
+		files, err := NewFiles()
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, stop, err := files.listen(t.Context(), &file{at: place{path: dir + "/" + c.name}, access: make(chan struct{}, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, event := range []struct {
+			dir, name string
+			want      bool
+		}{{dir, c.name, true}, {dir, "other", c.any}, {dir + "/other", c.name, false}, {"", "", true}} {
+			files.notify(event.dir, event.name)
+			if got := len(events) > 0; got != event.want {
+				t.Errorf("%s is woken by %q in %q: %v", c.name, event.name, event.dir, got)
+			}
+			for len(events) > 0 {
+				<-events
+			}
+		}
+		stop()
+		files.Close()
+	}
+}

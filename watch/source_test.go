@@ -92,6 +92,21 @@ func TestContractFiles(t *testing.T) {
 	}
 }
 
+// Where the system does not notify of changes, the regular check finds them.
+func TestContractUnnotifiedFiles(t *testing.T) {
+	t.Parallel()
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
+		path, files := filepath.Join(t.TempDir(), "file"), watch.NewUnnotifiedFiles()
+		t.Cleanup(files.Close)
+		return sourcetest.Subject{
+			Source: files,
+			Query:  watch.NewQuery(watch.KindFile, path, nil),
+			Set:    func(value string) { check(t, os.WriteFile(path, []byte(value), 0o644)) },
+			Remove: func() { check(t, os.Remove(path)) },
+		}
+	})
+}
+
 func TestContractByKind(t *testing.T) {
 	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
 		path := filepath.Join(t.TempDir(), "file")

@@ -90,7 +90,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	p.notify = takeNotify(p.log)
 	if p.files, err = watch.NewFiles(); err != nil {
-		return err
+		p.log.Warn("the system does not notify of changed files", "err", err)
 	}
 	defer p.files.Close()
 	if p.asked, err = p.ask(plan); err != nil {

@@ -4,6 +4,7 @@ package sourcetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"testing"
@@ -149,10 +150,93 @@ func Run(t *testing.T, newSubject func(t *testing.T) Subject) {
 		s.Set("two")
 		wg.Wait()
 	})
+	t.Run("a plain read has no effects", func(t *testing.T) {
+		s := newSubject(t)
+		s.Set("one")
+		a := now(t, s)
+		ch := fetch(s, t.Context(), a.index)
+		for range 20 {
+			if b := now(t, s); !reflect.DeepEqual(a, b) {
+				t.Fatalf("got %v after %v", b, a)
+			}
+		}
+		select {
+		case b := <-ch:
+			t.Fatalf("plain reads woke who waits for %v with %v", a, b)
+		case <-time.After(quiet):
+		}
+		s.Set("two")
+		if b := await(t, ch); b.err != nil || reflect.DeepEqual(a.value, b.value) {
+			t.Fatalf("got %v", b)
+		}
+	})
+	t.Run("several sets learn of each change", func(t *testing.T) {
+		s := newSubject(t)
+		s.Set("one")
+		var sets []*watch.Set
+		for range 4 {
+			set := watch.NewSet(s.Source, watch.SetConfig{})
+			defer set.Close()
+			set.Watch(s.Query)
+			sets = append(sets, set)
+		}
+		var last any
+		for rev, value := range []string{"one", "two", "three"} {
+			s.Set(value)
+			want := now(t, s).value
+			if rev > 0 && watch.Equal(want, last) {
+				t.Fatalf("%q is no change", value)
+			}
+			last = want
+			for i, set := range sets {
+				learns(t, set, s.Query, want, fmt.Sprintf("set %d of %q", i, value))
+			}
+		}
+	})
+	t.Run("one who forgets leaves the others alone", func(t *testing.T) {
+		s := newSubject(t)
+		s.Set("one")
+		stays, goes := watch.NewSet(s.Source, watch.SetConfig{}), watch.NewSet(s.Source, watch.SetConfig{})
+		defer stays.Close()
+		defer goes.Close()
+		stays.Watch(s.Query)
+		learns(t, stays, s.Query, now(t, s).value, "the one that stays")
+		for i, value := range []string{"two", "three", "four"} {
+			goes.Watch(s.Query)
+			learns(t, goes, s.Query, now(t, s).value, fmt.Sprintf("the one that goes, watching for the %d. time", i+1))
+			before := now(t, s)
+			goes.Forget(s.Query)
+			s.Set(value)
+			after := now(t, s)
+			if a := await(t, fetch(s, t.Context(), before.index)); a.err != nil || !watch.Equal(a.value, after.value) {
+				t.Fatalf("who waits for %v got %v, want %v", before, a, after)
+			}
+			learns(t, stays, s.Query, after.value, "the one that stays")
+		}
+	})
 	t.Run("an unknown kind is an error", func(t *testing.T) {
 		s := newSubject(t)
 		if _, _, err := s.Source.Fetch(t.Context(), watch.Query{Kind: "nonsense"}, 0); err == nil {
 			t.Fatal("no error")
 		}
 	})
+}
+
+// learns fails the test where a set does not have a value in time.
+func learns(t *testing.T, set *watch.Set, q watch.Query, want any, who string) {
+	t.Helper()
+	var last watch.State
+	for late := time.After(soon); ; {
+		select {
+		case <-set.Ready():
+			if st, ok := set.Take()[q]; ok {
+				last = st
+			}
+			if last.Rev > 0 && watch.Equal(last.Value, want) {
+				return
+			}
+		case <-late:
+			t.Fatalf("%s does not learn of a change: %+v", who, last)
+		}
+	}
 }
