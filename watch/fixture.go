@@ -19,54 +19,150 @@ import (
 
 // Fixture is a Source that answers from a YAML file as Consul would answer if it held what the file says: the same
 // filters, order and prefixes. The file is watched. Its format is described in the README of this package.
+//
+// However many ask, the file is read and decoded once for each change, and who waits is answered when its own answer differs.
 type Fixture struct {
-	files *Files
-	path  string
+	files    *Files
+	path     string
+	reading  chan struct{} // of size 1, full while somebody reads the file
+	watching chan struct{} // of size 1, full while somebody waits for a change of the file
 
-	mu     sync.Mutex // guards what follows
-	index  uint64     // of the file's contents that data and err come from
-	data   *fixtureData
-	parsed error
+	mu      sync.Mutex // guards what follows
+	reads   uint64     // plain ones that have begun
+	current *fixtureState
+}
+
+// A fixtureState is what a read of the file brought. Only the Fixture's mutex allows to set read, and to close changed.
+type fixtureState struct {
+	index   uint64
+	data    *fixtureData
+	err     error
+	read    uint64        // the number of the last plain read that brought this
+	changed chan struct{} // closed when there is another
 }
 
 // NewFixture returns a source that answers from the file at path. An error means that the file cannot be read or has
-// a fault now; a fault that comes later is an error of every Fetch until it is mended.
+// a fault now; a fault that comes later is an error of every Fetch until it is fixed.
 func NewFixture(files *Files, path string) (*Fixture, error) {
-	f := &Fixture{files: files, path: path}
-	if _, _, err := f.load(context.Background(), 0); err != nil {
+	f := &Fixture{
+		files: files, path: path, reading: make(chan struct{}, 1), watching: make(chan struct{}, 1),
+		current: &fixtureState{changed: make(chan struct{})},
+	}
+	now, err := f.read(context.Background())
+	if err == nil {
+		err = now.err
+	}
+	if err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
 // Fetch implements Source.
-func (f *Fixture) Fetch(ctx context.Context, q Query, after uint64) (any, uint64, error) {
-	data, index, err := f.load(ctx, after)
-	if err != nil {
-		return nil, 0, err
+func (f *Fixture) Fetch(ctx context.Context, q Query, after uint64) (value any, index uint64, err error) {
+	if after == 0 {
+		now, err := f.read(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		return now.answer(q)
 	}
-	value, err := data.answer(q)
-	return value, index, err
+	f.mu.Lock()
+	now := f.current
+	f.mu.Unlock()
+	old, index, err := now.answer(q)
+	if err != nil || index != after {
+		return old, index, err
+	}
+	for {
+		if now, err = f.wait(ctx, now); err != nil {
+			return nil, 0, err
+		}
+		value, index, err = now.answer(q)
+		if err != nil || !Equal(old, value) {
+			return value, index, err
+		}
+	}
 }
 
-func (f *Fixture) load(ctx context.Context, after uint64) (*fixtureData, uint64, error) {
-	text, found, index, err := f.files.fetch(ctx, place{path: f.path}, after)
-	if err != nil {
-		return nil, 0, fmt.Errorf("fixture: %w", err)
+func (s *fixtureState) answer(q Query) (any, uint64, error) {
+	if s.err != nil {
+		return nil, 0, s.err
 	}
-	if !found {
-		return nil, 0, fmt.Errorf("fixture %s: no such file", f.path)
+	value, err := s.data.answer(q)
+	return value, s.index, err
+}
+
+// read reads the file, or uses a read of somebody else that began after the call.
+func (f *Fixture) read(ctx context.Context) (*fixtureState, error) {
+	f.mu.Lock()
+	begun := f.reads
+	f.mu.Unlock()
+	select {
+	case f.reading <- struct{}{}:
+		defer func() { <-f.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+
+	f.mu.Lock()
+	if now := f.current; now.read > begun {
+		f.mu.Unlock()
+		return now, nil
+	}
+	f.reads++
+	number := f.reads
+	f.mu.Unlock()
+	now, err := f.fetch(ctx, 0)
+	if err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if index != f.index {
-		f.data, f.parsed = parseFixture([]byte(text))
-		f.index = index
+	now.read = number
+	return now, nil
+}
+
+// wait returns the state that follows one. One of those who wait watches the file for all.
+func (f *Fixture) wait(ctx context.Context, last *fixtureState) (*fixtureState, error) {
+	select {
+	case <-last.changed:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case f.watching <- struct{}{}:
+		defer func() { <-f.watching }()
+		select {
+		case <-last.changed: // while it was not our turn
+		default:
+			return f.fetch(ctx, last.index)
+		}
 	}
-	if f.parsed != nil {
-		return nil, 0, fmt.Errorf("fixture %s: %w", f.path, f.parsed)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.current, nil
+}
+
+// fetch reads the file, like Files.fetch, and returns the state that is the current one after that.
+func (f *Fixture) fetch(ctx context.Context, after uint64) (*fixtureState, error) {
+	text, found, index, err := f.files.fetch(ctx, place{path: f.path}, after)
+	if err != nil {
+		return nil, fmt.Errorf("fixture: %w", err)
 	}
-	return f.data, index, nil
+	if !found {
+		return nil, fmt.Errorf("fixture %s: no such file", f.path)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if index <= f.current.index { // known, or older than what is known
+		return f.current, nil
+	}
+	next := &fixtureState{index: index, changed: make(chan struct{})}
+	if next.data, next.err = parseFixture([]byte(text)); next.err != nil {
+		next.err = fmt.Errorf("fixture %s: %w", f.path, next.err)
+	}
+	close(f.current.changed)
+	f.current = next
+	return next, nil
 }
 
 // The file as it is written.
@@ -79,8 +175,9 @@ type (
 	fixtureContents struct {
 		Nodes    map[string]fixtureNode       `yaml:"nodes"`
 		Services map[string][]fixtureInstance `yaml:"services"`
-		Keys     map[string]string            `yaml:"keys"`
+		Keys     fixtureKeys                  `yaml:"keys"`
 	}
+	fixtureKeys map[string]string
 	fixtureNode struct {
 		ID              string            `yaml:"id"`
 		Address         string            `yaml:"address"`
@@ -100,6 +197,53 @@ type (
 		Connect         string                    `yaml:"connect"`
 	}
 )
+
+// UnmarshalYAML reads keys as the library does. The library alone compares each key of a map with all others, which takes
+// minutes for 200,000: it gets a few at a time.
+func (k *fixtureKeys) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return node.Decode((*map[string]string)(k)) // which says what is wrong
+	}
+	const pairs = 32
+	type key struct {
+		kind  yaml.Kind
+		value string
+	}
+	lines := make(map[key]int)
+	faults := new(yaml.TypeError)
+	var merged, others []*yaml.Node
+	for pair := range slices.Chunk(node.Content, 2) {
+		name := pair[0]
+		id := key{name.Kind, name.Value}
+		if line, twice := lines[id]; twice {
+			faults.Errors = append(faults.Errors, fmt.Sprintf("line %d: mapping key %q already defined at line %d", name.Line, name.Value, line))
+		}
+		lines[id] = name.Line
+		if name.ShortTag() == "!!merge" {
+			merged = append(merged, pair...)
+		} else {
+			others = append(others, pair...)
+		}
+	}
+	if len(faults.Errors) > 0 {
+		return faults
+	}
+
+	*k = make(fixtureKeys, len(lines))
+	for part := range slices.Chunk(append(merged, others...), 2*pairs) { // what is merged first: others take precedence
+		few := &yaml.Node{Kind: yaml.MappingNode, Tag: node.Tag, Content: part}
+		err := few.Decode((*map[string]string)(k))
+		if more, ok := errors.AsType[*yaml.TypeError](err); ok {
+			faults.Errors = append(faults.Errors, more.Errors...)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(faults.Errors) > 0 {
+		return faults
+	}
+	return nil
+}
 
 // fixtureData is what the file says, in the form of answers. It is not changed after parseFixture.
 type fixtureData struct {
@@ -332,18 +476,20 @@ func (d *fixtureData) answer(q Query) (any, error) {
 		SortNodes(nodes)
 		return nodes, nil
 	case KindKV:
-		i, found := slices.BinarySearchFunc(c.keys, q.Name, func(k *KeyPair, path string) int { return cmp.Compare(k.Path, path) })
+		i, found := slices.BinarySearchFunc(c.keys, q.Name, comparePath)
 		if !found {
 			return nil, nil
 		}
 		return c.keys[i].Value, nil
 	case KindPrefix:
 		pairs := []*KeyPair{}
-		for _, k := range c.keys {
-			if strings.HasPrefix(k.Path, q.Name) {
-				pair := NewKeyPair(q.Name, k.Path, k.Value)
-				pairs = append(pairs, &pair)
+		first, _ := slices.BinarySearchFunc(c.keys, q.Name, comparePath)
+		for _, k := range c.keys[first:] {
+			if !strings.HasPrefix(k.Path, q.Name) {
+				break
 			}
+			pair := NewKeyPair(q.Name, k.Path, k.Value)
+			pairs = append(pairs, &pair)
 		}
 		return pairs, nil
 	case KindPartitions:
@@ -361,6 +507,8 @@ func (d *fixtureData) answer(q Query) (any, error) {
 	}
 	return nil, UnknownKind(q)
 }
+
+func comparePath(k *KeyPair, path string) int { return cmp.Compare(k.Path, path) }
 
 // instances returns those of a list that a query's options ask for.
 func instances(all []*HealthService, opts url.Values) []*HealthService {

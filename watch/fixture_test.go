@@ -3,6 +3,7 @@ package watch_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -367,6 +369,70 @@ func TestFixtureBreaks(t *testing.T) {
 }
 
 // Whatever the file holds, there is no panic, and what is read can be asked.
+// Keys are read like any other map of YAML: with merges, anchors, and values that are no texts.
+func TestFixtureKeysAreYAML(t *testing.T) {
+	var long strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&long, "  k%d: %d\n", i, i)
+	}
+	src, fault := fixture(t, "datacenters:\n  other:\n    keys: &base {a: 1, b: 2, k7: x}\nkeys:\n"+long.String()+"  <<: *base\n  b: 3\n  c: &c 4\n  d: *c\n  8080: true\n  1.50: 1.50\n  e: ~\n  f:\n  g: !!binary aGk=\n")
+	if fault != "" {
+		t.Fatal(fault)
+	}
+	for key, want := range map[string]string{
+		"a": "1", "b": "3", "c": "4", "d": "4", "8080": "true", "1.50": "1.50", "e": "", "f": "", "g": "hi", "k0": "0", "k7": "7", "k99": "99",
+	} {
+		if got := fetch(t, src, query("kv "+key)); got != want {
+			t.Errorf("%s is %v, want %q", key, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"keys:\n" + long.String() + "  k3: x\n  k4: x\n":      `line 102: mapping key "k3" already defined at line 5; line 103: mapping key "k4" already defined at line 6`,
+		"keys:\n" + long.String() + "  x: [a]\n  y: {a: b}\n": "line 102: a list is not a text; line 103: a map is not a text",
+		"keys:\n  x: [a]\n" + long.String() + "  y: [b]\n":    "line 2: a list is not a text; line 103: a list is not a text",
+		"keys: [a]\n":                      "line 1: a list is not a map",
+		"keys: a\n":                        "line 1: `a` is not a map",
+		"keys: {<<: {a: 1}, <<: {b: 1}}\n": `line 1: mapping key "<<" already defined at line 1`,
+	} {
+		if _, fault := fixture(t, text); fault != want {
+			t.Errorf("%.30q:\ngot  %s\nwant %s", text, fault, want)
+		}
+	}
+}
+
+func largeFixture(keys int) string {
+	var text strings.Builder
+	text.WriteString("keys:\n")
+	for i := range keys {
+		fmt.Fprintf(&text, "  app/k%d: value\n", i)
+	}
+	return text.String()
+}
+
+// What a fixture of many keys takes grows with their number, not with its square, and so does what it takes to find a fault.
+func TestLargeFixture(t *testing.T) {
+	const limit = 15 * time.Second // comparing each key with all others takes 28 s
+	text, began := largeFixture(80_000), time.Now()
+	src, fault := fixture(t, text)
+	if took := time.Since(began); fault != "" || fetch(t, src, query("kv app/k79999")) != "value" || took > limit {
+		t.Errorf("%s, %s", took, fault)
+	}
+	began = time.Now()
+	_, fault = fixture(t, text+"  app/k7: value\n")
+	if took := time.Since(began); fault != `line 80002: mapping key "app/k7" already defined at line 9` || took > limit {
+		t.Errorf("got %q after %s", fault, took)
+	}
+}
+
+func BenchmarkLargeFixture(b *testing.B) {
+	text := largeFixture(200_000)
+	for b.Loop() {
+		if _, fault := fixture(b, text); fault != "" {
+			b.Fatal(fault)
+		}
+	}
+}
+
 func FuzzFixture(f *testing.F) {
 	for _, text := range []string{
 		"", "keys: {a: 1, a/b/: }", "nodes: {n: {address: 10.0.0.1, meta: {a: b}}}\nservices: {web: [{node: n, tags: [b, a], port: 80, status: maintenance}]}",
