@@ -301,6 +301,9 @@ func catalogChanges(client *api.Client) []catalogChange {
 		{"a node more", nodes, send(&api.CatalogRegistration{Node: "bare", Address: "10.0.0.20"})},
 		{"a bare node's address", nodes, send(&api.CatalogRegistration{Node: "bare", Address: "10.0.0.21"})},
 		{"a bare node less", nodes, remove(&api.CatalogDeregistration{Node: "bare"})},
+		{"a check fails once more", web, flip(client, name, id, api.HealthCritical)},
+		{"a check passes once more", web, flip(client, name, id, api.HealthPassing)},
+		{"another port after these", web, instance(func(s *api.AgentService) { s.Port = 90 })},
 	}
 }
 
