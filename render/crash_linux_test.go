@@ -81,32 +81,29 @@ func TestKilled(t *testing.T) {
 }
 
 func testKilled(t *testing.T, fails bool, step, then string) {
-	p := newPlace(t)
-	p.write("a.ctmpl", `{{key "k"}}`, 0o644)
-	p.write("b.ctmpl", `{{key "k"}}`, 0o644)
-	p.write("a", "old", 0o640)
-	p.write("seen", "old", 0o644)
+	r := newRig(t)
+	r.write("a.ctmpl", `{{key "k"}}`)
+	r.write("b.ctmpl", `{{key "k"}}`)
+	r.must(os.Chmod(r.write("a", "old"), 0o640))
+	r.write("seen", "old")
 	if fails {
-		p.write("fails", "", 0o644)
+		r.write("fails", "")
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "RENDER_TEST_KILLED_IN="+p.dir, "RENDER_TEST_KILLED_AT="+step)
+	cmd.Env = append(os.Environ(), "RENDER_TEST_KILLED_IN="+r.dir, "RENDER_TEST_KILLED_AT="+step)
 	output, err := cmd.CombinedOutput()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err == nil || !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("it was not killed: %v\n%s", err, output)
 	}
-	files := p.files()
-	if a := files["a"]; a != "old" && a != "new" {
+	if a := r.read("a"); a != "old" && a != "new" {
 		t.Fatalf("a holds %q", a)
 	}
-	if b, ok := files["b"]; ok && b != "new" {
+	if b := r.read("b"); b != "no file" && b != "new" {
 		t.Fatalf("b holds %q", b)
 	}
 
-	r := newRig(t)
-	r.dir = p.dir
 	r.world.set(kv("k"), then)
-	r.start(killable(p.dir))
+	r.start(killable(r.dir))
 	want := map[string]string{"a": then, "b": then, "seen": then + then}
 	if fails && then == "new" {
 		want = map[string]string{"a": "old", "b": "no file", "seen": "old"}
