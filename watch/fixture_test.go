@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+	"go.yaml.in/yaml/v3"
 
 	"render/watch"
 )
@@ -396,6 +397,40 @@ func TestFixtureKeysAreYAML(t *testing.T) {
 	} {
 		if _, fault := fixture(t, text); fault != want {
 			t.Errorf("%.30q:\ngot  %s\nwant %s", text, fault, want)
+		}
+	}
+}
+
+// Names with odd characters are found by exactly these names, as in Consul.
+func TestFixtureOddNames(t *testing.T) {
+	names := []string{
+		"odd.name", "odd name", "odd/name", "odd:näme", "odd%name", "odd?name", "..", ".", "...", "odd/../name", "odd//name",
+		"odd@dc1|any~x", `odd"name\\`, "odd\nname", "odd\u0085name", "odd#name", "odd: name", "- odd", "~", "null", "<<", "8080", "*odd", "&odd", " odd ",
+	}
+	services, keys := make(map[string]any), make(map[string]string)
+	for i, name := range names {
+		services[name] = []map[string]int{{"port": i + 1}}
+		keys[name] = fmt.Sprint(i + 1)
+	}
+	text, err := yaml.Marshal(map[string]any{"services": services, "keys": keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, fault := fixture(t, string(text))
+	if fault != "" {
+		t.Fatal(fault)
+	}
+	for i, name := range names {
+		if list := fetch(t, src, watch.NewQuery(watch.KindService, name, nil)).([]*watch.HealthService); len(list) != 1 || list[0].Port != i+1 {
+			t.Errorf("service %q: got %s", name, show(list))
+		}
+		if value := fetch(t, src, watch.NewQuery(watch.KindKV, name, nil)); value != fmt.Sprint(i+1) {
+			t.Errorf("key %q: got %v", name, value)
+		}
+	}
+	for _, name := range []string{"odd/x/../name", "odd/name/", "name", "odd%20name", ""} {
+		if value := fetch(t, src, watch.NewQuery(watch.KindKV, name, nil)); value != nil {
+			t.Errorf("key %q: got %v", name, value)
 		}
 	}
 }
