@@ -61,7 +61,7 @@ func groups(quiet time.Duration) [][]benchCase {
 		{"the same with a command", stockHTTP, alone(goals{cpu: 1}, churn(":true"))},
 		{"1,000 services × 5, start (CPU of one)", stockHTTP, alone(goals{p50: 250, cpu: 0.2, mem: 50}, coldStart)},
 		{"tree of 10,000 keys", stockHTTP, alone(goals{p50: 15, cpu: 0.2}, tree)},
-		{"no cliff, flips", stockHTTP, moreAndMore},
+		{"no cliff, flips", stockHTTP, noCliff},
 		{"until nginx answers, -s reload", stockHTTP, alone(goals{}, nginxAnswers(reloadBySignal))},
 		{"until nginx answers, reload.sh", stockHTTP, alone(goals{}, nginxAnswers(reloadByScript))},
 		{"500 actions of one file (CPU of one)", stockHTTP, alone(goals{}, ownCommands)},

@@ -139,8 +139,8 @@ func oneFile(count, each int, g, portGoals goals) func(context.Context, *bench) 
 	}
 }
 
-// moreAndMore is a case of numbers of queries: none may cost more than twice what the number before costs.
-func moreAndMore(ctx context.Context, b *bench) (rows []row, err error) {
+// noCliff is a case of numbers of queries: none may cost more than twice what the number before costs.
+func noCliff(ctx context.Context, b *bench) (rows []row, err error) {
 	const n, each = 100, 2
 	sizes := []int{96, 97, 120, 132, 134, 160, 200, 300}
 	if err := b.registerAll(sizes[len(sizes)-1], each); err != nil {
