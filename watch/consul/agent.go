@@ -146,6 +146,7 @@ type reply struct {
 	filtered bool   // the answer lacks what the token may not read
 	streamed bool   // the agent has answered from its stream of changes
 	bytes    int
+	sent     time.Time // when the request was made
 }
 
 // get makes a request and decodes the JSON of its answer. It is here, and not consul/api's own functions, because those decode
@@ -175,7 +176,7 @@ func (a *agent) fromLeader(ctx context.Context, r request, into any) (reply, err
 const leader consistency = -1
 
 // admitted makes one request, when there may be one.
-func (a *agent) admitted(ctx context.Context, r request, into any) (reply, error) {
+func (a *agent) admitted(ctx context.Context, r request, into any) (got reply, err error) {
 	out := a.outageOf(r.params.Get(watch.OptDatacenter))
 	e, within, release, err := a.admit(ctx, out, r.after != 0, r.named)
 	if err != nil {
@@ -183,10 +184,11 @@ func (a *agent) admitted(ctx context.Context, r request, into any) (reply, error
 	}
 	began := time.Now()
 	defer func() {
+		got.sent = began
 		a.conns.releaseAfter(ctx, e, r.after != 0, began.Add(cmp.Or(r.wait, a.cfg.Wait)*17/16), release)
 	}()
 
-	got, err := a.do(within, e, r, into)
+	got, err = a.do(within, e, r, into)
 	if errors.Is(err, errTaken) {
 		got, err = a.do(within, e, r, into)
 	}

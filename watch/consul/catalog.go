@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"render/watch"
+	"render/watch/pause"
 )
 
 // The lists whose changes tell of services, checks and nodes.
@@ -29,17 +31,26 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	params := c.scope.params()
 	k := &catalog{source: s, cover: c, params: params, checks: &checkList{}}
 	outcome := func() { s.heard(c) }
-	failed := func(error) { s.locked(func() { c.reportAll(time.Time{}) }) }
+	failed := func(err error, report bool) {
+		s.locked(func() {
+			if errors.Is(err, watch.ErrDenied) {
+				c.refused = time.Now()
+			}
+			if report {
+				c.reportAll(time.Time{})
+			}
+		})
+	}
 	for _, path := range catalogSignals {
 		sig := signal{outcome: outcome, failed: failed}
 		switch path {
 		case servicesPath:
 			sig.ask, sig.moved = k.askServices, k.servicesMoved
 		case nodesPath:
-			sig.ask, sig.moved = k.askNodes, k.nodesMoved
+			sig.ask, sig.moved, sig.state = k.askNodes, k.nodesMoved, true
 		default:
 			f := &failing{catalog: k, path: path}
-			sig.ask, sig.moved = f.ask, f.moved
+			sig.ask, sig.moved, sig.state = f.ask, f.moved, true
 		}
 		s.tasks.Go(func() { s.follow(ctx, sig) })
 	}
@@ -88,45 +99,45 @@ func (k *catalog) askServices(ctx context.Context, r request) (reply, error) {
 func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parked bool) (useful bool) {
 	s := k.source
 	first := k.tags == nil
-	changed := changedServices(k.tags, k.services)
+	changed := changedServices(k.tags, k.services, index)
 	k.tags = k.services
 	if first {
+		s.tasks.Go(func() { k.checks.learn(ctx, k) })
 		return true
 	}
-	nodes := make(map[string]bool)
-	explained := len(changed) > 0
+	nodes := make(changes)
+	answered := len(changed) == 0 && k.explainedByAnswer(ctx, index)
+	explained := answered || len(changed) > 0
 	if !explained {
-		explained = k.explainedByAnswer(ctx, index)
-	}
-	if !explained {
-		explained = k.checks.compare(ctx, k, before, index, changed, nodes)
+		var gone changes
+		explained, gone = k.checks.compare(ctx, k, before, index, changed, nodes)
+		explained = explained || k.movedAt(ctx, gone, index)
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	useful = k.cover.reportNames(changed, index)
+	useful = k.cover.reportNames(changed)
 	useful = k.cover.reportKind(watch.KindServices, nil, index) || useful
 	useful = k.cover.reportKind(watch.KindNode, nodes, index) || useful
-	switch {
-	case !explained:
+	if explained {
+		s.makeSure(k.cover, !parked || answered)
+	} else {
 		s.startRound(k.cover)
-	case !parked:
-		s.makeSure(k.cover)
 	}
 	return useful
 }
 
-// changedServices returns the services, in lower case, that are in only one of two lists, or have other tags.
-func changedServices(before, now map[string][]string) map[string]bool {
-	changed := make(map[string]bool)
+// changedServices returns the services that are in only one of two lists, or have other tags.
+func changedServices(before, now map[string][]string, index uint64) changes {
+	changed := make(changes)
 	for name, tags := range now {
 		if was, ok := before[name]; !ok || !slices.Equal(was, tags) {
-			changed[strings.ToLower(name)] = true
+			changed.add(name, index)
 		}
 	}
 	for name := range before {
 		if _, ok := now[name]; !ok {
-			changed[strings.ToLower(name)] = true
+			changed.add(name, index)
 		}
 	}
 	return changed
@@ -157,6 +168,7 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 
 // A checkList is the list of all checks, as far as it tells which services have changed.
 type checkList struct {
+	mu       sync.Mutex // guards what follows
 	known    map[checkName]checkState
 	tooLarge time.Time // when it was
 }
@@ -178,11 +190,22 @@ const (
 	tooLargeHold = 10 * time.Minute
 )
 
-// compare adds to changed the services, in lower case, whose checks came, went or changed their status, and to nodes the nodes of
-// such checks. It reports whether that explains that the list of services has moved from one index to another.
-func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed, nodes map[string]bool) (explained bool) {
+const learnAfter = time.Second // the first answers come before
+
+// learn gets the list a first time.
+func (l *checkList) learn(ctx context.Context, k *catalog) {
+	if pause.For(ctx, learnAfter) {
+		l.compare(ctx, k, math.MaxUint64, math.MaxUint64, make(changes), make(changes))
+	}
+}
+
+// compare adds to changed the services whose checks came, went or changed their status, and to nodes the nodes of such checks. It
+// reports whether a check came with the change of the list of services to an index, and returns the services that have lost checks.
+func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed, nodes changes) (came bool, gone changes) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if time.Since(l.tooLarge) < tooLargeHold {
-		return false
+		return false, nil
 	}
 	var members int
 	k.source.locked(func() { members = len(k.cover.members) })
@@ -193,7 +216,7 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 		if errors.Is(err, errTooLarge) {
 			l.tooLarge = time.Now()
 		}
-		return false
+		return false, nil
 	}
 
 	now := make(map[checkName]checkState, len(list))
@@ -201,22 +224,38 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 		name, state := checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
 		now[name] = state
 		was, known := l.known[name]
-		if l.known == nil && c.CreateIndex <= before && c.ModifyIndex != index || known && was == state {
-			continue
+		if c.ModifyIndex > before || l.known != nil && !(known && was == state) {
+			changed.add(c.ServiceName, c.ModifyIndex)
+			nodes.add(c.Node, c.ModifyIndex)
 		}
-		explained = true
-		if l.known != nil || c.CreateIndex > before || c.ModifyIndex == index {
-			changed[strings.ToLower(c.ServiceName)], nodes[strings.ToLower(c.Node)] = true, true
-		}
+		came = came || c.CreateIndex == index
 	}
+	gone = make(changes)
 	for name, was := range l.known {
 		if _, still := now[name]; !still {
-			explained = true
-			changed[strings.ToLower(was.service)], nodes[strings.ToLower(name.node)] = true, true
+			gone.add(was.service, index)
+			changed.add(was.service, index)
+			nodes.add(name.node, index)
 		}
 	}
 	l.known = now
-	return explained
+	return came, gone
+}
+
+const mostGone = 4 // services that are asked for because they have lost checks; for more a round is cheaper
+
+// movedAt reports whether one of some services has changed at an index.
+func (k *catalog) movedAt(ctx context.Context, names changes, index uint64) bool {
+	if len(names) > mostGone {
+		return false
+	}
+	for name := range names {
+		got, err := k.source.agent.get(ctx, k.request(request{}, "/v1/health/service/"+segment(name)), new([]struct{}))
+		if err == nil && got.index == index {
+			return true
+		}
+	}
+	return false
 }
 
 // failing is the list of the checks of one failing status.
@@ -239,24 +278,24 @@ func (f *failing) ask(ctx context.Context, r request) (reply, error) {
 // moved reports the queries for the services whose checks are in only one of the list and the list before.
 func (f *failing) moved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
 	now := make(map[checkName]checkState, len(f.list))
-	changed, nodes := make(map[string]bool), make(map[string]bool)
-	note := func(name checkName, state checkState) {
+	changed, nodes := make(changes), make(map[string]uint64)
+	note := func(name checkName, state checkState, index uint64) {
 		if state.service == "" {
-			nodes[name.node] = true
+			nodes[name.node] = max(nodes[name.node], index)
 		} else {
-			changed[strings.ToLower(state.service)] = true
+			changed.add(state.service, index)
 		}
 	}
 	for _, c := range f.list {
 		name, state := checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
 		now[name] = state
 		if was, ok := f.known[name]; !ok || was != state {
-			note(name, state)
+			note(name, state, c.ModifyIndex)
 		}
 	}
 	for name, was := range f.known {
 		if _, still := now[name]; !still {
-			note(name, was)
+			note(name, was, index)
 		}
 	}
 	first := f.known == nil
@@ -264,16 +303,16 @@ func (f *failing) moved(ctx context.Context, _, index uint64, _ bool) (useful bo
 	if first {
 		return true
 	}
-	return f.catalog.report(ctx, changed, nodes, index)
+	return f.catalog.report(ctx, changed, nodes)
 }
 
 const mostNodes = 16 // whose services are asked for one by one; for more a round is cheaper
 
-// report has the queries read for services, by name in lower case, and for all services of nodes.
-func (k *catalog) report(ctx context.Context, changed, nodes map[string]bool, index uint64) (useful bool) {
+// report has the queries read for services, and for all services of nodes, by the names and indexes of these.
+func (k *catalog) report(ctx context.Context, changed changes, nodes map[string]uint64) (useful bool) {
 	unknown := len(nodes) > mostNodes
-	for node := range nodes {
-		if unknown || !k.servicesOf(ctx, node, changed) {
+	for node, index := range nodes {
+		if unknown || !k.servicesOf(ctx, node, index, changed) {
 			unknown = true
 			break
 		}
@@ -281,21 +320,21 @@ func (k *catalog) report(ctx context.Context, changed, nodes map[string]bool, in
 
 	k.source.mu.Lock()
 	defer k.source.mu.Unlock()
-	useful = k.cover.reportNames(changed, index)
+	useful = k.cover.reportNames(changed)
 	if unknown {
 		k.source.startRound(k.cover)
 	}
 	return useful || unknown
 }
 
-// servicesOf adds the names of the services of a node, in lower case. It reports whether they are known.
-func (k *catalog) servicesOf(ctx context.Context, node string, names map[string]bool) bool {
+// servicesOf adds the services of a node, which has changed at an index. It reports whether they are known.
+func (k *catalog) servicesOf(ctx context.Context, node string, index uint64, changed changes) bool {
 	var answer struct{ Services []struct{ Service string } }
 	if _, err := k.source.agent.get(ctx, k.request(request{}, "/v1/catalog/node-services/"+segment(node)), &answer); err != nil {
 		return false
 	}
 	for _, service := range answer.Services {
-		names[strings.ToLower(service.Service)] = true
+		changed.add(service.Service, index)
 	}
 	return true
 }
@@ -321,19 +360,19 @@ func (k *catalog) askNodes(ctx context.Context, r request) (reply, error) {
 // nodesMoved reports the queries for nodes that came, went or changed, and for the services of those that have changed. The
 // services of the others come and go by themselves.
 func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
-	changed, differ := make(map[string]bool), make(map[string]bool)
+	changed, differ := make(map[string]uint64), make(changes)
 	for name, now := range k.nodes {
 		was, known := k.nodesBefore[name]
 		if known && was != now {
-			changed[name] = true
+			changed[name] = index
 		}
 		if !known || was != now {
-			differ[strings.ToLower(name)] = true
+			differ.add(name, index)
 		}
 	}
 	for name := range k.nodesBefore {
 		if _, still := k.nodes[name]; !still {
-			differ[strings.ToLower(name)] = true
+			differ.add(name, index)
 		}
 	}
 	first := k.nodesBefore == nil
@@ -346,5 +385,5 @@ func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (usef
 		useful = k.cover.reportKind(watch.KindNodes, nil, index)
 		useful = k.cover.reportKind(watch.KindNode, differ, index) || useful
 	})
-	return k.report(ctx, make(map[string]bool), changed, index) || useful
+	return k.report(ctx, make(changes), changed) || useful
 }

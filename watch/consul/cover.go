@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -39,8 +40,10 @@ type cover struct {
 	signals int                         // of a catalog, that are asked
 	unheard int                         // of them, that have had no outcome yet
 	groups  []*group                    // of keys
+	refused time.Time                   // when the token was refused a signal
 
-	roundBegan time.Time   // the last round
+	roundBegan time.Time // the last round
+	spacing    time.Duration
 	round      *time.Timer // the next; nil where none is due
 	roundAt    time.Time
 }
@@ -48,11 +51,15 @@ type cover struct {
 const (
 	coverLinger = 5 * time.Second        // signals are asked for this long after the last query that waits
 	roundCost   = time.Millisecond       // least time between two rounds, for each query that is read
-	roundMost   = time.Second            // the longest such time
+	roundLeast  = time.Second            // at most
+	roundMost   = 4 * time.Second        // it is doubled up to this while rounds follow each other
 	remoteCost  = 200 * time.Millisecond // in place of both, where the agent is a client: its servers serve many hosts
 	checkCost   = 10 * time.Millisecond  // least time between two rounds that only make sure, for each query
 	checkLeast  = 4 * time.Second        // the shortest such time
-	retryEvery  = 10 * time.Second       // between attempts of a signal that is refused; its queries are read at each
+	checkRare   = 10 * time.Minute       // the shortest where it is not likely that there is more than was named
+	retryEvery  = 10 * time.Second       // between attempts of a signal that fails; its queries are read at each
+
+	refusedRetry = time.Minute // between attempts of a signal that the token may not ask for; its queries are read in turns
 )
 
 // coverOf returns the cover of a query, and nil where no signal tells of its changes. It must be called with the mutex held.
@@ -130,21 +137,30 @@ func (c *cover) reportAll(before time.Time) {
 	}
 }
 
-// reportKind has the members of a kind read that have changed, at an index: those with some names in lower case, or all where names
-// is nil. It reports whether there are any.
-func (c *cover) reportKind(kind string, names map[string]bool, index uint64) (reported bool) {
+// changes are names in lower case, as Consul takes no notice of case, with the indexes at which what they name has changed.
+type changes map[string]uint64
+
+func (c changes) add(name string, index uint64) {
+	name = strings.ToLower(name)
+	c[name] = max(c[name], index)
+}
+
+// reportKind has the members of a kind read that have changed: those with some names, or, at an index, all where names is nil. It
+// reports whether there are any.
+func (c *cover) reportKind(kind string, names changes, index uint64) (reported bool) {
 	for m := range c.members {
-		if m.query.Kind == kind && (names == nil || m.query.Name == "" || names[strings.ToLower(m.query.Name)]) {
-			m.reportChange(index)
+		at, named := names[strings.ToLower(m.query.Name)]
+		if m.query.Kind == kind && (names == nil || m.query.Name == "" || named) {
+			m.reportChange(cmp.Or(at, index))
 			reported = true
 		}
 	}
 	return reported
 }
 
-// reportNames has the members for the instances of some services, in lower case, read. It reports whether there are any.
-func (c *cover) reportNames(names map[string]bool, index uint64) (reported bool) {
-	for name := range names {
+// reportNames has the members for the instances of some services read. It reports whether there are any.
+func (c *cover) reportNames(names changes) (reported bool) {
+	for name, index := range names {
 		for m := range c.names[name] {
 			m.reportChange(index)
 			reported = true
@@ -159,7 +175,7 @@ func (s *Source) listen(c *cover, m *member) bool {
 		return s.group(c, m)
 	}
 	if c.stop != nil {
-		return true
+		return time.Since(c.refused) > refusedRetry
 	}
 	if s.signals+len(catalogSignals) > s.mostSignals() {
 		return false
@@ -175,16 +191,17 @@ func (s *Source) listen(c *cover, m *member) bool {
 // mostSignals leaves connections for other requests.
 func (s *Source) mostSignals() int { return s.agent.conns.slots() / 3 }
 
-// endUnused ends a cover's signals a little later, where nobody waits on a member then. It must be called with the mutex held.
+// endUnused ends a cover's signals a little later, where nobody waits on a member then, or each waits with a request of its own. It
+// must be called with the mutex held.
 func (s *Source) endUnused(c *cover) {
-	c.waiting--
-	if c.waiting > 0 {
+	unused := func() bool { return c.waiting == 0 || !s.crowded(s.agent.asked(), s.waiting+s.signals) }
+	if !unused() {
 		return
 	}
 	time.AfterFunc(coverLinger, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if c.waiting == 0 {
+		if unused() {
 			s.stopListening(c)
 			if len(c.members) == 0 {
 				delete(s.scopes, c.scope)
@@ -221,21 +238,32 @@ func (s *Source) heard(c *cover) {
 // startRound has all members read soon, and again when every server should know what has changed. It must be called with the mutex
 // held.
 func (s *Source) startRound(c *cover) {
-	spacing := min(time.Duration(len(c.members))*roundCost, roundMost)
+	spacing := min(time.Duration(len(c.members))*roundCost, roundLeast)
 	if s.remote {
 		spacing = time.Duration(len(c.members)) * remoteCost
 	}
+	if busy := time.Since(c.roundBegan) < 2*c.spacing; busy {
+		spacing = max(spacing, min(2*c.spacing, roundMost))
+	}
+	c.spacing = spacing
 	s.scheduleRound(c, max(time.Until(c.roundBegan.Add(spacing)), s.spread(len(c.members))), s.lags())
 }
 
-// makeSure has all members read after a while: a signal has returned at once, so that it may stand for several changes of which it
-// names but one. It must be called with the mutex held.
-func (s *Source) makeSure(c *cover) {
+// makeSure has all members read after a while, where a signal may stand for more changes than the ones that it names. That is likely
+// where it has returned at once. It must be called with the mutex held.
+func (s *Source) makeSure(c *cover, likely bool) {
 	spacing := max(checkLeast, time.Duration(len(c.members))*checkCost)
-	if s.remote {
-		spacing = max(checkLeast, time.Duration(len(c.members))*2*remoteCost)
+	switch {
+	case s.remote:
+		spacing = max(checkLeast, time.Duration(len(c.members))*4*remoteCost)
+	case !likely:
+		spacing = max(spacing, checkRare)
 	}
-	s.scheduleRound(c, max(time.Second, time.Until(c.roundBegan.Add(spacing))), nil)
+	in := time.Second
+	if !likely {
+		in = spacing
+	}
+	s.scheduleRound(c, max(in, time.Until(c.roundBegan.Add(spacing))), nil)
 }
 
 // spread returns a random delay, longer for more queries, where Consul is another machine: many hosts learn of a change at one time.
@@ -281,8 +309,9 @@ func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration
 type signal struct {
 	ask     func(ctx context.Context, r request) (reply, error)
 	moved   func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
-	failed  func(err error)                                                            // a first time, and then again after retryEvery
+	failed  func(err error, report bool)                                               // report: its queries are to be read
 	outcome func()                                                                     // of the first request
+	state   bool                                                                       // the answer says all: nothing is lost where changes are not seen one by one
 }
 
 const (
@@ -316,17 +345,22 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 			if _, bad := errors.AsType[watch.OutageError](err); bad {
 				rest = pause.Backoff(failures, watch.DefaultBackoff, outageBackoff)
 			}
-			if failures == 0 || time.Since(reported) >= retryEvery {
-				sig.failed(err)
+			denied := errors.Is(err, watch.ErrDenied)
+			if denied {
+				rest = refusedRetry
+			}
+			report := failures == 0 || !denied && time.Since(reported) >= retryEvery
+			sig.failed(err, report)
+			if report {
 				reported = time.Now()
 			}
 			failures++
 		case got.index == after:
 			failures = 0
-			rest = min(idle.Pause(began), s.longestIdle())
+			rest = max(0, min(idle.Pause(began), s.longestIdle()))
 		case got.index < after:
 			after = 0
-			sig.failed(watch.ErrIndexVoid)
+			sig.failed(watch.ErrIndexVoid, true)
 		default:
 			useful := sig.moved(ctx, after, got.index, parked)
 			if useful {
@@ -334,7 +368,7 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 			} else {
 				useless++
 			}
-			rest = s.restAfter(got.bytes, useless)
+			rest = s.restAfter(sig, got.bytes, useless)
 			after, failures, idle = got.index, 0, 0
 		}
 		if first {
@@ -357,15 +391,15 @@ func (s *Source) longestIdle() time.Duration {
 	return localIdle
 }
 
-// restAfter returns how long a signal pauses after it has returned: large answers are asked for less often. Where the agent is a
-// client, its servers give the answer. Signals that name no query that is watched, one after the other, are asked less and less.
-func (s *Source) restAfter(bytes, useless int) time.Duration {
+// restAfter returns how long a signal pauses after it has returned: large answers are asked for less often. So are those that name no
+// query, one after the other, where that loses nothing, or where the agent is a client, for which its servers answer.
+func (s *Source) restAfter(sig signal, bytes, useless int) time.Duration {
 	rest := time.Duration(bytes) * time.Second / bytesPerSecond
 	if rest < 20*time.Millisecond {
 		rest = 0
 	}
-	if useless > 3 && s.isRemote() {
-		rest = max(rest, min(remoteIdle, time.Duration(1<<min(useless, 16))*25*time.Millisecond))
+	if useless > 3 && (sig.state || s.isRemote()) {
+		rest = max(rest, min(s.longestIdle(), time.Duration(1<<min(useless, 16))*10*time.Millisecond))
 	}
 	return rest
 }

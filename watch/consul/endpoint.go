@@ -178,6 +178,13 @@ func (a *agent) endpoint() *endpoint {
 	return a.current
 }
 
+// asked returns the endpoint without looking at the credentials.
+func (a *agent) asked() *endpoint {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.current
+}
+
 func (a *agent) token() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

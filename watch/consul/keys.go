@@ -35,10 +35,10 @@ func (s *Source) group(c *cover, m *member) bool {
 	if g == nil {
 		g = s.newGroup(c, m.query)
 	}
-	if g == nil || !g.refused.IsZero() && time.Since(g.refused) < groupRetry {
+	if g == nil || !g.refused.IsZero() && time.Since(g.refused) < refusedRetry {
 		return false
 	}
-	if m.began.Before(g.answered) && m.due.Before(g.answered) { // it was not a member yet
+	if m.began.Before(g.answered) && m.doubt.Before(g.answered) { // it was not a member yet
 		m.report()
 	}
 	return true
@@ -113,7 +113,7 @@ func (s *Source) startGroup(c *cover, prefix string) *group {
 		s.follow(ctx, signal{
 			ask:     func(ctx context.Context, r request) (reply, error) { return s.askGroup(ctx, g, r) },
 			moved:   func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
-			failed:  func(err error) { s.groupFailed(g, err) },
+			failed:  func(err error, report bool) { s.groupFailed(g, err, report) },
 			outcome: func() {},
 		})
 	})
@@ -234,14 +234,14 @@ func (m *member) give(value any, size int, index uint64) {
 }
 
 // groupFailed has the members of a group learn what is wrong. Where the token may not list the keys, they wait for themselves.
-func (s *Source) groupFailed(g *group, err error) {
+func (s *Source) groupFailed(g *group, err error, report bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if errors.Is(err, watch.ErrDenied) {
 		g.refused = time.Now()
 	}
 	for m := range g.cover.members {
-		if strings.HasPrefix(m.query.Name, g.prefix) {
+		if report && strings.HasPrefix(m.query.Name, g.prefix) {
 			m.report()
 		}
 	}

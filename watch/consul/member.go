@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"render/watch"
@@ -17,7 +18,6 @@ const (
 	namedWait     = 2 * time.Second  // for an answer that has been reported to have changed
 	hotFor        = 2 * time.Minute  // after its last change a query that has changed twice waits for itself
 	hotWait       = 30 * time.Second
-	memberKept    = time.Minute // that nobody waits on
 )
 
 // A member is a query that somebody asks, or has asked lately. The Source's mutex guards its fields.
@@ -35,9 +35,9 @@ type member struct {
 	polls    bool   // a request waits for it
 	left     time.Time
 
-	due      time.Time // when it was reported to have changed: an answer to an older request does not count
-	dueIndex uint64    // unless it has this index or a higher one; 0 means that none does
-	named    bool      // it was reported by name
+	doubt    time.Time // when it may have changed: an answer to an older request does not count
+	expected uint64    // it has changed at this index: an answer with a lower one does not count; 0 means that it has not
+	missed   time.Time // when an answer first lacked the expected change
 }
 
 // A call is a Fetch that waits.
@@ -53,14 +53,19 @@ type result struct {
 
 // member returns what is known of a query.
 func (s *Source) member(q watch.Query) *member {
+	e := s.agent.endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.members[q]
+	crowded := (e.config.Scheme != "https" || e.met.Load()) && s.crowded(e, len(s.members))
 	if m == nil {
-		m = &member{query: q, cover: s.coverOf(q), calls: make(map[*call]bool), left: time.Now()}
+		m = &member{query: q, cover: s.coverOf(q), calls: make(map[*call]bool)}
 		s.members[q] = m
 		if m.cover != nil {
 			m.cover.add(m)
+			if crowded { // so that what is read from now on need not be read again
+				s.listen(m.cover, m)
+			}
 		}
 	}
 	return m
@@ -80,6 +85,7 @@ func (s *Source) remove(m *member) {
 	delete(s.members, m.query)
 	if m.cover != nil {
 		m.cover.remove(m)
+		s.endUnused(m.cover)
 	}
 }
 
@@ -98,12 +104,13 @@ func (s *Source) answered(m *member, since *epoch) {
 	s.agent.use(since)
 }
 
-// note notes an answer to a request that began at a time.
-func (s *Source) note(m *member, began time.Time, value any, got reply) {
+// note notes an answer.
+func (s *Source) note(m *member, value any, got reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recent[s.at%len(s.recent)] = got.index
 	s.at++
+	began := got.sent
 	if began.Before(m.began) && got.index <= m.index {
 		return // a newer request was faster
 	}
@@ -129,31 +136,21 @@ func (m *member) wake() {
 	}
 }
 
-// isDue reports whether a member has been reported to have changed since it was last read. The mutex must be held.
-func (m *member) isDue() bool {
-	return m.due.After(m.began) && (m.dueIndex == 0 || m.index < m.dueIndex)
-}
-
 // report notes that a member may have changed. It must be called with the mutex held. One that a request waits for learns of changes
 // by that.
 func (m *member) report() {
 	if m.polls {
 		return
 	}
-	m.due, m.dueIndex, m.named = time.Now(), 0, false
+	m.doubt = time.Now()
 	m.wake()
 }
 
 // reportChange notes that a member has changed, at an index. It must be called with the mutex held. A request that waits brings the
 // change by itself.
 func (m *member) reportChange(index uint64) {
-	if m.index >= index {
-		return
-	}
-	if !m.isDue() || m.dueIndex != 0 {
-		m.due, m.dueIndex, m.named = time.Now(), index, true
-	}
-	if !m.polls {
+	m.expected = max(m.expected, index)
+	if m.index < m.expected && !m.polls {
 		m.wake()
 	}
 }
@@ -200,7 +197,7 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 		case reads:
 			value, index, err = s.read(ctx, m, request{read: cached})
 		case expects:
-			value, index, err = s.read(ctx, m, request{after: after, wait: namedWait, named: true})
+			value, index, err = s.expect(ctx, m, after)
 		case waits:
 			value, index, err = s.poll(ctx, m, after)
 		}
@@ -224,16 +221,15 @@ func (s *Source) next(m *member, c *call, after uint64) action {
 		return returns
 	case m.index != 0 && m.index != after:
 		return reads // somebody else has got a newer answer
-	case m.isDue() && m.named:
-		m.named = false
+	case m.expected > m.index && !m.polls:
 		return expects
-	case m.isDue():
+	case m.doubt.After(m.began) && !m.polls:
 		return reads
 	}
 	c.result = nil
 
 	slots := s.agent.conns.slots()
-	covered := m.cover != nil && !e.multiplexed() && s.waiting > slots-s.signals
+	covered := m.cover != nil && s.crowded(e, s.waiting)
 	hot := covered && m.isHot() && m.cover.catalog() && !m.polls && s.polling < slots/2
 	if (!covered || hot) && s.agent.conns.beginWait(e, s.signals) {
 		m.polls = true
@@ -244,6 +240,44 @@ func (s *Source) next(m *member, c *call, after uint64) action {
 		return sleeps
 	}
 	return turns
+}
+
+// crowded reports whether there are more queries than connections. It must be called with the mutex held.
+func (s *Source) crowded(e *endpoint, queries int) bool {
+	slots := s.agent.conns.slots() - s.signals
+	if queries > slots/2 {
+		s.learn.Do(s.learnAgent)
+	}
+	return queries > slots && !e.multiplexed()
+}
+
+// expect makes a request for a change that was reported. Where the agent is a server it has the change. A client may learn of it a
+// little later, and of several servers one may be behind, so that the next requests wait; until Config.MaxStale is over.
+func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint64, error) {
+	s.mu.Lock()
+	expected := m.expected
+	r := request{named: true}
+	if s.remote || !m.missed.IsZero() {
+		r.after, r.wait = after, namedWait
+	}
+	if !m.missed.IsZero() {
+		r.wait = max(namedWait, time.Since(m.missed))
+	}
+	s.mu.Unlock()
+
+	value, index, err := s.read(ctx, m, r)
+	s.locked(func() {
+		switch {
+		case err != nil:
+		case m.expected != expected || m.index >= expected:
+			m.missed = time.Time{}
+		case m.missed.IsZero():
+			m.missed = time.Now()
+		case time.Since(m.missed) > s.cfg.MaxStale:
+			m.expected, m.missed = 0, time.Time{} // several changes were reported as one, or the report was wrong
+		}
+	})
+	return value, index, err
 }
 
 // poll makes a request that waits, with the slot that next has taken.
@@ -285,7 +319,11 @@ func (s *Source) read(ctx context.Context, m *member, r request) (any, uint64, e
 	if err != nil {
 		return nil, 0, err
 	}
+	back = sync.OnceFunc(back)
 	defer back()
+	if s.agent.outageOf(m.query.Options().Get(watch.OptDatacenter)).lasts() {
+		back() // all are to know of it, not a few after the other
+	}
 	if r.read == cached && !s.isRemote() {
 		r.read = stale // the cache of a server is not kept fresh by a stream
 	}
@@ -328,9 +366,9 @@ func (s *Source) enter(m *member, c *call) {
 	m.calls[c] = true
 	if len(m.calls) == 1 {
 		s.waiting++
-	}
-	if s.waiting > manyQueries {
-		s.learn.Do(s.learnLimit)
+		if m.cover != nil {
+			m.cover.waiting++
+		}
 	}
 	if s.announce == nil {
 		s.announce = time.AfterFunc(announceAfter, s.announceSharing)
@@ -342,12 +380,12 @@ func (s *Source) leave(ctx context.Context, m *member, c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(m.calls, c)
-	m.left = time.Now()
 	if len(m.calls) > 0 {
 		return
 	}
 	s.waiting--
 	if m.cover != nil {
+		m.cover.waiting--
 		s.endUnused(m.cover)
 	}
 	if ctx.Err() != nil {
@@ -360,10 +398,22 @@ func (s *Source) forgetIndexes() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.members {
-		m.index, m.size, m.began, m.due = 0, 0, time.Time{}, time.Time{}
+		m.index, m.size, m.began, m.doubt, m.expected = 0, 0, time.Time{}, time.Time{}, 0
 	}
 	for _, c := range s.scopes {
 		s.stopListening(c)
+	}
+}
+
+// reconsider has all calls decide anew how they wait, because there are more connections.
+func (s *Source) reconsider() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.members {
+		m.wake()
+	}
+	for _, c := range s.scopes {
+		s.endUnused(c)
 	}
 }
 

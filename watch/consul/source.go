@@ -26,7 +26,7 @@ type Source struct {
 	namespace string
 	partition string
 
-	learn sync.Once      // the limit of connections
+	learn sync.Once      // what the agent is
 	tasks sync.WaitGroup // of the source itself
 	life  life
 
@@ -128,7 +128,6 @@ func (s *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error
 
 // ask makes the request for a query. The caller says how, in all but path and parameters.
 func (s *Source) ask(ctx context.Context, m *member, r request) (value any, index uint64, err error) {
-	began := time.Now()
 	value, got, err := s.answer(ctx, m.query, r)
 	if err == nil && got.streamed && s.isSmaller(m, value) { // a stream leaves out without a word what the token may not read
 		r.after, r.read = 0, stale
@@ -141,7 +140,7 @@ func (s *Source) ask(ctx context.Context, m *member, r request) (value any, inde
 		return nil, got.index, err
 	}
 	got.index = max(got.index, 1)
-	s.note(m, began, value, got)
+	s.note(m, value, got)
 	return value, got.index, nil
 }
 
@@ -197,23 +196,25 @@ func size(value any) int {
 	return 1
 }
 
-const manyQueries = DefaultMaxConnections / 2 // from so many on the agent is asked for its limit
-
-// learnLimit has the number of connections follow what the agent allows, where it tells.
-func (s *Source) learnLimit() {
+// learnAgent finds out whether the agent is a server, and has the number of connections follow what it allows, where it tells.
+func (s *Source) learnAgent() {
 	s.tasks.Go(func() {
-		if s.cfg.MaxConnections != 0 || s.agent.endpoint().config.Scheme == "https" {
-			return
-		}
 		self, err := s.agent.self(s.life)
 		if err != nil {
 			return // a token that may not ask this is no fault
 		}
+		s.locked(func() { s.remote = !self.Config.Server })
+		if s.cfg.MaxConnections != 0 || s.agent.endpoint().config.Scheme == "https" {
+			return
+		}
+
 		limit := self.DebugConfig.HTTPMaxConnsPerClient
 		if limit <= 0 { // there is none
 			limit = mostConnections * 3 / 2
 		}
-		s.agent.raise(limit * 2 / 3)
-		s.locked(func() { s.remote = !self.Config.Server })
+		if limit = limit * 2 / 3; limit > 2*DefaultMaxConnections { // else it is not worth new connections beside those that there are
+			s.agent.raise(limit)
+			s.reconsider()
+		}
 	})
 }

@@ -138,7 +138,7 @@ func TestCutsAreLearned(t *testing.T) {
 					}
 				}
 				f.put(paths[0], "7")
-				later(time.Millisecond)
+				later(5 * time.Second)
 				if fl.is(queries[0]) != "7" {
 					t.Error("a change does not arrive")
 				}
