@@ -42,6 +42,7 @@ fuzz: consul
 	$(FUZZ) FuzzTOMLQuote ./template
 	$(FUZZ) FuzzRecipes ./examples
 	$(FUZZ) FuzzFixture ./watch
+	$(FUZZ) FuzzAnswer ./watch/consul
 	$(FUZZ) FuzzWithFile ./render/run
 	$(FUZZ) FuzzFillShell ./render/run
 	$(FUZZ) FuzzTemplateSpec ./cmd/render

@@ -63,6 +63,7 @@ func (l *loader) consul() consul.Config {
 		MaxConnections: get[int](top, "consul.max_connections"),
 		MaxRequests:    get[int](top, "consul.max_requests"),
 		AcceptFiltered: get[string](top, "consul.acl_filtered") == "accept",
+		UserAgent:      "render/" + version,
 	}
 	if cfg.MaxStale == 0 {
 		cfg.MaxStale = -1

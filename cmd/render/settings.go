@@ -122,7 +122,7 @@ var consulSettings = []*setting{
 	{key: "consul.ssl.server_name", flag: "consul-ssl-server-name", library: "CONSUL_TLS_SERVER_NAME", kind: textKind, operand: "NAME", other: "the host", topic: topicTLS, meaning: "whom Consul's certificate must be for"},
 
 	{key: "consul.transport.dial_timeout", flag: "consul-transport-dial-timeout", kind: durationKind, def: "30s", topic: topicTransport, meaning: "to open a connection"},
-	{key: "consul.transport.dial_keep_alive", flag: "consul-transport-dial-keep-alive", kind: durationKind, def: "30s", topic: topicTransport, meaning: "between probes of a quiet connection"},
+	{key: "consul.transport.dial_keep_alive", flag: "consul-transport-dial-keep-alive", kind: durationKind, def: "15s", topic: topicTransport, meaning: "between probes of a quiet connection, which is closed after three without an answer"},
 	{key: "consul.transport.tls_handshake_timeout", flag: "consul-transport-tls-handshake-timeout", kind: durationKind, def: "10s", topic: topicTransport, meaning: "for a handshake"},
 	{key: "consul.transport.idle_conn_timeout", flag: "consul-transport-idle-conn-timeout", kind: durationKind, def: "5s", topic: topicTransport, meaning: "how long a connection is kept for the next request"},
 	{key: "consul.transport.max_idle_conns", flag: "consul-transport-max-idle-conns", kind: countKind, def: "0", operand: "NUMBER", topic: topicTransport, meaning: "connections that are kept for the next request; 0: no bound"},

@@ -40,6 +40,11 @@ func TestR11Trust(t *testing.T) {
 					f.put("/v1/health/service/x", "5")
 					f.put("/v1/kv/x", "5")
 					c, _ := f.consul(Config{})
+					q := watch.NewQuery(kind, "x", nil)
+					_, _, err := c.Fetch(t.Context(), q, 0) // an answer that may be lost
+					check(t, err)
+					time.Sleep(time.Millisecond)
+					began := time.Now()
 					f.mu.Lock()
 					f.headers = test.headers
 					f.mu.Unlock()
@@ -54,8 +59,8 @@ func TestR11Trust(t *testing.T) {
 							return false
 						})
 					}
-					value, _, err := c.Fetch(t.Context(), watch.NewQuery(kind, "x", nil), 0)
-					asked := f.since(time.Time{})
+					value, _, err := c.Fetch(t.Context(), q, 0)
+					asked := f.since(began)
 					switch {
 					case errors.Is(test.want, errTooStale):
 						if err != nil || plain(value) != "5" || strings.Contains(asked[1].query, "stale") || asked[1].index != "" {

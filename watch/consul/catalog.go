@@ -83,7 +83,7 @@ func (k *catalog) request(r request, path string) request {
 }
 
 func (k *catalog) askServices(ctx context.Context, r request) (reply, error) {
-	var services map[string][]string
+	services := make(map[string][]string) // not nil where there are none: nil is before the first answer
 	got, err := k.source.agent.get(ctx, k.request(r, servicesPath), &services)
 	if err == nil {
 		for _, tags := range services {

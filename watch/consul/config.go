@@ -11,23 +11,27 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// The defaults of ConsulConfig.
+// The defaults of Config.
 const (
 	DefaultMaxStale       = 2 * time.Second
 	DefaultWait           = time.Minute
 	DefaultMaxConnections = 128 // of the 200 that an agent allows for each client address
 	DefaultMaxRequests    = 2000
 
+	defaultDialKeepAlive       = 15 * time.Second // requests may wait for minutes: so a dead connection is closed after one
 	defaultDialTimeout         = 30 * time.Second
-	defaultDialKeepAlive       = 30 * time.Second
 	defaultTLSHandshakeTimeout = 10 * time.Second
 	defaultIdleConnTimeout     = 5 * time.Second
 
-	pingEvery   = 15 * time.Second // of a quiet HTTP/2 connection, which else would not be known to be dead
+	keepAliveCount = 3 // probes without an answer, until a connection is closed
+
+	pingEvery   = 15 * time.Second // between pings of a quiet HTTP/2 connection
 	pingTimeout = 10 * time.Second
+
+	defaultUserAgent = "render"
 )
 
-// ConsulConfig says where Consul is and how to ask it. What is empty of address, token, user, namespace, partition and TLS
+// Config says where Consul is and how to ask it. What is empty of address, token, user, namespace, partition and TLS
 // is taken from the environment as Consul's own tools do (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE,
 // CONSUL_HTTP_AUTH, CONSUL_NAMESPACE, CONSUL_PARTITION, CONSUL_HTTP_SSL, CONSUL_CACERT …).
 type Config struct {
@@ -61,6 +65,8 @@ type Config struct {
 	// MaxRequests bounds the requests a second; 0 means DefaultMaxRequests. Twice as many may come at once after a rest.
 	MaxRequests int
 
+	// UserAgent is what requests carry in the header of that name. The default is "render".
+	UserAgent string
 	// Log gets what an operator should know of the connection. The default drops it.
 	Log *slog.Logger
 
@@ -69,7 +75,7 @@ type Config struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // of tests, in place of a real network
 }
 
-// ConsulTLS says how to speak TLS. All files are read again when they change.
+// TLS says how to speak TLS. All files are read again when they change.
 type TLS struct {
 	Enabled    bool // whatever the address says
 	SkipVerify bool // accept any certificate
@@ -81,9 +87,9 @@ type TLS struct {
 	ServerName string // that the certificate must be for, if it is not the host's
 }
 
-// ConsulTransport has the settings of connections. What is 0 has its default.
+// Transport has the settings of connections. What is 0 has its default.
 type Transport struct {
-	DialKeepAlive       time.Duration // 30 s
+	DialKeepAlive       time.Duration // 15 s; between probes of a quiet connection, which is closed after three without an answer. Below 0: no probes
 	DialTimeout         time.Duration // 30 s
 	TLSHandshakeTimeout time.Duration // 10 s
 	IdleConnTimeout     time.Duration // 5 s
@@ -108,6 +114,7 @@ func (cfg Config) withDefaults() Config {
 	t.TLSHandshakeTimeout = cmp.Or(t.TLSHandshakeTimeout, defaultTLSHandshakeTimeout)
 	t.IdleConnTimeout = cmp.Or(t.IdleConnTimeout, defaultIdleConnTimeout)
 	t.MaxIdleConnsPerHost = cmp.Or(t.MaxIdleConnsPerHost, cfg.MaxConnections, mostConnections)
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, defaultUserAgent)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -119,7 +126,7 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-// What a ConsulConfig can say.
+// What a Config can say.
 const (
 	LeastConnections = 16 // for hints, waiting requests and first answers to get along
 	LeastWait        = time.Second

@@ -167,7 +167,7 @@ func TestSettings(t *testing.T) {
 				c, _ := f.consul(cfg)
 				fl := follow(t, c, watch.SetConfig{}, queries...)
 				later(10 * time.Second)
-				if f.mostOpen() > 20 || f.mostOpen() < 8 || fl.answered() != 100 {
+				if f.mostOpen() > 21 || f.mostOpen() < 8 || fl.answered() != 100 {
 					t.Errorf("%d connections, %d answered", f.mostOpen(), fl.answered())
 				}
 			})
@@ -242,6 +242,16 @@ func TestSettings(t *testing.T) {
 		if transport.TLSHandshakeTimeout != 3*time.Second {
 			t.Errorf("handshake within %s", transport.TLSHandshakeTimeout)
 		}
+		for alive, want := range map[time.Duration]net.KeepAliveConfig{
+			0:               {Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3},
+			7 * time.Second: {Enable: true, Idle: 7 * time.Second, Interval: 7 * time.Second, Count: 3},
+			-1:              {},
+		} {
+			d := Config{Transport: Transport{DialKeepAlive: alive}}.withDefaults().Transport.dialer()
+			if d.KeepAliveConfig != want || (d.KeepAlive < 0) != (alive < 0) {
+				t.Errorf("%s: probes are %+v, %s", alive, d.KeepAliveConfig, d.KeepAlive)
+			}
+		}
 		dial := Config{Transport: Transport{DialTimeout: 1}}.withDefaults().transport().DialContext
 		_, err := dial(t.Context(), "tcp", "127.0.0.1:1")
 		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
@@ -292,9 +302,10 @@ func TestTokenFile(t *testing.T) {
 		for _, path := range paths {
 			values[path] = "4711"
 		}
-		c.mu.Lock()
-		c.agent.creds.looked = time.Now().Add(time.Hour) // it does not look by itself
-		c.mu.Unlock()
+		later(renewEvery)
+		c.agent.mu.Lock()
+		c.agent.creds.looked = time.Now().Add(-renewEvery) // it does not look by itself just now
+		c.agent.mu.Unlock()
 		f.cut()
 		later(100 * time.Millisecond)
 		f.set(values)
@@ -304,15 +315,12 @@ func TestTokenFile(t *testing.T) {
 			t.Errorf("%d errors: %v", n, fl.lastErr)
 		}
 		f.fail(nil)
-		c.mu.Lock()
-		c.agent.creds.looked = time.Time{}
-		c.mu.Unlock()
 		check(t, os.Remove(path))
 		for range 100 {
 			later(time.Second)
 			move()
 		}
-		if last() != "secret-003" || out.count("cannot take the credentials") != 1 || fl.errors() != 0 {
+		if last() != "secret-003" || out.count("the credentials for consul have changed and cannot be used") != 1 || fl.errors() != 0 {
 			t.Errorf("the file has gone; token %q, told: %s", last(), out)
 		}
 		write("")
@@ -658,7 +666,7 @@ func TestCertificatesChange(t *testing.T) {
 		for range 5 {
 			check(t, fetch())
 		}
-		if n := out.count("cannot take the credentials"); n != 2 {
+		if n := out.count("the credentials for consul have changed and cannot be used"); n != 2 {
 			t.Errorf("told %d times of two faults: %s", n, out)
 		}
 		install(a, "client-c")
@@ -765,7 +773,7 @@ func TestNoAddressWorks(t *testing.T) {
 				t.Errorf("%d queries: %d dials in a minute", n, k)
 			}
 			f.refuse(false)
-			later(2 * time.Second)
+			later(probeMost + spreadMost)
 			if fl.answered() != n || fl.failing() != 0 {
 				t.Errorf("%d of %d answered, %d fail", fl.answered(), n, fl.failing())
 			}

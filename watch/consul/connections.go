@@ -114,10 +114,7 @@ func (c *connections) releaseAfter(ctx context.Context, e *endpoint, waits bool,
 func (c *connections) beginWait(e *endpoint, reserved int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if full := c.limit * 3 / 4; c.mostWaits < full && time.Since(c.grown) > grownEvery {
-		c.mostWaits++
-		c.grown = time.Now()
-	}
+	c.grow()
 	if c.waits+reserved >= c.mostWaits && !e.multiplexed() {
 		return false
 	}
@@ -142,13 +139,26 @@ func (c *connections) most() int {
 func (c *connections) slots() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.grow()
 	return c.mostWaits
 }
 
-// fewerWaits makes room for others who share the agent's connections with us.
+// grow goes back to the full number of slots, step by step. It must be called with the mutex held.
+func (c *connections) grow() {
+	if full := c.limit * 3 / 4; c.mostWaits < full && time.Since(c.grown) > grownEvery {
+		c.mostWaits++
+		c.grown = time.Now()
+	}
+}
+
+// fewerWaits makes room for others who share the agent's connections with us. While more requests wait than have a slot, that is
+// enough: they end one after the other, and until then refusals say nothing about the slots.
 func (c *connections) fewerWaits() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.waits > c.mostWaits {
+		return
+	}
 	c.mostWaits = max(LeastConnections/2, min(c.mostWaits, c.waits)*3/4)
 	c.grown = time.Now()
 }

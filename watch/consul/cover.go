@@ -194,7 +194,7 @@ func (s *Source) mostSignals() int { return s.agent.conns.slots() / 3 }
 // endUnused ends a cover's signals a little later, where nobody waits on a member then, or each waits with a request of its own. It
 // must be called with the mutex held.
 func (s *Source) endUnused(c *cover) {
-	unused := func() bool { return c.waiting == 0 || !s.crowded(s.agent.asked(), s.waiting+s.signals) }
+	unused := func() bool { return c.waiting == 0 || !s.crowded(s.agent.endpoint(), s.waiting+s.signals) }
 	if !unused() {
 		return
 	}
@@ -337,8 +337,6 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 		rest = 0
 		got.index = max(got.index, 1)
 		switch {
-		case errors.Is(err, errCut):
-			continue
 		case err != nil:
 			after = 0
 			rest = retryEvery

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,46 +11,63 @@ import (
 	"render/watch"
 )
 
-// credentials are what is read from files that may change while we run.
+// credentials are what is read from files that may change while we run. The agent's mutex guards its first fields; the others
+// belong to the look at the files that is under way.
+//
+// A look has a goroutine of its own: on a network file system that hangs it may never end, and no request must wait for that.
 type credentials struct {
-	token     string
+	token   string
+	looking chan struct{} // closed when the look under way ends; nil where there is none
+	looked  time.Time     // when the last look began
+	fault   string        // what is wrong with the files, as last logged
+
 	tokenFile string
-	tokenSeen string // signature of the file
 	tlsFiles  []string
+	tokenSeen string // signatures of the files, as last used
 	tlsSeen   string
-	looked    time.Time
 }
 
-const credentialsEvery = time.Second // between looks at the files
+const (
+	credentialsEvery = time.Second            // between looks at the files, and the longest that a request waits for one
+	renewEvery       = 100 * time.Millisecond // between looks because of refused requests
+)
 
-// newCredentials reads the token, and notes which files of an endpoint matter.
-func newCredentials(cfg Config, e *endpoint) (*credentials, error) {
-	c := &credentials{token: cfg.Token, tokenFile: cfg.TokenFile, looked: time.Now()}
+// newCredentials notes which files of an endpoint matter.
+func newCredentials(cfg Config, e *endpoint) credentials {
+	c := credentials{token: cfg.Token, tokenFile: cfg.TokenFile, looked: time.Now()}
 	t := e.config.TLSConfig
 	for _, path := range []string{t.CAFile, t.CAPath, t.CertFile, t.KeyFile} {
 		if path != "" {
 			c.tlsFiles = append(c.tlsFiles, path)
 		}
 	}
-	c.tokenSeen, c.tlsSeen = watch.Signature(c.tokenFile), signatures(c.tlsFiles)
-	return c, c.readToken()
+	c.tlsSeen = signatures(c.tlsFiles)
+	return c
 }
 
+// readToken reads the token's file, and uses the token where there is one.
 func (c *credentials) readToken() error {
-	if c.tokenFile == "" {
-		return nil
-	}
-	text, err := os.ReadFile(c.tokenFile)
-	if err != nil {
-		return fmt.Errorf("read the token for consul: %w", err)
-	}
-	if token := strings.TrimSpace(string(text)); token != "" {
+	c.tokenSeen = watch.Signature(c.tokenFile)
+	token, err := readToken(c.tokenFile)
+	if err == nil && token != "" {
 		c.token = token
 	}
-	return nil
+	return err
 }
 
-// signatures is signature for several files, and for what is in folders.
+// readToken returns the contents of a token's file, without blanks; "" where there is no file to read.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the token for consul: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// signatures is watch.Signature for several files, and for what is in folders.
 func signatures(paths []string) string {
 	var b strings.Builder
 	for _, path := range paths {
@@ -61,19 +79,111 @@ func signatures(paths []string) string {
 	return b.String()
 }
 
-// refresh reads the token again where its file has changed, or in any case with force, and reports whether it is another,
-// and whether files of TLS have changed. A token that cannot be read stays as it was.
-func (c *credentials) refresh(force bool) (newToken, newTLS bool, err error) {
-	if !force && time.Since(c.looked) < credentialsEvery {
-		return false, false, nil
+// token returns the token that requests carry.
+func (a *agent) token() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.creds.token
+}
+
+// renewToken reports whether the token's file has another token than one that was refused.
+func (a *agent) renewToken(ctx context.Context, refused string) bool {
+	a.refreshCredentials(ctx, time.Now().Add(-renewEvery))
+	return a.token() != refused
+}
+
+// refreshCredentials has the files looked at, unless that was done since a time. It returns when the look has ended, and at the
+// latest credentialsEvery after it began.
+func (a *agent) refreshCredentials(ctx context.Context, since time.Time) {
+	c := &a.creds
+	if c.tokenFile == "" && len(c.tlsFiles) == 0 {
+		return
 	}
-	c.looked = time.Now()
-	token := c.token
-	if seen := watch.Signature(c.tokenFile); force || seen != c.tokenSeen {
-		c.tokenSeen = seen
-		err = c.readToken()
+	a.mu.Lock()
+	if c.looking == nil && !c.looked.After(since) {
+		c.looking, c.looked = make(chan struct{}), time.Now()
+		go a.look(c.looking)
 	}
+	looking, left := c.looking, time.Until(c.looked.Add(credentialsEvery))
+	a.mu.Unlock()
+	if looking == nil {
+		return
+	}
+
+	patience := time.NewTimer(left)
+	defer patience.Stop()
+	select {
+	case <-looking:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+}
+
+// look uses what has changed of the files. What cannot be used stays as it was, and is tried again by the next look.
+func (a *agent) look(done chan struct{}) {
+	newToken, tokenErr := a.lookAtToken()
+	newTLS, tlsErr := a.lookAtTLS()
+	err := tokenErr
+	if tlsErr != nil {
+		err = tlsErr
+	}
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.creds.looking = nil
+	defer close(done)
+	if newToken {
+		a.log.Info("the token for consul has changed")
+	}
+	if newTLS {
+		a.log.Info("the certificates for consul have changed")
+	}
+	if err == nil {
+		a.creds.fault = ""
+	} else if err.Error() != a.creds.fault {
+		a.creds.fault = err.Error()
+		a.log.Warn("the credentials for consul have changed and cannot be used; the previous ones stay in use", "err", err)
+	}
+}
+
+// lookAtToken reports whether there is another token.
+func (a *agent) lookAtToken() (changed bool, err error) {
+	c := &a.creds
+	seen := watch.Signature(c.tokenFile)
+	if c.tokenFile == "" || seen == c.tokenSeen {
+		return false, nil
+	}
+	token, err := readToken(c.tokenFile)
+	if err != nil {
+		return false, err
+	}
+	c.tokenSeen = seen
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if token == "" || token == c.token {
+		return false, nil
+	}
+	c.token = token
+	return true, nil
+}
+
+// lookAtTLS makes new endpoints where files of TLS have changed.
+func (a *agent) lookAtTLS() (changed bool, err error) {
+	c := &a.creds
 	seen := signatures(c.tlsFiles)
-	newTLS, c.tlsSeen = seen != c.tlsSeen, seen
-	return c.token != token, newTLS, err
+	if seen == c.tlsSeen {
+		return false, nil
+	}
+	endpoints, err := a.connect()
+	if err != nil {
+		return false, err
+	}
+	c.tlsSeen = seen
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.current.config.HttpClient.CloseIdleConnections()
+	a.endpoints, a.current = endpoints, endpoints[a.at]
+	return true, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -17,17 +18,43 @@ import (
 
 // An endpoint is one address of Consul, and what is needed to ask it.
 type endpoint struct {
-	address string // for people
+	address string // as logs and errors show it
 	config  *api.Config
-	met     atomic.Bool // it has answered
-	http2   atomic.Bool
-	limited atomic.Bool // it has refused requests because there are too many
+	latency latency
+
+	met         atomic.Bool // it has answered
+	http2       atomic.Bool
+	limited     atomic.Bool  // it has refused requests because there are too many
+	known       atomic.Bool  // it has answered as Consul does
+	answered    atomic.Int64 // when it has last answered, in nanoseconds of Unix time
+	silences    atomic.Int64 // requests without an answer since then
+	leaderUntil atomic.Int64 // until when reads that may be stale are made of the leader, in nanoseconds of Unix time
 }
 
+// meet notes that an answer has begun.
 func (e *endpoint) meet(resp *http.Response) {
 	e.http2.Store(resp.ProtoMajor == 2)
 	e.met.Store(true)
+	e.answered.Store(time.Now().UnixNano())
+	e.silences.Store(0)
 }
+
+// blame returns an error as one of a single query, where the endpoint has answered others as Consul does. Where it has not, the
+// fault may be with the address, and all queries meet it.
+func (e *endpoint) blame(err error) error {
+	if e.known.Load() {
+		return err
+	}
+	return watch.OutageError{Err: err}
+}
+
+const leaderFor = time.Minute // after a stale answer that is too old
+
+// preferLeader has reads that may be stale made of the leader for a while: the servers behind the endpoint lag, and asking twice
+// each time would cost more.
+func (e *endpoint) preferLeader() { e.leaderUntil.Store(time.Now().Add(leaderFor).UnixNano()) }
+
+func (e *endpoint) prefersLeader() bool { return time.Now().UnixNano() < e.leaderUntil.Load() }
 
 // multiplexed reports whether any number of requests can wait at a time. That is so over HTTP/2, unless a proxy there turns each
 // request into a connection of its own to an agent that limits them.
@@ -81,6 +108,9 @@ func (cfg Config) connect(address string, most int) (*endpoint, error) {
 	if c.HttpClient, err = api.NewHttpClient(c.Transport, c.TLSConfig); err != nil {
 		return fail(err)
 	}
+	c.HttpClient.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // another host must not get the token, nor be taken for Consul
+	}
 	return e, nil
 }
 
@@ -105,11 +135,20 @@ func (t TLS) config() api.TLSConfig {
 	return c
 }
 
+// dialer returns what opens connections.
+func (t Transport) dialer() *net.Dialer {
+	d := &net.Dialer{Timeout: t.DialTimeout, KeepAlive: t.DialKeepAlive}
+	if t.DialKeepAlive > 0 {
+		d.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: t.DialKeepAlive, Interval: t.DialKeepAlive, Count: keepAliveCount}
+	}
+	return d
+}
+
 func (cfg Config) transport() *http.Transport {
 	t := cfg.Transport
 	dial := cfg.dial
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: t.DialTimeout, KeepAlive: t.DialKeepAlive}).DialContext
+		dial = t.dialer().DialContext
 	}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -158,124 +197,4 @@ func isLocal(address string) bool {
 	}
 	ip := net.ParseIP(strings.Trim(host, "[]"))
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// outageOf returns the outage of a datacenter.
-func (a *agent) outageOf(dc string) *outage {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.outages[dc] == nil {
-		a.outages[dc] = new(outage)
-	}
-	return a.outages[dc]
-}
-
-// endpoint returns the one to ask now. It looks for changed credentials now and then.
-func (a *agent) endpoint() *endpoint {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.refresh(false)
-	return a.current
-}
-
-// asked returns the endpoint without looking at the credentials.
-func (a *agent) asked() *endpoint {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.current
-}
-
-func (a *agent) token() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.creds.token
-}
-
-// renewToken reads the token's file and reports whether there is another token now than one that was refused.
-func (a *agent) renewToken(refused string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.refresh(true)
-	return a.creds.token != refused
-}
-
-// refresh takes what has changed of the credentials' files. It must be called with the mutex held.
-func (a *agent) refresh(force bool) {
-	newToken, newTLS, err := a.creds.refresh(force)
-	if newToken {
-		a.log.Info("the token for consul has changed")
-	}
-	if newTLS {
-		var e *endpoint
-		if e, err = a.cfg.connect(a.addresses[a.at], a.conns.most()); err == nil {
-			a.current.config.HttpClient.CloseIdleConnections()
-			a.current = e
-			a.log.Info("the certificates for consul have changed")
-		}
-	}
-	if err != nil && err.Error() != a.fault {
-		a.fault = err.Error()
-		a.log.Warn("cannot take the credentials for consul that have changed; those before stay in use", "err", err)
-	} else if err == nil && (newToken || newTLS) {
-		a.fault = ""
-	}
-}
-
-// raise raises the limit of connections.
-func (a *agent) raise(limit int) {
-	a.conns.raise(limit)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e, err := a.cfg.connect(a.addresses[a.at], a.conns.most())
-	if err != nil {
-		return // a file of TLS is missing just now
-	}
-	e.met.Store(a.current.met.Load())
-	a.current.config.HttpClient.CloseIdleConnections()
-	a.current = e
-}
-
-// epoch returns the epoch of the address that is asked now.
-func (a *agent) epoch() *epoch {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.since
-}
-
-// use notes that a query was answered in an epoch.
-func (a *agent) use(e *epoch) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e.used = true
-}
-
-// move goes on to the next address, because one cannot be reached.
-func (a *agent) move(from *endpoint, why error) {
-	if a.moveOn(from, why) {
-		a.moved()
-	}
-}
-
-// moveOn reports whether the indexes of the address so far are void.
-func (a *agent) moveOn(from *endpoint, why error) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.addresses) == 1 || a.current != from {
-		return false
-	}
-	next := (a.at + 1) % len(a.addresses)
-	e, err := a.cfg.connect(a.addresses[next], a.conns.most())
-	if err != nil {
-		return false // a file of TLS is missing just now
-	}
-
-	a.log.Warn("consul cannot be reached; the next address is asked", "was", from.address, "err", why, "now", e.address)
-	from.config.HttpClient.CloseIdleConnections()
-	a.current, a.at = e, next
-	if !a.since.used {
-		return false // nobody has an index of it, or waits there; else nobody would learn that no address works
-	}
-	a.since.end(watch.ErrIndexVoid)
-	a.since = newEpoch()
-	return true
 }

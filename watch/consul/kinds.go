@@ -1,14 +1,18 @@
 package consul
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"hash/crc32"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"render/watch"
 )
@@ -175,6 +179,9 @@ func datacenters(ctx context.Context, s *Source, q watch.Query, r request) (any,
 	if err != nil {
 		return nil, got, err
 	}
+	if len(names) == 0 { // Consul names its own
+		return nil, got, s.agent.endpoint().blame(errNotJSON)
+	}
 	if q.Options().Get(watch.OptReachable) != "" {
 		names = slices.DeleteFunc(names, func(dc string) bool {
 			_, err := s.agent.get(ctx, request{path: servicesPath, params: url.Values{"dc": {dc}}, read: consistent}, new(map[string][]string))
@@ -182,14 +189,14 @@ func datacenters(ctx context.Context, s *Source, q watch.Query, r request) (any,
 		})
 	}
 	slices.Sort(names)
-	return indexed(names)
+	return s.agent.numbers.number(q, names)
 }
 
-func partitions(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+func partitions(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
 	var found []watch.Partition
 	got, err := s.agent.get(ctx, request{path: "/v1/partitions", withoutIndex: true, read: r.read}, &found)
 	if errors.Is(err, errNoIndex) {
-		err = errors.New("answered 404: only Consul Enterprise has partitions")
+		err = fmt.Errorf("consul at %s: answered 404: only Consul Enterprise has partitions", s.agent.endpoint().address)
 	}
 	if err != nil {
 		return nil, got, err
@@ -199,19 +206,64 @@ func partitions(ctx context.Context, s *Source, _ watch.Query, r request) (any, 
 		list[i] = &found[i]
 	}
 	slices.SortStableFunc(list, func(a, b *watch.Partition) int { return cmp.Compare(a.Name, b.Name) })
-	return indexed(list)
+	return s.agent.numbers.number(q, list)
 }
 
-// indexed gives an answer that came without an index one that is made from it, so that it differs whenever that does.
-func indexed(answer any) (any, reply, error) {
+// numbers are the indexes of answers that come without one. The zero value has none.
+type numbers struct {
+	mu   sync.Mutex
+	last map[watch.Query]numbered
+}
+
+type numbered struct {
+	text  string // of the answer
+	index uint64
+}
+
+// number returns an answer with an index that is higher than that of each different answer to the query before. It begins with the
+// time, so that it is also higher than those of an earlier source.
+func (n *numbers) number(q watch.Query, answer any) (any, reply, error) {
 	text, err := json.Marshal(answer)
-	return answer, reply{index: 1 + uint64(crc32.ChecksumIEEE(text)), found: true}, err
+	if err != nil {
+		return nil, reply{}, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last, known := n.last[q]
+	if !known || last.text != string(text) {
+		last = numbered{string(text), max(last.index+1, uint64(time.Now().Unix()))}
+		if n.last == nil {
+			n.last = make(map[watch.Query]numbered)
+		}
+		n.last[q] = last
+	}
+	return answer, reply{index: last.index, found: true}, nil
 }
 
-// pair is a key as Consul gives it.
+// base64Text is a text that has the form of base64 in JSON. Decoding it as []byte would keep every value of an answer twice.
+type base64Text string
+
+func (t *base64Text) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		return nil
+	}
+	if len(text) < 2 || text[0] != '"' || bytes.IndexByte(text, '\\') >= 0 { // Consul escapes nothing
+		var value []byte
+		err := json.Unmarshal(text, &value)
+		*t = base64Text(value)
+		return err
+	}
+	text = text[1 : len(text)-1]
+	value := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(value, text)
+	*t = base64Text(value[:n])
+	return err
+}
+
+// pair is a key as Consul sends it.
 type pair struct {
 	Key         string
-	Value       []byte
+	Value       base64Text
 	CreateIndex uint64
 	ModifyIndex uint64
 	LockIndex   uint64
@@ -223,7 +275,7 @@ func key(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, 
 	r.path = keyPath(q.Name)
 	var pairs []pair
 	got, err := s.agent.get(ctx, r, &pairs)
-	if err != nil || !got.found || len(pairs) == 0 {
+	if err != nil || len(pairs) == 0 || pairs[0].Key != q.Name { // Consul cleans names such as "a/../b", and answers with the key b
 		return nil, got, err
 	}
 	return string(pairs[0].Value), got, nil
@@ -243,6 +295,7 @@ func (s *Source) pairs(ctx context.Context, prefix string, r request) ([]pair, r
 	r.params.Set("recurse", "")
 	var pairs []pair
 	got, err := s.agent.get(ctx, r, &pairs)
+	pairs = slices.DeleteFunc(pairs, func(p pair) bool { return !strings.HasPrefix(p.Key, prefix) }) // Consul cleans a prefix such as "a/../b"
 	return pairs, got, err
 }
 
@@ -269,12 +322,21 @@ func segment(name string) string {
 	return url.PathEscape(name)
 }
 
-// keyPath returns the path of a key: everything but its slashes escaped, and one at the beginning, which Consul would pass
-// over.
+// keyPath returns the path of a key: everything but its slashes escaped. A segment of dots, and the slash before a segment that is
+// empty, are escaped, too: an unescaped path with these is one that web servers and proxies clean, so that it names another key.
 func keyPath(key string) string {
-	path := (&url.URL{Path: key}).EscapedPath()
-	if rest, ok := strings.CutPrefix(path, "/"); ok {
-		path = "%2F" + rest
+	segments := strings.Split(key, "/")
+	var path strings.Builder
+	path.WriteString("/v1/kv/")
+	for i, s := range segments {
+		switch {
+		case i == 0:
+		case segments[i-1] == "" || s == "" && i < len(segments)-1:
+			path.WriteString("%2F")
+		default:
+			path.WriteString("/")
+		}
+		path.WriteString(segment(s))
 	}
-	return "/v1/kv/" + path
+	return path.String()
 }

@@ -2,9 +2,7 @@ package consul
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"render/watch"
@@ -30,6 +28,7 @@ type member struct {
 	began    time.Time // when the request for it was made
 	size     int       // elements of its value
 	filtered bool      // it lacked what the token may not read
+	answered bool      // it has had an answer, of whatever address
 	changed  [2]time.Time
 	since    *epoch // in which it was answered
 	polls    bool   // a request waits for it
@@ -96,6 +95,13 @@ func (s *Source) knows(m *member, since *epoch) bool {
 	return m.since == since
 }
 
+// hasAnswer reports whether a query has had an answer.
+func (s *Source) hasAnswer(m *member) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.answered
+}
+
 // answered notes that a query was answered in an epoch.
 func (s *Source) answered(m *member, since *epoch) {
 	s.mu.Lock()
@@ -117,7 +123,7 @@ func (s *Source) note(m *member, value any, got reply) {
 	if m.index != 0 && m.index != got.index {
 		m.changed = [2]time.Time{time.Now(), m.changed[0]}
 	}
-	m.index, m.began, m.size, m.filtered = got.index, began, size(value), got.filtered
+	m.index, m.began, m.size, m.filtered, m.answered = got.index, began, size(value), got.filtered, true
 	if len(m.calls) > 1 {
 		m.wake() // the others have an older answer
 	}
@@ -200,9 +206,6 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 			value, index, err = s.expect(ctx, m, after)
 		case waits:
 			value, index, err = s.poll(ctx, m, after)
-		}
-		if errors.Is(err, errCut) {
-			continue
 		}
 		if err != nil || index != after {
 			return value, index, err
@@ -315,15 +318,7 @@ const (
 
 // read makes a request because something may have changed. Few do so at a time.
 func (s *Source) read(ctx context.Context, m *member, r request) (any, uint64, error) {
-	back, err := take(ctx, s.reads)
-	if err != nil {
-		return nil, 0, err
-	}
-	back = sync.OnceFunc(back)
-	defer back()
-	if s.agent.outageOf(m.query.Options().Get(watch.OptDatacenter)).lasts() {
-		back() // all are to know of it, not a few after the other
-	}
+	r.turns = s.reads
 	if r.read == cached && !s.isRemote() {
 		r.read = stale // the cache of a server is not kept fresh by a stream
 	}

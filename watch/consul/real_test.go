@@ -53,6 +53,29 @@ func TestConsulOddNames(t *testing.T) {
 	}
 }
 
+// A key is that key, whatever its name has in it: no other key's value is its answer.
+func TestConsulKeyIsThatKey(t *testing.T) {
+	src := newConsul(t)
+	check(t, agent.Put("that/secret/b", "secret"))
+	for _, key := range []string{
+		"that/app/../secret/b", "that/secret//b", "that/./secret/b", "that/app/x/../../secret/b", "that/secret/./b", "../kv/that/secret/b", "that/secret/b/", "/that/secret/b",
+		"that/secret/x/../b", "that/%2e%2e/secret/b", "that/secret/b/.", "../agent/self",
+	} {
+		if value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindKV, key, nil), 0); value != nil {
+			t.Errorf("key %q: got %v, %v", key, value, err)
+		}
+	}
+	for _, prefix := range []string{"that/app/../secret", "that/app/../secret/", "that//secret", "that/./", "./that/", "../kv/that", "that/secret//"} {
+		value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindPrefix, prefix, nil), 0)
+		if list, _ := value.([]*watch.KeyPair); len(list) != 0 {
+			t.Errorf("prefix %q: got %s, %v", prefix, list[0].Path, err)
+		}
+	}
+	if value, _, err := src.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "that/secret/b", nil), 0); value != "secret" {
+		t.Errorf("got %v, %v", value, err)
+	}
+}
+
 // What a server that is not Consul, or not well, answers is an error that says so, and never data.
 func TestConsulFaults(t *testing.T) {
 	tests := []struct {
@@ -64,11 +87,24 @@ func TestConsulFaults(t *testing.T) {
 			http.Error(w, "No cluster leader", http.StatusInternalServerError)
 		}, "answered 500 Internal Server Error: No cluster leader"},
 		{"forbidden", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "ACL not found", http.StatusForbidden) }, "403 Forbidden: ACL not found"},
-		{"not found, by somebody else", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "without Consul's index header"},
-		{"a page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, "not the JSON"},
-		{"nothing", func(http.ResponseWriter, *http.Request) {}, "not the JSON"},
-		{"another shape", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"a": 1}`) }, "not the JSON"},
+		{"not found, by somebody else", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "answered 404 Not Found: the answer has no index header"},
+		{"a page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, "answered 200 OK: the answer has no index header"},
+		{"null", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "null") }, "answered 200 OK: the answer has no index header"},
+		{"nothing", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Consul-Index", "7") }, "not the JSON"},
+		{"another shape", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Consul-Index", "7")
+			fmt.Fprint(w, `{"a": 1}`)
+		}, "not the JSON"},
+		{"deep nesting", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Consul-Index", "7")
+			fmt.Fprint(w, strings.Repeat("[", 3_000_000))
+		}, "not the JSON"},
+		{"deep nesting in a field that nobody knows", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Consul-Index", "7")
+			fmt.Fprint(w, `[{"Unknown":`, strings.Repeat(`{"a":`, 3_000_000))
+		}, "not the JSON"},
 		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Consul-Index", "7")
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `[{"Key": "a"`)
 		}, "unexpected EOF"},
@@ -110,7 +146,7 @@ func TestConsulRequest(t *testing.T) {
 		fmt.Fprint(w, "[]")
 	}))
 	defer server.Close()
-	src, err := consul.New(consul.Config{Address: server.URL + "/prefix", Token: "secret"})
+	src, err := consul.New(consul.Config{Address: server.URL + "/prefix", Token: "secret", UserAgent: "render/1.2"})
 	check(t, err)
 	defer src.Close()
 	q := watch.NewQuery(watch.KindService, "web", map[string][]string{
@@ -129,6 +165,9 @@ func TestConsulRequest(t *testing.T) {
 	}
 	if token := got.Header.Get("X-Consul-Token"); token != "secret" {
 		t.Errorf("token %q", token)
+	}
+	if agent := got.Header.Get("User-Agent"); agent != "render/1.2" {
+		t.Errorf("user agent %q", agent)
 	}
 	if user, password, _ := got.BasicAuth(); user != "user" || password != "password" {
 		t.Errorf("user %q, password %q", user, password)

@@ -109,7 +109,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 
 func (s *Source) fetch(ctx context.Context, m *member, after uint64) (any, uint64, error) {
 	if after == 0 {
-		return s.ask(ctx, m, request{})
+		return s.ask(ctx, m, request{first: !s.hasAnswer(m)})
 	}
 	switch m.query.Kind {
 	case watch.KindDatacenters, watch.KindPartitions: // cannot wait
@@ -148,6 +148,9 @@ func (s *Source) answer(ctx context.Context, q watch.Query, r request) (any, rep
 	k, known := kinds[q.Kind]
 	if !known {
 		return nil, reply{}, watch.UnknownKind(q)
+	}
+	if err := checkPrintable(q.Name); err != nil {
+		return nil, reply{}, err
 	}
 	r.params = s.params(q.Options())
 	return k.answer(ctx, s, q, r)

@@ -1,0 +1,269 @@
+package consul
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/encoding/json"
+
+	"render/watch"
+)
+
+const (
+	maxAnswer    = 256 << 20 // bytes of an answer, after decompression
+	maxDepth     = 100       // of lists and objects in each other; Consul's answers have less than ten
+	maxComplaint = 300       // bytes of a failed request's answer that an error repeats
+)
+
+var (
+	errNoIndex  = errors.New("the answer has no index header, as Consul's answers have; is this the address of Consul, and its path prefix right?")
+	errNotJSON  = errors.New("the answer is not the JSON that Consul sends; is this the address of Consul?")
+	errNoLeader = errors.New("consul has no leader: its answer may be out of date")
+	errTooStale = errors.New("the answer is older than the stale reads that are allowed")
+	errTooLarge = errors.New("the answer is too large")
+)
+
+// A deniedError is a refusal because of missing rights.
+type deniedError struct{ error }
+
+func (e deniedError) Unwrap() []error { return []error{e.error, watch.ErrDenied} }
+
+// A reply is what comes with an answer.
+type reply struct {
+	index    uint64 // 0 where the endpoint has none
+	found    bool   // false: "404 with an index", which means that there is none
+	filtered bool   // the answer lacks what the token may not read
+	streamed bool   // the agent has answered from its stream of changes
+	bytes    int
+	sent     time.Time // when the request was made
+}
+
+// read decodes a response, whose body is given apart.
+func (a *agent) read(e *endpoint, resp *http.Response, body io.Reader, r request, into any) (reply, error) {
+	if status := resp.StatusCode; status != http.StatusOK && status != http.StatusNotFound {
+		return reply{}, a.failure(e, resp, body)
+	}
+	index, _ := strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
+	if index == 0 && (!r.withoutIndex || resp.StatusCode == http.StatusNotFound) {
+		return reply{}, e.blame(fmt.Errorf("answered %s: %w", resp.Status, errNoIndex))
+	}
+	got, err := a.trust(resp.Header, r)
+	if err != nil {
+		return got, err
+	}
+
+	got.index = index
+	if resp.StatusCode == http.StatusNotFound {
+		_, err = io.Copy(io.Discard, io.LimitReader(body, maxComplaint))
+	} else {
+		got.bytes, err = a.decode(e, resp, body, cmp.Or(r.limit, maxAnswer), into)
+		got.found = true
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	e.known.Store(true)
+	return got, nil
+}
+
+// decode decodes the JSON of an answer of at most limit bytes, and returns how many bytes it has.
+func (a *agent) decode(e *endpoint, resp *http.Response, body io.Reader, limit int, into any) (size int, err error) {
+	text := a.buffer()
+	defer a.release(text)
+	if n := resp.ContentLength; n > 0 && n <= int64(limit) {
+		text.Grow(int(n) + bytes.MinRead) // doubling a buffer again and again takes three times as much
+	}
+	if _, err := text.ReadFrom(io.LimitReader(body, int64(limit)+1)); err != nil {
+		return 0, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
+	}
+	if text.Len() > limit {
+		return 0, fmt.Errorf("%w: it has more than %d bytes", errTooLarge, limit)
+	}
+	if isDeep(text.Bytes()) || json.Unmarshal(text.Bytes(), into) != nil {
+		return 0, e.blame(errNotJSON)
+	}
+	return text.Len(), nil
+}
+
+// isDeep reports whether JSON has more than maxDepth lists and objects in each other. The decoder calls itself for each of them,
+// and a stack that overflows ends the process.
+func isDeep(text []byte) bool {
+	if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) <= maxDepth {
+		return false
+	}
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth--
+		case '"':
+			i = endOfString(text, i)
+		}
+	}
+	return false
+}
+
+// endOfString returns where the string that begins at a quote ends: the place of the other quote, or the end of the text.
+func endOfString(text []byte, quote int) int {
+	for from := quote + 1; ; {
+		n := bytes.IndexByte(text[from:], '"')
+		if n < 0 {
+			return len(text)
+		}
+		end, escapes := from+n, 0
+		for end-1-escapes > quote && text[end-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return end
+		}
+		from = end + 1
+	}
+}
+
+// trust returns what the headers of an answer say, or why the answer is no data (R11). A header that is not there says nothing;
+// neither does what an agent says of the leader where its answer comes from a stream of changes: it is "false" there at any
+// time.
+func (a *agent) trust(h http.Header, r request) (reply, error) {
+	got := reply{streamed: h.Get("X-Consul-Query-Backend") == "streaming", filtered: h.Get("X-Consul-Results-Filtered-By-ACLs") == "true"}
+	if !got.streamed && h.Get("X-Consul-KnownLeader") == "false" {
+		if r.first && r.read == stale {
+			a.warnNoLeader(r.path)
+			return got, nil
+		}
+		return got, watch.OutageError{Err: errNoLeader}
+	}
+	behind, err := strconv.ParseInt(h.Get("X-Consul-LastContact"), 10, 64)
+	if err == nil && !got.streamed && (r.read == stale || r.read == cached) && a.cfg.MaxStale > 0 && time.Duration(behind)*time.Millisecond > a.cfg.MaxStale {
+		return got, errTooStale
+	}
+	return got, nil
+}
+
+const noLeaderEvery = time.Minute // between warnings; each of many queries has a first answer
+
+// warnNoLeader warns that an answer may be out of date.
+func (a *agent) warnNoLeader(path string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now := time.Now(); now.Sub(a.noLeader) >= noLeaderEvery {
+		a.noLeader = now
+		a.log.Warn("consul has no leader; its first answer to a query is used, and may be out of date", "path", path)
+	}
+}
+
+// failure returns the error of a response with a status of failure.
+func (a *agent) failure(e *endpoint, resp *http.Response, body io.Reader) error {
+	text := beginning(body)
+	err := fmt.Errorf("answered %s: %s", resp.Status, text)
+	switch status := resp.StatusCode; {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+		a.refused(e, resp.Status, retryAfter(resp.Header))
+		return err
+	case status == http.StatusServiceUnavailable && strings.Contains(text, "rate limit"):
+		a.refused(e, resp.Status, 0)
+		return err
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+		return watch.OutageError{Err: err} // of a proxy whose Consul has gone away
+	case status >= http.StatusInternalServerError && isOutage(text):
+		return watch.OutageError{Err: err}
+	case status == http.StatusForbidden:
+		if strings.Contains(text, "ACL not found") {
+			err = fmt.Errorf("%w (Consul does not know the token, or not yet; is it the right one?)", err)
+		}
+		return deniedError{err}
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
+		return e.blame(fmt.Errorf("answered %d: redirected to %s; is this the address of Consul?", status, redirectHost(resp)))
+	}
+	return err
+}
+
+// isOutage reports whether Consul says in the text of an error that it cannot answer anybody. What else it says is about one query,
+// such as a filter that it cannot parse. A client agent repeats what its server says of a query after "rpc error making call".
+func isOutage(text string) bool {
+	for _, part := range []string{
+		"No cluster leader", "No path to datacenter", "Remote DC has no server", "No known Consul servers", "leadership lost",
+		"Not ready to serve consistent reads", "Raft leader not found", "rpc error getting client", "rpc error setting", "rpc error: ",
+		"connection refused", "connection reset", "broken pipe", "i/o timeout", "i/o deadline", "keepalive timeout", "EOF", "session shutdown", "stream closed",
+	} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// redirectHost returns the host that a response redirects to. The path and the query stay out of errors: they may hold secrets.
+func redirectHost(resp *http.Response) string {
+	to, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil || to.Host == "" {
+		return "another path"
+	}
+	return strconv.Quote(to.Host)
+}
+
+// beginning returns the first line or so of an answer, for an error.
+func beginning(r io.Reader) string {
+	b, _ := io.ReadAll(io.LimitReader(r, maxComplaint))
+	return strings.ToValidUTF8(strings.Join(strings.Fields(string(b)), " "), "?")
+}
+
+// refused slows all requests down, as Consul asks us to.
+func (a *agent) refused(e *endpoint, status string, pause time.Duration) {
+	e.limited.Store(true)
+	if a.pace.refused(pause) {
+		a.conns.fewerWaits()
+		a.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", status)
+	}
+}
+
+// retryAfter returns how long a server asks us to stay away.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return time.Until(at)
+	}
+	return 0
+}
+
+const (
+	buffersKept = 4
+	bufferKept  = 16 << 20 // bytes of the largest
+)
+
+// buffer returns an empty buffer. It is a used one where there is one, so that a large answer does not make it grow from nothing
+// each time.
+func (a *agent) buffer() *bytes.Buffer {
+	select {
+	case b := <-a.buffers:
+		return b
+	default:
+		return new(bytes.Buffer)
+	}
+}
+
+func (a *agent) release(b *bytes.Buffer) {
+	b.Reset()
+	if b.Cap() > bufferKept {
+		return
+	}
+	select {
+	case a.buffers <- b:
+	default:
+	}
+}
