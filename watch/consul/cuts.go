@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	leastCutAge  = time.Second // of a waiting request that is cut off by somebody who does not like to wait
+	leastCutAge  = time.Second // of a waiting request that a proxy cuts off because of its age
 	leastCutWait = time.Second
 )
 
-// cuts notices a proxy that cuts off those who wait long, and keeps the waits below that.
+// cuts notices a proxy that cuts off requests that wait long, and keeps the waits below that.
 type cuts struct {
 	log *slog.Logger
 
@@ -45,26 +45,19 @@ func (c *cuts) note(age time.Duration) bool {
 		}
 		return true
 	}
-	if c.age != 0 && same && differ <= apart/10 { // those who began together and are cut off one after the other differ as much
+	if c.age != 0 && same && differ <= apart/10 { // a server that ends closes connections one by one: ages differ by the time between the cuts
 		c.shorten(age)
 	}
 	c.age, c.at = age, now
 	return true
 }
 
-// shorten keeps waits below an age. Those who began before that may still be cut off at the same age.
+// shorten keeps waits below an age. Requests that began before may still be cut off at the same age.
 func (c *cuts) shorten(age time.Duration) {
 	if most := max(leastCutWait, age*4/5); c.most == 0 || most < c.most*9/10 {
 		c.most = most
 		c.log.Warn("something between here and consul cuts off requests that wait; render waits less long", "cut after", age.Round(time.Millisecond), "wait", most)
 	}
-}
-
-// forget forgets the last cut.
-func (c *cuts) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.age = 0
 }
 
 // wait returns for how long a request that wants to wait for d may do so, with jitter.

@@ -19,11 +19,11 @@ const (
 
 // pace bounds the requests a second of all queries together. A refusal halves the rate; it recovers slowly.
 type pace struct {
-	limiter *rate.Limiter
-	full    rate.Limit
-	burst   int
-	patient chan struct{} // held by the only one of the requests for a wait that may want the turn
-	turn    chan struct{} // held by the one who waits for the limiter: who queues there for long does not see that the rate recovers
+	limiter     *rate.Limiter
+	full        rate.Limit
+	burst       int
+	waitGate    chan struct{} // at most one of the requests that wait for a change queues for the limiter, so that others go first
+	limiterGate chan struct{} // at most one request queues in the limiter: a place there keeps the rate that it was given with
 
 	mu       sync.Mutex // guards what follows
 	adjusted time.Time
@@ -33,11 +33,11 @@ type pace struct {
 
 func newPace(perSecond int) *pace {
 	return &pace{
-		limiter: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
-		full:    rate.Limit(perSecond),
-		burst:   2 * perSecond,
-		patient: make(chan struct{}, 1),
-		turn:    make(chan struct{}, 1),
+		limiter:     rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
+		full:        rate.Limit(perSecond),
+		burst:       2 * perSecond,
+		waitGate:    make(chan struct{}, 1),
+		limiterGate: make(chan struct{}, 1),
 	}
 }
 
@@ -45,13 +45,13 @@ func newPace(perSecond int) *pace {
 // more.
 func (p *pace) wait(ctx context.Context, waits bool) error {
 	if waits {
-		back, err := take(ctx, p.patient)
+		back, err := take(ctx, p.waitGate)
 		if err != nil {
 			return err
 		}
 		defer back()
 	}
-	back, err := take(ctx, p.turn)
+	back, err := take(ctx, p.limiterGate)
 	if err != nil {
 		return err
 	}
