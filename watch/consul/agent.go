@@ -276,7 +276,7 @@ type selfDescription struct {
 		NodeName string
 		Server   bool
 	}
-	DebugConfig struct{ HTTPMaxConnsPerClient int }
+	DebugConfig struct{ HTTPMaxConnsPerClient *int }
 }
 
 // self returns what the agent says of itself.

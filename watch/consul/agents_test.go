@@ -211,6 +211,9 @@ func TestLostRightsOfStream(t *testing.T) {
 				t.Fatalf("%d instances, want 2", n)
 			}
 			check(t, policy.Set(`service_prefix "" { policy = "read" } node_prefix "node-web" { policy = "read" } node "node-`+name+`-a" { policy = "read" }`))
+			if len(others) > 0 { // it does not wait by itself, so a change has to name it
+				check(t, server.Register(name, name+"-a", "10.0.0.1", 81, api.HealthPassing))
+			}
 			within(t, 90*time.Second, "the query is in error, with 2 instances", func() bool {
 				if n := count(); n != 2 {
 					t.Fatalf("%d instances are left, with the error %v", n, b.of(service(name)).Err)

@@ -53,11 +53,14 @@ const (
 	roundCost   = time.Millisecond       // least time between two rounds, for each query that is read
 	roundLeast  = time.Second            // at most
 	roundMost   = 4 * time.Second        // it is doubled up to this while rounds follow each other
-	remoteCost  = 200 * time.Millisecond // in place of both, where the agent is a client: its servers serve many hosts
-	checkCost   = 10 * time.Millisecond  // least time between two rounds that only make sure, for each query
-	checkLeast  = 4 * time.Second        // the shortest such time
-	checkRare   = 10 * time.Minute       // the shortest where it is not likely that there is more than was named
-	retryEvery  = 10 * time.Second       // between attempts of a signal that fails; its queries are read at each
+	remoteCost  = 200 * time.Millisecond // in place of these three, where the agent is a client
+	remoteLeast = 5 * time.Second
+	remoteMost  = 20 * time.Second
+	checkCost   = 10 * time.Millisecond // least time between two rounds that only make sure, for each query
+	checkLeast  = 4 * time.Second       // at least
+	checkRemote = time.Minute           // at most, where the agent is a client
+	checkRare   = 10 * time.Minute      // where it is not likely that there is more than was named
+	retryEvery  = 10 * time.Second      // between attempts of a signal that fails; its queries are read at each
 
 	refusedRetry = time.Minute // between attempts of a signal that the token may not ask for; its queries are read in turns
 )
@@ -238,12 +241,13 @@ func (s *Source) heard(c *cover) {
 // startRound has all members read soon, and again when every server should know what has changed. It must be called with the mutex
 // held.
 func (s *Source) startRound(c *cover) {
-	spacing := min(time.Duration(len(c.members))*roundCost, roundLeast)
+	n := time.Duration(len(c.members))
+	spacing, most := min(n*roundCost, roundLeast), roundMost
 	if s.remote {
-		spacing = time.Duration(len(c.members)) * remoteCost
+		spacing, most = min(n*remoteCost, remoteLeast), remoteMost
 	}
 	if busy := time.Since(c.roundBegan) < 2*c.spacing; busy {
-		spacing = max(spacing, min(2*c.spacing, roundMost))
+		spacing = max(spacing, min(2*c.spacing, most))
 	}
 	c.spacing = spacing
 	s.scheduleRound(c, max(time.Until(c.roundBegan.Add(spacing)), s.spread(len(c.members))), s.lags())
@@ -252,15 +256,14 @@ func (s *Source) startRound(c *cover) {
 // makeSure has all members read after a while, where a signal may stand for more changes than the ones that it names. That is likely
 // where it has returned at once. It must be called with the mutex held.
 func (s *Source) makeSure(c *cover, likely bool) {
-	spacing := max(checkLeast, time.Duration(len(c.members))*checkCost)
-	switch {
-	case s.remote:
-		spacing = max(checkLeast, time.Duration(len(c.members))*4*remoteCost)
-	case !likely:
-		spacing = max(spacing, checkRare)
+	n := time.Duration(len(c.members))
+	spacing := max(checkLeast, n*checkCost)
+	if s.remote {
+		spacing = max(checkLeast, min(4*n*remoteCost, checkRemote))
 	}
 	in := time.Second
 	if !likely {
+		spacing = checkRare
 		in = spacing
 	}
 	s.scheduleRound(c, max(in, time.Until(c.roundBegan.Add(spacing))), nil)

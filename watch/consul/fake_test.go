@@ -409,6 +409,8 @@ func (f *fake) answer(path string, params map[string][]string) (body any, index 
 		return list, newest("/check/")
 	case "/v1/catalog/nodes":
 		return []string{}, 1
+	case "/v1/agent/self":
+		return map[string]any{"Config": map[string]any{"NodeName": "n", "Server": true}, "DebugConfig": map[string]any{"HTTPMaxConnsPerClient": 200}}, 0
 	case "/v1/catalog/datacenters":
 		return []string{"dc1"}, 0
 	}

@@ -133,7 +133,7 @@ func TestManyQueriesFewConnections(t *testing.T) {
 		later(time.Minute)
 		began := time.Now()
 		later(10 * time.Minute)
-		if n := len(f.since(began)); n > 300 {
+		if n := len(f.since(began)); n > 300+100 { // a round makes sure that the signals have named all
 			t.Errorf("%d requests in 10 quiet minutes", n)
 		}
 		if open > 32 || fl.errors() != 0 {

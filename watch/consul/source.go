@@ -211,7 +211,11 @@ func (s *Source) learnAgent() {
 			return
 		}
 
-		limit := self.DebugConfig.HTTPMaxConnsPerClient
+		allowed := self.DebugConfig.HTTPMaxConnsPerClient
+		if allowed == nil {
+			return
+		}
+		limit := *allowed
 		if limit <= 0 { // there is none
 			limit = mostConnections * 3 / 2
 		}
