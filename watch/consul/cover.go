@@ -46,6 +46,7 @@ type cover struct {
 	spacing    time.Duration
 	round      *time.Timer // the next; nil where none is due
 	roundAt    time.Time
+	roundAgain []time.Duration // between it and further ones
 }
 
 const (
@@ -284,17 +285,24 @@ func (s *Source) lags() []time.Duration {
 	return lags
 }
 
-// scheduleRound has a round begin after a while, unless one is due before. It must be called with the mutex held.
+// scheduleRound has a round begin after a while, or when one is due before, and again after the times between further ones. Where no
+// further ones are given, those that are due stay. It must be called with the mutex held.
 func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration) {
 	at := time.Now().Add(in)
-	if c.round != nil && !at.Before(c.roundAt) && again == nil {
-		return
-	}
 	if c.round != nil {
+		due := c.roundAt
+		switch {
+		case again != nil && due.Before(at):
+			at = due
+		case again == nil && !at.Before(due):
+			return
+		case again == nil:
+			again = append([]time.Duration{due.Sub(at)}, c.roundAgain...)
+		}
 		c.round.Stop()
 	}
-	c.roundAt = at
-	c.round = time.AfterFunc(in, func() {
+	c.roundAt, c.roundAgain = at, again
+	c.round = time.AfterFunc(time.Until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		c.round, c.roundBegan = nil, time.Now()
