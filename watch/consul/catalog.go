@@ -30,7 +30,7 @@ var catalogSignals = []string{servicesPath, checksPath + "critical", checksPath 
 func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	params := c.scope.params()
 	k := &catalog{source: s, cover: c, params: params, checks: &checkList{}}
-	outcome := func() { s.heard(c) }
+	answered := func() { s.heard(c) }
 	failed := func(err error, report bool) {
 		s.locked(func() {
 			if errors.Is(err, watch.ErrDenied) {
@@ -42,7 +42,7 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 		})
 	}
 	for _, path := range catalogSignals {
-		sig := signal{outcome: outcome, failed: failed}
+		sig := signal{answered: answered, failed: failed}
 		switch path {
 		case servicesPath:
 			sig.ask, sig.moved = k.askServices, k.servicesMoved
