@@ -108,8 +108,10 @@ func (s *Source) answered(m *member, since *epoch) {
 func (s *Source) note(m *member, value any, got reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recent[s.at%len(s.recent)] = got.index
-	s.at++
+	if m.query.Kind == watch.KindService && size(value) > 0 { // the indexes of others move with the whole list of services
+		s.recent[s.at%len(s.recent)] = got.index
+		s.at++
+	}
 	began := got.sent
 	if began.Before(m.began) && got.index <= m.index {
 		return // a newer request was faster
