@@ -103,7 +103,7 @@ func (c *cover) catalog() bool { return !c.scope.keys }
 
 // add and remove must be called with the mutex held, as must all methods of a cover.
 func (c *cover) add(m *member) {
-	c.members[m] = true
+	c.members[m], m.covered = true, time.Now()
 	if m.query.Kind != watch.KindService {
 		return
 	}
