@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"render/watch"
@@ -29,7 +28,7 @@ var catalogSignals = []string{servicesPath, checksPath + "critical", checksPath 
 // listenToCatalog asks the signals of a catalog until ctx is done. It must be called with the mutex held.
 func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	params := c.scope.params()
-	k := &catalog{source: s, cover: c, params: params, checks: &checkList{}}
+	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: make(chan struct{}, 1)}}
 	answered := func() { s.heard(c) }
 	failed := func(err error, report bool) {
 		s.locked(func() {
@@ -167,7 +166,7 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 
 // A checkList is the list of all checks, as far as it tells which services have changed.
 type checkList struct {
-	mu       sync.Mutex // guards what follows
+	turn     chan struct{} // holds a token while somebody gets the list, and guards what follows
 	known    map[checkName]checkState
 	tooLarge time.Time // when it was
 }
@@ -201,8 +200,11 @@ func (l *checkList) learn(ctx context.Context, k *catalog) {
 // compare adds to changed the services whose checks came, went or changed their status. It reports whether a service's check came with
 // the change of the list of services to an index, and returns the services that have lost checks.
 func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed changes) (came bool, gone changes) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	back, err := take(ctx, l.turn)
+	if err != nil {
+		return false, nil
+	}
+	defer back()
 	if time.Since(l.tooLarge) < tooLargeHold {
 		return false, nil
 	}
