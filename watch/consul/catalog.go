@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"render/watch"
@@ -29,8 +28,8 @@ var catalogSignals = []string{servicesPath, checksPath + "critical", checksPath 
 // listenToCatalog asks the signals of a catalog until ctx is done. It must be called with the mutex held.
 func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	params := c.scope.params()
-	k := &catalog{source: s, cover: c, params: params, checks: &checkList{}}
-	outcome := func() { s.heard(c) }
+	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: make(chan struct{}, 1)}}
+	answered := func() { s.heard(c) }
 	failed := func(err error, report bool) {
 		s.locked(func() {
 			if errors.Is(err, watch.ErrDenied) {
@@ -42,7 +41,7 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 		})
 	}
 	for _, path := range catalogSignals {
-		sig := signal{outcome: outcome, failed: failed}
+		sig := signal{answered: answered, failed: failed}
 		switch path {
 		case servicesPath:
 			sig.ask, sig.moved = k.askServices, k.servicesMoved
@@ -105,12 +104,11 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		s.tasks.Go(func() { k.checks.learn(ctx, k) })
 		return true
 	}
-	nodes := make(changes)
 	answered := len(changed) == 0 && k.explainedByAnswer(ctx, index)
 	explained := answered || len(changed) > 0
 	if !explained {
 		var gone changes
-		explained, gone = k.checks.compare(ctx, k, before, index, changed, nodes)
+		explained, gone = k.checks.compare(ctx, k, before, index, changed)
 		explained = explained || k.movedAt(ctx, gone, index)
 	}
 
@@ -118,7 +116,7 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 	defer s.mu.Unlock()
 	useful = k.cover.reportNames(changed)
 	useful = k.cover.reportKind(watch.KindServices, nil, index) || useful
-	useful = k.cover.reportKind(watch.KindNode, nodes, index) || useful
+	useful = k.cover.reportKind(watch.KindNode, nil, index) || useful // their indexes move with the list of services
 	if explained {
 		s.makeSure(k.cover, !parked || answered)
 	} else {
@@ -145,14 +143,14 @@ func changedServices(before, now map[string][]string, index uint64) changes {
 
 const evidence = 10 * time.Millisecond // for the answer to a query that waits for itself
 
-// explainedByAnswer reports whether a query that waits for itself has got an answer with an index.
+// explainedByAnswer reports whether a query for instances that waits for itself has got an answer with an index.
 func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 	for end := time.Now().Add(evidence); ; {
 		var saw, polled bool
 		k.source.locked(func() {
 			saw = k.source.saw(index)
 			for m := range k.cover.members {
-				polled = polled || m.polls || time.Since(m.changed[0]) < evidence
+				polled = polled || m.query.Kind == watch.KindService && m.polls || time.Since(m.changed[0]) < evidence
 			}
 		})
 		if saw || !polled || time.Now().After(end) {
@@ -168,7 +166,7 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 
 // A checkList is the list of all checks, as far as it tells which services have changed.
 type checkList struct {
-	mu       sync.Mutex // guards what follows
+	turn     chan struct{} // holds a token while somebody gets the list, and guards what follows
 	known    map[checkName]checkState
 	tooLarge time.Time // when it was
 }
@@ -195,15 +193,18 @@ const learnAfter = time.Second // the first answers come before
 // learn gets the list a first time.
 func (l *checkList) learn(ctx context.Context, k *catalog) {
 	if pause.For(ctx, learnAfter) {
-		l.compare(ctx, k, math.MaxUint64, math.MaxUint64, make(changes), make(changes))
+		l.compare(ctx, k, math.MaxUint64, math.MaxUint64, make(changes))
 	}
 }
 
-// compare adds to changed the services whose checks came, went or changed their status, and to nodes the nodes of such checks. It
-// reports whether a check came with the change of the list of services to an index, and returns the services that have lost checks.
-func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed, nodes changes) (came bool, gone changes) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// compare adds to changed the services whose checks came, went or changed their status. It reports whether a service's check came with
+// the change of the list of services to an index, and returns the services that have lost checks.
+func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed changes) (came bool, gone changes) {
+	back, err := take(ctx, l.turn)
+	if err != nil {
+		return false, nil
+	}
+	defer back()
 	if time.Since(l.tooLarge) < tooLargeHold {
 		return false, nil
 	}
@@ -226,16 +227,14 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 		was, known := l.known[name]
 		if c.ModifyIndex > before || l.known != nil && !(known && was == state) {
 			changed.add(c.ServiceName, c.ModifyIndex)
-			nodes.add(c.Node, c.ModifyIndex)
 		}
-		came = came || c.CreateIndex == index
+		came = came || c.CreateIndex == index && c.ServiceName != ""
 	}
 	gone = make(changes)
 	for name, was := range l.known {
 		if _, still := now[name]; !still {
 			gone.add(was.service, index)
 			changed.add(was.service, index)
-			nodes.add(name.node, index)
 		}
 	}
 	l.known = now

@@ -38,7 +38,7 @@ type cover struct {
 	waiting int                         // members that somebody waits on
 	stop    context.CancelFunc          // nil where no signal is asked
 	signals int                         // of a catalog, that are asked
-	unheard int                         // of them, that have had no outcome yet
+	unheard int                         // of them, that have had no answer yet
 	groups  []*group                    // of keys
 	refused time.Time                   // when the token was refused a signal
 
@@ -46,6 +46,7 @@ type cover struct {
 	spacing    time.Duration
 	round      *time.Timer // the next; nil where none is due
 	roundAt    time.Time
+	roundAgain []time.Duration // between it and further ones
 }
 
 const (
@@ -105,7 +106,7 @@ func (c *cover) catalog() bool { return !c.scope.keys }
 
 // add and remove must be called with the mutex held, as must all methods of a cover.
 func (c *cover) add(m *member) {
-	c.members[m] = true
+	c.members[m], m.covered = true, time.Now()
 	if m.query.Kind != watch.KindService {
 		return
 	}
@@ -229,7 +230,7 @@ func (s *Source) stopListening(c *cover) {
 	}
 }
 
-// heard notes the first outcome of a signal. With the last of them every member is read that may have changed before.
+// heard notes the first answer of a signal. With the last of them every member is read that may have changed before.
 func (s *Source) heard(c *cover) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -287,17 +288,24 @@ func (s *Source) lags() []time.Duration {
 	return lags
 }
 
-// scheduleRound has a round begin after a while, unless one is due before. It must be called with the mutex held.
+// scheduleRound has a round begin after a while, or when one is due before, and again after the times between further ones. Where no
+// further ones are given, those that are due stay. It must be called with the mutex held.
 func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration) {
 	at := time.Now().Add(in)
-	if c.round != nil && !at.Before(c.roundAt) && again == nil {
-		return
-	}
 	if c.round != nil {
+		due := c.roundAt
+		switch {
+		case again != nil && due.Before(at):
+			at = due
+		case again == nil && !at.Before(due):
+			return
+		case again == nil:
+			again = append([]time.Duration{due.Sub(at)}, c.roundAgain...)
+		}
 		c.round.Stop()
 	}
-	c.roundAt = at
-	c.round = time.AfterFunc(in, func() {
+	c.roundAt, c.roundAgain = at, again
+	c.round = time.AfterFunc(time.Until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		c.round, c.roundBegan = nil, time.Now()
@@ -310,33 +318,37 @@ func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration
 
 // A signal is a request that waits for changes of what many queries ask.
 type signal struct {
-	ask     func(ctx context.Context, r request) (reply, error)
-	moved   func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
-	failed  func(err error, report bool)                                               // report: its queries are to be read
-	outcome func()                                                                     // of the first request
-	state   bool                                                                       // the answer says all: nothing is lost where changes are not seen one by one
+	ask      func(ctx context.Context, r request) (reply, error)
+	moved    func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
+	failed   func(err error, report bool)                                               // report: its queries are to be read
+	answered func()                                                                     // for the first time
+	state    bool                                                                       // the answer says all: nothing is lost where changes are not seen one by one
 }
 
 const (
-	parkedFor  = 5 * time.Millisecond // an answer after less time was there before the request
+	parkedFor  = 5 * time.Millisecond // an answer after less time, or thrice that of a plain request, was there before the request
 	localIdle  = time.Second          // the longest pause of a signal that brings nothing new, where the agent is a server
 	remoteIdle = 20 * time.Second     // where it is a client
 )
 
 // follow asks a signal again and again.
 func (s *Source) follow(ctx context.Context, sig signal) {
-	var after uint64
+	var after, last uint64 // what is waited on, 0 where the last request failed; what was answered last
 	var idle pause.Idle
 	var reported time.Time // a failure
 	var rest time.Duration
 	failures, first, useless := 0, true, 0
+	quick := parkedFor
 	for ctx.Err() == nil {
 		began := time.Now()
 		got, err := sig.ask(ctx, request{after: after, wait: s.cfg.Wait})
 		if ctx.Err() != nil {
 			return
 		}
-		parked := time.Since(began) >= parkedFor && rest == 0
+		if after == 0 {
+			quick = max(parkedFor, 3*time.Since(began))
+		}
+		parked := after != 0 && rest == 0 && time.Since(began) >= quick
 		rest = 0
 		got.index = max(got.index, 1)
 		switch {
@@ -356,25 +368,27 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 				reported = time.Now()
 			}
 			failures++
-		case got.index == after:
+		case got.index == last && after == 0:
+			after, failures = last, 0
+		case got.index == last:
 			failures = 0
 			rest = max(0, min(idle.Pause(began), s.longestIdle()))
-		case got.index < after:
-			after = 0
+		case got.index < last:
+			after, last = 0, 0
 			sig.failed(watch.ErrIndexVoid, true)
 		default:
-			useful := sig.moved(ctx, after, got.index, parked)
+			useful := sig.moved(ctx, last, got.index, parked)
 			if useful {
 				useless = 0
 			} else {
 				useless++
 			}
 			rest = s.restAfter(sig, got.bytes, useless)
-			after, failures, idle = got.index, 0, 0
+			after, last, failures, idle = got.index, got.index, 0, 0
 		}
-		if first {
+		if first && err == nil {
 			first = false
-			sig.outcome()
+			sig.answered()
 		}
 		if rest > 0 && !pause.For(ctx, rest) {
 			return

@@ -111,10 +111,10 @@ func (s *Source) startGroup(c *cover, prefix string) *group {
 	s.signals++
 	s.tasks.Go(func() {
 		s.follow(ctx, signal{
-			ask:     func(ctx context.Context, r request) (reply, error) { return s.askGroup(ctx, g, r) },
-			moved:   func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
-			failed:  func(err error, report bool) { s.groupFailed(g, err, report) },
-			outcome: func() {},
+			ask:      func(ctx context.Context, r request) (reply, error) { return s.askGroup(ctx, g, r) },
+			moved:    func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
+			failed:   func(err error, report bool) { s.groupFailed(g, err, report) },
+			answered: func() {},
 		})
 	})
 	return g
@@ -196,8 +196,11 @@ func below(pairs []pair, prefix string) []pair {
 // tellKey must be called with the mutex held, as must tellPrefix and give.
 func (s *Source) tellKey(m *member, pairs []pair, got reply) {
 	if len(pairs) > 0 && pairs[0].Key == m.query.Name {
-		if pairs[0].ModifyIndex > m.index || m.size == 0 {
-			m.give(string(pairs[0].Value), 1, pairs[0].ModifyIndex)
+		switch at := pairs[0].ModifyIndex; {
+		case at > m.index || m.size == 0:
+			m.give(string(pairs[0].Value), 1, at)
+		case at < m.index: // indexes have gone back, or the server is behind
+			m.report()
 		}
 		return
 	}
@@ -211,6 +214,10 @@ func (s *Source) tellKey(m *member, pairs []pair, got reply) {
 
 func (s *Source) tellPrefix(m *member, pairs []pair, got reply) {
 	if got.filtered {
+		m.report()
+		return
+	}
+	if m.size > 0 && got.index < m.index { // as with a key
 		m.report()
 		return
 	}

@@ -30,8 +30,9 @@ type member struct {
 	filtered bool      // it lacked what the token may not read
 	answered bool      // it has had an answer, of whatever address
 	changed  [2]time.Time
-	since    *epoch // in which it was answered
-	polls    bool   // a request waits for it
+	since    *epoch    // in which it was answered
+	polls    bool      // a request waits for it
+	covered  time.Time // when its cover got to know it
 	left     time.Time
 
 	doubt    time.Time // when it may have changed: an answer to an older request does not count
@@ -114,8 +115,10 @@ func (s *Source) answered(m *member, since *epoch) {
 func (s *Source) note(m *member, value any, got reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recent[s.at%len(s.recent)] = got.index
-	s.at++
+	if m.query.Kind == watch.KindService && size(value) > 0 { // the indexes of others move with the whole list of services
+		s.recent[s.at%len(s.recent)] = got.index
+		s.at++
+	}
 	began := got.sent
 	if began.Before(m.began) && got.index <= m.index {
 		return // a newer request was faster
@@ -124,9 +127,7 @@ func (s *Source) note(m *member, value any, got reply) {
 		m.changed = [2]time.Time{time.Now(), m.changed[0]}
 	}
 	m.index, m.began, m.size, m.filtered, m.answered = got.index, began, size(value), got.filtered, true
-	if len(m.calls) > 1 {
-		m.wake() // the others have an older answer
-	}
+	m.wake() // others may have an older answer
 }
 
 // saw reports whether an answer had an index, a short time ago. It must be called with the mutex held.
@@ -142,14 +143,13 @@ func (m *member) wake() {
 	}
 }
 
-// report notes that a member may have changed. It must be called with the mutex held. One that a request waits for learns of changes
-// by that.
+// report notes that a member may have changed. It must be called with the mutex held. One that a request waits for is read when that
+// has ended: it may have been answered before the change.
 func (m *member) report() {
-	if m.polls {
-		return
-	}
 	m.doubt = time.Now()
-	m.wake()
+	if !m.polls {
+		m.wake()
+	}
 }
 
 // reportChange notes that a member has changed, at an index. It must be called with the mutex held. A request that waits brings the
@@ -186,9 +186,10 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 	s.enter(m, c)
 	defer s.leave(ctx, m, c)
 	for ctx.Err() == nil {
-		switch s.next(m, c, after) {
+		todo, came := s.next(m, c, after)
+		switch todo {
 		case returns:
-			return c.result.value, c.result.index, nil
+			return came.value, came.index, nil
 		case sleeps:
 			select {
 			case <-c.wake:
@@ -214,20 +215,22 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 	return nil, 0, ctx.Err()
 }
 
-// next decides what a call does. For waits it has taken a slot.
-func (s *Source) next(m *member, c *call, after uint64) action {
+// next decides what a call does. For waits it has taken a slot, for returns it says what.
+func (s *Source) next(m *member, c *call, after uint64) (todo action, came *result) {
 	e := s.agent.endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case c.result != nil && c.result.index != after:
-		return returns
+		return returns, c.result
 	case m.index != 0 && m.index != after:
-		return reads // somebody else has got a newer answer
+		return reads, nil // somebody else has got a newer answer
 	case m.expected > m.index && !m.polls:
-		return expects
+		return expects, nil
 	case m.doubt.After(m.began) && !m.polls:
-		return reads
+		return reads, nil
+	case m.cover != nil && m.began.Before(m.covered) && !m.polls:
+		return reads, nil // the cover did not know it when it was read
 	}
 	c.result = nil
 
@@ -237,12 +240,12 @@ func (s *Source) next(m *member, c *call, after uint64) action {
 	if (!covered || hot) && s.agent.conns.beginWait(e, s.signals) {
 		m.polls = true
 		s.polling++
-		return waits
+		return waits, nil
 	}
 	if covered && s.listen(m.cover, m) {
-		return sleeps
+		return sleeps, nil
 	}
-	return turns
+	return turns, nil
 }
 
 // crowded reports whether there are more queries than connections. It must be called with the mutex held.
