@@ -326,7 +326,7 @@ type signal struct {
 }
 
 const (
-	parkedFor  = 5 * time.Millisecond // an answer after less time, or thrice that of a plain request, was there before the request
+	parkedFor  = 5 * time.Millisecond // an answer after less time, or on a long way less than thrice that of the fastest, was there before
 	localIdle  = time.Second          // the longest pause of a signal that brings nothing new, where the agent is a server
 	remoteIdle = 20 * time.Second     // where it is a client
 )
@@ -338,17 +338,19 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 	var reported time.Time // a failure
 	var rest time.Duration
 	failures, first, useless := 0, true, 0
-	quick := parkedFor
+	fastest := s.cfg.Wait // of all answers, from when the request was sent
+	near := func() bool { return !s.isRemote() && isLocal(s.agent.endpoint().config.Address) }
 	for ctx.Err() == nil {
 		began := time.Now()
 		got, err := sig.ask(ctx, request{after: after, wait: s.cfg.Wait})
 		if ctx.Err() != nil {
 			return
 		}
-		if after == 0 {
-			quick = max(parkedFor, 3*time.Since(began))
+		took := time.Since(got.sent)
+		if err == nil {
+			fastest = min(fastest, took)
 		}
-		parked := after != 0 && rest == 0 && time.Since(began) >= quick
+		parked := after != 0 && rest == 0 && took >= parkedFor && (near() || took >= 3*fastest)
 		rest = 0
 		got.index = max(got.index, 1)
 		switch {
