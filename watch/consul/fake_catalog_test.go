@@ -368,13 +368,15 @@ func (f *fake) leader(dc string) *store {
 	return d.history[len(d.history)-1].store
 }
 
+const firstIndex = 1 << 20 // of a store
+
 // hold has a fake answer from stores of some datacenters; "" is its own.
 func (f *fake) hold(datacenters ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stores = &stores{datacenters: make(map[string]*datacenter), connections: 200}
 	for _, dc := range datacenters {
-		f.stores.datacenters[dc] = &datacenter{history: []moment{{time.Now().Add(-time.Hour), newStore(1000)}}}
+		f.stores.datacenters[dc] = &datacenter{history: []moment{{time.Now().Add(-time.Hour), newStore(firstIndex)}}}
 	}
 }
 
