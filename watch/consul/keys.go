@@ -205,7 +205,7 @@ func (s *Source) tellKey(m *member, pairs []pair, got reply) {
 		return
 	}
 	switch {
-	case got.filtered:
+	case got.filtered, m.size > 0 && got.index < m.index: // as above
 		m.report()
 	case m.size > 0 && got.index > m.index:
 		m.give(nil, 0, got.index)
