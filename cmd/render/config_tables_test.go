@@ -46,6 +46,7 @@ var globalCases = []settingCase{
 	{"block_query_wait", `"7s"`, `consul.Wait: 7s`, nil},
 	{"consul.max_connections", `17`, `consul.MaxConnections: 17`, nil},
 	{"consul.max_requests", `17`, `consul.MaxRequests: 17`, nil},
+	{"consul.acl_filtered", `"accept"`, `consul.AcceptFiltered: true`, nil},
 	{"consul.retry", `"7s"`, `Asking.Backoff: 7s`, nil},
 	{"consul.retry.enabled", `false`, `Asking.Attempts: 1`, with(`once=true`)},
 	{"consul.retry.attempts", `17`, `Asking.Attempts: 17`, with(`once=true`)},

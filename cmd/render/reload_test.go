@@ -79,7 +79,8 @@ type reloadRig struct {
 	listen   string
 	daemon   *daemon
 	backends []*backend
-	in       []bool          // which of them are registered
+	in       []bool          // which of them pass
+	removals int             // how often one of them ceased to pass
 	version  int             // of what is written
 	broken   map[string]bool // templates
 	settings reloadSettings
@@ -201,6 +202,8 @@ func (r *reloadRig) changeService() {
 	i := r.random.IntN(len(r.backends))
 	if r.in[i] = !r.in[i]; len(r.passing()) == 0 {
 		r.in[i] = true
+	} else if !r.in[i] {
+		r.removals++
 	}
 	r.register(i)
 }
@@ -340,7 +343,8 @@ func (r *reloadRig) leftNothing() {
 	awaits(r.t, r.daemon.hasChildren(0))
 }
 
-// askedOnce fails the test where a query was read more than once without waiting for a change.
+// askedOnce fails the test where a query was read again because of a reload. The list of instances is also read when it has lost one:
+// the agent answers from a stream of changes, which leaves out without a word what the token may not read.
 func (r *reloadRig) askedOnce() {
 	plain, waiting := make(map[string]int), 0
 	for _, q := range r.proxy.Requests() {
@@ -350,10 +354,9 @@ func (r *reloadRig) askedOnce() {
 			plain[q.URL.Path]++
 		}
 	}
-	want := []string{"/v1/health/service/reload", "/v1/kv/reload/0", "/v1/kv/reload/1"}
-	for _, path := range want {
-		if plain[path] != 1 {
-			r.t.Errorf("%s was read %d times, not once", path, plain[path])
+	for path, removals := range map[string]int{"/v1/health/service/reload": r.removals, "/v1/kv/reload/0": 0, "/v1/kv/reload/1": 0} {
+		if n := plain[path]; n < 1 || n > 1+removals {
+			r.t.Errorf("%s was read %d times, not once at the start and at most once for each of %d removals", path, n, removals)
 		}
 		delete(plain, path)
 	}
