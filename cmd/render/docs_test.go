@@ -13,7 +13,7 @@ import (
 
 // documents are what users read, but for the source.
 var documents = []string{
-	"../../README.md", "../../watch/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../examples/haproxy/README.md", "../../CHANGELOG.md",
+	"../../README.md", "../../watch/README.md", "../../watch/consul/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../examples/haproxy/README.md", "../../CHANGELOG.md",
 	"README.md", "MOVING.md",
 }
 
@@ -70,6 +70,49 @@ func TestLogReference(t *testing.T) {
 		if !slices.ContainsFunc(told, func(part string) bool { return strings.HasPrefix(line, part) }) {
 			t.Errorf("README.md does not have the line %q", m[1])
 		}
+	}
+}
+
+var (
+	documentLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading      = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	namedAnchor  = regexp.MustCompile(`<a name="([^"]+)">`)
+	notInAnchor  = regexp.MustCompile("[^a-z0-9 _-]")
+)
+
+// Links between documents lead to files and anchors that exist.
+func TestDocumentLinks(t *testing.T) {
+	anchors := func(path string) (all []string) {
+		text := readAll(t, path)
+		for _, m := range namedAnchor.FindAllStringSubmatch(text, -1) {
+			all = append(all, m[1])
+		}
+		for _, m := range heading.FindAllStringSubmatch(text, -1) {
+			all = append(all, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+		}
+		return all
+	}
+	n := 0
+	for _, path := range documents {
+		for _, m := range documentLink.FindAllStringSubmatch(readAll(t, path), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			n++
+			file, anchor, _ := strings.Cut(m[1], "#")
+			to := path
+			if file != "" {
+				to = filepath.Join(filepath.Dir(path), file)
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s links to %s: %v", path, m[1], err)
+			} else if anchor != "" && !slices.Contains(anchors(to), anchor) {
+				t.Errorf("%s links to %s, which has no such anchor", path, m[1])
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("found %d links", n)
 	}
 }
 
