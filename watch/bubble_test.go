@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -74,9 +73,6 @@ func (fl *follower) of(q Query) State {
 	return fl.states[q]
 }
 
-// is returns the value of a query as a fake's put gives it.
-func (fl *follower) is(q Query) string { return plain(fl.of(q).Value) }
-
 func (fl *follower) errors() (n int) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -84,40 +80,4 @@ func (fl *follower) errors() (n int) {
 		n += k
 	}
 	return n
-}
-
-// failing returns how many queries are in error.
-func (fl *follower) failing() (n int) {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	for _, st := range fl.states {
-		if st.Err != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// answered returns how many queries have an answer.
-func (fl *follower) answered() (n int) {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	for _, st := range fl.states {
-		if st.Rev > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-func plain(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case []*HealthService:
-		if len(v) == 1 {
-			return fmt.Sprint(v[0].Port)
-		}
-	}
-	return ""
 }

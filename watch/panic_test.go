@@ -14,6 +14,7 @@ import (
 type faulty struct {
 	fetch, confirm, forget, odd atomic.Bool
 	value                       atomic.Value
+	nothing                     map[string]string // stays nil
 }
 
 const secretText = "c4nary"
@@ -23,8 +24,7 @@ func (f *faulty) panics(when *atomic.Bool) {
 		panic(fmt.Sprint("cannot read ", secretText))
 	}
 	if when.Load() {
-		var nothing map[string]string
-		nothing[secretText] = secretText
+		f.nothing[secretText] = secretText
 	}
 }
 

@@ -50,16 +50,6 @@ func newConsul(t *testing.T) *consul.Source {
 	return src
 }
 
-func newFiles(t *testing.T) *watch.Files {
-	t.Helper()
-	files, err := watch.NewFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(files.Close)
-	return files
-}
-
 func fixture(t testing.TB, text string) (*watch.Fixture, string) {
 	t.Helper()
 	files, err := watch.NewFiles()
