@@ -55,19 +55,20 @@ type Config struct {
 	// that a quiet Consul gets few requests. A random part of up to a quarter is taken off, so that many who began together do
 	// not ask again together.
 	Wait time.Duration
-	// MaxConnections bounds the connections of plain HTTP. 0 means two thirds of what the agent allows a client, where it tells,
-	// else DefaultMaxConnections. Where there are more queries they share the connections. HTTP/2, which Consul speaks over
-	// HTTPS, needs a few connections only.
+	// MaxConnections bounds the connections of plain HTTP; at least LeastConnections. 0 means DefaultMaxConnections, or two thirds of
+	// what the agent allows a client, where the token may read that and it is more than twice the default. Three quarters are for
+	// requests that wait for a change; more queries than that share requests. HTTP/2, which Consul speaks over HTTPS, needs a few
+	// connections only.
 	MaxConnections int
-	// AcceptFiltered has answers count that lack what the token may not read. Without it they are errors. One that was whole
-	// before, and has become smaller, is an error in any case.
+	// AcceptFiltered uses answers that lack what the token may not read. Without it such an answer is an error. An answer that was
+	// complete before, and has become smaller, is an error in both cases.
 	AcceptFiltered bool
-	// MaxRequests bounds the requests a second; 0 means DefaultMaxRequests. Twice as many may come at once after a rest.
+	// MaxRequests bounds the requests a second; 0 means DefaultMaxRequests. Twice as many may be made at once after a pause.
 	MaxRequests int
 
 	// UserAgent is what requests carry in the header of that name. The default is "render".
 	UserAgent string
-	// Log gets what an operator should know of the connection. The default drops it.
+	// Log gets what an operator should know of the connection. The default discards it.
 	Log *slog.Logger
 
 	longWaits bool // nobody has set Wait
@@ -128,7 +129,7 @@ func (cfg Config) withDefaults() Config {
 
 // What a Config can say.
 const (
-	LeastConnections = 16 // for hints, waiting requests and first answers to get along
+	LeastConnections = 16 // for signals, waiting requests and first answers to get along
 	LeastWait        = time.Second
 	MostWait         = 10 * time.Minute // that Consul takes
 )
