@@ -44,6 +44,7 @@ type reply struct {
 	streamed bool   // the agent has answered from its stream of changes
 	bytes    int
 	sent     time.Time // when the request was made
+	same     bool      // it has the index of request.unless, and was not decoded
 }
 
 // read decodes a response, whose body is given apart.
@@ -61,7 +62,10 @@ func (a *agent) read(e *endpoint, resp *http.Response, body io.Reader, r request
 	}
 
 	got.index = index
-	if resp.StatusCode == http.StatusNotFound {
+	if r.unless != 0 && index == r.unless && resp.StatusCode == http.StatusOK {
+		got.found, got.same = true, true
+		_, err = io.Copy(io.Discard, io.LimitReader(body, maxAnswer))
+	} else if resp.StatusCode == http.StatusNotFound {
 		_, err = io.Copy(io.Discard, io.LimitReader(body, maxComplaint))
 	} else {
 		got.bytes, err = a.decode(e, resp, body, cmp.Or(r.limit, maxAnswer), into)
@@ -164,6 +168,11 @@ func (a *agent) warnNoLeader(path string) {
 	}
 }
 
+// A refusal is an answer that there are too many requests.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
 // failure returns the error of a response with a status of failure.
 func (a *agent) failure(e *endpoint, resp *http.Response, body io.Reader) error {
 	text := beginning(body)
@@ -171,10 +180,10 @@ func (a *agent) failure(e *endpoint, resp *http.Response, body io.Reader) error 
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
 		a.refused(e, resp.Status, retryAfter(resp.Header))
-		return err
+		return refusal{err}
 	case status == http.StatusServiceUnavailable && strings.Contains(text, "rate limit"):
 		a.refused(e, resp.Status, 0)
-		return err
+		return refusal{err}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 		return watch.OutageError{Err: err} // of a proxy whose Consul has gone away
 	case status >= http.StatusInternalServerError && isOutage(text):

@@ -104,12 +104,11 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		s.tasks.Go(func() { k.checks.learn(ctx, k) })
 		return true
 	}
-	answered := len(changed) == 0 && k.explainedByAnswer(ctx, index)
-	explained := answered || len(changed) > 0
+	explained, answered := len(changed) > 0, false
 	if !explained {
-		var gone changes
-		explained, gone = k.checks.compare(ctx, k, before, index, changed)
-		explained = explained || k.movedAt(ctx, gone, index)
+		came, gone := k.checks.compare(ctx, k, before, index, changed)
+		explained = came || k.movedAt(ctx, gone, index)
+		answered = !explained && k.explainedByAnswer(ctx, index)
 	}
 
 	s.mu.Lock()
@@ -117,7 +116,7 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 	useful = k.cover.reportNames(changed)
 	useful = k.cover.reportKind(watch.KindServices, nil, index) || useful
 	useful = k.cover.reportKind(watch.KindNode, nil, index) || useful // their indexes move with the list of services
-	if explained {
+	if explained || answered {
 		s.makeSure(k.cover, !parked || answered)
 	} else {
 		s.startRound(k.cover)
@@ -275,7 +274,7 @@ func (f *failing) ask(ctx context.Context, r request) (reply, error) {
 }
 
 // moved reports the queries for the services whose checks are in only one of the list and the list before.
-func (f *failing) moved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
+func (f *failing) moved(ctx context.Context, before, index uint64, _ bool) (useful bool) {
 	now := make(map[checkName]checkState, len(f.list))
 	changed, nodes := make(changes), make(map[string]uint64)
 	note := func(name checkName, state checkState, index uint64) {
@@ -301,6 +300,9 @@ func (f *failing) moved(ctx context.Context, _, index uint64, _ bool) (useful bo
 	f.known = now
 	if first {
 		return true
+	}
+	if len(changed)+len(nodes) == 0 {
+		f.catalog.source.locked(func() { f.catalog.cover.reportBetween(before, index) })
 	}
 	return f.catalog.report(ctx, changed, nodes)
 }

@@ -51,7 +51,7 @@ type cover struct {
 
 const (
 	coverLinger = 5 * time.Second        // signals are asked for this long after the last query that waits
-	roundCost   = time.Millisecond       // least time between two rounds, for each query that is read
+	roundCost   = 300 * time.Microsecond // least time between two rounds, for each query that is read
 	roundLeast  = time.Second            // at most
 	roundMost   = 4 * time.Second        // it is doubled up to this while rounds follow each other
 	remoteCost  = 200 * time.Millisecond // in place of these three, where the agent is a client
@@ -141,6 +141,16 @@ func (c *cover) reportAll(before time.Time) {
 	}
 }
 
+// reportBetween has the members read that have changed between two indexes, at both of which a list was looked at. A check that fails
+// and recovers between the two is in neither list, but its service may have been read while it failed.
+func (c *cover) reportBetween(before, index uint64) {
+	for m := range c.members {
+		if before < m.index && m.index < index {
+			m.report()
+		}
+	}
+}
+
 // changes are names in lower case, as Consul takes no notice of case, with the indexes at which what they name has changed.
 type changes map[string]uint64
 
@@ -193,7 +203,9 @@ func (s *Source) listen(c *cover, m *member) bool {
 }
 
 // mostSignals leaves connections for other requests.
-func (s *Source) mostSignals() int { return s.agent.conns.slots() / 3 }
+func (s *Source) mostSignals() int { return max(leastSignals, s.agent.conns.slots()/3) }
+
+const leastSignals = 6 // of a catalog and of two groups of keys
 
 // endUnused ends a cover's signals a little later, where nobody waits on a member then, or each waits with a request of its own. It
 // must be called with the mutex held.
@@ -278,15 +290,21 @@ func (s *Source) spread(queries int) time.Duration {
 	return rand.N(min(time.Duration(queries)*2*time.Millisecond, 2*time.Second))
 }
 
-// lags returns when a round is repeated: servers may be behind each other by Config.MaxStale.
+// lags returns when a round is repeated. A client may learn of a change a little later than its servers, and of several servers one
+// may be behind by Config.MaxStale; a server on this machine has what its signals tell.
 func (s *Source) lags() []time.Duration {
-	lags := []time.Duration{2 * time.Second}
-	for lag := lags[0]; lag < s.cfg.MaxStale; {
+	if !s.remote && isLocal(s.agent.endpoint().config.Address) {
+		return []time.Duration{}
+	}
+	lags := []time.Duration{firstLag, 2 * time.Second}
+	for lag := lags[1]; lag < s.cfg.MaxStale; {
 		lag = min(lag*4, s.cfg.MaxStale)
 		lags = append(lags, lag)
 	}
 	return lags
 }
+
+const firstLag = 250 * time.Millisecond
 
 // scheduleRound has a round begin after a while, or when one is due before, and again after the times between further ones. Where no
 // further ones are given, those that are due stay. It must be called with the mutex held.

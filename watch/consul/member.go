@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -33,7 +34,6 @@ type member struct {
 	since    *epoch    // in which it was answered
 	polls    bool      // a request waits for it
 	covered  time.Time // when its cover got to know it
-	left     time.Time
 
 	doubt    time.Time // when it may have changed: an answer to an older request does not count
 	expected uint64    // it has changed at this index: an answer with a lower one does not count; 0 means that it has not
@@ -61,6 +61,7 @@ func (s *Source) member(q watch.Query) *member {
 	if m == nil {
 		m = &member{query: q, cover: s.coverOf(q), calls: make(map[*call]bool)}
 		s.members[q] = m
+		s.unanswered++
 		if m.cover != nil {
 			m.cover.add(m)
 			if crowded { // so that what is read from now on need not be read again
@@ -82,6 +83,9 @@ func (s *Source) Forget(q watch.Query) {
 
 // remove must be called with the mutex held.
 func (s *Source) remove(m *member) {
+	if s.members[m.query] == m && !m.answered {
+		s.unanswered--
+	}
 	delete(s.members, m.query)
 	if m.cover != nil {
 		m.cover.remove(m)
@@ -125,6 +129,9 @@ func (s *Source) note(m *member, value any, got reply) {
 	}
 	if m.index != 0 && m.index != got.index {
 		m.changed = [2]time.Time{time.Now(), m.changed[0]}
+	}
+	if !m.answered {
+		s.unanswered--
 	}
 	m.index, m.began, m.size, m.filtered, m.answered = got.index, began, size(value), got.filtered, true
 	m.wake() // others may have an older answer
@@ -202,11 +209,15 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 			}
 			value, index, err = s.read(ctx, m, request{})
 		case reads:
-			value, index, err = s.read(ctx, m, request{read: cached})
+			value, index, err = s.reread(ctx, m, after)
 		case expects:
 			value, index, err = s.expect(ctx, m, after)
 		case waits:
 			value, index, err = s.poll(ctx, m, after)
+		}
+		if _, refused := errors.AsType[refusal](err); refused && todo == waits {
+			pause.For(ctx, pause.Jittered(refusedPause)) // the query has its answer; it is only not waited for
+			continue
 		}
 		if err != nil || index != after {
 			return value, index, err
@@ -288,6 +299,7 @@ func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint
 
 // poll makes a request that waits, with the slot that next has taken.
 func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64, error) {
+	s.letFirstsPass(ctx)
 	wait := s.pollWait(m)
 	began := time.Now()
 	value, index, err := s.ask(ctx, m, request{after: after, wait: wait})
@@ -301,15 +313,40 @@ func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64
 	return value, index, err
 }
 
-// pollWait returns how long a request waits for one query. Where many do, they wait longer, so that a quiet Consul gets few.
+// letFirstsPass returns when all queries have an answer, or after a short while. Requests that wait would else take the connections
+// of those that are answered at once: over HTTP/2 nobody knows how many there are.
+func (s *Source) letFirstsPass(ctx context.Context) {
+	pending := func() (pending bool) {
+		s.locked(func() { pending = s.unanswered > 0 })
+		return pending
+	}
+	for time.Since(s.began) < firstsPass && pending() {
+		if !pause.For(ctx, firstsPass/100) {
+			return
+		}
+	}
+}
+
+const (
+	firstsPass   = 3 * time.Second
+	refusedPause = 2 * time.Second // less a random part, after a request that waits was refused
+)
+
+// pollWait returns how long a request waits for one query. Where many do, they wait longer, so that a quiet Consul gets few. In the
+// beginning they do not: one who starts again and again must not leave requests behind that Consul holds for long.
 func (s *Source) pollWait(m *member) time.Duration {
+	e := s.agent.endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case !s.cfg.longWaits:
 		return s.cfg.Wait
-	case s.signals > 0 && m.cover != nil:
+	case m.cover != nil && s.crowded(e, s.waiting):
 		return hotWait
+	case e.http2.Load() && time.Since(s.began) < trialTime && s.waiting > s.agent.conns.slots():
+		return trialWait
+	case time.Since(s.began) < startTime || e.limited.Load():
+		return s.cfg.Wait
 	}
 	return max(s.cfg.Wait, min(time.Duration(s.waiting)*waitPerQuery, longestWait))
 }
@@ -317,6 +354,9 @@ func (s *Source) pollWait(m *member) time.Duration {
 const (
 	waitPerQuery = 1500 * time.Millisecond // of requests that wait for one query each: at most about 50 a minute end
 	longestWait  = MostWait
+	startTime    = 2 * time.Minute
+	trialTime    = 20 * time.Second // in which render finds out whether more can wait over HTTP/2 than over HTTP/1.1
+	trialWait    = 8 * time.Second  // a proxy holds as long what it has given a connection of its own
 )
 
 // read makes a request because something may have changed. Few do so at a time.
@@ -326,6 +366,17 @@ func (s *Source) read(ctx context.Context, m *member, r request) (any, uint64, e
 		r.read = stale // the cache of a server is not kept fresh by a stream
 	}
 	return s.ask(ctx, m, r)
+}
+
+// reread makes a request because something may have changed since an index.
+func (s *Source) reread(ctx context.Context, m *member, after uint64) (any, uint64, error) {
+	r := request{read: cached}
+	s.locked(func() {
+		if m.index == after { // else the answer says more about the member than its index
+			r.unless = after
+		}
+	})
+	return s.read(ctx, m, r)
 }
 
 func (s *Source) isRemote() bool {
@@ -357,6 +408,9 @@ func (s *Source) enter(m *member, c *call) {
 	defer s.mu.Unlock()
 	if s.members[m.query] != m { // it was forgotten between two calls
 		s.members[m.query] = m
+		if !m.answered {
+			s.unanswered++
+		}
 		if m.cover != nil {
 			m.cover.add(m)
 		}

@@ -33,6 +33,7 @@ type request struct {
 	after  uint64        // where not 0: wait until the index differs
 	wait   time.Duration // the longest such wait; 0 means Config.Wait. Up to a quarter less is asked for
 	named  bool          // it waits for a change that has been reported: it goes ahead of other requests that wait
+	unless uint64        // where not 0: an answer with this index is not decoded
 	limit  int           // bytes of an answer; 0 means maxAnswer
 	turns  chan struct{} // where not nil: at most as many requests at a time as the channel has room for
 

@@ -257,7 +257,7 @@ func TestSharingIsNoCliff(t *testing.T) {
 				c, _ := f.consul(Config{})
 				fl := follow(t, c, watch.SetConfig{}, serviceQueries(n)...)
 				truth := f.truth(t)
-				later(time.Minute)
+				later(4 * time.Minute) // in the beginning requests wait less long
 				for i := range 20 {
 					k := i * 3
 					f.change("", func(s *store) { s.check("n0", fmt.Sprintf("s%d-0", k), "critical", "") })

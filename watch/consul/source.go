@@ -29,18 +29,20 @@ type Source struct {
 	learn sync.Once      // what the agent is
 	tasks sync.WaitGroup // of the source itself
 	life  life
+	began time.Time
 
-	mu       sync.Mutex // guards what follows
-	members  map[watch.Query]*member
-	waiting  int // members that somebody waits on
-	polling  int // of them, those that a request waits for
-	scopes   map[scope]*cover
-	signals  int        // requests of covers
-	remote   bool       // the agent is not known to be a server: servers answer what it passes on, for many hosts
-	recent   [64]uint64 // indexes of answers, the last ones
-	at       int        // where the next of recent goes
-	reads    chan struct{}
-	announce *time.Timer
+	mu         sync.Mutex // guards what follows
+	members    map[watch.Query]*member
+	waiting    int // members that somebody waits on
+	unanswered int // members that have no answer yet
+	polling    int // of them, those that a request waits for
+	scopes     map[scope]*cover
+	signals    int        // requests of covers
+	remote     bool       // the agent is not known to be a server: servers answer what it passes on, for many hosts
+	recent     [64]uint64 // indexes of answers, the last ones
+	at         int        // where the next of recent goes
+	reads      chan struct{}
+	announce   *time.Timer
 }
 
 // A life ends what a Source does by itself.
@@ -57,6 +59,7 @@ func New(cfg Config) (*Source, error) {
 		cfg:     cfg,
 		log:     cfg.Log,
 		remote:  true,
+		began:   time.Now(),
 		members: make(map[watch.Query]*member),
 		scopes:  make(map[scope]*cover),
 		reads:   make(chan struct{}, cmp.Or(cfg.MaxConnections, DefaultMaxConnections)/4),
@@ -126,9 +129,14 @@ func (s *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error
 	return s.ask(ctx, s.member(q), request{read: consistent})
 }
 
-// ask makes the request for a query. The caller says how, in all but path and parameters.
+// ask makes the request for a query. The caller says how, in all but path and parameters. An answer with the index request.unless has
+// no value.
 func (s *Source) ask(ctx context.Context, m *member, r request) (value any, index uint64, err error) {
 	value, got, err := s.answer(ctx, m.query, r)
+	if err == nil && got.same {
+		s.locked(func() { m.began = got.sent })
+		return nil, got.index, nil
+	}
 	if err == nil && got.streamed && s.isSmaller(m, value) { // a stream leaves out without a word what the token may not read
 		r.after, r.read = 0, stale
 		value, got, err = s.answer(ctx, m.query, r)
