@@ -184,7 +184,7 @@ const (
 	checkBytes   = 8 << 10 // of the list of all checks, for each query that it saves: beyond, it is cheaper to read the queries
 	leastBytes   = 256 << 10
 	mostBytes    = 16 << 20
-	tooLargeHold = 10 * time.Minute
+	tooLargeHold = time.Hour
 )
 
 const learnAfter = time.Second // the first answers come before

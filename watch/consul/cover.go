@@ -56,7 +56,7 @@ const (
 	roundMost   = 4 * time.Second        // it is doubled up to this while rounds follow each other
 	remoteCost  = 200 * time.Millisecond // in place of these three, where the agent is a client
 	remoteLeast = 5 * time.Second
-	remoteMost  = 20 * time.Second
+	remoteMost  = 10 * time.Second
 	checkCost   = 10 * time.Millisecond // least time between two rounds that only make sure, for each query
 	checkLeast  = 4 * time.Second       // at least
 	checkRemote = time.Minute           // at most, where the agent is a client
