@@ -20,7 +20,7 @@ func (p place) appending(a Action, files map[string]string, line string) Plan {
 	return plan
 }
 
-// B9: what is appended is so once, when the action has succeeded, whatever becomes of the files.
+// What is appended is so once, when the action has succeeded, whatever becomes of the files.
 func TestAppendOnce(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -97,7 +97,7 @@ func TestAppendOfAtomicActionThatOwes(t *testing.T) {
 	p.want(map[string]string{"a": "old", "seen": "old"})
 }
 
-// B9: commits that append to one file at the same time lose nothing.
+// Commits that append to one file at the same time lose nothing.
 func TestAppendsAtTheSameTime(t *testing.T) {
 	p := newPlace(t)
 	tools := newTools(t)

@@ -15,7 +15,7 @@ func TestCheckOfOddPaths(t *testing.T) {
 	checks := []run.Command{
 		{Shell: "grep -q good {}"}, {Args: []string{"grep", "-q", "good", "{}"}},
 		{Shell: "test -e {} && [ \"$(cat {})\" = good ]"},
-		{Shell: `grep -q good "{}"`}, {Shell: `grep -q good '{}'`}, {Shell: `sh -c 'grep -q good "$1"' check "{}"`}, // B23
+		{Shell: `grep -q good "{}"`}, {Shell: `grep -q good '{}'`}, {Shell: `sh -c 'grep -q good "$1"' check "{}"`},
 	}
 	for _, check := range checks {
 		for _, name := range odd {

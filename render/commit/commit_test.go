@@ -321,7 +321,7 @@ func TestAtomicOwedWhileAnotherCannotBeStaged(t *testing.T) {
 	p.want(map[string]string{"a": "old", "seen": "old"})
 }
 
-// B21: one mark in each folder covers all files of a commit. Wherever a crash comes while the marks are removed, an atomic
+// One mark in each folder covers all files of a commit. Wherever a crash comes while the marks are removed, an atomic
 // action has all new files or none after the next commit.
 func TestAtomicCrashWhileMarksAreRemoved(t *testing.T) {
 	for _, step := range []string{"run", "unmarked", "settled"} {
@@ -348,7 +348,7 @@ func TestAtomicCrashWhileMarksAreRemoved(t *testing.T) {
 	}
 }
 
-// B8: in a folder where others may make names, their mark and their old file are not believed.
+// In a folder where others may make names, their mark and their old file are not believed.
 func TestMarkOfSomebodyElse(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of others")
@@ -374,7 +374,7 @@ func TestMarkOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// B22: the old file is believed only while the file in place is the one that it was swapped for.
+// The old file is believed only while the file in place is the one that it was swapped for.
 func TestOldFileOfLongAgo(t *testing.T) {
 	p := newPlace(t)
 	p.write("out", "of long ago", 0o644)

@@ -104,7 +104,7 @@ func TestNotAllowed(t *testing.T) {
 			t.Errorf("warnings: %v", r.Warnings)
 		}
 	})
-	// B30
+
 	t.Run("a file of somebody else in a sticky folder", func(t *testing.T) {
 		p, isNobody := asNobody(t, func(p place) {
 			p.must(os.Chmod(p.dir, 0o777|os.ModeSticky))

@@ -173,7 +173,7 @@ func TestAttributes(t *testing.T) {
 		{"kept", 0o440, 0, disk.Options{}, 0o440, 0, false},
 		{"kept, of somebody else", 0o640, 65534, disk.Options{}, 0o640, 65534, true},
 		{"setuid is kept", 0o755 | fs.ModeSetuid | fs.ModeSetgid, 65534, disk.Options{}, 0o755 | fs.ModeSetuid | fs.ModeSetgid, 65534, true},
-		{"setuid does not move", 0o755 | fs.ModeSetuid | fs.ModeSetgid, 65534, disk.Options{User: "0"}, 0o755, 0, true}, // D10
+		{"setuid does not move", 0o755 | fs.ModeSetuid | fs.ModeSetgid, 65534, disk.Options{User: "0"}, 0o755, 0, true},
 		{"configured", 0o644, 0, disk.Options{Perms: 0o600}, 0o600, 0, false},
 		{"configured, a new file", 0, 0, disk.Options{Perms: 0o600}, 0o600, 0, false},
 		{"an owner is configured", 0o644, 0, disk.Options{User: "nobody", Group: "65533", Perms: 0o640}, 0o640, 65534, true},

@@ -8,7 +8,7 @@ import (
 	"render/render/run"
 )
 
-// B15: checks and commands that hang keep no slot: a commit of others goes on.
+// Checks and commands that hang keep no slot: a commit of others goes on.
 func TestSlotsAreFreeWhileProgramsRun(t *testing.T) {
 	for name, action := range map[string]Action{
 		"a check of staged files": {Check: run.Command{Shell: "hangs {}"}},

@@ -33,7 +33,7 @@ func taking(d time.Duration, err error) func(run.Command, run.Limits) (string, e
 	}
 }
 
-// B19: whatever a commit is at when the program is about to end, it takes no longer than the time limit of one command, and
+// Whatever a commit is at when the program is about to end, it takes no longer than the time limit of one command, and
 // what did not get its turn is a debt that the next start knows.
 func TestStop(t *testing.T) {
 	const limit = 30 * time.Second // run.DefaultTimeout

@@ -44,7 +44,7 @@ func supervised(p place, d *diary, contents string, tell func() error) (Plan, To
 	return plan, tools
 }
 
-// B12: the supervised program is told before the verification.
+// The supervised program is told before the verification.
 func TestTellBeforeVerify(t *testing.T) {
 	p := newPlace(t)
 	p.write("out", "old", 0o644)

@@ -212,7 +212,7 @@ func TestR8SwapIsUndone(t *testing.T) {
 	}
 }
 
-// What a file has beside its contents is kept, or is what is asked for: before anybody can see the contents. D10: bits that
+// What a file has beside its contents is kept, or is what is asked for: before anybody can see the contents. Bits that
 // give somebody's rights do not move to another owner.
 func TestAttributes(t *testing.T) {
 	const special = fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
@@ -543,7 +543,7 @@ func TestFolderIsReplaced(t *testing.T) {
 	}
 }
 
-// B6: a file that somebody makes huge costs nothing, with or without an action, and is brought back when the action fails.
+// A file that somebody makes huge costs nothing, with or without an action, and is brought back when the action fails.
 func TestHugeFile(t *testing.T) {
 	p := newPlace(t)
 	size := int64(8 << 40)

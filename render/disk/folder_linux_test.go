@@ -42,7 +42,7 @@ func inMount(t *testing.T, readOnly bool) (p testPlace, real string) {
 	return p, real
 }
 
-// A file that is mounted by itself is written in place, with a warning (B31): it stays the same file, also when it is undone.
+// A file that is mounted by itself is written in place, with a warning: it stays the same file, also when it is undone.
 func TestInPlace(t *testing.T) {
 	for name, readOnly := range map[string]bool{"in a folder": false, "in a read-only folder": true} {
 		t.Run(name, func(t *testing.T) {
@@ -322,7 +322,7 @@ func TestNotAllowed(t *testing.T) {
 	})
 }
 
-// B30: in a sticky folder a link to the file of another user is one that we could not remove again. Nothing is left behind.
+// In a sticky folder a link to the file of another user is one that we could not remove again. Nothing is left behind.
 func TestStickyFolder(t *testing.T) {
 	mustBeRoot(t)
 	p := newPlace(t)
@@ -341,7 +341,7 @@ func TestStickyFolder(t *testing.T) {
 	p.want(map[string]string{"out": "old", "other": "newfalse"})
 }
 
-// B25, D11: a link is followed where it belongs to root, to us, or to the owner of what it leads to.
+// A link is followed where it belongs to root, to us, or to the owner of what it leads to.
 func TestLinksOfOthers(t *testing.T) {
 	mustBeRoot(t)
 	const bob, eve = 65533, 65532
@@ -473,7 +473,7 @@ func TestExtendedAttributes(t *testing.T) {
 	})
 }
 
-// B18: a file gets neither the group nor the rights of its folder where the old one had others.
+// A file gets neither the group nor the rights of its folder where the old one had others.
 func TestRightsAreNotWider(t *testing.T) {
 	t.Run("the group of a setgid folder", func(t *testing.T) {
 		mustBeRoot(t)
@@ -513,7 +513,7 @@ func TestRightsAreNotWider(t *testing.T) {
 	})
 }
 
-// D10 and all of the above: our own files are never more open than the destination.
+// Our own files are never more open than the destination.
 func TestOwnFilesAreClosed(t *testing.T) {
 	syscall.Umask(0)
 	defer syscall.Umask(0o022)
@@ -671,7 +671,7 @@ func TestAppend(t *testing.T) {
 	})
 }
 
-// Appends of many at once are all there, each once, in one piece (B9).
+// Appends of many at once are all there, each once, in one piece.
 func TestAppendsAtOnce(t *testing.T) {
 	const n, writers = 50, 8
 	p := newPlace(t)

@@ -162,7 +162,6 @@ func victim(t *testing.T, path string, until time.Time, give bool) (swaps, failu
 }
 
 // Whatever the owner of a folder does there while root writes to it: nothing outside changes, nothing hangs, nobody dies.
-// B2, B3, B7, D1, D2, D11 are among it.
 func TestHostileFolder(t *testing.T) {
 	mustBeRoot(t)
 	p := newPlace(t)

@@ -88,7 +88,7 @@ func TestMarkFormat(t *testing.T) {
 	}
 }
 
-// A crash between two steps of bookkeeping leaves nothing that misleads. B22: an old file is only believed while the file in
+// A crash between two steps of bookkeeping leaves nothing that misleads. An old file is only believed while the file in
 // place is the one that it was swapped for.
 func TestHalfAMark(t *testing.T) {
 	const text = "An action has yet to succeed since the file beside this one was changed. render repeats it and then removes this.\n" // of earlier versions
@@ -189,7 +189,7 @@ func TestHalfAMark(t *testing.T) {
 	}
 }
 
-// B22: a saved file of long ago, for a destination that was not configured any more, does not replace what is there now.
+// A saved file of long ago, for a destination that was not configured any more, does not replace what is there now.
 func TestOldFileOfLongAgo(t *testing.T) {
 	p := newPlace(t)
 	p.write("out", "months ago", 0o644)
@@ -210,7 +210,7 @@ func TestOldFileOfLongAgo(t *testing.T) {
 	p.want(map[string]string{"out": "by hand"})
 }
 
-// B8, D3: what somebody else has put where our own files would be is not believed, not followed, and not waited for.
+// What somebody else has put where our own files would be is not believed, not followed, and not waited for.
 func TestPlantedMarks(t *testing.T) {
 	mustBeRoot(t)
 	const mark = markText + `{"name":"out","old":true,"saved":{"inode":INODE,"size":4,"mtime":MTIME},"new":{"size":3,"sha256":"SUM"}}` + "\n"
