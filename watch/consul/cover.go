@@ -439,4 +439,4 @@ func (s *Source) restAfter(sig signal, bytes, useless int) time.Duration {
 	return rest
 }
 
-const bytesPerSecond = 2 << 20 // of a signal's answers
+const bytesPerSecond = 16 << 20 // of a signal's answers
