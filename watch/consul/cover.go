@@ -59,7 +59,7 @@ const (
 	remoteMost  = 10 * time.Second
 	checkCost   = 10 * time.Millisecond // least time between two rounds that only make sure, for each query
 	checkLeast  = 4 * time.Second       // at least
-	checkRemote = time.Minute           // at most, where the agent is a client
+	checkRemote = 10 * time.Second      // at most, where the agent is a client
 	checkRare   = 10 * time.Minute      // where it is not likely that there is more than was named
 	retryEvery  = 10 * time.Second      // between attempts of a signal that fails; its queries are read at each
 
