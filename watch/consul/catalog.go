@@ -73,7 +73,7 @@ type catalog struct {
 	tags     map[string][]string // before it
 	checks   *checkList
 
-	nodes, nodesBefore map[string]nodeIndex
+	nodes, nodesBefore map[string]uint64 // when each has last changed
 }
 
 func (k *catalog) request(r request, path string) request {
@@ -180,6 +180,11 @@ type listedCheck struct {
 	CreateIndex, ModifyIndex                      uint64
 }
 
+// entry returns what names a check, and what of it is compared.
+func (c listedCheck) entry() (checkName, checkState) {
+	return checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
+}
+
 const (
 	checkBytes   = 8 << 10 // of the list of all checks, for each query that it saves: beyond, it is cheaper to read the queries
 	leastBytes   = 256 << 10
@@ -221,7 +226,7 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 
 	now := make(map[checkName]checkState, len(list))
 	for _, c := range list {
-		name, state := checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
+		name, state := c.entry()
 		now[name] = state
 		was, known := l.known[name]
 		if c.ModifyIndex > before || l.known != nil && !(known && was == state) {
@@ -285,7 +290,7 @@ func (f *failing) moved(ctx context.Context, before, index uint64, _ bool) (usef
 		}
 	}
 	for _, c := range f.list {
-		name, state := checkName{c.Node, c.CheckID}, checkState{c.ServiceName, c.ServiceID, c.Status}
+		name, state := c.entry()
 		now[name] = state
 		if was, ok := f.known[name]; !ok || was != state {
 			note(name, state, c.ModifyIndex)
@@ -340,9 +345,6 @@ func (k *catalog) servicesOf(ctx context.Context, node string, index uint64, cha
 	return true
 }
 
-// A nodeIndex is when a node has last changed.
-type nodeIndex struct{ ModifyIndex uint64 }
-
 func (k *catalog) askNodes(ctx context.Context, r request) (reply, error) {
 	var list []struct {
 		Node        string
@@ -350,9 +352,9 @@ func (k *catalog) askNodes(ctx context.Context, r request) (reply, error) {
 	}
 	got, err := k.source.agent.get(ctx, k.request(r, nodesPath), &list)
 	if err == nil {
-		k.nodes = make(map[string]nodeIndex, len(list))
+		k.nodes = make(map[string]uint64, len(list))
 		for _, n := range list {
-			k.nodes[n.Node] = nodeIndex{n.ModifyIndex}
+			k.nodes[n.Node] = n.ModifyIndex
 		}
 	}
 	return got, err

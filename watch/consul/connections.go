@@ -37,10 +37,8 @@ func newConnections(limit int) *connections {
 		open:  semaphore.NewWeighted(mostConnections),
 		first: make(chan struct{}, 1),
 		dials: make(chan struct{}, mostDials),
-		limit: mostConnections,
 	}
 	c.open.TryAcquire(mostConnections)
-	c.limit = 0
 	c.raise(limit)
 	return c
 }

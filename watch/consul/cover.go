@@ -163,8 +163,11 @@ func (c changes) add(name string, index uint64) {
 // reports whether there are any.
 func (c *cover) reportKind(kind string, names changes, index uint64) (reported bool) {
 	for m := range c.members {
+		if m.query.Kind != kind {
+			continue
+		}
 		at, named := names[strings.ToLower(m.query.Name)]
-		if m.query.Kind == kind && (names == nil || m.query.Name == "" || named) {
+		if names == nil || m.query.Name == "" || named {
 			m.reportChange(cmp.Or(at, index))
 			reported = true
 		}
@@ -293,7 +296,7 @@ func (s *Source) spread(queries int) time.Duration {
 // lags returns when a round is repeated. A client may learn of a change a little later than its servers, and of several servers one
 // may be behind by Config.MaxStale; a server on this machine has what its signals tell.
 func (s *Source) lags() []time.Duration {
-	if !s.remote && isLocal(s.agent.endpoint().config.Address) {
+	if s.isNear() {
 		return []time.Duration{}
 	}
 	lags := []time.Duration{firstLag, 2 * time.Second}
@@ -303,6 +306,9 @@ func (s *Source) lags() []time.Duration {
 	}
 	return lags
 }
+
+// isNear reports whether the agent is a server on this machine. It must be called with the mutex held.
+func (s *Source) isNear() bool { return !s.remote && isLocal(s.agent.endpoint().config.Address) }
 
 const firstLag = 250 * time.Millisecond
 
@@ -357,7 +363,10 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 	var rest time.Duration
 	failures, first, useless := 0, true, 0
 	fastest := s.cfg.Wait // of all answers, from when the request was sent
-	near := func() bool { return !s.isRemote() && isLocal(s.agent.endpoint().config.Address) }
+	near := func() (near bool) {
+		s.locked(func() { near = s.isNear() })
+		return near
+	}
 	for ctx.Err() == nil {
 		began := time.Now()
 		got, err := sig.ask(ctx, request{after: after, wait: s.cfg.Wait})

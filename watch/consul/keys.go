@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -11,9 +12,8 @@ import (
 )
 
 const (
-	mostGroups = 12          // of a scope
-	groupBytes = 4 << 20     // of a group's answer: beyond, only names are asked for
-	groupRetry = time.Minute // until a refused group is asked again
+	mostGroups = 12      // of a scope
+	groupBytes = 4 << 20 // of a group's answer: beyond, only names are asked for
 )
 
 // A group is a request that waits for changes of all keys that begin with a prefix. Its answer is the answer of its members.
@@ -137,12 +137,14 @@ func (s *Source) askGroup(ctx context.Context, g *group, r request) (reply, erro
 		r.params.Set("separator", "/")
 		got, err := s.agent.get(ctx, r, new([]string))
 		if err == nil && got.index != r.after {
-			s.locked(func() { g.tellAll() })
+			s.locked(func() {
+				g.heard()
+				g.reportAll()
+			})
 		}
 		return got, err
 	}
 
-	began := time.Now()
 	r.limit = groupBytes
 	pairs, got, err := s.pairs(ctx, g.prefix, r)
 	if errors.Is(err, errTooLarge) {
@@ -151,34 +153,44 @@ func (s *Source) askGroup(ctx context.Context, g *group, r request) (reply, erro
 		return s.askGroup(ctx, g, r)
 	}
 	if err == nil && got.index != r.after {
-		s.tell(g, began, pairs, got)
+		s.tell(g, pairs, got)
 	}
 	return got, err
 }
 
-// tellAll has all members of a group read. It must be called with the mutex held.
-func (g *group) tellAll() {
-	g.answered, g.refused = time.Now(), time.Time{}
-	for m := range g.cover.members {
-		if strings.HasPrefix(m.query.Name, g.prefix) {
-			m.report()
+// heard notes an answer. It must be called with the mutex held, as must members and reportAll.
+func (g *group) heard() { g.answered, g.refused = time.Now(), time.Time{} }
+
+// members returns the members of the cover that the group tells of changes.
+func (g *group) members() iter.Seq[*member] {
+	return func(yield func(*member) bool) {
+		for m := range g.cover.members {
+			if strings.HasPrefix(m.query.Name, g.prefix) && !yield(m) {
+				return
+			}
 		}
 	}
 }
 
+// reportAll has all members of a group read.
+func (g *group) reportAll() {
+	for m := range g.members() {
+		m.report()
+	}
+}
+
 // tell gives members what has changed for them. What lacks something for want of rights says nothing of what is not in it.
-func (s *Source) tell(g *group, began time.Time, pairs []pair, got reply) {
+func (s *Source) tell(g *group, pairs []pair, got reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.answered, g.refused = time.Now(), time.Time{}
-	for m := range g.cover.members {
-		if m.index == 0 || !strings.HasPrefix(m.query.Name, g.prefix) {
-			continue // it has no answer yet
-		}
-		if m.query.Kind == watch.KindPrefix {
-			s.tellPrefix(m, below(pairs, m.query.Name), got)
-		} else {
-			s.tellKey(m, below(pairs, m.query.Name), got)
+	g.heard()
+	for m := range g.members() {
+		switch {
+		case m.index == 0: // it has no answer yet
+		case m.query.Kind == watch.KindPrefix:
+			m.tellPrefix(below(pairs, m.query.Name), got)
+		default:
+			m.tellKey(below(pairs, m.query.Name), got)
 		}
 	}
 }
@@ -194,7 +206,7 @@ func below(pairs []pair, prefix string) []pair {
 }
 
 // tellKey must be called with the mutex held, as must tellPrefix and give.
-func (s *Source) tellKey(m *member, pairs []pair, got reply) {
+func (m *member) tellKey(pairs []pair, got reply) {
 	if len(pairs) > 0 && pairs[0].Key == m.query.Name {
 		switch at := pairs[0].ModifyIndex; {
 		case at > m.index || m.size == 0:
@@ -212,12 +224,8 @@ func (s *Source) tellKey(m *member, pairs []pair, got reply) {
 	}
 }
 
-func (s *Source) tellPrefix(m *member, pairs []pair, got reply) {
-	if got.filtered {
-		m.report()
-		return
-	}
-	if m.size > 0 && got.index < m.index { // as with a key
+func (m *member) tellPrefix(pairs []pair, got reply) {
+	if got.filtered || m.size > 0 && got.index < m.index { // as with a key
 		m.report()
 		return
 	}
@@ -232,7 +240,7 @@ func (s *Source) tellPrefix(m *member, pairs []pair, got reply) {
 
 // give hands an answer to the calls of a member.
 func (m *member) give(value any, size int, index uint64) {
-	m.changed = [2]time.Time{time.Now(), m.changed[0]}
+	m.noteChange()
 	m.index, m.size, m.began = index, size, time.Now()
 	for c := range m.calls {
 		c.result = &result{value, index}
@@ -247,9 +255,7 @@ func (s *Source) groupFailed(g *group, err error, report bool) {
 	if errors.Is(err, watch.ErrDenied) {
 		g.refused = time.Now()
 	}
-	for m := range g.cover.members {
-		if report && strings.HasPrefix(m.query.Name, g.prefix) {
-			m.report()
-		}
+	if report {
+		g.reportAll()
 	}
 }

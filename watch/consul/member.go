@@ -123,19 +123,21 @@ func (s *Source) note(m *member, value any, got reply) {
 		s.recent[s.at%len(s.recent)] = got.index
 		s.at++
 	}
-	began := got.sent
-	if began.Before(m.began) && got.index <= m.index {
+	if got.sent.Before(m.began) && got.index <= m.index {
 		return // a newer request was faster
 	}
 	if m.index != 0 && m.index != got.index {
-		m.changed = [2]time.Time{time.Now(), m.changed[0]}
+		m.noteChange()
 	}
 	if !m.answered {
 		s.unanswered--
 	}
-	m.index, m.began, m.size, m.filtered, m.answered = got.index, began, size(value), got.filtered, true
+	m.index, m.began, m.size, m.filtered, m.answered = got.index, got.sent, size(value), got.filtered, true
 	m.wake() // others may have an older answer
 }
+
+// noteChange notes that another answer has come. The mutex must be held.
+func (m *member) noteChange() { m.changed = [2]time.Time{time.Now(), m.changed[0]} }
 
 // saw reports whether an answer had an index, a short time ago. It must be called with the mutex held.
 func (s *Source) saw(index uint64) bool { return slices.Contains(s.recent[:], index) }

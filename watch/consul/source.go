@@ -33,8 +33,8 @@ type Source struct {
 
 	mu         sync.Mutex // guards what follows
 	members    map[watch.Query]*member
-	waiting    int // members that somebody waits on
 	unanswered int // members that have no answer yet
+	waiting    int // members that somebody waits on
 	polling    int // of them, those that a request waits for
 	scopes     map[scope]*cover
 	signals    int        // requests of covers
