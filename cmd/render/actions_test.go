@@ -205,7 +205,7 @@ func TestNginxDoesNotTake(t *testing.T) {
 		args    []string
 		says    []string
 	}{
-		{"reload.sh", func(n *nginx) string { return n.reload() + " 4" }, nil, []string{"command failed; what was there before stays", "nginx goes on with its old configuration"}},
+		{"reload.sh", func(n *nginx) string { return n.reload() + " 4" }, nil, []string{"command failed; what was there before stays", "nginx keeps its previous configuration"}},
 		{
 			"verify", func(n *nginx) string { return n.command("-s reload") },
 			[]string{"--verify", "http://" + port + "/", "--verify-status", "204", "--verify-within", "4s"},
