@@ -5,13 +5,15 @@ import (
 	"io"
 	"strconv"
 
+	"render/cmd/render/logs"
+
 	"github.com/urfave/cli/v2"
 )
 
 const version = "0.1.0"
 
 // newApp returns the command line. Flags take one dash or two.
-func newApp(desk *desk, stdout io.Writer, stderr logWriter) *cli.App {
+func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
 	line := new(commandLine)
 	return &cli.App{
 		Name:                      "render",

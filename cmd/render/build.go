@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"render/cmd/render/logs"
 	"render/render"
 	"render/render/disk"
 	"render/render/run"
@@ -26,7 +27,7 @@ type plan struct {
 	engine  render.Config
 	fixture string
 	consul  consul.Config
-	log     logSettings
+	log     logs.Settings
 	pidFile string
 
 	reloadSignal syscall.Signal // 0 for none
@@ -244,16 +245,16 @@ func (l *loader) exec() run.Program {
 	return x
 }
 
-func logOf(top *values) logSettings {
-	return logSettings{
+func logOf(top *values) logs.Settings {
+	return logs.Settings{
 		Level:  get[string](top, "log_level"),
 		Format: get[string](top, "log_format"),
-		Syslog: syslogSettings{
+		Syslog: logs.SyslogSettings{
 			Enabled:  syslogEnabled(top),
 			Facility: get[string](top, "syslog.facility"),
 			Name:     cmp.Or(get[string](top, "syslog.name"), filepath.Base(os.Args[0])),
 		},
-		File: logFileSettings{
+		File: logs.FileSettings{
 			Path:           get[string](top, "log_file.path"),
 			RotateBytes:    get[int](top, "log_file.log_rotate_bytes"),
 			RotateDuration: get[time.Duration](top, "log_file.log_rotate_duration"),

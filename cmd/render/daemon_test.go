@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"render/cmd/render/filetest"
 )
 
 // A daemon is a render that runs in the background.
@@ -98,38 +100,15 @@ func renderOnce(t *testing.T, dir string, args ...string) {
 	}
 }
 
-// awaits fails the test where a condition does not hold in time.
-func awaits(t *testing.T, condition func() error) {
-	t.Helper()
-	if err := within(patience, condition); err != nil {
-		t.Fatal(err)
-	}
-}
+const patience = filetest.Patience
 
-// contains returns the condition that a file has exactly these contents.
-func contains(path, contents string) func() error {
-	return func() error {
-		b, err := os.ReadFile(path)
-		if err == nil && string(b) != contents {
-			err = fmt.Errorf("%s has %.200q, not %.200q", path, b, contents)
-		}
-		return err
-	}
-}
-
-func write(t *testing.T, path, contents string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(contents), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var (
+	check    = filetest.Check
+	write    = filetest.Write
+	awaits   = filetest.Awaits
+	contains = filetest.Contains
+	within   = filetest.Within
+)
 
 // freeAddr returns an address on loopback where nothing listened a moment ago.
 func freeAddr(t *testing.T) string {

@@ -46,7 +46,7 @@ func sourcesOf(t *testing.T, folders ...string) string {
 // The table of the log has each line from level info on, and no other. What a commit and its destinations warn of is a line, too.
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
-	code := commits + sourcesOf(t, ".", "../../render", "../../render/run", "../../watch", "../../watch/consul")
+	code := commits + sourcesOf(t, ".", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul")
 
 	_, section, _ := strings.Cut(readAll(t, "README.md"), "\n## Log\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -60,7 +60,7 @@ func TestLogReference(t *testing.T) {
 			}
 		}
 	}
-	logged := regexp.MustCompile(`(?:\.(?:Info|Warn|Error)\(|slog\.Level(?:Info|Warn|Error), |\b(?:bad|well): |\.notifier\(|tellOthers\()"([^"]+)"`).FindAllStringSubmatch(code, -1)
+	logged := regexp.MustCompile(`(?:\.(?:Info|Warn|Error)\(|slog\.Level(?:Info|Warn|Error), |\b(?:bad|well): |\.notifier\(|ErrorElsewhere\()"([^"]+)"`).FindAllStringSubmatch(code, -1)
 	warned := regexp.MustCompile(`(?:append\(warnings, |warnings? = |\[\]string\{)(?:\[\]string\{)?(?:fmt\.Sprintf\()?"([A-Za-z% ][^"]* [^"]*)"`).FindAllStringSubmatch(commits, -1)
 	if len(logged) < 30 || len(told) < 30 || len(warned) < 8 {
 		t.Fatalf("found %d lines and %d warnings in the code, and %d in README.md", len(logged), len(warned), len(told))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 
+	"render/cmd/render/logs"
 	"render/render/run"
 	"render/template"
 )
@@ -60,14 +61,14 @@ func start() (code int) {
 	}
 	ctx, desk := openDesk()
 	defer desk.letEnd()
-	stderr := logWriter{newLogQueue(), os.Stderr, "text"}
-	defer func() { _ = stderr.queue.flush() }() // there is nobody to report it to; a panic needs the lines before it, too
+	stderr := logs.NewWriter(os.Stderr)
+	defer func() { _ = stderr.Flush() }() // there is nobody to report it to; a panic needs the lines before it, too
 	return runApp(ctx, desk, os.Args, os.Stdout, stderr)
 }
 
 func isKeeper() bool { return len(os.Args) > 1 && os.Args[1] == keepArgument }
 
-func runApp(ctx context.Context, desk *desk, args []string, stdout io.Writer, stderr logWriter) (code int) {
+func runApp(ctx context.Context, desk *desk, args []string, stdout io.Writer, stderr logs.Writer) (code int) {
 	err := unknownFlag(args[1:])
 	if err == nil {
 		err = newApp(desk, stdout, stderr).RunContext(ctx, args)

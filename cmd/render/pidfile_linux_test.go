@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"render/cmd/render/filetest"
 )
 
 func TestPIDFileDiskFull(t *testing.T) {
-	dir := mountSmall(t, "size=64k")
-	fillDisk(t, dir)
+	dir := filetest.MountSmall(t, "size=64k")
+	filetest.FillDisk(t, dir)
 	path := filepath.Join(dir, "a")
 	err := new(pidFile).move(path)
 	if want := "pid file: write " + path + ": no space left on device; make room for it, or give another path"; err == nil || err.Error() != want {
@@ -28,7 +30,7 @@ func TestPIDFileInFolderOfOthers(t *testing.T) {
 	path, next := filepath.Join(dir, "a"), filepath.Join(ours, "b")
 	write(t, path, "1")
 	check(t, errors.Join(os.Chmod(path, 0o666), os.Chmod(dir, 0o755), os.Chmod(ours, 0o777), os.Chmod(filepath.Dir(dir), 0o755)))
-	asNobody(t, func() {
+	filetest.AsNobody(t, func() {
 		var p pidFile
 		check(t, p.move(path))
 		check(t, contains(path, fmt.Sprint(os.Getpid()))())

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"render/cmd/render/filetest"
 )
 
 func TestPIDFile(t *testing.T) {
@@ -23,7 +25,7 @@ func TestPIDFile(t *testing.T) {
 		{"", nil}, {"", nil}, {a, []string{"a.pid"}},
 	} {
 		check(t, p.move(tt.path))
-		if got := filesOf(t, dir, ""); !slices.Equal(got, tt.want) {
+		if got := filetest.Names(t, dir, ""); !slices.Equal(got, tt.want) {
 			t.Fatalf("at %q: %s", tt.path, got)
 		}
 		for _, name := range tt.want {
@@ -32,7 +34,7 @@ func TestPIDFile(t *testing.T) {
 	}
 	check(t, p.remove())
 	check(t, p.remove())
-	if got := filesOf(t, dir, ""); len(got) != 0 {
+	if got := filetest.Names(t, dir, ""); len(got) != 0 {
 		t.Errorf("left: %s", got)
 	}
 }
@@ -66,7 +68,7 @@ func TestPIDFileIsChanged(t *testing.T) {
 	check(t, contains(path, "1")())
 	write(t, other, fmt.Sprintln(os.Getpid()))
 	check(t, p.remove())
-	if got := filesOf(t, dir, ""); !slices.Equal(got, []string{"a", "b"}) {
+	if got := filetest.Names(t, dir, ""); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("left: %s", got)
 	}
 }
@@ -104,7 +106,7 @@ func TestPIDFileCannotBe(t *testing.T) {
 	if _, err := os.Stat(old); err == nil {
 		t.Error("it is left")
 	}
-	if got := strings.Join(filesOf(t, dir, ""), " "); got != "file pipe" {
+	if got := strings.Join(filetest.Names(t, dir, ""), " "); got != "file pipe" {
 		t.Errorf("left: %s", got)
 	}
 }

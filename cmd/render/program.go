@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"render/cmd/render/logs"
 	"render/render"
 	"render/watch"
 	"render/watch/consul"
@@ -25,7 +26,7 @@ type program struct {
 	line   *commandLine
 	desk   *desk
 	stdout io.Writer
-	logs   *logs
+	logs   *logs.Log
 	log    *slog.Logger
 	pid    pidFile
 	notify *notify // nil without systemd
@@ -47,15 +48,15 @@ type asked struct {
 	end    func()
 }
 
-func newProgram(line *commandLine, desk *desk, stdout io.Writer, stderr logWriter) *program {
-	logs := newLogs(stderr)
-	return &program{line: line, desk: desk, stdout: stdout, logs: logs, log: logs.logger()}
+func newProgram(line *commandLine, desk *desk, stdout io.Writer, stderr logs.Writer) *program {
+	l := logs.New(stderr)
+	return &program{line: line, desk: desk, stdout: stdout, logs: l, log: l.Logger()}
 }
 
 // close ends what is left of a run, which has ended with err.
 func (p *program) close(err error) {
 	if err != nil {
-		p.logs.tellOthers("render has ended", "err", err)
+		p.logs.ErrorElsewhere("render has ended", "err", err)
 	}
 	if err := p.pid.remove(); err != nil {
 		p.log.Warn("cannot remove the pid file", "err", err)
@@ -71,9 +72,9 @@ func (p *program) run(ctx context.Context) error {
 	}
 	p.plan = plan
 	if !plan.engine.Once && !plan.parseOnly { // what a run prints that ends by itself is complete, however slow its reader is
-		p.logs.startQueues()
+		p.logs.StartQueues()
 	}
-	if err := p.logs.apply(plan.log); err != nil {
+	if err := p.logs.Apply(plan.log); err != nil {
 		return settingError{err}
 	}
 	// What libraries print, as net/http does of connections that end oddly, is of use to developers only.
@@ -319,12 +320,12 @@ func (p *program) use(next asked) {
 
 // moveOutputs takes log and pid file to where a plan wants them, both or none.
 func (p *program) moveOutputs(plan *plan) error {
-	if err := p.logs.apply(plan.log); err != nil {
+	if err := p.logs.Apply(plan.log); err != nil {
 		return err
 	}
 	err := p.pid.move(plan.pidFile)
 	if err != nil {
-		err = errors.Join(err, p.logs.apply(p.plan.log))
+		err = errors.Join(err, p.logs.Apply(p.plan.log))
 	}
 	return err
 }

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -211,25 +210,5 @@ func want(ts *testscript.TestScript, ok bool, usage string) {
 func own(ts *testscript.TestScript, name string) {
 	if !strings.HasPrefix(name, ts.Name()) {
 		ts.Fatalf("%s does not begin with %s, the name of this script", name, ts.Name())
-	}
-}
-
-const patience = 30 * time.Second
-
-// within waits until a condition holds, and returns what it says last where it does not.
-func within(limit time.Duration, condition func() error) error {
-	end := time.After(limit)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-end:
-			return fmt.Errorf("not within %s: %w", limit, err)
-		}
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"strings"
+
+	"render/cmd/render/logs"
 )
 
 // A setting is one thing that users can set: by a key of a configuration file, by a flag, by environment variables. The
@@ -74,7 +76,7 @@ var globalSettings = slices.Concat([]*setting{
 	{key: "log_file.log_rotate_duration", flag: "log-rotate-duration", kind: durationKind, def: "24h", topic: topicLog, meaning: "begin a new log file after this time; 0: at no age"},
 	{key: "log_file.log_rotate_max_files", flag: "log-rotate-max-files", kind: atLeast(-1), def: "0", operand: "NUMBER", topic: topicLog, meaning: "how many old log files to keep; 0: all, -1: none"},
 	{key: "syslog.enabled", flag: "syslog", kind: boolKind, def: "false", topic: topicLog, meaning: "log to syslog, too; the next two turn it on as well"},
-	{key: "syslog.facility", flag: "syslog-facility", kind: choice(facilityNames...), def: "LOCAL0", operand: "FACILITY", topic: topicLog, meaning: "the facility of syslog"},
+	{key: "syslog.facility", flag: "syslog-facility", kind: choice(logs.FacilityNames...), def: "LOCAL0", operand: "FACILITY", topic: topicLog, meaning: "the facility of syslog"},
 	{key: "syslog.name", flag: "syslog-name", kind: textKind, other: "the program's name", operand: "NAME", topic: topicLog, meaning: "the name in syslog"},
 
 	{key: "exec.command", flag: "exec", kind: programKind, operand: "COMMAND", topic: topicExec, meaning: "a program to supervise: started when all is rendered, told of changes; when it ends, so does render"},

@@ -1,4 +1,13 @@
-package main
+// Package logs has the log of the program: to standard error, and beside it to a file that is rotated and to syslog. Its
+// settings can change while it is in use. Whoever logs never waits for a place that hangs, once StartQueues was called.
+//
+//	logs.go    the settings, the log, and the handler that follows them
+//	queue.go   lines of one place, written in the background
+//	file.go    a log file, and its rotation
+//	syslog.go  the syslog daemon of the machine
+//
+// It knows log/slog, and nothing else of the program.
+package logs
 
 import (
 	"context"
@@ -11,16 +20,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"render/template"
 )
 
-// logSettings say where the log goes besides standard error, and what of it.
-type logSettings struct {
+// Settings say where the log goes besides standard error, and what of it.
+type Settings struct {
 	Level  string // trace, debug, info, warn, err or error, in any case
 	Format string // text or json; syslog has its own
-	Syslog syslogSettings
-	File   logFileSettings
+	Syslog SyslogSettings
+	File   FileSettings
 }
 
 // levelTrace is below slog's least level, as consul-template's trace is.
@@ -37,7 +44,7 @@ var levels = map[string]slog.Level{
 
 // unknown is the error of a name that is not one of those there are.
 func unknown(what, name string, known ...string) error {
-	return fmt.Errorf("%s %q is not one of %s%s", what, name, strings.Join(known, ", "), template.Suggestion(name, known))
+	return fmt.Errorf("%s %q is not one of %s", what, name, strings.Join(known, ", "))
 }
 
 func parseLevel(name string) (slog.Level, error) {
@@ -65,10 +72,10 @@ func nameTrace(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// logs is a log whose settings can change while it is in use. It goes to standard error, whatever else it goes to; a place
+// A Log is a log whose settings can change while it is in use. It goes to standard error, whatever else it goes to; a place
 // that fails or hangs takes no line from the others.
-type logs struct {
-	stderr  logWriter
+type Log struct {
+	stderr  Writer
 	queued  bool // set before the first change of settings
 	current atomic.Pointer[generation]
 
@@ -82,38 +89,38 @@ type generation struct {
 	stderr slog.Handler
 	others []slog.Handler
 	all    slog.Handler  // with stderr
-	file   *logFile      // nil for none
-	queue  *logQueue     // of the file; the next generation has the same if its file is
+	file   *file         // nil for none
+	queue  *queue        // of the file; the next generation has the same if its file is
 	syslog *syslogSender // nil for none; the next generation has the same if its settings are
 }
 
-// newLogs returns a log that goes to stderr alone, as text, from info on: what there is to say before there are settings.
+// New returns a log that goes to stderr alone, as text, from info on: what there is to say before there are settings.
 // Whoever logs waits until the line is written.
-func newLogs(stderr logWriter) *logs {
-	l := &logs{stderr: stderr}
+func New(stderr Writer) *Log {
+	l := &Log{stderr: stderr}
 	l.current.Store(l.plain("text", slog.LevelInfo))
 	return l
 }
 
-// startQueues has lines written in the background from now on. It must be called before the first apply. The caller flushes
+// StartQueues has lines written in the background from now on. It must be called before the first apply. The caller flushes
 // the queue of standard error at the end.
-func (l *logs) startQueues() {
+func (l *Log) StartQueues() {
 	l.queued = true
 	l.stderr.queue.start()
 }
 
 // plain returns a generation with nothing but standard error.
-func (l *logs) plain(format string, least slog.Level) *generation {
-	h := newHandler(logWriter{l.stderr.queue, l.stderr.place, format}, format, least)
+func (l *Log) plain(format string, least slog.Level) *generation {
+	h := newHandler(Writer{l.stderr.queue, l.stderr.place, format}, format, least)
 	return &generation{least: least, stderr: h, all: h}
 }
 
-// logger returns the log. It, and what is derived from it, follows all changes.
-func (l *logs) logger() *slog.Logger { return slog.New(&handler{logs: l}) }
+// Logger returns the log. It, and what is derived from it, follows all changes.
+func (l *Log) Logger() *slog.Logger { return slog.New(&handler{log: l}) }
 
-// apply changes the settings. What is new is opened first, and on an error nothing changes. The file is opened again even
+// Apply changes the settings. What is new is opened first, and on an error nothing changes. The file is opened again even
 // if its settings are the same. It must not be called while it or Close runs.
-func (l *logs) apply(s logSettings) error {
+func (l *Log) Apply(s Settings) error {
 	old := l.current.Load()
 	next, err := l.open(s, old)
 	if err != nil {
@@ -126,13 +133,13 @@ func (l *logs) apply(s logSettings) error {
 }
 
 // Close closes what there is besides standard error, to which the logger goes on to log.
-func (l *logs) Close() error {
+func (l *Log) Close() error {
 	old := l.current.Load()
 	return l.swap(&generation{least: old.least, stderr: old.stderr, all: old.stderr})
 }
 
 // open returns a new generation, which takes over what the old one has of a file and of syslog if it can.
-func (l *logs) open(s logSettings, old *generation) (*generation, error) {
+func (l *Log) open(s Settings, old *generation) (*generation, error) {
 	least, err := parseLevel(s.Level)
 	if err != nil {
 		return nil, err
@@ -142,14 +149,14 @@ func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 	}
 	g := l.plain(s.Format, least)
 	if s.File.Path != "" {
-		if g.file, err = openLogFile(s.File, l.report); err != nil {
+		if g.file, err = openFile(s.File, l.report); err != nil {
 			return nil, err
 		}
-		if old.file != nil && old.file.logFileSettings == s.File {
+		if old.file != nil && old.file.FileSettings == s.File {
 			g.file.Logger = old.file.Logger // closed with the old generation, it opens the file again
 		}
 		g.queue = l.queueOf(g.file, old)
-		g.others = append(g.others, newHandler(logWriter{g.queue, g.file, s.Format}, s.Format, least))
+		g.others = append(g.others, newHandler(Writer{g.queue, g.file, s.Format}, s.Format, least))
 	}
 	if s.Syslog.Enabled {
 		if g.syslog, err = takeSyslog(s.Syslog, old.syslog, l.report); err != nil {
@@ -165,11 +172,11 @@ func (l *logs) open(s logSettings, old *generation) (*generation, error) {
 
 // queueOf returns the queue of a log file: the old one for a file of the same name, whose lines stay in their order.
 // Another file has another queue, so that it gets lines even if the old one hangs.
-func (l *logs) queueOf(file *logFile, old *generation) *logQueue {
+func (l *Log) queueOf(file *file, old *generation) *queue {
 	if old.file != nil && old.file.Filename == file.Filename {
 		return old.queue
 	}
-	q := newLogQueue()
+	q := newQueue()
 	if l.queued {
 		q.start()
 	}
@@ -177,7 +184,7 @@ func (l *logs) queueOf(file *logFile, old *generation) *logQueue {
 }
 
 // swap puts a generation in the place of the current one, and closes that.
-func (l *logs) swap(next *generation) error {
+func (l *Log) swap(next *generation) error {
 	l.lines.Lock()
 	old := l.current.Swap(next)
 	l.lines.Unlock()
@@ -204,14 +211,14 @@ func (g *generation) close(other *generation) error {
 
 // report logs to standard error only, whatever the level is: what is wrong with the other places cannot be said there. It
 // takes no lock that a line on its way holds.
-func (l *logs) report(level slog.Level, msg string, args ...any) {
+func (l *Log) report(level slog.Level, msg string, args ...any) {
 	r := slog.NewRecord(time.Now(), level, msg, 0)
 	r.Add(args...)
 	_ = l.current.Load().stderr.Handle(context.Background(), r) // there is nobody left to tell
 }
 
-// tellOthers logs to all places but standard error, where the same is said in other words.
-func (l *logs) tellOthers(msg string, args ...any) {
+// ErrorElsewhere logs an error to all places but standard error, where the caller prints it in other words.
+func (l *Log) ErrorElsewhere(msg string, args ...any) {
 	r := slog.NewRecord(time.Now(), slog.LevelError, msg, 0)
 	r.Add(args...)
 	l.lines.RLock()
@@ -223,7 +230,7 @@ func (l *logs) tellOthers(msg string, args ...any) {
 
 // A handler leads to the current generation.
 type handler struct {
-	logs   *logs
+	log    *Log
 	with   []func(slog.Handler) slog.Handler // what With and WithGroup add, in their order
 	cached atomic.Pointer[derived]
 }
@@ -235,7 +242,7 @@ type derived struct {
 }
 
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= h.logs.current.Load().least
+	return level >= h.log.current.Load().least
 }
 
 // Handle logs to the generation that is current all the time. Each line has a time, also that of a record without one.
@@ -243,14 +250,14 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	h.logs.lines.RLock()
-	defer h.logs.lines.RUnlock()
+	h.log.lines.RLock()
+	defer h.log.lines.RUnlock()
 	return h.derived().Handle(ctx, r)
 }
 
 // derived returns the handler of the current generation with what this one adds.
 func (h *handler) derived() slog.Handler {
-	g := h.logs.current.Load()
+	g := h.log.current.Load()
 	if d := h.cached.Load(); d != nil && d.from == g {
 		return d.Handler
 	}
@@ -271,14 +278,14 @@ func (h *handler) WithGroup(name string) slog.Handler {
 }
 
 func (h *handler) adding(add func(slog.Handler) slog.Handler) slog.Handler {
-	return &handler{logs: h.logs, with: append(slices.Clip(h.with), add)}
+	return &handler{log: h.log, with: append(slices.Clip(h.with), add)}
 }
 
 // A reporter says something where it does not go to the place that it is about.
 type reporter func(level slog.Level, msg string, args ...any)
 
-// A trouble is what is wrong with a place of the log. It is said once, and once that it is over.
-type trouble struct {
+// A failureLog is what is wrong with a place of the log. It is said once, and once that it is over.
+type failureLog struct {
 	report    reporter
 	bad, well string
 
@@ -287,7 +294,7 @@ type trouble struct {
 }
 
 // note takes how it went this time.
-func (t *trouble) note(err error) {
+func (t *failureLog) note(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {

@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"render/cmd/render/filetest"
 )
 
 func TestLogFileName(t *testing.T) {
@@ -19,35 +21,22 @@ func TestLogFileName(t *testing.T) {
 		"/var/log/": "/var/log/render.log", "/var/log/web": "/var/log/web.log", "/var/log/web.txt": "/var/log/web.txt",
 		"/var/log.d/web": "/var/log.d/web.log", "web": "web.log", "./": "./render.log",
 	} {
-		if got := (logFileSettings{Path: path}).name(); got != want {
+		if got := (FileSettings{Path: path}).name(); got != want {
 			t.Errorf("%s: got %s, not %s", path, got, want)
 		}
 	}
 }
 
-// filesOf returns the names in a folder, but for one.
-func filesOf(t *testing.T, dir, but string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	check(t, err)
-	for _, e := range entries {
-		if e.Name() != but {
-			names = append(names, e.Name())
-		}
-	}
-	return names
-}
-
 // contentsOf returns the messages in rotated files, the oldest first, and then in the one that is written to.
 func contentsOf(t *testing.T, dir, live string) (all []string) {
 	t.Helper()
-	for _, name := range append(filesOf(t, dir, live), live) {
+	for _, name := range append(filetest.Names(t, dir, live), live) {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // lumberjack has removed it meanwhile
 		}
-		check(t, err)
-		all = append(all, strings.Join(messages(t, string(text)), " "))
+		filetest.Check(t, err)
+		all = append(all, strings.Join(filetest.Messages(t, string(text)), " "))
 	}
 	return all
 }
@@ -79,16 +68,16 @@ func TestLogFileRotatesByBytes(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d bytes, keep %d", tt.bytes, tt.keep), func(t *testing.T) {
 			dir := t.TempDir()
-			s := logFileSettings{Path: dir + "/", RotateBytes: tt.bytes, MaxFiles: tt.keep}
+			s := FileSettings{Path: dir + "/", RotateBytes: tt.bytes, MaxFiles: tt.keep}
 			l, stderr := newTestLogs(t, toFile(s))
 			for i := range 9 {
 				if i == 4 {
-					check(t, l.apply(toFile(s))) // it goes on where it was
+					filetest.Check(t, l.Apply(toFile(s))) // it goes on where it was
 				}
-				l.logger().Info(fmt.Sprint(i + 1))
+				l.Logger().Info(fmt.Sprint(i + 1))
 			}
-			awaits(t, has(t, dir, "render.log", tt.want...)) // old ones are removed behind our back
-			if got := len(messages(t, stderr.String())); got != 9 {
+			filetest.Awaits(t, has(t, dir, "render.log", tt.want...)) // old ones are removed behind our back
+			if got := len(filetest.Messages(t, stderr.String())); got != 9 {
 				t.Errorf("%d lines on standard error", got)
 			}
 		})
@@ -114,16 +103,16 @@ func TestLogFileRotatesByAge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "web.txt")
-			write(t, path, tt.first)
+			filetest.Write(t, path, tt.first)
 			then := time.Now().Add(-tt.written)
-			check(t, os.Chtimes(path, then, then))
-			s := toFile(logFileSettings{Path: path, RotateDuration: 24 * time.Hour})
+			filetest.Check(t, os.Chtimes(path, then, then))
+			s := toFile(FileSettings{Path: path, RotateDuration: 24 * time.Hour})
 			l, _ := newTestLogs(t, s)
-			l.logger().Info("1")
-			l.logger().Info("2")
-			check(t, l.apply(s))
-			l.logger().Info("3")
-			rotated := filesOf(t, dir, "web.txt")
+			l.Logger().Info("1")
+			l.Logger().Info("2")
+			filetest.Check(t, l.Apply(s))
+			l.Logger().Info("3")
+			rotated := filetest.Names(t, dir, "web.txt")
 			if len(rotated) != tt.want {
 				t.Fatalf("rotated away: %q", rotated)
 			}
@@ -132,7 +121,7 @@ func TestLogFileRotatesByAge(t *testing.T) {
 					t.Errorf("%s has %q", name, got)
 				}
 			}
-			if got, want := len(messages(t, strings.TrimPrefix(read(t, path), tt.first))), 3; got != want {
+			if got, want := len(filetest.Messages(t, strings.TrimPrefix(read(t, path), tt.first))), 3; got != want {
 				t.Errorf("%d lines, not %d", got, want)
 			}
 		})
@@ -142,19 +131,19 @@ func TestLogFileRotatesByAge(t *testing.T) {
 // What others keep beside the log is not ours to remove.
 func TestLogFileLeavesOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), `[x]\*?`)
-	check(t, os.Mkdir(dir, 0o755))
+	filetest.Check(t, os.Mkdir(dir, 0o755))
 	others := []string{
 		"a-2020-01-02T03-04-05.678.log.gz", "a-2020-01-02T03-04-05.678.txt", "a-2020-01-02T03-04-05.log", "a-old.log",
 		"aa-2020-01-02T03-04-05.678.log", "b-2020-01-02T03-04-05.678.log",
 	}
 	for _, name := range others {
-		write(t, filepath.Join(dir, name), "")
+		filetest.Write(t, filepath.Join(dir, name), "")
 	}
-	l, _ := newTestLogs(t, toFile(logFileSettings{Path: filepath.Join(dir, "a.log"), RotateBytes: 1, MaxFiles: -1}))
+	l, _ := newTestLogs(t, toFile(FileSettings{Path: filepath.Join(dir, "a.log"), RotateBytes: 1, MaxFiles: -1}))
 	for range 3 {
-		l.logger().Info("m")
+		l.Logger().Info("m")
 	}
-	if got := filesOf(t, dir, "a.log"); !slices.Equal(got, slices.Sorted(slices.Values(others))) {
+	if got := filetest.Names(t, dir, "a.log"); !slices.Equal(got, slices.Sorted(slices.Values(others))) {
 		t.Errorf("left: %s", got)
 	}
 }
@@ -162,14 +151,14 @@ func TestLogFileLeavesOthers(t *testing.T) {
 func TestLogFileMode(t *testing.T) {
 	dir := t.TempDir()
 	f, err := os.OpenFile(filepath.Join(dir, "like"), os.O_CREATE, 0o640) // the umask is the same
-	check(t, err)
-	check(t, f.Close())
+	filetest.Check(t, err)
+	filetest.Check(t, f.Close())
 	want, err := os.Stat(f.Name())
-	check(t, err)
-	l, _ := newTestLogs(t, toFile(logFileSettings{Path: filepath.Join(dir, "a"), RotateBytes: 1}))
-	l.logger().Info("1")
-	l.logger().Info("2")
-	for _, name := range filesOf(t, dir, "like") {
+	filetest.Check(t, err)
+	l, _ := newTestLogs(t, toFile(FileSettings{Path: filepath.Join(dir, "a"), RotateBytes: 1}))
+	l.Logger().Info("1")
+	l.Logger().Info("2")
+	for _, name := range filetest.Names(t, dir, "like") {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != want.Mode() {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
@@ -187,35 +176,35 @@ func TestLogFileIsChangedByOthers(t *testing.T) {
 		"moved":                   {move, false, "2", "1"},
 		"moved, and then SIGHUP":  {move, true, "2", "1"},
 		"moved, and made anew":    {moveAndMake, false, "2", "1"},
-		"removed":                 {func(t *testing.T, path string) { check(t, os.Remove(path)) }, false, "2", ""},
-		"copied, and then empty":  {func(t *testing.T, path string) { check(t, os.Truncate(path, 0)) }, false, "2", ""},
-		"emptied and then SIGHUP": {func(t *testing.T, path string) { check(t, os.Truncate(path, 0)) }, true, "2", ""},
+		"removed":                 {func(t *testing.T, path string) { filetest.Check(t, os.Remove(path)) }, false, "2", ""},
+		"copied, and then empty":  {func(t *testing.T, path string) { filetest.Check(t, os.Truncate(path, 0)) }, false, "2", ""},
+		"emptied and then SIGHUP": {func(t *testing.T, path string) { filetest.Check(t, os.Truncate(path, 0)) }, true, "2", ""},
 		"nothing":                 {func(*testing.T, string) {}, true, "1 2", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "a.log")
-			l, stderr := newTestLogs(t, toFile(logFileSettings{Path: path}))
-			log := l.logger()
+			l, stderr := newTestLogs(t, toFile(FileSettings{Path: path}))
+			log := l.Logger()
 			log.Info("1")
 			tt.act(t, path)
 			if tt.reload {
-				check(t, l.apply(toFile(logFileSettings{Path: path})))
+				filetest.Check(t, l.Apply(toFile(FileSettings{Path: path})))
 				if _, err := os.Stat(path); err != nil {
 					t.Error(err)
 				}
 			}
 			log.Info("2")
-			if got := strings.Join(messages(t, read(t, path)), " "); got != tt.want {
+			if got := strings.Join(filetest.Messages(t, read(t, path)), " "); got != tt.want {
 				t.Errorf("the file has %q", got)
 			}
 			if tt.moved != "" {
-				if got := strings.Join(messages(t, read(t, path+".1")), " "); got != tt.moved {
+				if got := strings.Join(filetest.Messages(t, read(t, path+".1")), " "); got != tt.moved {
 					t.Errorf("the moved file has %q", got)
 				}
 			}
-			if got := strings.Join(messages(t, stderr.String()), " "); got != "1 2" {
+			if got := strings.Join(filetest.Messages(t, stderr.String()), " "); got != "1 2" {
 				t.Errorf("standard error has %q", got)
 			}
 		})
@@ -224,54 +213,54 @@ func TestLogFileIsChangedByOthers(t *testing.T) {
 
 // However often a file is opened anew, nothing more stays behind.
 func TestLogFileReopened(t *testing.T) {
-	s := toFile(logFileSettings{Path: filepath.Join(t.TempDir(), "a"), RotateBytes: 1, MaxFiles: 1})
+	s := toFile(FileSettings{Path: filepath.Join(t.TempDir(), "a"), RotateBytes: 1, MaxFiles: 1})
 	l, _ := newTestLogs(t, s)
-	l.logger().Info("m")
+	l.Logger().Info("m")
 	before := runtime.NumGoroutine()
 	for range 50 {
-		check(t, l.apply(s))
-		l.logger().Info("m")
+		filetest.Check(t, l.Apply(s))
+		l.Logger().Info("m")
 	}
 	if after := runtime.NumGoroutine(); after > before+5 { // some end late, of other tests too
 		t.Errorf("%d goroutines, %d before", after, before)
 	}
 }
 
-func move(t *testing.T, path string) { check(t, os.Rename(path, path+".1")) }
+func move(t *testing.T, path string) { filetest.Check(t, os.Rename(path, path+".1")) }
 
 func moveAndMake(t *testing.T, path string) {
 	move(t, path)
-	write(t, path, "")
+	filetest.Write(t, path, "")
 }
 
 // The folder is removed and comes back. No line is missing on standard error, where this is said once.
 func TestLogFileWithoutFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
-	check(t, os.Mkdir(dir, 0o755))
-	l, stderr := newTestLogs(t, toFile(logFileSettings{Path: dir + "/", RotateBytes: 1, MaxFiles: 2}))
-	l.logger().Info("before")
-	check(t, os.RemoveAll(dir))
+	filetest.Check(t, os.Mkdir(dir, 0o755))
+	l, stderr := newTestLogs(t, toFile(FileSettings{Path: dir + "/", RotateBytes: 1, MaxFiles: 2}))
+	l.Logger().Info("before")
+	filetest.Check(t, os.RemoveAll(dir))
 	for range 5 {
-		l.logger().Info("without")
+		l.Logger().Info("without")
 	}
-	check(t, stderr.says(5, "msg=without")())
-	check(t, stderr.says(1, `level=ERROR msg="cannot write the log file"`)())
-	check(t, stderr.says(1, "its folder "+dir+" is missing; create it")())
-	check(t, os.Mkdir(dir, 0o755))
-	l.logger().Info("after")
-	check(t, stderr.says(1, `msg="the log file is written again" failures=5`)())
+	filetest.Check(t, stderr.Says(5, "msg=without")())
+	filetest.Check(t, stderr.Says(1, `level=ERROR msg="cannot write the log file"`)())
+	filetest.Check(t, stderr.Says(1, "its folder "+dir+" is missing; create it")())
+	filetest.Check(t, os.Mkdir(dir, 0o755))
+	l.Logger().Info("after")
+	filetest.Check(t, stderr.Says(1, `msg="the log file is written again" failures=5`)())
 	if got := contentsOf(t, dir, "render.log"); !slices.Equal(got, []string{"after"}) {
 		t.Errorf("got %q", got)
 	}
-	messages(t, stderr.String())
+	filetest.Messages(t, stderr.String())
 }
 
 func TestLogFileCannotBe(t *testing.T) {
 	dir := t.TempDir()
-	check(t, os.Mkdir(filepath.Join(dir, "folder.log"), 0o755))
-	write(t, filepath.Join(dir, "file.log"), "")
-	check(t, syscall.Mkfifo(filepath.Join(dir, "pipe.log"), 0o600))
-	check(t, os.Symlink("loop.log", filepath.Join(dir, "loop.log")))
+	filetest.Check(t, os.Mkdir(filepath.Join(dir, "folder.log"), 0o755))
+	filetest.Write(t, filepath.Join(dir, "file.log"), "")
+	filetest.Check(t, syscall.Mkfifo(filepath.Join(dir, "pipe.log"), 0o600))
+	filetest.Check(t, os.Symlink("loop.log", filepath.Join(dir, "loop.log")))
 	for name, want := range map[string]string{
 		"none/":          "log file " + dir + "/none/render.log: its folder " + dir + "/none is missing; create it",
 		"none/a":         "log file " + dir + "/none/a.log: its folder " + dir + "/none is missing; create it",
@@ -280,16 +269,16 @@ func TestLogFileCannotBe(t *testing.T) {
 		"pipe.log":       "pipe.log: it is not a regular file",
 		"loop":           "log file: open " + dir + "/loop.log: too many levels of symbolic links",
 	} {
-		_, err := openLogFile(logFileSettings{Path: dir + "/" + name}, nil)
+		_, err := openFile(FileSettings{Path: dir + "/" + name}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, not %s", name, err, want)
 		}
 	}
 	// With somebody who reads the pipe it can be opened.
 	r, err := os.OpenFile(filepath.Join(dir, "pipe.log"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	check(t, err)
+	filetest.Check(t, err)
 	defer r.Close()
-	if _, err := openLogFile(logFileSettings{Path: r.Name()}, nil); err == nil || !strings.Contains(err.Error(), "regular") {
+	if _, err := openFile(FileSettings{Path: r.Name()}, nil); err == nil || !strings.Contains(err.Error(), "regular") {
 		t.Errorf("got %v", err)
 	}
 }

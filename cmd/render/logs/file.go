@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"errors"
@@ -15,15 +15,15 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// logFileSettings say where a log file is, and when it gives way to a new one.
-type logFileSettings struct {
+// FileSettings say where a log file is, and when it gives way to a new one.
+type FileSettings struct {
 	Path           string        // "" for none; one that ends in / is of a folder, and one without extension gets .log
 	RotateBytes    int           // a file gets no bigger, unless by one line; 0 for any size
 	RotateDuration time.Duration // from a file's first line to its last, about; 0 for ever
 	MaxFiles       int           // how many to keep of those rotated away; 0 for all, -1 for none
 }
 
-func (s logFileSettings) validate() error {
+func (s FileSettings) validate() error {
 	switch {
 	case s.RotateBytes < 0:
 		return fmt.Errorf("log file %s: it cannot be rotated at %d bytes; give a number of bytes, or 0 for no limit", s.Path, s.RotateBytes)
@@ -36,7 +36,7 @@ func (s logFileSettings) validate() error {
 }
 
 // name returns the path of the file itself.
-func (s logFileSettings) name() string {
+func (s FileSettings) name() string {
 	switch {
 	case strings.HasSuffix(s.Path, "/"):
 		return s.Path + "render.log"
@@ -46,28 +46,28 @@ func (s logFileSettings) name() string {
 	return s.Path
 }
 
-// A logFile is a log file that is rotated when it is written to. It always has the same name; what is rotated away has the
+// A file is a log file that is rotated when it is written to. It always has the same name; what is rotated away has the
 // time of that in its name. If somebody else has moved the file, a new one is begun.
 //
 // It is not safe for concurrent use: slog writes one line at a time.
-type logFile struct {
-	logFileSettings
+type file struct {
+	FileSettings
 	*lumberjack.Logger             // its goroutine never ends: it is taken over where settings stay as they are
 	info               os.FileInfo // of the file before the last line
 	begun              time.Time   // the time of its first line
-	writing, rotating  trouble
+	writing, rotating  failureLog
 }
 
-// openLogFile makes a log file if it is missing. It is not open before the first line.
-func openLogFile(s logFileSettings, report reporter) (*logFile, error) {
+// openFile makes a log file if it is missing. It is not open before the first line.
+func openFile(s FileSettings, report reporter) (*file, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	f := &logFile{
-		logFileSettings: s,
-		Logger:          &lumberjack.Logger{Filename: s.name(), MaxSize: math.MaxInt32, MaxBackups: max(0, s.MaxFiles)},
-		writing:         trouble{report: report, bad: "cannot write the log file", well: "the log file is written again"},
-		rotating:        trouble{report: report, bad: "cannot rotate the log file", well: "the log file is rotated again"},
+	f := &file{
+		FileSettings: s,
+		Logger:       &lumberjack.Logger{Filename: s.name(), MaxSize: math.MaxInt32, MaxBackups: max(0, s.MaxFiles)},
+		writing:      failureLog{report: report, bad: "cannot write the log file", well: "the log file is written again"},
+		rotating:     failureLog{report: report, bad: "cannot rotate the log file", well: "the log file is rotated again"},
 	}
 	return f, f.follow()
 }
@@ -75,7 +75,7 @@ func openLogFile(s logFileSettings, report reporter) (*logFile, error) {
 var timeOfLine = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-][\d:]+)`)
 
 // follow makes the file if it is missing, and has it opened anew if it is another one than before, or was emptied.
-func (f *logFile) follow() error {
+func (f *file) follow() error {
 	// Without O_NONBLOCK a pipe might have us wait. Files do not care.
 	file, err := os.OpenFile(f.Filename, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o640)
 	switch {
@@ -107,7 +107,7 @@ func (f *logFile) follow() error {
 }
 
 // Write writes one line. An error is said on standard error: whoever logs can do nothing about it.
-func (f *logFile) Write(line []byte) (int, error) {
+func (f *file) Write(line []byte) (int, error) {
 	err := f.follow()
 	if err == nil && f.isDue(len(line)) {
 		f.rotating.note(f.rotate())
@@ -123,7 +123,7 @@ func (f *logFile) Write(line []byte) (int, error) {
 }
 
 // isDue reports whether the file has to be rotated before n more bytes.
-func (f *logFile) isDue(n int) bool {
+func (f *file) isDue(n int) bool {
 	big := f.RotateBytes > 0 && f.info.Size()+int64(n) > int64(f.RotateBytes)
 	old := f.RotateDuration > 0 && time.Since(f.begun) >= f.RotateDuration
 	return f.info.Size() > 0 && (big || old)
@@ -132,7 +132,7 @@ func (f *logFile) isDue(n int) bool {
 var special = regexp.MustCompile(`[*?[\\]`) // in a pattern of names
 
 // rotate has lumberjack begin a new file. Of old ones it removes those that are too many, later; where none is kept, we do.
-func (f *logFile) rotate() error {
+func (f *file) rotate() error {
 	time.Sleep(time.Millisecond) // names are no more exact, and one that is there already would be replaced
 	errs := []error{f.Rotate(), f.follow()}
 	if f.MaxFiles < 0 {

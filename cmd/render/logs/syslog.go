@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// syslogSettings say whether and as what the log goes to the syslog daemon of this machine.
-type syslogSettings struct {
+// SyslogSettings say whether and as what the log goes to the syslog daemon of this machine.
+type SyslogSettings struct {
 	Enabled  bool
 	Facility string // one of facilities, in any case
 	Name     string // of the program; "" for the path that it was started with
@@ -31,7 +31,7 @@ var facilities = map[string]syslog.Priority{
 	"LOCAL4": syslog.LOG_LOCAL4, "LOCAL5": syslog.LOG_LOCAL5, "LOCAL6": syslog.LOG_LOCAL6, "LOCAL7": syslog.LOG_LOCAL7,
 }
 
-var facilityNames = slices.Sorted(maps.Keys(facilities))
+var FacilityNames = slices.Sorted(maps.Keys(facilities))
 
 const (
 	syslogQueue   = 1024        // lines that wait for the daemon
@@ -41,11 +41,11 @@ const (
 
 // A syslogSender sends lines to a daemon. Nobody waits for it: lines that a daemon does not take are lost.
 type syslogSender struct {
-	settings syslogSettings
+	settings SyslogSettings
 	writer   *syslog.Writer
 	lines    chan syslogLine
 	closed   chan error // gets the error of closing, once
-	sending  trouble
+	sending  failureLog
 }
 
 type syslogLine struct {
@@ -54,13 +54,13 @@ type syslogLine struct {
 }
 
 // takeSyslog returns the old sender if it is as the settings are, or else a new one.
-func takeSyslog(s syslogSettings, old *syslogSender, report reporter) (*syslogSender, error) {
+func takeSyslog(s SyslogSettings, old *syslogSender, report reporter) (*syslogSender, error) {
 	if old != nil && old.settings == s {
 		return old, nil
 	}
 	facility, ok := facilities[strings.ToUpper(s.Facility)]
 	if !ok {
-		return nil, unknown("syslog facility", s.Facility, facilityNames...)
+		return nil, unknown("syslog facility", s.Facility, FacilityNames...)
 	}
 	writer, err := syslog.Dial(s.network, s.address, facility, s.Name)
 	if err != nil {
@@ -71,7 +71,7 @@ func takeSyslog(s syslogSettings, old *syslogSender, report reporter) (*syslogSe
 		writer:   writer,
 		lines:    make(chan syslogLine, syslogQueue),
 		closed:   make(chan error, 1),
-		sending:  trouble{report: report, bad: "syslog does not get the log", well: "syslog gets the log again"},
+		sending:  failureLog{report: report, bad: "syslog does not get the log", well: "syslog gets the log again"},
 	}
 	go sender.run() // Close waits for it, as long as that makes sense
 	return sender, nil

@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"fmt"
@@ -9,11 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"render/cmd/render/filetest"
 )
 
 // A heldPlace writes a line for each permit.
 type heldPlace struct {
-	logText
+	filetest.Log
 	permits chan struct{} // closed, it writes all
 }
 
@@ -21,13 +23,13 @@ func newHeldPlace() *heldPlace { return &heldPlace{permits: make(chan struct{})}
 
 func (p *heldPlace) Write(line []byte) (int, error) {
 	<-p.permits
-	return p.logText.Write(line)
+	return p.Log.Write(line)
 }
 
 // startedQueue returns a queue to a place.
-func startedQueue(t *testing.T, place *heldPlace, format string) logWriter {
+func startedQueue(t *testing.T, place *heldPlace, format string) Writer {
 	t.Helper()
-	w := logWriter{newLogQueue(), place, format}
+	w := Writer{newQueue(), place, format}
 	w.queue.start()
 	t.Cleanup(w.queue.end)
 	return w
@@ -76,9 +78,9 @@ func TestLogQueueDrops(t *testing.T) {
 				return nil
 			})
 			close(place.permits)
-			check(t, <-flushed)
+			filetest.Check(t, <-flushed)
 			_, _ = w.Write([]byte(tt.line(-1)))
-			check(t, w.queue.doWithin(patience, func() error { return nil }))
+			filetest.Check(t, w.queue.doWithin(filetest.Patience, func() error { return nil }))
 
 			var want []string
 			for n := range tt.stored {
@@ -87,11 +89,11 @@ func TestLogQueueDrops(t *testing.T) {
 			if tt.count != "" {
 				want = append(want, dropMessage)
 			}
-			if got := messages(t, shortened(place.String())); !slices.Equal(got, append(want, "-1")) {
+			if got := filetest.Messages(t, shortened(place.String())); !slices.Equal(got, append(want, "-1")) {
 				t.Errorf("%d messages, of which the last are %q", len(got), got[max(0, len(got)-3):])
 			}
 			if tt.count != "" {
-				check(t, place.says(1, tt.count)())
+				filetest.Check(t, place.Says(1, tt.count)())
 			}
 		})
 	}
@@ -115,12 +117,12 @@ func TestLogQueueDropsUntilHalfIsFree(t *testing.T) {
 		}
 		say("late")
 		close(place.permits)
-		check(t, w.queue.flush())
-		got := messages(t, place.String())
+		filetest.Check(t, w.queue.flush())
+		got := filetest.Messages(t, place.String())
 		if want := append(slices.Repeat([]string{"early"}, queueLines), dropMessage, "late"); !slices.Equal(got, want) {
 			t.Errorf("%d messages, of which the last are %q", len(got), got[len(got)-3:])
 		}
-		check(t, place.says(1, fmt.Sprintf("lines=%d\n", 1+queueLines/2))())
+		filetest.Check(t, place.Says(1, fmt.Sprintf("lines=%d\n", 1+queueLines/2))())
 	})
 }
 
@@ -128,10 +130,10 @@ func TestLogQueueDropsUntilHalfIsFree(t *testing.T) {
 func TestLogQueueIsSlow(t *testing.T) {
 	const loggers, each = 8, queueLines / 8
 	place := newHeldPlace()
-	l := newLogs(startedQueue(t, place, "text"))
+	l := New(startedQueue(t, place, "text"))
 	var wg sync.WaitGroup
 	for i := range loggers {
-		log := l.logger()
+		log := l.Logger()
 		wg.Go(func() {
 			for j := range each {
 				log.Info(fmt.Sprintf("%d-%d", i, j))
@@ -143,8 +145,8 @@ func TestLogQueueIsSlow(t *testing.T) {
 	}
 	wg.Wait()
 	close(place.permits)
-	check(t, l.stderr.queue.doWithin(patience, func() error { return nil }))
-	wantOnce(t, messages(t, place.String()), loggers*each, true)
+	filetest.Check(t, l.stderr.queue.doWithin(filetest.Patience, func() error { return nil }))
+	wantOnce(t, filetest.Messages(t, place.String()), loggers*each, true)
 }
 
 // The end waits for a place, but not for long.
@@ -173,56 +175,56 @@ func TestLogQueueFlush(t *testing.T) {
 			synctest.Wait()
 			time.Sleep(2 * time.Nanosecond) // the place goes on after all
 			synctest.Wait()
-			check(t, place.says(3, "line\n")())
+			filetest.Check(t, place.Says(3, "line\n")())
 		})
 	}
 }
 
 // Before start a line is written when its Write returns.
 func TestLogQueueNotStarted(t *testing.T) {
-	place := new(logText)
-	w := toQueue(place)
+	place := new(filetest.Log)
+	w := NewWriter(place)
 	for n := range 2 * queueLines {
 		_, _ = w.Write([]byte("line\n"))
 		if n%queueLines == 0 {
-			check(t, place.says(n+1, "line\n")())
+			filetest.Check(t, place.Says(n+1, "line\n")())
 		}
 	}
-	check(t, w.queue.flush())
-	check(t, place.says(2*queueLines, "line\n")())
+	filetest.Check(t, w.queue.flush())
+	filetest.Check(t, place.Says(2*queueLines, "line\n")())
 }
 
 // A log file that hangs holds up neither standard error nor a change to another file, and gets its lines when it goes on.
 func TestLogFileHangs(t *testing.T) {
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "first.log"), filepath.Join(dir, "second.log")
-	stderr := new(logText)
-	l := newLogs(toQueue(stderr))
-	l.startQueues()
+	stderr := new(filetest.Log)
+	l := New(NewWriter(stderr))
+	l.StartQueues()
 	t.Cleanup(l.stderr.queue.end)
-	check(t, l.apply(toFile(logFileSettings{Path: first})))
+	filetest.Check(t, l.Apply(toFile(FileSettings{Path: first})))
 	release := make(chan struct{})
 	hung := l.current.Load().queue.do(func() error { <-release; return nil })
-	l.logger().Info("1")
-	l.logger().Info("2")
-	awaits(t, stderr.says(2, "level=INFO"))
+	l.Logger().Info("1")
+	l.Logger().Info("2")
+	filetest.Awaits(t, stderr.Says(2, "level=INFO"))
 
-	check(t, l.apply(toFile(logFileSettings{Path: second})))
-	awaits(t, stderr.says(1, `level=WARN msg="the old log was not closed cleanly" err="log file `+first+`: `))
-	l.logger().Info("3")
-	awaits(t, func() error { return wantMessages(t, second, "3") })
-	check(t, wantMessages(t, first))
+	filetest.Check(t, l.Apply(toFile(FileSettings{Path: second})))
+	filetest.Awaits(t, stderr.Says(1, `level=WARN msg="the old log was not closed cleanly" err="log file `+first+`: `))
+	l.Logger().Info("3")
+	filetest.Awaits(t, func() error { return wantMessages(t, second, "3") })
+	filetest.Check(t, wantMessages(t, first))
 
 	close(release)
 	<-hung
-	awaits(t, func() error { return wantMessages(t, first, "1", "2") })
-	check(t, l.Close())
-	check(t, wantMessages(t, second, "3"))
+	filetest.Awaits(t, func() error { return wantMessages(t, first, "1", "2") })
+	filetest.Check(t, l.Close())
+	filetest.Check(t, wantMessages(t, second, "3"))
 }
 
 // wantMessages returns an error where a log file does not have these messages, and no others.
 func wantMessages(t *testing.T, path string, want ...string) error {
-	if got := messages(t, read(t, path)); !slices.Equal(got, want) {
+	if got := filetest.Messages(t, read(t, path)); !slices.Equal(got, want) {
 		return fmt.Errorf("%s has %q, not %q", path, got, want)
 	}
 	return nil

@@ -1,9 +1,11 @@
-package main
+package logs
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"render/cmd/render/filetest"
 )
 
 // A daemon that takes nothing keeps nobody waiting, neither a line nor the end.
@@ -12,10 +14,10 @@ func TestSyslogHangs(t *testing.T) {
 	l, stderr := newTestLogs(t, d.settings("USER"))
 	const n = 3 * syslogQueue // more than the queue and the socket's hold
 	for range n {
-		l.logger().Info("m")
+		l.Logger().Info("m")
 	}
-	check(t, stderr.says(n, "level=INFO msg=m")())
-	check(t, stderr.says(1, `msg="syslog does not get the log" err="the daemon does not keep up"`)())
+	filetest.Check(t, stderr.Says(n, "level=INFO msg=m")())
+	filetest.Check(t, stderr.Says(1, `msg="syslog does not get the log" err="the daemon does not keep up"`)())
 	err := l.Close()
 	if err == nil || !strings.Contains(err.Error(), "syslog: the daemon has not taken the last ") {
 		t.Errorf("got %v", err)
@@ -26,18 +28,18 @@ func TestSyslogIsBusy(t *testing.T) {
 	d := newSyslogd(t)
 	l, stderr := newTestLogs(t, d.settings("USER"))
 	for range 3 * syslogQueue {
-		l.logger().Info("m")
+		l.Logger().Info("m")
 	}
-	check(t, stderr.says(1, `msg="syslog does not get the log" err="the daemon does not keep up"`)())
+	filetest.Check(t, stderr.Says(1, `msg="syslog does not get the log" err="the daemon does not keep up"`)())
 	for range syslogQueue { // those that waited
 		if _, text := d.hear(); text != "m" {
 			t.Errorf("got %q", text)
 		}
 	}
-	awaits(t, func() error {
-		check(t, d.conn.SetReadDeadline(time.Now().Add(time.Millisecond)))
+	filetest.Awaits(t, func() error {
+		filetest.Check(t, d.conn.SetReadDeadline(time.Now().Add(time.Millisecond)))
 		_, _ = d.conn.Read(make([]byte, 100))
-		return stderr.says(1, `msg="syslog gets the log again"`)()
+		return stderr.Says(1, `msg="syslog gets the log again"`)()
 	})
-	check(t, l.Close())
+	filetest.Check(t, l.Close())
 }

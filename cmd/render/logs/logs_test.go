@@ -1,11 +1,9 @@
-package main
+package logs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,82 +14,36 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
+
+	"render/cmd/render/filetest"
 )
 
-// logText is what a log wrote.
-type logText struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// says returns the condition that a text is in it n times.
-func (l *logText) says(n int, text string) func() error {
-	return func() error {
-		if got := strings.Count(l.String(), text); got != n {
-			return fmt.Errorf("%q is there %d times, not %d:\n%s", text, got, n, l)
-		}
-		return nil
-	}
-}
-
 // plainLog are settings of a log that goes nowhere but to standard error.
-var plainLog = logSettings{Level: "info", Format: "text"}
+var plainLog = Settings{Level: "info", Format: "text"}
 
 // toFile are settings of a log that goes to a file too.
-func toFile(file logFileSettings) logSettings {
+func toFile(file FileSettings) Settings {
 	s := plainLog
 	s.File = file
 	return s
 }
 
 // newTestLogs returns a log, and what it writes to standard error.
-func newTestLogs(t *testing.T, s logSettings) (*logs, *logText) {
+func newTestLogs(t *testing.T, s Settings) (*Log, *filetest.Log) {
 	t.Helper()
-	stderr := new(logText)
-	l := newLogs(toQueue(stderr))
-	check(t, l.apply(s))
+	stderr := new(filetest.Log)
+	l := New(NewWriter(stderr))
+	filetest.Check(t, l.Apply(s))
 	t.Cleanup(func() { _ = l.Close() })
 	return l, stderr
 }
 
-// toQueue returns what writes text to a place, through a queue that is not started.
-func toQueue(place io.Writer) logWriter { return logWriter{newLogQueue(), place, "text"} }
-
 func read(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
-	check(t, err)
+	filetest.Check(t, err)
 	return string(b)
-}
-
-// messages returns the messages of a log of either format. A line that is not whole fails the test, as one without time does.
-func messages(t *testing.T, log string) (all []string) {
-	t.Helper()
-	text := regexp.MustCompile(`^time=\d{4}-\d\d-\d\dT\S+ level=\S+ msg=("[^"]*"|\S+)( [\w.]+=("([^"\\]|\\.)*"|\S*))*$`)
-	for line := range strings.Lines(log) {
-		line, ended := strings.CutSuffix(line, "\n")
-		var object struct{ Time, Msg string }
-		if m := text.FindStringSubmatch(line); ended && m != nil {
-			all = append(all, strings.Trim(m[1], `"`))
-		} else if err := json.Unmarshal([]byte(line), &object); ended && err == nil && object.Time != "" {
-			all = append(all, object.Msg)
-		} else {
-			t.Errorf("not a line: %q", line)
-		}
-	}
-	return all
 }
 
 func TestLogSettings(t *testing.T) {
@@ -99,22 +51,22 @@ func TestLogSettings(t *testing.T) {
 	file := filepath.Join(dir, "a.log")
 	for _, tt := range []struct {
 		name string
-		s    logSettings
+		s    Settings
 		want string // a regular expression
 	}{
-		{"level", logSettings{Level: "loud", Format: "text"}, `^log level "loud" is not one of trace, debug, info, warn, err$`},
-		{"near a level", logSettings{Level: "warning", Format: "text"}, `^log level "warning" is not .* err; did you mean warn\?$`},
-		{"no level", logSettings{Format: "text"}, `^log level "" is not`},
-		{"format", logSettings{Level: "err", Format: "xml"}, `^log format "xml" is not one of text, json$`},
-		{"near a format", logSettings{Level: "err", Format: "jsn"}, `^log format "jsn" is not one of text, json; did you mean json\?$`},
-		{"facility", logSettings{Level: "err", Format: "text", Syslog: syslogSettings{Enabled: true, Facility: "local9"}},
-			`^syslog facility "local9" is not one of AUTH, .*, UUCP; did you mean LOCAL0\?$`},
-		{"bytes", toFile(logFileSettings{Path: file, RotateBytes: -1}), `a\.log: it cannot be rotated at -1 bytes; give`},
-		{"duration", toFile(logFileSettings{Path: file, RotateDuration: -time.Hour}), `a\.log: it cannot be rotated after -1h0m0s; give`},
-		{"files", toFile(logFileSettings{Path: file, MaxFiles: -2}), `a\.log: -2 rotated files cannot be kept; give`},
+		{"level", Settings{Level: "loud", Format: "text"}, `^log level "loud" is not one of trace, debug, info, warn, err$`},
+		{"near a level", Settings{Level: "warning", Format: "text"}, `^log level "warning" is not .* err$`},
+		{"no level", Settings{Format: "text"}, `^log level "" is not`},
+		{"format", Settings{Level: "err", Format: "xml"}, `^log format "xml" is not one of text, json$`},
+		{"near a format", Settings{Level: "err", Format: "jsn"}, `^log format "jsn" is not one of text, json$`},
+		{"facility", Settings{Level: "err", Format: "text", Syslog: SyslogSettings{Enabled: true, Facility: "local9"}},
+			`^syslog facility "local9" is not one of AUTH, .*, UUCP$`},
+		{"bytes", toFile(FileSettings{Path: file, RotateBytes: -1}), `a\.log: it cannot be rotated at -1 bytes; give`},
+		{"duration", toFile(FileSettings{Path: file, RotateDuration: -time.Hour}), `a\.log: it cannot be rotated after -1h0m0s; give`},
+		{"files", toFile(FileSettings{Path: file, MaxFiles: -2}), `a\.log: -2 rotated files cannot be kept; give`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := newLogs(toQueue(new(logText))).apply(tt.s)
+			err := New(NewWriter(new(filetest.Log))).Apply(tt.s)
 			if err == nil || !regexp.MustCompile(tt.want).MatchString(err.Error()) {
 				t.Errorf("got %v", err)
 			}
@@ -133,9 +85,9 @@ func TestLogLevels(t *testing.T) {
 	} {
 		for _, format := range []string{"text", "json"} {
 			path := filepath.Join(t.TempDir(), "a.log")
-			l, stderr := newTestLogs(t, logSettings{Level: name, Format: format, File: logFileSettings{Path: path}})
+			l, stderr := newTestLogs(t, Settings{Level: name, Format: format, File: FileSettings{Path: path}})
 			for _, level := range all {
-				l.logger().Log(t.Context(), level, "m")
+				l.Logger().Log(t.Context(), level, "m")
 			}
 			for _, text := range []string{stderr.String(), read(t, path)} {
 				var got []string
@@ -153,26 +105,42 @@ func TestLogLevels(t *testing.T) {
 // A record that somebody has made without a time gets one.
 func TestLogLinesHaveTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
-	l, stderr := newTestLogs(t, toFile(logFileSettings{Path: path}))
+	l, stderr := newTestLogs(t, toFile(FileSettings{Path: path}))
 	for _, format := range []string{"text", "json"} {
-		check(t, l.apply(logSettings{Level: "info", Format: format, File: logFileSettings{Path: path}}))
-		check(t, l.logger().Handler().Handle(context.Background(), slog.NewRecord(time.Time{}, slog.LevelInfo, "m", 0)))
-		slog.NewLogLogger(l.logger().Handler(), slog.LevelWarn).Print("m")
+		filetest.Check(t, l.Apply(Settings{Level: "info", Format: format, File: FileSettings{Path: path}}))
+		filetest.Check(t, l.Logger().Handler().Handle(context.Background(), slog.NewRecord(time.Time{}, slog.LevelInfo, "m", 0)))
+		slog.NewLogLogger(l.Logger().Handler(), slog.LevelWarn).Print("m")
 	}
 	for _, text := range []string{stderr.String(), read(t, path)} {
-		if got := messages(t, text); len(got) != 4 {
+		if got := filetest.Messages(t, text); len(got) != 4 {
 			t.Errorf("got %q", text)
 		}
 	}
 }
 
+// A line of JSON holds no control character that a terminal obeys, and says the same.
+func TestJSONHasNoControlCharacters(t *testing.T) {
+	l, out := newTestLogs(t, Settings{Level: "info", Format: "json"})
+	const name = "a\u009b31m\u0085\x7f\u0080\u009f\x1b[0m\r\n\u00a0\u00c2é end"
+	l.Logger().Info(name, "service", name)
+
+	if i := strings.IndexFunc(strings.TrimSuffix(out.String(), "\n"), unicode.IsControl); i >= 0 {
+		t.Errorf("byte %d is a control character: %q", i, out)
+	}
+	var line struct{ Msg, Service string }
+	filetest.Check(t, json.Unmarshal([]byte(out.String()), &line))
+	if line.Msg != name || line.Service != name {
+		t.Errorf("got %q", line)
+	}
+}
+
 func TestLogBeforeSettings(t *testing.T) {
-	stderr := new(logText)
-	l := newLogs(toQueue(stderr))
-	l.logger().Debug("no")
-	l.logger().Info("yes")
-	check(t, l.Close())
-	if got := messages(t, stderr.String()); len(got) != 1 || got[0] != "yes" {
+	stderr := new(filetest.Log)
+	l := New(NewWriter(stderr))
+	l.Logger().Debug("no")
+	l.Logger().Info("yes")
+	filetest.Check(t, l.Close())
+	if got := filetest.Messages(t, stderr.String()); len(got) != 1 || got[0] != "yes" {
 		t.Errorf("got %q", stderr)
 	}
 }
@@ -180,8 +148,8 @@ func TestLogBeforeSettings(t *testing.T) {
 // What is derived from a logger follows changes, whenever it was derived.
 func TestDerivedLoggersFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
-	l, stderr := newTestLogs(t, logSettings{Level: "warn", Format: "text"})
-	base := l.logger()
+	l, stderr := newTestLogs(t, Settings{Level: "warn", Format: "text"})
+	base := l.Logger()
 	with := base.With("a", 1)
 	group := with.WithGroup("g").With("b", "x y")
 	sibling := with.With("c", 3)
@@ -202,7 +170,7 @@ func TestDerivedLoggersFollow(t *testing.T) {
 		{"json", []string{`"m","k":"v"}`, `"m","a":1,"k":"v"}`, `"m","a":1,"g":{"b":"x y","k":"v"}}`, `"m","a":1,"c":3,"k":"v"}`}},
 	} {
 		before := len(stderr.String())
-		check(t, l.apply(logSettings{Level: "info", Format: tt.format, File: logFileSettings{Path: path}}))
+		filetest.Check(t, l.Apply(Settings{Level: "info", Format: tt.format, File: FileSettings{Path: path}}))
 		say()
 		said := stderr.String()[before:]
 		for i, line := range strings.Split(strings.TrimSpace(said), "\n") {
@@ -220,32 +188,32 @@ func TestDerivedLoggersFollow(t *testing.T) {
 func TestLogChangesInUse(t *testing.T) {
 	const loggers, each = 8, 300
 	path := filepath.Join(t.TempDir(), "a.log")
-	file := logFileSettings{Path: path}
+	file := FileSettings{Path: path}
 	for _, tt := range []struct {
 		name   string
 		inFile bool // all lines are
-		turns  []logSettings
+		turns  []Settings
 	}{
-		{"with and without a file", false, []logSettings{
+		{"with and without a file", false, []Settings{
 			{Level: "info", Format: "text"}, {Level: "info", Format: "json"}, {Level: "info", Format: "text", File: file},
 		}},
-		{"a file", true, []logSettings{
+		{"a file", true, []Settings{
 			{Level: "info", Format: "text", File: file}, {Level: "debug", Format: "json", File: file},
 		}},
 	} {
 		for _, queued := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, queued %t", tt.name, queued), func(t *testing.T) {
-				check(t, os.WriteFile(path, nil, 0o600))
-				stderr := new(logText)
-				l := newLogs(toQueue(stderr))
+				filetest.Check(t, os.WriteFile(path, nil, 0o600))
+				stderr := new(filetest.Log)
+				l := New(NewWriter(stderr))
 				if queued {
-					l.startQueues()
+					l.StartQueues()
 					t.Cleanup(l.stderr.queue.end)
 				}
-				check(t, l.apply(tt.turns[0]))
+				filetest.Check(t, l.Apply(tt.turns[0]))
 				var wg sync.WaitGroup
 				for i := range loggers {
-					log := l.logger().With("logger", i)
+					log := l.Logger().With("logger", i)
 					wg.Go(func() {
 						for j := range each {
 							log.Info(fmt.Sprintf("%d-%d", i, j), "filler", strings.Repeat("x", 100))
@@ -255,7 +223,7 @@ func TestLogChangesInUse(t *testing.T) {
 				ended := make(chan struct{})
 				go func() { wg.Wait(); close(ended) }()
 				for i, going := 0, true; going; i++ {
-					check(t, l.apply(tt.turns[i%len(tt.turns)]))
+					filetest.Check(t, l.Apply(tt.turns[i%len(tt.turns)]))
 					select {
 					case <-ended:
 						going = false
@@ -264,15 +232,15 @@ func TestLogChangesInUse(t *testing.T) {
 				}
 				done := func() error { return nil }
 				if g := l.current.Load(); g.queue != nil {
-					check(t, g.queue.doWithin(patience, done))
+					filetest.Check(t, g.queue.doWithin(filetest.Patience, done))
 				}
-				check(t, l.Close())
-				check(t, l.stderr.queue.doWithin(patience, done))
-				said := slices.DeleteFunc(messages(t, stderr.String()), func(m string) bool {
+				filetest.Check(t, l.Close())
+				filetest.Check(t, l.stderr.queue.doWithin(filetest.Patience, done))
+				said := slices.DeleteFunc(filetest.Messages(t, stderr.String()), func(m string) bool {
 					return m == "the old log was not closed cleanly" // in time, where the machine is busy
 				})
 				wantOnce(t, said, loggers*each, true)
-				wantOnce(t, messages(t, read(t, path)), loggers*each, tt.inFile)
+				wantOnce(t, filetest.Messages(t, read(t, path)), loggers*each, tt.inFile)
 			})
 		}
 	}
@@ -304,22 +272,22 @@ func wantOnce(t *testing.T, messages []string, n int, all bool) {
 func TestLogChangeFails(t *testing.T) {
 	dir := t.TempDir()
 	old, fresh := filepath.Join(dir, "old.log"), filepath.Join(dir, "fresh.log")
-	nobody := syslogSettings{Enabled: true, Facility: "USER", network: "unixgram", address: filepath.Join(dir, "nobody")}
+	nobody := SyslogSettings{Enabled: true, Facility: "USER", network: "unixgram", address: filepath.Join(dir, "nobody")}
 	for _, tt := range []struct {
-		s    logSettings
+		s    Settings
 		want string
 	}{
-		{logSettings{Level: "loud", Format: "json"}, "log level"},
-		{logSettings{Level: "err", Format: "xml"}, "log format"},
-		{logSettings{Level: "err", Format: "json", File: logFileSettings{Path: dir + "/none/a.log"}}, "none is missing; create it"},
-		{logSettings{Level: "err", Format: "json", File: logFileSettings{Path: fresh}, Syslog: nobody}, "there is no daemon"},
+		{Settings{Level: "loud", Format: "json"}, "log level"},
+		{Settings{Level: "err", Format: "xml"}, "log format"},
+		{Settings{Level: "err", Format: "json", File: FileSettings{Path: dir + "/none/a.log"}}, "none is missing; create it"},
+		{Settings{Level: "err", Format: "json", File: FileSettings{Path: fresh}, Syslog: nobody}, "there is no daemon"},
 	} {
-		check(t, os.WriteFile(old, nil, 0o600))
-		l, stderr := newTestLogs(t, toFile(logFileSettings{Path: old}))
-		if err := l.apply(tt.s); err == nil || !strings.Contains(err.Error(), tt.want) {
+		filetest.Check(t, os.WriteFile(old, nil, 0o600))
+		l, stderr := newTestLogs(t, toFile(FileSettings{Path: old}))
+		if err := l.Apply(tt.s); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got %v, not %s", err, tt.want)
 		}
-		l.logger().Info("still here")
+		l.Logger().Info("still here")
 		if got := read(t, old); got != stderr.String() || !strings.Contains(got, `level=INFO msg="still here"`) {
 			t.Errorf("after %v: the file has %q, standard error %q", tt.want, got, stderr)
 		}
@@ -328,17 +296,17 @@ func TestLogChangeFails(t *testing.T) {
 
 func TestLogClosed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
-	l, stderr := newTestLogs(t, logSettings{Level: "err", Format: "json", File: logFileSettings{Path: path}})
-	log := l.logger()
+	l, stderr := newTestLogs(t, Settings{Level: "err", Format: "json", File: FileSettings{Path: path}})
+	log := l.Logger()
 	log.Error("1")
-	check(t, l.Close())
-	check(t, l.Close())
+	filetest.Check(t, l.Close())
+	filetest.Check(t, l.Close())
 	log.Warn("2")
 	log.Error("3")
-	if got := messages(t, stderr.String()); strings.Join(got, " ") != "1 3" {
+	if got := filetest.Messages(t, stderr.String()); strings.Join(got, " ") != "1 3" {
 		t.Errorf("standard error has %s", got)
 	}
-	if got := messages(t, read(t, path)); strings.Join(got, " ") != "1" {
+	if got := filetest.Messages(t, read(t, path)); strings.Join(got, " ") != "1" {
 		t.Errorf("the file has %s", got)
 	}
 }

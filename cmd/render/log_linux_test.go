@@ -15,8 +15,15 @@ import (
 	"testing"
 	"time"
 
+	"render/cmd/render/filetest"
+
 	"golang.org/x/sys/unix"
 )
+
+const dropMessage = "log lines dropped: they come faster than they are written"
+
+// shortened returns a log with less of long attributes, so that a regular expression is done with it soon.
+func shortened(log string) string { return strings.ReplaceAll(log, strings.Repeat("x", 500), "") }
 
 // newLogPipe returns a pipe that holds one page. What is left of its writing end is render's.
 func newLogPipe(t *testing.T) (reader, writer *os.File) {
@@ -82,23 +89,23 @@ func TestNobodyReadsLog(t *testing.T) {
 			awaits(t, contains(filepath.Join(dir, fmt.Sprint("out", n)), strconv.Itoa(round)))
 		}
 		awaits(t, func() error { // else a commit would find two changes
-			if got := bytes.Count([]byte(read(t, filepath.Join(dir, "file.log"))), []byte("msg=rendered")); got != (round+1)*targets {
+			if got := bytes.Count([]byte(readAll(t, filepath.Join(dir, "file.log"))), []byte("msg=rendered")); got != (round+1)*targets {
 				return fmt.Errorf("the log file has %d commits after round %d", got, round)
 			}
 			return nil
 		})
 	}
 
-	log, ended := new(logText), make(chan struct{})
+	log, ended := new(filetest.Log), make(chan struct{})
 	go func() {
 		_, _ = io.Copy(log, reader) // what is missing shows
 		close(ended)
 	}()
-	awaits(t, log.says(1, dropMessage))
+	awaits(t, log.Says(1, dropMessage))
 	d.stop()
 	<-ended
 	text := shortened(log.String())
-	got := messages(t, text)
+	got := filetest.Messages(t, text)
 	rendered := slices.DeleteFunc(slices.Clone(got), func(m string) bool { return m != "rendered" })
 	dropped := regexp.MustCompile(`msg="`+dropMessage+`" lines=(\d+)\n`).FindAllStringSubmatch(text, -1)
 	if len(dropped) != 1 {
@@ -134,8 +141,8 @@ func TestLogIsCompleteAtEnd(t *testing.T) {
 	all, err := io.ReadAll(reader) // to the end of render
 	check(t, err)
 	d.endsWith(exitDone)
-	got := messages(t, string(all))
-	if want := messages(t, read(t, filepath.Join(dir, "file.log"))); !slices.Equal(got, want) || got[len(got)-1] != "render ends" {
+	got := filetest.Messages(t, string(all))
+	if want := filetest.Messages(t, readAll(t, filepath.Join(dir, "file.log"))); !slices.Equal(got, want) || got[len(got)-1] != "render ends" {
 		t.Errorf("standard error has %q, the log file %q", got, want)
 	}
 }
@@ -173,11 +180,11 @@ func TestLogOfOnceIsComplete(t *testing.T) {
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	check(t, writer.Close())
 	awaits(t, fills(t, reader))
-	<-time.After(queueFlush + time.Second)
+	<-time.After(2*time.Second + time.Second)
 	all, err := io.ReadAll(reader)
 	check(t, err)
 	check(t, cmd.Wait())
-	if got := messages(t, string(all)); !slices.Equal(got, slices.Repeat([]string{"rendered"}, targets)) {
+	if got := filetest.Messages(t, string(all)); !slices.Equal(got, slices.Repeat([]string{"rendered"}, targets)) {
 		t.Errorf("%d lines: %q", len(got), got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"bytes"
@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -16,11 +18,11 @@ const (
 	queueFlush = 2 * time.Second // for the lines that are queued at the end
 )
 
-// A logQueue writes the lines of one place of the log in their order: of standard error, or of a log file. Before start,
+// A queue writes the lines of one place of the log in their order: of standard error, or of a log file. Before start,
 // whoever logs waits until the line is written. After start nobody waits: a goroutine writes the lines.
 //
 // A full queue drops lines until half of it is free. Then a line in their place says how many it has dropped.
-type logQueue struct {
+type queue struct {
 	mu      sync.Mutex
 	changed sync.Cond // of mu: there is an item, or the queue has ended
 	started bool
@@ -28,7 +30,7 @@ type logQueue struct {
 	items   []queueItem // the first is under way
 	bytes   int         // of all items
 	dropped int         // lines since the queue was full
-	gap     logWriter   // of the last dropped line
+	gap     Writer      // of the last dropped line
 }
 
 // A queueItem is a line to write, or something to do after the lines before it.
@@ -37,21 +39,30 @@ type queueItem struct {
 	do    func()
 }
 
-// A logWriter writes lines of one format to a place, through a queue.
-type logWriter struct {
-	queue  *logQueue
+// A Writer writes lines of one format to a place, through a queue.
+type Writer struct {
+	queue  *queue
 	place  io.Writer
 	format string // text or json
 }
 
-func newLogQueue() *logQueue {
-	q := new(logQueue)
+// NewWriter returns what writes text to a place: at once, until a Log that uses it calls StartQueues.
+func NewWriter(place io.Writer) Writer { return Writer{newQueue(), place, "text"} }
+
+// Flush waits until all lines so far are written, at most two seconds.
+func (w Writer) Flush() error { return w.queue.flush() }
+
+func newQueue() *queue {
+	q := new(queue)
 	q.changed.L = &q.mu
 	return q
 }
 
 // Write writes one line. Once the queue is started it returns at once, without an error.
-func (w logWriter) Write(line []byte) (int, error) {
+func (w Writer) Write(line []byte) (int, error) {
+	if w.format == "json" {
+		line = escapeControls(line)
+	}
 	q := w.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,8 +79,22 @@ func (w logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// control finds the control characters that encoding/json leaves as they are. To some terminals U+009B begins a command.
+var control = regexp.MustCompile(`[\x7f-\x{9f}]`)
+
+// escapeControls returns a line of JSON with its control characters escaped. All of them are within strings.
+func escapeControls(line []byte) []byte {
+	if bytes.IndexByte(line, 0x7f) < 0 && bytes.IndexByte(line, 0xc2) < 0 { // the first byte of those of two
+		return line
+	}
+	return control.ReplaceAllFunc(line, func(c []byte) []byte {
+		r, _ := utf8.DecodeRune(c)
+		return fmt.Appendf(nil, `\u%04x`, r)
+	})
+}
+
 // start begins to write in the background.
-func (q *logQueue) start() {
+func (q *queue) start() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.started = true
@@ -77,7 +102,7 @@ func (q *logQueue) start() {
 }
 
 // end ends the goroutine once all is written. The queue accepts nothing more.
-func (q *logQueue) end() {
+func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ended = true
@@ -85,7 +110,7 @@ func (q *logQueue) end() {
 }
 
 // run does what the items say, one at a time.
-func (q *logQueue) run() {
+func (q *queue) run() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
@@ -111,7 +136,7 @@ func (q *logQueue) run() {
 }
 
 // do does something once all lines so far are written, and returns a channel that gets its error.
-func (q *logQueue) do(f func() error) <-chan error {
+func (q *queue) do(f func() error) <-chan error {
 	done := make(chan error, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,7 +150,7 @@ func (q *logQueue) do(f func() error) <-chan error {
 }
 
 // doWithin is do, and waits for that. After the limit it returns an error, and f is done later if the place no longer hangs.
-func (q *logQueue) doWithin(limit time.Duration, f func() error) error {
+func (q *queue) doWithin(limit time.Duration, f func() error) error {
 	done := q.do(f)
 	select {
 	case err := <-done:
@@ -138,12 +163,12 @@ func (q *logQueue) doWithin(limit time.Duration, f func() error) error {
 }
 
 // flush waits until all lines so far are written, but no longer than queueFlush.
-func (q *logQueue) flush() error {
+func (q *queue) flush() error {
 	return q.doWithin(queueFlush, func() error { return nil })
 }
 
 // markGap adds the line that stands for the dropped ones, if there are any. The caller holds the lock.
-func (q *logQueue) markGap() {
+func (q *queue) markGap() {
 	if q.dropped == 0 {
 		return
 	}
@@ -155,12 +180,12 @@ func (q *logQueue) markGap() {
 	q.dropped = 0
 }
 
-func (q *logQueue) addLine(place io.Writer, line []byte) {
+func (q *queue) addLine(place io.Writer, line []byte) {
 	q.add(queueItem{len(line), func() { _, _ = place.Write(line) }}) // there is no other place for its error
 }
 
 // add adds an item. The caller holds the lock.
-func (q *logQueue) add(item queueItem) {
+func (q *queue) add(item queueItem) {
 	q.items = append(q.items, item)
 	q.bytes += item.bytes
 	q.changed.Signal()

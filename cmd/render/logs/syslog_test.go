@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"render/cmd/render/filetest"
 )
 
 // A syslogd is a daemon that a test listens as.
@@ -23,7 +25,7 @@ type syslogd struct {
 func newSyslogd(t *testing.T) *syslogd {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "") // paths of sockets must be short
-	check(t, err)
+	filetest.Check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	d := &syslogd{t: t, socket: filepath.Join(folder, "log")}
 	d.start()
@@ -34,18 +36,18 @@ func newSyslogd(t *testing.T) *syslogd {
 func (d *syslogd) start() {
 	d.t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: d.socket, Net: "unixgram"})
-	check(d.t, err)
+	filetest.Check(d.t, err)
 	d.conn = conn
 }
 
 func (d *syslogd) stop() {
-	check(d.t, d.conn.Close())
-	check(d.t, os.Remove(d.socket))
+	filetest.Check(d.t, d.conn.Close())
+	filetest.Check(d.t, os.Remove(d.socket))
 }
 
 // settings are those of a log that goes to the daemon.
-func (d *syslogd) settings(facility string) logSettings {
-	return logSettings{Level: "trace", Format: "text", Syslog: syslogSettings{
+func (d *syslogd) settings(facility string) Settings {
+	return Settings{Level: "trace", Format: "text", Syslog: SyslogSettings{
 		Enabled: true, Facility: facility, Name: "web", network: "unixgram", address: d.socket,
 	}}
 }
@@ -53,10 +55,10 @@ func (d *syslogd) settings(facility string) logSettings {
 // hear returns the next line: its priority and its text.
 func (d *syslogd) hear() (priority int, text string) {
 	d.t.Helper()
-	check(d.t, d.conn.SetReadDeadline(time.Now().Add(patience)))
+	filetest.Check(d.t, d.conn.SetReadDeadline(time.Now().Add(filetest.Patience)))
 	b := make([]byte, 1<<16)
 	n, err := d.conn.Read(b)
-	check(d.t, err)
+	filetest.Check(d.t, err)
 	line := string(b[:n])
 	head, text, ok := strings.Cut(line, fmt.Sprintf(" web[%d]: ", os.Getpid()))
 	number, date, ok2 := strings.Cut(strings.TrimPrefix(head, "<"), ">")
@@ -81,7 +83,7 @@ func TestSyslogPriority(t *testing.T) {
 	for name, number := range numbers {
 		l, _ := newTestLogs(t, d.settings(name))
 		for level, severity := range severities {
-			l.logger().Log(t.Context(), level, "m")
+			l.Logger().Log(t.Context(), level, "m")
 			if got, text := d.hear(); got != 8*number+severity || text != "m" {
 				t.Errorf("%s, %s: got <%d> %q", name, level, got, text)
 			}
@@ -92,7 +94,7 @@ func TestSyslogPriority(t *testing.T) {
 func TestSyslogText(t *testing.T) {
 	d := newSyslogd(t)
 	l, stderr := newTestLogs(t, d.settings("USER"))
-	log := l.logger()
+	log := l.Logger()
 	long := strings.Repeat("x", syslogLongest-len("m k=")-1)
 	for want, say := range map[string]func(){
 		"the message":                     func() { log.Info("the message") },
@@ -113,7 +115,7 @@ func TestSyslogText(t *testing.T) {
 			t.Errorf("got %q, not %q", got, want)
 		}
 	}
-	check(t, stderr.says(10, "level=INFO msg=")())
+	filetest.Check(t, stderr.Says(10, "level=INFO msg=")())
 }
 
 // Syslog and a file are logged to both, whatever changes with the others, and the daemon gets each line once.
@@ -122,23 +124,23 @@ func TestSyslogBesideFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
 	l, stderr := newTestLogs(t, plainLog)
 	var want []string
-	for _, s := range []logSettings{d.settings("USER"), d.settings("USER"), d.settings("CRON"), d.settings("CRON")} {
+	for _, s := range []Settings{d.settings("USER"), d.settings("USER"), d.settings("CRON"), d.settings("CRON")} {
 		want = append(want, fmt.Sprint(len(want)))
 		s.File.Path = path
-		check(t, l.apply(s))
-		l.logger().Info(want[len(want)-1], "k", "v")
+		filetest.Check(t, l.Apply(s))
+		l.Logger().Info(want[len(want)-1], "k", "v")
 	}
-	check(t, l.apply(plainLog))
-	l.logger().Info("without")
+	filetest.Check(t, l.Apply(plainLog))
+	l.Logger().Info("without")
 	for i, text := range want {
 		if priority, got := d.hear(); got != text+" k=v" || priority != []int{13, 13, 77, 77}[i] {
 			t.Errorf("got <%d> %q", priority, got)
 		}
 	}
-	if got := messages(t, read(t, path)); !slices.Equal(got, want) {
+	if got := filetest.Messages(t, read(t, path)); !slices.Equal(got, want) {
 		t.Errorf("the file has %q", got)
 	}
-	if got := messages(t, stderr.String()); !slices.Equal(got, append(want, "without")) {
+	if got := filetest.Messages(t, stderr.String()); !slices.Equal(got, append(want, "without")) {
 		t.Errorf("standard error has %q", got)
 	}
 }
@@ -149,20 +151,20 @@ func TestSyslogIsAway(t *testing.T) {
 	l, stderr := newTestLogs(t, d.settings("USER"))
 	d.stop()
 	for range 5 {
-		l.logger().Info("away")
+		l.Logger().Info("away")
 	}
-	awaits(t, stderr.says(1, `level=ERROR msg="syslog does not get the log"`))
+	filetest.Awaits(t, stderr.Says(1, `level=ERROR msg="syslog does not get the log"`))
 	s := d.settings("USER")
 	s.Format = "json"
-	check(t, l.apply(s))
+	filetest.Check(t, l.Apply(s))
 	d.start()
-	l.logger().Info("back")
+	l.Logger().Info("back")
 	for text := ""; text != "back"; {
 		_, text = d.hear() // some of those before may have waited
 	}
-	awaits(t, stderr.says(1, `"msg":"syslog gets the log again"`))
-	check(t, stderr.says(5, "msg=away")())
-	messages(t, stderr.String())
+	filetest.Awaits(t, stderr.Says(1, `"msg":"syslog gets the log again"`))
+	filetest.Check(t, stderr.Says(5, "msg=away")())
+	filetest.Messages(t, stderr.String())
 }
 
 // Lines that wait at the end are sent.
@@ -171,25 +173,25 @@ func TestSyslogIsClosed(t *testing.T) {
 	l, _ := newTestLogs(t, d.settings("USER"))
 	const n = 100
 	for range n {
-		l.logger().Info("m")
+		l.Logger().Info("m")
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- l.Close() }()
 	for range n {
 		d.hear()
 	}
-	check(t, <-closed)
+	filetest.Check(t, <-closed)
 }
 
 func TestSyslogIsMissing(t *testing.T) {
-	l := newLogs(toQueue(new(logText)))
-	s := logSettings{Level: "info", Format: "text", Syslog: syslogSettings{
+	l := New(NewWriter(new(filetest.Log)))
+	s := Settings{Level: "info", Format: "text", Syslog: SyslogSettings{
 		Enabled: true, Facility: "USER", network: "unixgram", address: filepath.Join(t.TempDir(), "log"),
 	}}
 	want := "syslog: there is no daemon to log to, at /dev/log or elsewhere; start one, or turn syslog off: dial unixgram "
-	if err := l.apply(s); err == nil || !strings.HasPrefix(err.Error(), want) {
+	if err := l.Apply(s); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 	s.Syslog.Enabled = false
-	check(t, l.apply(s))
+	filetest.Check(t, l.Apply(s))
 }
