@@ -39,7 +39,7 @@ var kinds = map[string]kind{
 	watch.KindExportedServices: {"service:read", exportedServices},
 	watch.KindImportedServices: {"service:read", importedServices},
 	watch.KindCARoots:          {"service:read", caRoots},
-	watch.KindCALeaf:           {"service:read", caLeaf},
+	watch.KindCALeaf:           {"service:write", caLeaf},
 }
 
 const keyPermission = `key:read, and key:list where "acl.enable_key_list_policy" is set`
