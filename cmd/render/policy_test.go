@@ -28,11 +28,11 @@ func TestDocumentedPolicy(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "token"), token)
 	write(t, filepath.Join(dir, "in.ctmpl"), `{{key "nginx/motd"}} {{range ls "nginx"}}{{.Key}}{{end}} {{range tree "nginx/"}}{{.Key}}{{end}}`+
-		` {{range services}}{{range service .Name}}{{.Name}} {{end}}{{end}}{{len nodes}}{{with node}} {{.Node.Node | len | lt 0}}{{end}}`)
+		` {{range services}}{{range service .Name}}{{.Name}} {{end}}{{end}}{{len nodes | lt 0}}{{with node}} {{.Node.Node | len | lt 0}}{{end}}`)
 	cmd := exec.Command("render", "--once", "--dry", "--timeout", "20s", "--consul-addr", agent.Addr, "--consul-token-file", "token", "--template", "in.ctmpl")
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if want := "> \nhello motd motd consul web 1 true\n"; err != nil || string(out) != want {
+	if want := "> \nhello motd motd consul web true true"; err != nil || string(out) != want {
 		t.Errorf("%v: %q, not %q", err, out, want)
 	}
 }
