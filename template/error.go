@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"render/template/funcs"
 )
 
 // An Error is a fault in a template's text, or one that came up when it was executed. Its text is one line that begins
@@ -87,8 +89,8 @@ func (t *Template) execError(err error) *Error {
 		return inner
 	}
 	e := t.parseError(err)
-	if failed, ok := errors.AsType[*funcError](err); ok {
-		e.Msg, e.Err = failed.Error(), failed.err
+	if failed, ok := errors.AsType[*funcs.Error](err); ok {
+		e.Msg, e.Err = failed.Error(), failed.Err
 	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !t.pass.inText(m[2]) {
 		e.Msg = m[1] + " a value that is not in the template's text" + m[3]
 	}
@@ -96,50 +98,5 @@ func (t *Template) execError(err error) *Error {
 	return e
 }
 
-// A funcError is the failure of one of our functions. It must not repeat an argument that can be the value of a key.
-type funcError struct {
-	name string
-	err  error
-}
-
-func (e *funcError) Error() string { return e.name + ": " + e.err.Error() }
-func (e *funcError) Unwrap() error { return e.err }
-
 // Suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
-func Suggestion(name string, known []string) string {
-	best, least := "", 1+len(name)/3
-	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least || d == least && best == "" {
-			best, least = k, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
-}
-
-// distance is the number of letters to insert, delete, change, or swap with the next one, to make a from b.
-func distance(a, b string) int {
-	d := make([][]int, len(a)+1) // of the beginnings of both
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		d[i][0] = i
-	}
-	for j := range d[0] {
-		d[0][j] = j
-	}
-	for i := range len(a) {
-		for j := range len(b) {
-			change := d[i][j]
-			if a[i] != b[j] {
-				change++
-			}
-			d[i+1][j+1] = min(change, d[i][j+1]+1, d[i+1][j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				d[i+1][j+1] = min(d[i+1][j+1], d[i-1][j-1]+1)
-			}
-		}
-	}
-	return d[len(a)][len(b)]
-}
+func Suggestion(name string, known []string) string { return funcs.Suggestion(name, known) }

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
+
+	"render/template/funcs"
 
 	"render/watch"
 )
@@ -26,7 +27,7 @@ func (d delimiters) explain(msg string) string {
 		if !known {
 			return fmt.Sprintf("%s has no field %s", kindOfType(name), field)
 		}
-		fields := fieldsOf(t)
+		fields := funcs.FieldsOf(t)
 		guess := Suggestion(field, fields)
 		if guess == "" {
 			guess = ";"
@@ -100,15 +101,4 @@ func structTypes(values ...any) map[string]reflect.Type {
 		add(reflect.TypeOf(v))
 	}
 	return types
-}
-
-func fieldsOf(t reflect.Type) []string {
-	var fields []string
-	for f := range t.Fields() {
-		if f.IsExported() {
-			fields = append(fields, f.Name)
-		}
-	}
-	slices.Sort(fields)
-	return fields
 }

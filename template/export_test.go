@@ -3,6 +3,9 @@ package template
 import (
 	"maps"
 	"slices"
+	"strings"
+
+	"render/template/funcs"
 )
 
 // What tests in package template_test need to see.
@@ -10,28 +13,22 @@ const SiteMark = siteMark
 
 // FunctionNames returns the names of the functions that neither text/template nor sprig has.
 func FunctionNames() []string {
-	return slices.DeleteFunc(functionNames(), func(name string) bool {
-		_, isSprig := sprigFuncs[name]
-		return slices.Contains(goFuncs, name) || isSprig || name == "sprig_fail"
+	all := functionNames()
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		_, isSprig := slices.BinarySearch(all, "sprig_"+name)
+		isSprig = isSprig && !funcs.IsShadowed(name) && name != "fail"
+		return funcs.IsGo(name) || isSprig || strings.HasPrefix(name, "sprig_")
 	})
 }
 
-// AllNames returns the names of all functions, and NotBare those of sprig that have another meaning without prefix.
+// AllNames returns the names of all functions.
 func AllNames() []string { return functionNames() }
-
-var NotBare = notBare
-
-// Refused returns what an error says of a function that is left out.
-func Refused(name string) string { return refused[name] }
 
 // Denies returns the names of all functions that an entry of Options.Denied denies.
 func Denies(pattern string) []string {
 	d, _ := newDenied([]string{pattern})
 	return slices.Sorted(maps.Keys(d))
 }
-
-// Original returns the name that all names of a function have in common.
-func Original(name string) string { return original(name) }
 
 // ParseLate parses a text that nothing has looked at.
 func (t *Template) ParseLate(text string) error {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"render/template/funcs"
 )
 
 // Options are what a template needs beside its text. The zero value is of use.
@@ -84,9 +86,7 @@ func newDenied(patterns []string) (denied, error) {
 		return nil, nil
 	}
 	names := functionNames()
-	for name := range refused { // consul-template has some of these
-		names = append(names, name)
-	}
+	names = append(names, funcs.RefusedNames()...) // consul-template has some of these
 	slices.Sort(names)
 	d := make(denied)
 	for _, pattern := range patterns {
@@ -102,12 +102,12 @@ func (d denied) add(pattern string, names []string) bool {
 	matched := make(map[string]bool)
 	for _, name := range names {
 		fits, _ := path.Match(pattern, name) // a malformed one matches nothing
-		if name == pattern || fits && !slices.Contains(goFuncs, name) {
-			matched[original(name)] = true
+		if name == pattern || fits && !funcs.IsGo(name) {
+			matched[funcs.Original(name)] = true
 		}
 	}
 	for _, name := range names {
-		if matched[original(name)] {
+		if matched[funcs.Original(name)] {
 			d[name] = pattern
 		}
 	}
@@ -124,27 +124,4 @@ func (d denied) message(name string) string {
 	default:
 		return fmt.Sprintf("the function %s is denied by the configuration, by %q; do without it, or change the list there", name, pattern)
 	}
-}
-
-// synonyms are further names of functions. Those of sprig with and without its prefix are not listed; see original.
-var synonyms = map[string]string{
-	"biggest":          "max",
-	"key_or_default":   "keyOrDefault",
-	"must_date_modify": "mustDateModify",
-	"push":             "append",
-	"mustPush":         "mustAppend",
-	"trimall":          "trimAll",
-	"tuple":            "list",
-	"vault":            "secret",
-}
-
-// original returns the one name that all names of a function have in common.
-func original(name string) string {
-	if bare, ok := strings.CutPrefix(name, "sprig_"); ok && !slices.Contains(notBare, bare) {
-		name = bare
-	}
-	if other, ok := synonyms[name]; ok {
-		return other
-	}
-	return name
 }

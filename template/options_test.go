@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"render/template/funcs"
+
 	"github.com/Masterminds/sprig/v3"
 
 	"render/template"
@@ -251,7 +253,7 @@ func TestDeniedAliases(t *testing.T) {
 	functions := sprig.HermeticTxtFuncMap()
 	for name, f := range functions {
 		for other, g := range functions {
-			if reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer() && template.Original("sprig_"+name) != template.Original("sprig_"+other) {
+			if reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer() && funcs.Original("sprig_"+name) != funcs.Original("sprig_"+other) {
 				t.Errorf("%s and %s are one function", name, other)
 			}
 		}

@@ -3,19 +3,18 @@ package template
 import (
 	"bytes"
 	"fmt"
+	"strings"
+
+	sockaddr "github.com/hashicorp/go-sockaddr/template"
+
+	"render/template/funcs"
 )
 
 // passFuncs are the functions that need the pass that they are called in. To add one, add a line here.
 var passFuncs = map[string]func(*pass) any{
 	"executeTemplate": func(p *pass) any { return p.executeTemplate },
-	"fail":            func(p *pass) any { return p.fail("fail") },
-	"groupBy":         func(p *pass) any { return p.groupBy },
-	"scratch":         func(p *pass) any { return func() *scratch { return &p.scratch } },
+	"scratch":         func(p *pass) any { return func() *funcs.Scratch { return &p.scratch } },
 	"sockaddr":        func(p *pass) any { return p.sockaddr },
-	"sortBy":          func(p *pass) any { return p.sortBy },
-	"sprig_fail":      func(p *pass) any { return p.fail("sprig_fail") },
-	"uniq":            func(p *pass) any { return p.uniq },
-	"where":           func(p *pass) any { return p.where },
 	"writeToFile":     func(p *pass) any { return p.writeToFile },
 	"hostport":        func(p *pass) any { return p.hostport },
 	"env": func(p *pass) any {
@@ -33,7 +32,7 @@ var passFuncs = map[string]func(*pass) any{
 		return func(name string) (string, error) {
 			value, _ := p.env(name)
 			if value == "" {
-				return "", &funcError{"mustEnv", fmt.Errorf("required environment variable %s is empty", p.quote(name))}
+				return "", funcs.Wrap("mustEnv", fmt.Errorf("required environment variable %s is empty", p.funcs.Quote(name)))
 			}
 			return value, nil
 		}
@@ -45,14 +44,14 @@ const maxDepth = 1000 // of executeTemplate within executeTemplate
 // executeTemplate runs a defined template and returns its output.
 func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 	if len(data) > 1 {
-		return "", &funcError{"executeTemplate", fmt.Errorf("takes a name and at most one value, not %d", len(data))}
+		return "", funcs.Wrap("executeTemplate", fmt.Errorf("takes a name and at most one value, not %d", len(data)))
 	}
 	root := p.template.root
 	if name == "" || root.Lookup(name) == nil {
-		return "", &funcError{"executeTemplate", fmt.Errorf("there is no template %s", p.quote(name))}
+		return "", funcs.Wrap("executeTemplate", fmt.Errorf("there is no template %s", p.funcs.Quote(name)))
 	}
 	if p.depth >= maxDepth {
-		return "", &funcError{"executeTemplate", fmt.Errorf("templates call each other more than %d deep", maxDepth)}
+		return "", funcs.Wrap("executeTemplate", fmt.Errorf("templates call each other more than %d deep", maxDepth))
 	}
 	p.depth++
 	defer func() { p.depth-- }()
@@ -65,4 +64,14 @@ func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 		return "", p.template.execError(err)
 	}
 	return out.String(), nil
+}
+
+// sockaddr evaluates an expression of go-sockaddr about the addresses of this machine.
+func (p *pass) sockaddr(words ...string) (string, error) {
+	expression := strings.Join(words, " ")
+	address, err := sockaddr.Parse("{{" + expression + "}}")
+	if err != nil {
+		return "", funcs.Wrap("sockaddr", fmt.Errorf("cannot evaluate %s", p.funcs.Quote(expression)))
+	}
+	return address, nil
 }

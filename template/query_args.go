@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"render/template/funcs"
+
 	"render/watch"
 )
 
@@ -117,18 +119,18 @@ var metaKey = regexp.MustCompile(`^[\w\-]+$`) // of an instance, as Consul has i
 
 func (a asker) meta(key, value string) (option, error) {
 	if !metaKey.MatchString(key) {
-		return option{}, &funcError{"meta", fmt.Errorf("invalid key: %s; it has letters, digits, - and _ only", a.pass.quote(key))}
+		return option{}, funcs.Wrap("meta", fmt.Errorf("invalid key: %s; it has letters, digits, - and _ only", a.pass.funcs.Quote(key)))
 	}
 	return option{"meta", watch.OptMeta, []string{key + "=" + value}}, nil
 }
 
 func (a asker) status(statuses ...string) (option, error) {
 	if len(statuses) == 0 {
-		return option{}, &funcError{"status", fmt.Errorf("takes some of %s", strings.Join(filterNames, ", "))}
+		return option{}, funcs.Wrap("status", fmt.Errorf("takes some of %s", strings.Join(filterNames, ", ")))
 	}
 	for _, s := range statuses {
 		if !slices.Contains(filterNames, s) {
-			return option{}, &funcError{"status", fmt.Errorf("invalid status: %s%s", a.pass.quote(s), Suggestion(s, filterNames))}
+			return option{}, funcs.Wrap("status", fmt.Errorf("invalid status: %s%s", a.pass.funcs.Quote(s), Suggestion(s, filterNames)))
 		}
 	}
 	return option{"status", watch.OptStatus, statuses}, nil
@@ -161,7 +163,7 @@ var (
 func (a asker) parts(grammar *regexp.Regexp, arg string) (map[string]string, error) {
 	match := grammar.FindStringSubmatch(arg)
 	if match == nil {
-		return nil, fmt.Errorf("invalid format: %s", a.pass.quote(arg))
+		return nil, fmt.Errorf("invalid format: %s", a.pass.funcs.Quote(arg))
 	}
 	p := make(map[string]string, len(match))
 	for i, name := range grammar.SubexpNames() {
@@ -180,12 +182,12 @@ func (a asker) options(p map[string]string, honoured ...string) (url.Values, err
 	opts := url.Values{}
 	given, err := url.ParseQuery(p["query"])
 	if err != nil {
-		return nil, fmt.Errorf("invalid query %s", a.pass.quote(p["query"]))
+		return nil, fmt.Errorf("invalid query %s", a.pass.funcs.Quote(p["query"]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(queryKeys, key) {
 			return nil, fmt.Errorf("invalid query parameter key %s in query %s: supported keys: %s",
-				a.pass.quote(key), a.pass.quote(p["query"]), strings.Join(queryKeys, ","))
+				a.pass.funcs.Quote(key), a.pass.funcs.Quote(p["query"]), strings.Join(queryKeys, ","))
 		}
 		if value := given.Get(key); value != "" && slices.Contains(honoured, key) {
 			opts.Set(key, value)
@@ -244,13 +246,13 @@ func (a asker) filters(arg, list string) ([]string, error) {
 		switch {
 		case f == "":
 		case !slices.Contains(filterNames, f):
-			return nil, fmt.Errorf("invalid filter: %s in %s%s", a.pass.quote(f), a.pass.quote(arg), Suggestion(f, filterNames))
+			return nil, fmt.Errorf("invalid filter: %s in %s%s", a.pass.funcs.Quote(f), a.pass.funcs.Quote(arg), Suggestion(f, filterNames))
 		default:
 			statuses = append(statuses, f)
 		}
 	}
 	if len(statuses) == 0 {
-		return nil, fmt.Errorf("no filter in %s; there are %s", a.pass.quote(arg), strings.Join(filterNames, ", "))
+		return nil, fmt.Errorf("no filter in %s; there are %s", a.pass.funcs.Quote(arg), strings.Join(filterNames, ", "))
 	}
 	return statuses, nil
 }
@@ -284,7 +286,7 @@ func (a asker) keyQuery(kind, arg string) (watch.Query, error) {
 	}
 	name := strings.TrimLeft(p["name"], "/")
 	if name == "" && kind == watch.KindKV {
-		return watch.Query{}, fmt.Errorf("invalid format: %s", a.pass.quote(arg))
+		return watch.Query{}, fmt.Errorf("invalid format: %s", a.pass.funcs.Quote(arg))
 	}
 	return watch.NewQuery(kind, name, opts), nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"render/template/funcs"
+
 	"render/watch"
 )
 
@@ -78,7 +80,7 @@ func needed[T any](a asker, q watch.Query) T {
 func list[T any](a asker, function, kind string, f form, args []any) ([]T, error) {
 	q, err := a.query(kind, f, args)
 	if err != nil || q == (watch.Query{}) {
-		return []T{}, inFunc(function, err)
+		return []T{}, funcs.Wrap(function, err)
 	}
 	all, _ := answer[[]T](a, q)
 	return all, nil
@@ -100,7 +102,7 @@ func (a asker) services(args ...any) ([]*watch.CatalogSnippet, error) {
 func (a asker) node(args ...any) (*watch.CatalogNode, error) {
 	q, err := a.query(watch.KindNode, nodeForm, args)
 	if err != nil {
-		return nil, &funcError{"node", err}
+		return nil, funcs.Wrap("node", err)
 	}
 	v, answered := a.pass.ask(a.site, q)
 	node, found := v.(*watch.CatalogNode)
@@ -118,7 +120,7 @@ func (a asker) datacenters(reachable ...bool) ([]string, error) {
 	opts := url.Values{}
 	switch {
 	case len(reachable) > 1:
-		return nil, &funcError{"datacenters", fmt.Errorf("takes one argument at most, not %d", len(reachable))}
+		return nil, funcs.Wrap("datacenters", fmt.Errorf("takes one argument at most, not %d", len(reachable)))
 	case len(reachable) == 1 && reachable[0]:
 		opts.Set(watch.OptReachable, "true")
 	}
@@ -137,7 +139,7 @@ func (a asker) peerings(args ...any) ([]*watch.Peering, error) {
 
 func (a asker) exportedServices(partition ...string) ([]watch.ExportedService, error) {
 	if len(partition) > 1 {
-		return nil, &funcError{"exportedServices", fmt.Errorf("takes one partition at most, not %d", len(partition))}
+		return nil, funcs.Wrap("exportedServices", fmt.Errorf("takes one partition at most, not %d", len(partition)))
 	}
 	all, _ := answer[[]watch.ExportedService](a, inPartition(watch.KindExportedServices, strings.Join(partition, "")))
 	return all, nil
@@ -145,7 +147,7 @@ func (a asker) exportedServices(partition ...string) ([]watch.ExportedService, e
 
 func (a asker) importedServices(partition ...string) ([]watch.ImportedService, error) {
 	if len(partition) != 1 || partition[0] == "" {
-		return nil, &funcError{"importedServices", errors.New("takes the name of one partition")}
+		return nil, funcs.Wrap("importedServices", errors.New("takes the name of one partition"))
 	}
 	all, _ := answer[[]watch.ImportedService](a, inPartition(watch.KindImportedServices, partition[0]))
 	return all, nil
@@ -177,7 +179,7 @@ func (a asker) caLeaf(args ...string) *watch.LeafCert {
 func (a asker) key(args ...any) (string, error) {
 	q, err := a.query(watch.KindKV, keyForm, args)
 	if err != nil || q == (watch.Query{}) {
-		return "", inFunc("key", err)
+		return "", funcs.Wrap("key", err)
 	}
 	return needed[string](a, q), nil
 }
@@ -186,15 +188,15 @@ func (a asker) key(args ...any) (string, error) {
 func (a asker) keyOrDefault(args ...any) (string, error) {
 	last := len(args) - 1
 	if last < 1 {
-		return "", &funcError{"keyOrDefault", errors.New("takes a key and a text")}
+		return "", funcs.Wrap("keyOrDefault", errors.New("takes a key and a text"))
 	}
 	byDefault, ok := args[last].(string)
 	if !ok {
-		return "", &funcError{"keyOrDefault", errors.New("the last argument is the text that is given where there is no value")}
+		return "", funcs.Wrap("keyOrDefault", errors.New("the last argument is the text that is given where there is no value"))
 	}
 	q, err := a.query(watch.KindKV, keyForm, args[:last])
 	if err != nil || q == (watch.Query{}) {
-		return byDefault, inFunc("keyOrDefault", err)
+		return byDefault, funcs.Wrap("keyOrDefault", err)
 	}
 	if value, _ := answer[string](a, q); value != "" {
 		return value, nil
@@ -205,7 +207,7 @@ func (a asker) keyOrDefault(args ...any) (string, error) {
 func (a asker) keyExists(args ...any) (bool, error) {
 	q, err := a.query(watch.KindKV, keyForm, args)
 	if err != nil || q == (watch.Query{}) {
-		return false, inFunc("keyExists", err)
+		return false, funcs.Wrap("keyExists", err)
 	}
 	_, found := answer[string](a, q)
 	return found, nil
@@ -236,7 +238,7 @@ func (a asker) below(function string, args []any, keep func(*watch.KeyPair) bool
 	kept := []*watch.KeyPair{}
 	q, err := a.query(watch.KindPrefix, keyForm, args)
 	if err != nil || q == (watch.Query{}) {
-		return kept, inFunc(function, err)
+		return kept, funcs.Wrap(function, err)
 	}
 	v, answered := a.pass.ask(a.site, q)
 	all, _ := v.([]*watch.KeyPair)
@@ -258,7 +260,7 @@ func (a asker) file(path string) (string, error) {
 	}
 	q, err := a.fileQuery(path)
 	if err != nil {
-		return "", &funcError{"file", fmt.Errorf("%s: %w", a.pass.quote(path), err)}
+		return "", funcs.Wrap("file", fmt.Errorf("%s: %w", a.pass.funcs.Quote(path), err))
 	}
 	return needed[string](a, q), nil
 }
@@ -336,16 +338,9 @@ func (a asker) pluginQuery(name string, args []string) watch.Query {
 	}
 
 	display := name
-	if !a.pass.inText(name) {
+	if !a.pass.funcs.InText(name) {
 		display = fmt.Sprintf("with a name of %d bytes that is not in the template's text", len(name))
 	}
-	quiet := slices.ContainsFunc(argv, func(arg string) bool { return !a.pass.inText(arg) })
+	quiet := slices.ContainsFunc(argv, func(arg string) bool { return !a.pass.funcs.InText(arg) })
 	return watch.NewPlugin(display, argv, quiet)
-}
-
-func inFunc(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &funcError{name, err}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"render/template/funcs"
+
 	"render/template"
 )
 
@@ -44,15 +46,15 @@ func TestSprigNames(t *testing.T) {
 	var documented, refused []string
 	for _, name := range names {
 		prefixed := "sprig_" + name
-		if there := slices.Contains(all, prefixed); there == (template.Refused(prefixed) != "") {
-			t.Errorf("%s: is there: %v; refused: %q", prefixed, there, template.Refused(prefixed))
+		if there := slices.Contains(all, prefixed); there == (funcs.Refused(prefixed) != "") {
+			t.Errorf("%s: is there: %v; refused: %q", prefixed, there, funcs.Refused(prefixed))
 		} else if !there {
 			refused = append(refused, name)
 		} else if name != "fail" {
 			documented = append(documented, name)
 		}
-		if bare := slices.Contains(all, name) && !slices.Contains(template.NotBare, name); bare == (template.Refused(name) != "") && !slices.Contains(template.NotBare, name) {
-			t.Errorf("%s: is there: %v; refused: %q", name, bare, template.Refused(name))
+		if bare := slices.Contains(all, name) && !funcs.IsShadowed(name); bare == (funcs.Refused(name) != "") && !funcs.IsShadowed(name) {
+			t.Errorf("%s: is there: %v; refused: %q", name, bare, funcs.Refused(name))
 		}
 	}
 	if got := strings.Fields(list); !slices.Equal(got, documented) {

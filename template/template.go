@@ -20,6 +20,8 @@ import (
 	"text/template"
 	"text/template/parse"
 
+	"render/template/funcs"
+
 	"render/watch"
 )
 
@@ -60,6 +62,7 @@ type pass struct {
 	template *Template
 	lookup   Lookup
 	env      func(string) (string, bool)
+	funcs    *funcs.Env
 	sandbox  string // of the function file
 	asked    map[watch.Query]*asked
 	parsed   map[argument]watch.Query // arguments of earlier passes, too: they are mostly the same
@@ -69,7 +72,7 @@ type pass struct {
 	checkPath    func(sandbox, path string) error // watch.CheckSandbox
 	sandboxCheck <-chan struct{}                  // of the last check, closed when it has ended; nil if that was in time
 
-	scratch scratch
+	scratch funcs.Scratch
 	depth   int            // of executeTemplate
 	writes  map[string]int // where in Result.Writes the write of a path is
 	skipped bool           // whether a plugin was not asked, because something was unanswered
@@ -122,6 +125,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 func (t *Template) configure(o Options) (d denied, err error) {
 	t.strict = o.ErrorOnMissingKey
 	t.pass.template, t.pass.env = t, o.Env
+	t.pass.funcs = &funcs.Env{InText: t.pass.inText}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
@@ -197,7 +201,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
 	p.asked = make(map[watch.Query]*asked, len(p.asked))
 	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	p.scratch, p.depth, p.writes, p.skipped = scratch{}, 0, nil, false
+	p.scratch, p.depth, p.writes, p.skipped = funcs.Scratch{}, 0, nil, false
 	missingKey := "missingkey=zero"
 	if strict {
 		missingKey = "missingkey=error"
@@ -269,15 +273,6 @@ func (p *pass) query(kind, text string, parse func(kind, text string) (watch.Que
 	}
 	p.parsed[a] = q
 	return q, nil
-}
-
-// quote returns an argument for an error: as it is where the text has it, else only its length, because then it comes
-// from an answer and can be a secret.
-func (p *pass) quote(arg string) string {
-	if p.inText(arg) || !slices.ContainsFunc(strings.Split(arg, "|"), func(part string) bool { return !p.inText(part) }) {
-		return strconv.Quote(arg) // several arguments are joined by a bar
-	}
-	return fmt.Sprintf("an argument of %d bytes that is not in the template's text", len(arg))
 }
 
 // inText reports whether a text stands in the template, and so is no secret.
@@ -376,39 +371,21 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 		b.funcs[n.Ident] = f(&b.t.pass)
 		return nil
 	}
-	for _, funcs := range pureFuncs {
-		if f, ok := funcs[n.Ident]; ok {
-			b.funcs[n.Ident] = f
-			return nil
-		}
-	}
-	if s, ok := sprigFuncs[n.Ident]; ok {
-		b.funcs[n.Ident] = s.wrapped(n.Ident)
+	if f, ok := funcs.Bind(n.Ident, b.t.pass.funcs); ok {
+		b.funcs[n.Ident] = f
 		return nil
 	}
-	if slices.Contains(goFuncs, n.Ident) {
+	if funcs.IsGo(n.Ident) {
 		return nil
 	}
-	if message, ok := refused[n.Ident]; ok {
+	if message := funcs.Refused(n.Ident); message != "" {
 		return b.text.errorAt(n.Pos, message)
 	}
 	return b.text.errorAt(n.Pos, "there is no function "+n.Ident+Suggestion(n.Ident, functionNames()))
 }
 
-// pureFuncs are the functions that need nothing but their arguments, a table a subject. The first that has a name counts.
-var pureFuncs = []map[string]any{textFuncs, safeFuncs, dataFuncs, mathFuncs, convertFuncs, debugFuncs}
-
-// goFuncs are the functions that text/template has by itself.
-var goFuncs = strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery")
-
 func functionNames() []string {
-	names := slices.Clone(goFuncs)
-	names = slices.AppendSeq(names, maps.Keys(queryFuncs))
-	names = slices.AppendSeq(names, maps.Keys(passFuncs))
-	names = slices.AppendSeq(names, maps.Keys(sprigFuncs))
-	for _, funcs := range pureFuncs {
-		names = slices.AppendSeq(names, maps.Keys(funcs))
-	}
+	names := slices.Concat(slices.Collect(maps.Keys(queryFuncs)), slices.Collect(maps.Keys(passFuncs)), funcs.Names())
 	slices.Sort(names)
 	return names
 }

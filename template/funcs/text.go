@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func base64Decoder(name string, encoding *base64.Encoding) func(string) (string,
 	return func(s string) (string, error) {
 		b, err := encoding.DecodeString(s)
 		if err != nil {
-			return "", &funcError{name, err}
+			return "", Wrap(name, err)
 		}
 		return string(b), nil
 	}
@@ -77,7 +77,7 @@ func splitToMap(itemSep, valueSep, s string) map[string]string {
 // indent puts n blanks before each line that is not empty.
 func indent(n int, s string) (string, error) {
 	if n < 0 {
-		return "", &funcError{"indent", errors.New("the number of blanks is negative")}
+		return "", Wrap("indent", errors.New("the number of blanks is negative"))
 	}
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -137,7 +137,7 @@ func orZero[T any](name string, parse func(string) (T, error)) func(string) (T, 
 		if failed, ok := errors.AsType[*strconv.NumError](err); ok {
 			err = failed.Err
 		}
-		return v, inFunc(name, err)
+		return v, Wrap(name, err)
 	}
 }
 
@@ -155,7 +155,7 @@ func parseJSON(s string) (any, error) {
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its text repeats the number
 			err = errors.New("a number is out of range")
 		}
-		return nil, &funcError{"parseJSON", err}
+		return nil, Wrap("parseJSON", err)
 	}
 	return withNumbers(v), nil
 }
@@ -182,7 +182,7 @@ func toJSON(name string, v any, indent string, escape bool) (string, error) {
 	enc.SetEscapeHTML(escape)
 	enc.SetIndent("", indent)
 	if err := enc.Encode(v); err != nil {
-		return "", &funcError{name, err}
+		return "", Wrap(name, err)
 	}
 	return strings.TrimSuffix(out.String(), "\n"), nil
 }
@@ -209,5 +209,5 @@ func compile(function, pattern string) (*regexp.Regexp, error) {
 	if fault, ok := errors.AsType[*syntax.Error](err); ok {
 		err = fmt.Errorf("the regular expression has a fault: %s", fault.Code)
 	}
-	return re, inFunc(function, err)
+	return re, Wrap(function, err)
 }

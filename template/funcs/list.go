@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"cmp"
@@ -14,10 +14,10 @@ import (
 // a map, a path of these such as ServiceMeta.zone, or "." for the element itself. They give a new list of the same type.
 
 // where keeps the elements whose field has a value, or is a list that has it.
-func (p *pass) where(field string, value, list any) (any, error) {
-	items, fields, err := p.fields(field, list)
+func (e *Env) where(field string, value, list any) (any, error) {
+	items, fields, err := e.fields(field, list)
 	if err != nil {
-		return nil, &funcError{"where", err}
+		return nil, Wrap("where", err)
 	}
 	kept := reflect.MakeSlice(items.Type(), 0, 0)
 	for i, f := range fields {
@@ -29,14 +29,14 @@ func (p *pass) where(field string, value, list any) (any, error) {
 }
 
 // sortBy sorts by a field; what has the same value stays in its order. Numbers stand before texts, and nothing before both.
-func (p *pass) sortBy(field string, list any) (any, error) {
-	items, fields, err := p.fields(field, list)
+func (e *Env) sortBy(field string, list any) (any, error) {
+	items, fields, err := e.fields(field, list)
 	if err != nil {
-		return nil, &funcError{"sortBy", err}
+		return nil, Wrap("sortBy", err)
 	}
 	order, err := sortedIndexes(fields)
 	if err != nil {
-		return nil, &funcError{"sortBy", err}
+		return nil, Wrap("sortBy", err)
 	}
 	sorted := reflect.MakeSlice(items.Type(), 0, items.Len())
 	for _, i := range order {
@@ -53,10 +53,10 @@ type group struct {
 
 // groupBy returns a group for each value of a field, sorted by the value. Where the field is a list, an element of the list
 // that is grouped is in the group of each of its values.
-func (p *pass) groupBy(field string, list any) ([]group, error) {
-	items, fields, err := p.fields(field, list)
+func (e *Env) groupBy(field string, list any) ([]group, error) {
+	items, fields, err := e.fields(field, list)
 	if err != nil {
-		return nil, &funcError{"groupBy", err}
+		return nil, Wrap("groupBy", err)
 	}
 	var keys []reflect.Value
 	var owners []int
@@ -67,7 +67,7 @@ func (p *pass) groupBy(field string, list any) ([]group, error) {
 	}
 	order, err := sortedIndexes(keys)
 	if err != nil {
-		return nil, &funcError{"groupBy", err}
+		return nil, Wrap("groupBy", err)
 	}
 	groups := []group{}
 	for n, i := range order {
@@ -85,17 +85,17 @@ func (p *pass) groupBy(field string, list any) ([]group, error) {
 }
 
 // uniq keeps the first of the elements that are equal, or have equal values in a field.
-func (p *pass) uniq(args ...any) (any, error) {
+func (e *Env) uniq(args ...any) (any, error) {
 	field, isText := ".", true
 	if len(args) == 2 {
 		field, isText = args[0].(string)
 	}
 	if len(args) < 1 || len(args) > 2 || !isText {
-		return nil, &funcError{"uniq", errors.New("takes a list, or the name of a field and a list")}
+		return nil, Wrap("uniq", errors.New("takes a list, or the name of a field and a list"))
 	}
-	items, fields, err := p.fields(field, args[len(args)-1])
+	items, fields, err := e.fields(field, args[len(args)-1])
 	if err != nil {
-		return nil, &funcError{"uniq", err}
+		return nil, Wrap("uniq", err)
 	}
 	kept := reflect.MakeSlice(items.Type(), 0, 0)
 	scalars := make(map[any]bool)
@@ -130,16 +130,16 @@ func listOf(list any) (reflect.Value, error) {
 }
 
 // fields returns a list and the field of each of its elements. What an interface holds is returned, not the interface.
-func (p *pass) fields(field string, list any) (items reflect.Value, fields []reflect.Value, err error) {
+func (e *Env) fields(field string, list any) (items reflect.Value, fields []reflect.Value, err error) {
 	items, err = listOf(list)
 	if err != nil {
 		return items, nil, err
 	}
-	if _, err := p.field(reflect.Zero(items.Type().Elem()), field); err != nil { // an empty list hides no misspelt name
+	if _, err := e.field(reflect.Zero(items.Type().Elem()), field); err != nil { // an empty list hides no misspelt name
 		return items, nil, err
 	}
 	for i := range items.Len() {
-		f, err := p.field(items.Index(i), field)
+		f, err := e.field(items.Index(i), field)
 		if err != nil {
 			return items, nil, err
 		}
@@ -148,7 +148,7 @@ func (p *pass) fields(field string, list any) (items reflect.Value, fields []ref
 	return items, fields, nil
 }
 
-func (p *pass) field(v reflect.Value, path string) (reflect.Value, error) {
+func (e *Env) field(v reflect.Value, path string) (reflect.Value, error) {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
@@ -168,24 +168,24 @@ func (p *pass) field(v reflect.Value, path string) (reflect.Value, error) {
 	case t.Kind() == reflect.Struct:
 		f, ok := t.FieldByName(name)
 		if !ok || !f.IsExported() {
-			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), p.quote(name), Suggestion(name, fieldsOf(t)))
+			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), e.Quote(name), Suggestion(name, FieldsOf(t)))
 		}
-		return p.field(v.FieldByIndex(f.Index), rest)
+		return e.field(v.FieldByIndex(f.Index), rest)
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
 		if whole := v.MapIndex(reflect.ValueOf(path).Convert(t.Key())); whole.IsValid() { // a key can have dots
-			return p.field(whole, "")
+			return e.field(whole, "")
 		}
 		value := v.MapIndex(reflect.ValueOf(name).Convert(t.Key()))
 		if value.IsValid() {
-			return p.field(value, rest)
+			return e.field(value, rest)
 		}
 		value = reflect.Zero(t.Elem())
 		if value.Kind() == reflect.Struct {
-			return p.field(value, rest)
+			return e.field(value, rest)
 		}
-		return p.field(value, "")
+		return e.field(value, "")
 	}
-	return v, fmt.Errorf("a %s has no field %s", t, p.quote(name))
+	return v, fmt.Errorf("a %s has no field %s", t, e.Quote(name))
 }
 
 // elements returns what is in a list, or the value itself where it is none.
@@ -279,4 +279,16 @@ func compare(a, b reflect.Value) int {
 		return strings.Compare(a.String(), b.String())
 	}
 	return 0
+}
+
+// FieldsOf returns the names of the fields of a struct that a template can read, sorted.
+func FieldsOf(t reflect.Type) []string {
+	var fields []string
+	for f := range t.Fields() {
+		if f.IsExported() {
+			fields = append(fields, f.Name)
+		}
+	}
+	slices.Sort(fields)
+	return fields
 }

@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"errors"
@@ -97,7 +97,7 @@ func eachWith(function string, list any, field string, fieldType reflect.Type, v
 			return nil
 		}
 	}
-	return &funcError{function, fmt.Errorf("wrong argument type %T", list)}
+	return Wrap(function, fmt.Errorf("wrong argument type %T", list))
 }
 
 var notInGroupName = regexp.MustCompile(`[^0-9A-Za-z_-]`)
@@ -113,13 +113,13 @@ func byMeta(keys string, services []*watch.HealthService) (map[string][]*watch.H
 			value := service.ServiceMeta[key]
 			switch {
 			case typed && kind != "int":
-				return nil, &funcError{"byMeta", errors.New("a key can be followed by |int, and by nothing else")}
+				return nil, Wrap("byMeta", errors.New("a key can be followed by |int, and by nothing else"))
 			case typed:
 				n := 0
 				if value != "" {
 					var err error
 					if n, err = strconv.Atoi(value); err != nil {
-						return nil, &funcError{"byMeta", errors.New("the value of a key with |int is not a whole number")}
+						return nil, Wrap("byMeta", errors.New("the value of a key with |int is not a whole number"))
 					}
 				}
 				value = fmt.Sprintf("%05d", n)
@@ -138,7 +138,7 @@ func byMeta(keys string, services []*watch.HealthService) (map[string][]*watch.H
 func found(function string, needles, list any) (n, all int, err error) {
 	v, err := listOf(needles)
 	if err != nil {
-		return 0, 0, &funcError{function, err}
+		return 0, 0, Wrap(function, err)
 	}
 	for i := range v.Len() {
 		ok, err := in(list, v.Index(i).Interface())
@@ -156,7 +156,7 @@ func explode(pairs []*watch.KeyPair) (map[string]any, error) {
 	root := make(map[string]any)
 	for _, pair := range pairs {
 		if err := putBelow(root, pair.Key, pair.Value); err != nil {
-			return nil, &funcError{"explode", err}
+			return nil, Wrap("explode", err)
 		}
 	}
 	return root, nil
@@ -166,7 +166,7 @@ func explodeMap(flat map[string]any) (map[string]any, error) {
 	root := make(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(flat)) {
 		if err := putBelow(root, key, deepCopy(flat[key])); err != nil {
-			return nil, &funcError{"explodeMap", err}
+			return nil, Wrap("explodeMap", err)
 		}
 	}
 	return root, nil
@@ -199,7 +199,7 @@ func mergeMaps(function string, dst, src map[string]any, options ...func(*mergo.
 		dst = make(map[string]any)
 	}
 	if err := mergo.Merge(&dst, deepCopy(src), options...); err != nil {
-		return nil, &funcError{function, withoutValues(err)}
+		return nil, Wrap(function, withoutValues(err))
 	}
 	return dst, nil
 }
@@ -268,13 +268,13 @@ const maxLoop = 10_000_000
 // loop returns the whole numbers from 0, or from the first argument, to before the last.
 func loop(bounds ...any) ([]int64, error) {
 	if len(bounds) < 1 || len(bounds) > 2 {
-		return nil, &funcError{"loop", fmt.Errorf("takes one or two numbers, not %d", len(bounds))}
+		return nil, Wrap("loop", fmt.Errorf("takes one or two numbers, not %d", len(bounds)))
 	}
 	var ends [2]int64
 	for i, bound := range bounds {
 		n, err := whole(bound)
 		if err != nil {
-			return nil, &funcError{"loop", err}
+			return nil, Wrap("loop", err)
 		}
 		ends[2-len(bounds)+i] = n
 	}
@@ -283,7 +283,7 @@ func loop(bounds ...any) ([]int64, error) {
 		return nil, nil
 	}
 	if uint64(to)-uint64(from) > maxLoop {
-		return nil, &funcError{"loop", fmt.Errorf("has more than %d steps", maxLoop)}
+		return nil, Wrap("loop", fmt.Errorf("has more than %d steps", maxLoop))
 	}
 	list := make([]int64, 0, to-from)
 	for n := from; n < to; n++ {

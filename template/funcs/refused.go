@@ -1,7 +1,9 @@
-package template
+package funcs
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -28,3 +30,9 @@ var refused = func() map[string]string {
 const unrepeatableSprig = `ago bcrypt date dateInZone dateModify date_in_zone date_modify encryptAES genCA genCAWithKey
 	genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey getHostByName htmlDate
 	htmlDateInZone htpasswd now randAlpha randAlphaNum randAscii randBytes randInt randNumeric shuffle uuidv4`
+
+// Refused returns what an error says of a function that is left out, and nothing for all others.
+func Refused(name string) string { return refused[name] }
+
+// RefusedNames returns the names of the functions that are left out, in no order.
+func RefusedNames() []string { return slices.Collect(maps.Keys(refused)) }

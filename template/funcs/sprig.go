@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"encoding/base64"
@@ -29,7 +29,7 @@ var sprigFuncs = func() map[string]sprigFunction {
 	table := make(map[string]sprigFunction, 2*len(functions))
 	for name, f := range functions {
 		table["sprig_"+name] = sprigFunction{f, conversions[name]}
-		if !slices.Contains(notBare, name) {
+		if !IsShadowed(name) {
 			table[name] = sprigFunction{f, conversions[name]}
 		}
 	}
@@ -161,7 +161,7 @@ func (s sprigFunction) wrapped(name string) any {
 		call = function.CallSlice
 	}
 	fail := func(reason any) []reflect.Value {
-		err := &funcError{name, sprigError(reason)}
+		err := Wrap(name, sprigError(reason))
 		return []reflect.Value{reflect.Zero(t.Out(0)), reflect.ValueOf(err).Convert(reflect.TypeFor[error]())}
 	}
 	return reflect.MakeFunc(
@@ -212,14 +212,14 @@ func sprigError(reason any) error {
 }
 
 // fail ends the execution with a message. Words that are not in the template's text come from an answer and are left out.
-func (p *pass) fail(name string) func(string) (string, error) {
+func (e *Env) fail(name string) func(string) (string, error) {
 	return func(message string) (string, error) {
 		words := strings.Fields(message)
 		for i, word := range words {
-			if !p.inText(word) {
+			if !e.InText(word) {
 				words[i] = "…"
 			}
 		}
-		return "", &funcError{name, errors.New(strings.Join(words, " "))}
+		return "", Wrap(name, errors.New(strings.Join(words, " ")))
 	}
 }

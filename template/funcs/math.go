@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"cmp"
@@ -37,15 +37,15 @@ type arithmetic struct {
 func (o arithmetic) of(second, first any) (any, error) {
 	a, err := operand(first)
 	if err != nil {
-		return nil, &funcError{o.name, err}
+		return nil, Wrap(o.name, err)
 	}
 	b, err := operand(second)
 	if err != nil {
-		return nil, &funcError{o.name, err}
+		return nil, Wrap(o.name, err)
 	}
 	if a.CanFloat() || b.CanFloat() {
 		if o.floats == nil {
-			return nil, &funcError{o.name, errors.New("takes whole numbers only")}
+			return nil, Wrap(o.name, errors.New("takes whole numbers only"))
 		}
 		result := o.floats(toFloat(a), toFloat(b))
 		if a.Type() == numberType || b.Type() == numberType {
@@ -54,7 +54,7 @@ func (o arithmetic) of(second, first any) (any, error) {
 		return result, nil
 	}
 	if (o.name == "divide" || o.name == "modulo") && b.IsZero() {
-		return nil, &funcError{o.name, errors.New("integer divide by zero")}
+		return nil, Wrap(o.name, errors.New("integer divide by zero"))
 	}
 	if a.CanUint() && b.CanUint() {
 		return o.uints(a.Uint(), b.Uint()), nil
@@ -66,11 +66,11 @@ func (o arithmetic) of(second, first any) (any, error) {
 func extreme(name string, second, first any, direction int) (any, error) {
 	a, err := operand(first)
 	if err != nil {
-		return nil, &funcError{name, err}
+		return nil, Wrap(name, err)
 	}
 	b, err := operand(second)
 	if err != nil {
-		return nil, &funcError{name, err}
+		return nil, Wrap(name, err)
 	}
 	if compareNumbers(b, a) == direction {
 		a = b

@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"bytes"
@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
-	sockaddr "github.com/hashicorp/go-sockaddr/template"
 	"go.yaml.in/yaml/v2"
 )
 
@@ -46,7 +45,7 @@ func parseYAML(s string) (any, error) {
 	}
 	var v any
 	if err := yaml.Unmarshal([]byte(s), &v); err != nil {
-		return nil, &funcError{"parseYAML", withoutValues(err)}
+		return nil, Wrap("parseYAML", withoutValues(err))
 	}
 	return withStringKeys(v), nil
 }
@@ -81,23 +80,23 @@ func (n number) MarshalYAML() (any, error) {
 func toYAML(v any) (text string, err error) {
 	defer func() { // yaml panics where it meets a channel or a function
 		if recover() != nil {
-			err = &funcError{"toYAML", fmt.Errorf("a %T has parts that YAML cannot hold", v)}
+			err = Wrap("toYAML", fmt.Errorf("a %T has parts that YAML cannot hold", v))
 		}
 	}()
 	b, err := yaml.Marshal(v)
 	if err != nil {
-		return "", &funcError{"toYAML", withoutValues(err)}
+		return "", Wrap("toYAML", withoutValues(err))
 	}
 	return string(bytes.TrimSpace(b)), nil
 }
 
 func toTOML(v any) (string, error) {
 	if v == nil {
-		return "", &funcError{"toTOML", errors.New("there is no value")}
+		return "", Wrap("toTOML", errors.New("there is no value"))
 	}
 	var b bytes.Buffer
 	if err := toml.NewEncoder(&b).Encode(v); err != nil {
-		return "", &funcError{"toTOML", withoutValues(err)}
+		return "", Wrap("toTOML", withoutValues(err))
 	}
 	return string(bytes.TrimSpace(b.Bytes())), nil
 }
@@ -116,21 +115,11 @@ func timestamp(now time.Time, layout []string) (string, error) {
 	now = now.UTC()
 	switch {
 	case len(layout) > 1:
-		return "", &funcError{"timestamp", fmt.Errorf("takes one argument at most, not %d", len(layout))}
+		return "", Wrap("timestamp", fmt.Errorf("takes one argument at most, not %d", len(layout)))
 	case len(layout) == 0:
 		return now.Format(time.RFC3339), nil
 	case layout[0] == "unix":
 		return fmt.Sprint(now.Unix()), nil
 	}
 	return now.Format(layout[0]), nil
-}
-
-// sockaddr evaluates an expression of go-sockaddr about the addresses of this machine.
-func (p *pass) sockaddr(words ...string) (string, error) {
-	expression := strings.Join(words, " ")
-	address, err := sockaddr.Parse("{{" + expression + "}}")
-	if err != nil {
-		return "", &funcError{"sockaddr", fmt.Errorf("cannot evaluate %s", p.quote(expression))}
-	}
-	return address, nil
 }

@@ -1,4 +1,4 @@
-package template
+package funcs
 
 import (
 	"errors"
@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// A scratch is the pad of one pass, shared by all templates that it executes. Its methods that store give nothing to print.
-type scratch struct{ values map[string]any }
+// A Scratch is the pad of one pass, shared by all templates that it executes. Its methods that store give nothing to print.
+type Scratch struct{ values map[string]any }
 
-func (s *scratch) Key(name string) bool {
+func (s *Scratch) Key(name string) bool {
 	_, found := s.values[name]
 	return found
 }
 
-func (s *scratch) Get(name string) any { return s.values[name] }
+func (s *Scratch) Get(name string) any { return s.values[name] }
 
-func (s *scratch) Set(name string, value any) string {
+func (s *Scratch) Set(name string, value any) string {
 	if s.values == nil {
 		s.values = make(map[string]any)
 	}
@@ -24,39 +24,39 @@ func (s *scratch) Set(name string, value any) string {
 	return ""
 }
 
-func (s *scratch) SetX(name string, value any) string {
+func (s *Scratch) SetX(name string, value any) string {
 	if s.Key(name) {
 		return ""
 	}
 	return s.Set(name, value)
 }
 
-func (s *scratch) MapSet(name, key string, value any) (string, error) {
+func (s *Scratch) MapSet(name, key string, value any) (string, error) {
 	m, err := s.mapFor(name)
 	if err != nil {
-		return "", &funcError{"scratch.MapSet", err}
+		return "", Wrap("scratch.MapSet", err)
 	}
-	return "", inFunc("scratch.MapSet", put(m, key, value))
+	return "", Wrap("scratch.MapSet", put(m, key, value))
 }
 
-func (s *scratch) MapSetX(name, key string, value any) (string, error) {
+func (s *Scratch) MapSetX(name, key string, value any) (string, error) {
 	m, err := s.mapFor(name)
 	if err != nil {
-		return "", &funcError{"scratch.MapSetX", err}
+		return "", Wrap("scratch.MapSetX", err)
 	}
 	if _, found := m[key]; found {
 		return "", nil
 	}
-	return "", inFunc("scratch.MapSetX", put(m, key, value))
+	return "", Wrap("scratch.MapSetX", put(m, key, value))
 }
 
 // MapValues returns the values of a map by their keys, and none where there is no such map.
-func (s *scratch) MapValues(name string) []any {
+func (s *Scratch) MapValues(name string) []any {
 	m, _ := s.values[name].(map[string]any)
 	return sortedValues(m)
 }
 
-func (s *scratch) mapFor(name string) (map[string]any, error) {
+func (s *Scratch) mapFor(name string) (map[string]any, error) {
 	s.SetX(name, make(map[string]any))
 	m, ok := s.values[name].(map[string]any)
 	if !ok {

@@ -1,0 +1,64 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"render/template/funcs"
+	"render/watch"
+)
+
+// Dropped is an instance that hostport left out.
+type Dropped struct {
+	ID, Node string // empty where hostport was given an address and a port
+	Reason   string // why, without the value
+}
+
+// hostport returns the ADDRESS:PORT of an instance, or of an address and a port. Whoever registers an instance chooses
+// both, so what is not an address or not a port gives nothing and is noted: it must not take the other instances down.
+func (p *pass) hostport(of any, port ...any) (string, error) {
+	switch of := of.(type) {
+	case *watch.HealthService:
+		if len(port) == 0 {
+			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node}), nil
+		}
+	case string:
+		if len(port) == 1 {
+			return p.keepOrDrop(of, port[0], Dropped{}), nil
+		}
+	}
+	return "", funcs.Wrap("hostport", errors.New("takes an instance of a service, or an address and a port"))
+}
+
+func (p *pass) keepOrDrop(address string, port any, d Dropped) string {
+	n, err := strconv.ParseUint(fmt.Sprint(port), 10, 16)
+	ip, notIP := netip.ParseAddr(address)
+	switch {
+	case err != nil || n == 0:
+		d.Reason = "the port is not a number from 1 to 65535"
+	case notIP == nil && ip.Zone() == "":
+		return netip.AddrPortFrom(ip, uint16(n)).String()
+	case notIP != nil && isHostName(address):
+		return address + ":" + strconv.FormatUint(n, 10)
+	default:
+		d.Reason = "the address is neither an IP address nor a host name"
+	}
+	p.result.Dropped = append(p.result.Dropped, d)
+	return ""
+}
+
+var (
+	// hostName matches the labels of RFC 1123, and underscores, which Docker and others have in names.
+	hostName = regexp.MustCompile(`^(?:\w(?:[\w-]{0,61}\w)?\.)*\w(?:[\w-]{0,61}\w)?\.?$`)
+	// endsInNumber matches what C libraries read as an IPv4 address in one of its older forms, such as 127.1 or 0x7f000001.
+	endsInNumber = regexp.MustCompile(`(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$`)
+)
+
+// isHostName reports whether a text is a host name. The name unix is not: nginx takes unix:80 for the path of a socket.
+func isHostName(s string) bool {
+	return len(s) <= 253 && hostName.MatchString(s) && !endsInNumber.MatchString(s) && !strings.EqualFold(s, "unix")
+}
