@@ -172,7 +172,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
 	e.recall(e.targets)
 	e.set = watch.NewSet(e.src, watch.SetConfig{
-		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(),
+		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(), Log: e.log,
 	})
 	defer e.group.Close() // after all that runs programs
 	defer e.set.Close()

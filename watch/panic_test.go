@@ -1,9 +1,11 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,7 +61,8 @@ func TestPanic(t *testing.T) {
 				src := &faulty{}
 				src.odd.Store(odd)
 				src.value.Store([]string{"a"})
-				fl := follow(t, src, SetConfig{}, web)
+				var log bytes.Buffer
+				fl := follow(t, src, SetConfig{Log: slog.New(slog.NewTextHandler(&log, nil))}, web)
 				later(time.Second)
 
 				src.fetch.Store(true)
@@ -92,6 +95,14 @@ func TestPanic(t *testing.T) {
 				src.forget.Store(true)
 				fl.set.Forget(web)
 				later(time.Minute)
+
+				logged := log.String()
+				if n := strings.Count(logged, "level=ERROR msg=\"a fault in render"); n != 1 || strings.Count(logged, "\n") != 1 {
+					t.Errorf("the fault is logged %d times:\n%s", n, logged)
+				}
+				if !strings.Contains(logged, "(*faulty).panics(") || strings.Contains(logged, secretText) {
+					t.Errorf("the log does not have the stack, or has what nobody may see:\n%s", logged)
+				}
 			})
 		})
 	}

@@ -3,6 +3,7 @@ package watch
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -30,6 +31,7 @@ type SetConfig struct {
 	Backoff    time.Duration // pause after a query's first failure, doubled by each further one; 0 means DefaultBackoff
 	MaxBackoff time.Duration // the longest such pause; 0 means DefaultMaxBackoff
 	Once       bool          // stop asking for what has been answered, unless the answer is that there is nothing
+	Log        *slog.Logger  // gets the stack of a source that panics; nil discards it
 }
 
 // A Set watches queries: one goroutine a query asks the Source again and again, and each State that a reader has not
@@ -47,6 +49,7 @@ type Set struct {
 	asking  map[Query]int // watchers whose goroutine has not ended: more than one where a query is watched again
 	fresh   map[Query]State
 	missed  uint64
+	panics  map[string]bool // the places of those in the log
 	closed  bool
 }
 
@@ -61,6 +64,10 @@ func NewSet(src Source, cfg SetConfig) *Set {
 
 		forgetting: make(chan struct{}, 1),
 		fresh:      make(map[Query]State),
+		panics:     make(map[string]bool),
+	}
+	if s.cfg.Log == nil {
+		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s.SetBackoff(cfg.Backoff, cfg.MaxBackoff)
 	return s
@@ -116,7 +123,7 @@ func (s *Set) leave(q Query) {
 	wanted := s.watched[q] != nil
 	s.mu.Unlock()
 	if last && !wanted {
-		ask(q, func() (any, uint64, error) { forget(s.src, q); return nil, 0, nil })
+		s.ask(q, func() (any, uint64, error) { forget(s.src, q); return nil, 0, nil })
 	}
 }
 

@@ -83,17 +83,6 @@ func (e ExpiredError) Error() string {
 // Unwrap returns why the answer was not replaced.
 func (e ExpiredError) Unwrap() error { return e.Err }
 
-// A PanicError is the failure of a request in which the source panicked. Its text holds nothing of what the source worked on.
-type PanicError struct {
-	Query Query
-	What  string // the runtime's message or, where the panic is not the runtime's, the type of its value
-	Stack []byte // of the goroutine, for the log
-}
-
-func (e PanicError) Error() string {
-	return fmt.Sprintf("a fault in render while it asked for %s: panic: %s; please report it", e.Query, e.What)
-}
-
 func confirmer(src Source) Confirmer {
 	if c, ok := src.(Confirmer); ok {
 		return c

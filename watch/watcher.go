@@ -3,10 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -129,10 +126,12 @@ type answer struct {
 
 // ask asks the source about a query by calling do. A source that panics has failed. So has one whose answer has expired: that
 // is of no more use than none.
-func ask(q Query, do func() (any, uint64, error)) (got answer) {
+func (s *Set) ask(q Query, do func() (any, uint64, error)) (got answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			got = answer{err: newPanicError(q, p)}
+			err := newPanicError(q, p)
+			s.logPanic(err, panicPlace())
+			got = answer{err: err}
 		}
 	}()
 	value, index, err := do()
@@ -151,14 +150,6 @@ func ask(q Query, do func() (any, uint64, error)) (got answer) {
 
 func expired(at time.Time) bool { return !at.IsZero() && !time.Now().Before(at) }
 
-func newPanicError(q Query, p any) PanicError {
-	what := fmt.Sprintf("a value of the type %T", p) // the value itself may hold what was read
-	if e, ok := p.(runtime.Error); ok {
-		what = e.Error()
-	}
-	return PanicError{Query: q, What: what, Stack: debug.Stack()}
-}
-
 // fetch asks the source once, in a way that the watcher's giveUp can end. Deadline is when the answer in use expires, or zero.
 func (s *Set) fetch(ctx context.Context, w *watcher, after uint64, deadline time.Time) answer {
 	if expired(deadline) {
@@ -175,7 +166,7 @@ func (s *Set) fetch(ctx context.Context, w *watcher, after uint64, deadline time
 	w.giveUp = giveUp
 	s.mu.Unlock()
 
-	got := ask(w.query, func() (any, uint64, error) { return s.src.Fetch(ctx, w.query, after) })
+	got := s.ask(w.query, func() (any, uint64, error) { return s.src.Fetch(ctx, w.query, after) })
 	switch cause := context.Cause(ctx); {
 	case got.err == nil:
 	case errors.Is(cause, errMissed):
@@ -189,7 +180,7 @@ func (s *Set) fetch(ctx context.Context, w *watcher, after uint64, deadline time
 // confirm asks with the strongest consistency there is. What loses everything is not believed without that (R11); neither
 // is another answer that is older than what we know: it comes from a server that is behind, or from a Consul that begins anew.
 func (s *Set) confirm(ctx context.Context, q Query, lost bool) answer {
-	got := ask(q, func() (any, uint64, error) { return confirmer(s.src).Confirm(ctx, q) })
+	got := s.ask(q, func() (any, uint64, error) { return confirmer(s.src).Confirm(ctx, q) })
 	if lost && got.err == nil && !isNothing(got.value) {
 		got.err = errUnconfirmed
 	}
