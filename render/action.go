@@ -158,7 +158,7 @@ func (a *action) toCommit(now time.Time) []*target {
 	var all []*target
 	rejected := 0
 	for _, t := range inOrder(a.changed) {
-		if t.isRejected(now) {
+		if t.IsRejected(now) {
 			if rejected++; !a.cfg.Atomic {
 				continue
 			}
@@ -175,7 +175,7 @@ func (a *action) toCommit(now time.Time) []*target {
 func (a *action) retryAt(now time.Time) time.Time {
 	inTheWay := a.owed
 	for t := range a.changed {
-		inTheWay = inTheWay || !t.isRejected(now)
+		inTheWay = inTheWay || !t.IsRejected(now)
 	}
 	if inTheWay {
 		return now.Add(backoff(a.failures))
@@ -186,8 +186,8 @@ func (a *action) retryAt(now time.Time) time.Time {
 // rejectedUntil returns when the first output that was rejected may be tried again; zero if none was.
 func (a *action) rejectedUntil() (at time.Time) {
 	for t := range a.changed {
-		if t.wasRejected() {
-			at = schedule.Earliest(at, t.rejected.until)
+		if t.WasRejected() {
+			at = schedule.Earliest(at, t.RejectedUntil())
 		}
 	}
 	return at

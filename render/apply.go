@@ -419,16 +419,17 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	moved := k.from != t.action || altered
 	other := t.cfg.File != k.was.File || t.cfg.Drift != k.was.Drift || t.cfg.Destination != k.was.Destination
 	if moved {
-		t.rejected.times, t.passed = 0, false
+		t.Accept()
+		t.passed = false
 	}
 	again := (moved || other) && e.cfg.Dry == nil
 	if again {
-		t.doubt()
+		t.Doubt()
 		t.AddCause("its settings have changed")
 	}
-	if !again && e.cfg.Dry == nil && t.known && !t.action.busy && t.cfg.Drift.matters() && (t.drifted || k.missing) {
+	if !again && e.cfg.Dry == nil && t.Known && !t.action.busy && t.cfg.Drift.matters() && (t.Drifted || k.missing) {
 		again, other = true, true
-		t.doubt()
+		t.Doubt()
 		t.AddCause(t.cfg.Destination + " was changed by somebody else")
 	}
 	reseen := e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, false), now)

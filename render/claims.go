@@ -28,8 +28,8 @@ func (e *Engine) claim(t *target) error {
 		}
 	}
 	t.writing = maps.Clone(wanted)
-	if t.inFlight != nil {
-		for _, w := range t.inFlight.writes {
+	if t.InFlight != nil {
+		for _, w := range t.InFlight.Writes {
 			for _, path := range e.namesOf(w.Path) {
 				if !w.Append {
 					wanted[path] = false
@@ -70,8 +70,8 @@ func (e *Engine) noteReal(t *target, w template.Write, real string) {
 	e.real[path] = real
 	e.rerun(t)
 	if owner := e.ownerOf(real, t, w.Append); owner != nil {
-		t.doubt()
-		owner.doubt()
+		t.Doubt()
+		owner.Doubt()
 		e.rerun(owner)
 	}
 }

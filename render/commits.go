@@ -11,22 +11,19 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
+	"render/render/output"
 	"render/watch/pause"
 )
 
 const (
-	retryBase = time.Second // pause after an action's first failure; doubled by each further one
-	retryMax  = time.Minute
-
-	rejectBase = 30 * time.Second // the same for contents that a check or a verification rejected
-	rejectMax  = 5 * time.Minute
-
 	diskSlots = 64 // commits that are at their files at one time; commands and checks do not count
 
 	mostCauses = 8 << 10 // bytes of RENDER_CAUSE
 )
 
-func backoff(failures int) time.Duration { return pause.Backoff(failures, retryBase, retryMax) }
+func backoff(failures int) time.Duration {
+	return pause.Backoff(failures, output.RetryBase, output.RetryMax)
+}
 
 // A landing is the end of a commit, on its way to the loop.
 type landing struct {
@@ -40,7 +37,7 @@ type landing struct {
 // A member is one target of a commit, with the output that the commit brings to disk for it.
 type member struct {
 	target *target
-	output *output
+	output *output.Output
 	first  int // of its files in the plan
 }
 
@@ -79,17 +76,17 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	done := landing{action: a, first: a.commits == 0}
 	seen := make(map[string]bool)
 	for _, t := range targets {
-		o := t.launch()
-		o.causes, t.Causes = t.Causes, nil // others may come while the commit is under way
+		o := t.Launch()
+		o.Causes, t.Causes = t.Causes, nil // others may come while the commit is under way
 		done.members = append(done.members, member{t, o, len(p.Files)})
-		p.Files = append(p.Files, o.files(t.cfg)...)
-		for _, w := range o.writes {
+		p.Files = append(p.Files, o.Files(t.cfg.Destination, t.cfg.File)...)
+		for _, w := range o.Writes {
 			if path := cleanPath(w.Path); !w.Append && !e.recalled[path] {
 				e.recalled[path] = true
 				p.Fresh = append(p.Fresh, w.Path)
 			}
 		}
-		for _, c := range o.causes {
+		for _, c := range o.Causes {
 			if !seen[c] && len(done.causes) < graph.MaxCauses {
 				seen[c] = true
 				done.causes = append(done.causes, c)
@@ -133,7 +130,7 @@ func (e *Engine) otherDebtors(a *action, targets []*target) map[*action]map[stri
 	}
 	found := make(map[*action]map[string]bool)
 	for _, t := range targets {
-		for _, w := range t.wanted.writes {
+		for _, w := range t.Wanted.Writes {
 			path := cleanPath(w.Path)
 			other := e.debtors[path]
 			if other == nil || other == a {
@@ -224,65 +221,38 @@ func (e *Engine) land(done landing) {
 func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	t, o := m.target, m.output
 	t.err = nil
-	for _, path := range o.paths(t.cfg) {
+	for _, path := range o.Paths(t.cfg.Destination) {
 		t.err = errors.Join(t.err, r.Failed[path])
 	}
-	t.err = errors.Join(t.err, t.noteAppends(m, r.Appends))
+	t.err = errors.Join(t.err, t.NoteAppends(o, m.first, r.Appends))
 
 	// What was rejected waits longer.
 	switch {
 	case errors.Is(t.err, commit.ErrCheck):
-		t.reject(o.sum, now, t.err)
+		t.Reject(o, now, t.err)
 	case r.Rejected:
-		t.reject(o.sum, now, r.Err)
+		t.Reject(o, now, r.Err)
 	}
 
-	if t.err == nil && (r.Err == nil || r.Ran && !r.Rejected) && o.text == t.text {
-		t.placed = true
+	if t.err == nil && (r.Err == nil || r.Ran && !r.Rejected) {
+		t.Place(o)
 	}
-	applied := r.Err == nil && t.err == nil && !t.doubted
-	t.land(applied, t.finished())
+	applied := t.Land(r.Err == nil && t.err == nil, t.finished())
 	e.landClaims(t)
-	for _, w := range o.writes {
+	for _, w := range o.Writes {
 		e.noteReal(t, w, r.Real[w.Path])
 	}
 	if !applied {
-		t.Causes = slices.Concat(o.causes, t.Causes)
+		t.Causes = slices.Concat(o.Causes, t.Causes)
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
-		t.rejected.times = 0
+		t.Accept()
 		if t.cfg.Drift.matters() {
-			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.main, o.size)
+			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.Main, o.Size)
 		}
 	}
 	e.moved(t)
 	return t.err
-}
-
-// noteAppends notes what was appended of an output: it is not done again. It returns why the rest was not.
-func (t *target) noteAppends(m member, results map[int]error) (err error) {
-	i := m.first // of the plan's files; the destination comes first
-	for n, w := range m.output.writes {
-		if w.Append && m.output.appended[n] {
-			continue // it was not part of the plan
-		}
-		i++
-		result, tried := results[i]
-		switch {
-		case !tried:
-		case result != nil:
-			err = errors.Join(err, result)
-		default:
-			if t.appends.sum != m.output.sum {
-				t.appends = appends{m.output.sum, make(map[int]bool)}
-			}
-			t.appends.done[n] = true
-		}
-	}
-	if t.appends.sum == m.output.sum {
-		m.output.appended = t.appends.done
-	}
-	return err
 }
 
 // appended reports whether something was.
@@ -292,14 +262,14 @@ func appended(r commit.Result) bool {
 
 // print writes what would be written, for Config.Dry.
 func (e *Engine) print(t *target) error {
-	o := t.launch()
-	_, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, o.bytes)
-	for _, w := range o.writes {
+	o := t.Launch()
+	_, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, o.Bytes)
+	for _, w := range o.Writes {
 		if err == nil {
 			_, err = fmt.Fprintf(e.cfg.Dry, "> %s\n%s", w.Path, w.Contents)
 		}
 	}
-	t.land(err == nil, t.finished())
+	t.Land(err == nil, t.finished())
 	e.moved(t)
 	if err != nil {
 		return fmt.Errorf("print %s: %w", t.cfg.Destination, err)

@@ -11,7 +11,8 @@
 //
 // # The rooms
 //
-//   - This package: the loop. Begin with Engine.Run; target.go has the stages of an output, apply.go the gate for what is new.
+//   - This package: the loop. Begin with Engine.Run; apply.go has the gate for what is new.
+//   - render/output: what a target wants on disk, and in which stage each of its outputs is.
 //   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
 //   - render/disk: one destination, in folders that others may write to; intent marks.
 //   - render/run: programs: commands with limits, the supervised program; render/plugin: programs of templates, as queries.

@@ -45,17 +45,17 @@ func (e *Engine) drifted(x *drift.Expected, now time.Time) {
 	if t == nil {
 		return
 	}
-	if t.action.busy || !t.known { // it may be our own change
+	if t.action.busy || !t.Known { // it may be our own change
 		e.drift.ReportLater(x)
 		return
 	}
-	t.drifted = true
+	t.Drifted = true
 	if t.cfg.Drift != RepairDrift {
 		e.log.Warn("somebody has changed a file; it stays so until its template gives something else", "file", x.Destination, "template", t.cfg.Source)
 		return
 	}
 	e.log.Warn("somebody has changed a file; it is written again", "file", x.Destination, "template", t.cfg.Source)
-	t.doubt()
+	t.Doubt()
 	t.AddCause(x.Destination + " was changed by somebody else")
 	e.rerun(t)
 }

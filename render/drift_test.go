@@ -219,16 +219,16 @@ func TestDriftSeenTooEarly(t *testing.T) {
 	defer engine.drift.Wait()
 	defer cancel()
 	target := engine.targets[0]
-	target.known = true
+	target.Known = true
 	engine.drift.Expect(a.Destination, a.File, sha256.Sum256([]byte("x")), 1)
 	seen := <-engine.drift.Reports()
 	engine.drift.Expect(a.Destination, a.File, sha256.Sum256([]byte("y")), 1) // the commit has ended
 	engine.drifted(seen, time.Now())
-	if !target.known || r.log.String() != "" {
-		t.Errorf("known %v, log %s", target.known, r.log)
+	if !target.Known || r.log.String() != "" {
+		t.Errorf("known %v, log %s", target.Known, r.log)
 	}
 	engine.drifted(<-engine.drift.Reports(), time.Now())
-	if target.known {
+	if target.Known {
 		t.Error("what is seen afterwards is not news")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"render/render/disk"
 	"render/render/drift"
 	"render/render/graph"
+	"render/render/output"
 	"render/render/plugin"
 	"render/render/run"
 	"render/render/schedule"
@@ -440,7 +441,7 @@ func (e *Engine) execute(t *target) {
 		t.result.Err = e.claim(t)
 	}
 	if !t.finished() {
-		t.unwant()
+		t.Unwant()
 		e.block(t, now)
 		if t.result.Err != nil && !refused && !e.cfg.Once {
 			e.logFault(t)
@@ -450,7 +451,7 @@ func (e *Engine) execute(t *target) {
 
 	t.blocked, t.report, t.passed = time.Time{}, time.Time{}, false
 	e.noteDropped(t)
-	if !t.want(newOutput(&t.result, t.text)) {
+	if !t.Want(output.New(&t.result)) {
 		t.Causes = nil
 		return
 	}

@@ -613,7 +613,7 @@ func (f *flight) wantAll() {
 
 // heldByOther reports whether a target may wait because another one of its action is rejected.
 func (f *flight) heldByOther(t *target) bool {
-	return slices.ContainsFunc(t.action.targets, func(other *target) bool { return other.wasRejected() })
+	return slices.ContainsFunc(t.action.targets, func(other *target) bool { return other.WasRejected() })
 }
 
 // wantNothingLeft checks that nothing of ours is left beside the files of targets that are there.
@@ -624,7 +624,7 @@ func (f *flight) wantNothingLeft() {
 	for _, e := range entries {
 		ours, ok := strings.CutPrefix(e.Name(), ".render-")
 		for _, t := range f.r.engine.targets {
-			if !t.upToDate() || !t.finished() {
+			if !t.UpToDate() || !t.finished() {
 				continue
 			}
 			for _, path := range append(slices.Collect(maps.Keys(f.r.engine.claims.Of(t))), t.cfg.Destination) {

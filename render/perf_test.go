@@ -75,7 +75,7 @@ func BenchmarkEventOfManyActions(b *testing.B) {
 		a := newAction(actionKey{ofTarget, fmt.Sprint(i)})
 		a.order, a.retry = i, later
 		t := &target{passes: 1, action: a}
-		t.known = true
+		t.Known = true
 		a.targets = []*target{t}
 		e.actions = append(e.actions, a)
 		e.moved(t)
@@ -110,8 +110,8 @@ func BenchmarkOneActionOfManyTargets(b *testing.B) {
 		e.execute(t)
 		e.graph.Take(map[watch.Query]watch.State{kv(t.cfg.Source): {Rev: 1, Value: "0"}}, time.Now())
 		e.execute(t)
-		t.launch()
-		t.land(true, true)
+		t.Launch()
+		t.Land(true, true)
 		e.moved(t)
 	}
 	a := e.actions[0]

@@ -58,7 +58,7 @@ func (e *Engine) targetStatus(t *target) status.TargetStatus {
 		s.State = status.Absent
 	case !t.finished():
 		s.State = status.Pending
-	case t.upToDate() && !t.Wants:
+	case t.UpToDate() && !t.Wants:
 		s.State = status.Applied
 	default:
 		s.State = status.Rendered

@@ -1,0 +1,74 @@
+// Package output holds what a target wants on disk, and how far each of its outputs is.
+//
+// An [Output] is what a finished pass wants on disk. It is wanted, then in flight while a commit works on it, then applied; or
+// it is rejected, and wanted again later. [Stages] are the outputs of one target by their stage: an output moves from stage to
+// stage by the methods of Stages, and nowhere else.
+//
+// Nothing here has a goroutine, a clock or I/O: the caller passes the time in. One goroutine at a time may use the outputs
+// and the stages of a target.
+package output
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"render/render/commit"
+	"render/render/disk"
+	"render/template"
+)
+
+// Sum is a checksum of contents.
+type Sum = [sha256.Size]byte
+
+// An Output is what a finished pass wants on disk. Its bytes, its sums and what it writes elsewhere travel together.
+type Output struct {
+	Bytes  []byte
+	Writes []template.Write
+	Main   Sum      // of the bytes
+	Size   int64    // of the bytes
+	Causes []string // why it is committed, for people
+
+	sum      Sum          // of all of it
+	text     int          // of which text of the template it is
+	appended map[int]bool // which writes were appended already
+}
+
+// New takes the output out of a finished pass: the result has none afterwards.
+func New(r *template.Result) *Output {
+	o := &Output{Bytes: r.Output, Writes: r.Writes, Main: sha256.Sum256(r.Output), Size: int64(len(r.Output))}
+	r.Output, r.Writes = nil, nil
+	if o.sum = o.Main; len(o.Writes) == 0 {
+		return o
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\n%s", len(o.Bytes), o.Bytes)
+	for _, w := range o.Writes {
+		fmt.Fprintf(h, "%q %v %q %q %o %d\n%s", w.Path, w.Append, w.User, w.Group, w.Perms, len(w.Contents), w.Contents)
+	}
+	o.sum = Sum(h.Sum(nil))
+	return o
+}
+
+// Files returns what a commit brings to disk: the destination first, then what writeToFile writes, without what was appended
+// already.
+func (o *Output) Files(destination string, options disk.Options) []commit.File {
+	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options}}
+	for i, w := range o.Writes {
+		if !w.Append || !o.appended[i] {
+			all = append(all, commit.File{
+				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append,
+				Options: disk.Options{Perms: w.Perms, User: w.User, Group: w.Group},
+			})
+		}
+	}
+	return all
+}
+
+// Paths returns the destination and the paths that writeToFile writes.
+func (o *Output) Paths(destination string) []string {
+	paths := []string{destination}
+	for _, w := range o.Writes {
+		paths = append(paths, w.Path)
+	}
+	return paths
+}
