@@ -46,7 +46,7 @@ func sourcesOf(t *testing.T, folders ...string) string {
 // The table of the log has each line from level info on, and no other. What a commit and its destinations warn of is a line, too.
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
-	code := commits + sourcesOf(t, ".", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul")
+	code := commits + sourcesOf(t, ".", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
 
 	_, section, _ := strings.Cut(readAll(t, "README.md"), "\n## Log\n")
 	section, _, _ = strings.Cut(section, "\n## ")

@@ -1,13 +1,9 @@
 package consul
 
 import (
-	"compress/gzip"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -76,92 +72,7 @@ func FuzzAnswer(f *testing.F) {
 				t.Errorf("%s: the value is not equal to itself", q)
 			}
 		}
-		if err := json.Unmarshal(text, new(any)); err == nil && isDeep(text) != (depth(text) > maxDepth) {
-			t.Errorf("isDeep(%q) is %v", text, isDeep(text))
-		}
 	})
-}
-
-// depth returns how many lists and objects of valid JSON are in each other.
-func depth(text []byte) (most int) {
-	d := json.NewDecoder(strings.NewReader(string(text)))
-	for n := 0; ; {
-		token, err := d.Token()
-		if err != nil {
-			return most
-		}
-		if delim, ok := token.(json.Delim); ok && strings.ContainsRune("[{", rune(delim)) {
-			n++
-			most = max(most, n)
-		} else if ok {
-			n--
-		}
-	}
-}
-
-func TestIsDeep(t *testing.T) {
-	for _, test := range []struct {
-		text string
-		want bool
-	}{
-		{"", false},
-		{strings.Repeat("[", maxDepth), false},
-		{strings.Repeat("[", maxDepth+1), true},
-		{strings.Repeat("{", maxDepth+1), true},
-		{strings.Repeat(`{"a":`, maxDepth+1), true},
-		{strings.Repeat("[]", 10*maxDepth), false},
-		{`"` + strings.Repeat("[", 10*maxDepth) + `"`, false},
-		{`"\"` + strings.Repeat("[", 10*maxDepth) + `"`, false},
-		{`"\\"` + strings.Repeat("[", 10*maxDepth), true},
-		{`"\\\"` + strings.Repeat("[", 10*maxDepth), false},
-		{`"` + strings.Repeat("[", 10*maxDepth), false},
-	} {
-		if got := isDeep([]byte(test.text)); got != test.want {
-			t.Errorf("%.40s…: got %v", test.text, got)
-		}
-	}
-}
-
-// An answer without end is given up, also one that is small while it is compressed. The memory of the next answers is not affected.
-func TestAnswerWithoutEnd(t *testing.T) {
-	part := []byte(strings.Repeat(" ", 1<<20))
-	for _, compressed := range []bool{false, true} {
-		c := answering(t, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("X-Consul-Index", "7")
-			var err error
-			if !compressed {
-				for err == nil {
-					_, err = w.Write(part)
-				}
-				return
-			}
-			w.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(w)
-			for err == nil {
-				_, err = z.Write(part)
-			}
-		})
-		c.agent.current.config.Transport.DisableCompression = !compressed // as for an agent on another machine
-		_, err := c.agent.get(t.Context(), request{path: "/v1/kv/x", limit: 8 << 20}, new([]pair))
-		if !errors.Is(err, errTooLarge) || !strings.Contains(err.Error(), "8388608 bytes") {
-			t.Errorf("compressed %v: got %v", compressed, err)
-		}
-		if len(c.agent.buffers) != 0 && (<-c.agent.buffers).Cap() > bufferKept {
-			t.Error("a large buffer is kept")
-		}
-	}
-	if testing.Short() {
-		return
-	}
-	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Consul-Index", "7")
-		for r.Context().Err() == nil {
-			_, _ = w.Write(part)
-		}
-	})
-	if _, _, err := c.Fetch(t.Context(), watch.NewQuery(watch.KindKV, "x", nil), 0); !errors.Is(err, errTooLarge) {
-		t.Errorf("got %v", err)
-	}
 }
 
 // What comes without an index has one that only grows, also beyond that of an earlier source.
@@ -172,21 +83,21 @@ func TestNumbers(t *testing.T) {
 		last := uint64(0)
 		for _, names := range [][]string{{"a"}, {"a"}, {"b"}, {"a"}, {}, {"b", "c"}} {
 			_, got, err := n.number(q, names)
-			if err != nil || !got.found {
+			if err != nil || !got.Found {
 				t.Fatalf("%v: %v", got, err)
 			}
 			_, again, _ := n.number(q, names)
-			if got.index < last || again.index != got.index {
-				t.Errorf("%v: the index is %d, then %d, after %d", names, got.index, again.index, last)
+			if got.Index < last || again.Index != got.Index {
+				t.Errorf("%v: the index is %d, then %d, after %d", names, got.Index, again.Index, last)
 			}
-			last = got.index
+			last = got.Index
 		}
-		if _, got, _ := n.number(other, []string{"z"}); got.index >= last {
-			t.Errorf("another query has the index %d", got.index)
+		if _, got, _ := n.number(other, []string{"z"}); got.Index >= last {
+			t.Errorf("another query has the index %d", got.Index)
 		}
 		time.Sleep(time.Minute)
-		if _, got, _ := later.number(q, []string{"a"}); got.index <= last {
-			t.Errorf("a later source has the index %d, an earlier one had %d", got.index, last)
+		if _, got, _ := later.number(q, []string{"a"}); got.Index <= last {
+			t.Errorf("a later source has the index %d, an earlier one had %d", got.Index, last)
 		}
 	})
 }

@@ -12,6 +12,16 @@ import (
 	"render/watch"
 )
 
+// How long requests take to learn what package agent finds out.
+const (
+	firstDeadline  = 8 * time.Second           // until a plain answer begins
+	outageHold     = 2 * time.Second           // how long a request waits for the end of an outage
+	secondDeadline = 30 * time.Second          // the same, of the second attempt
+	lastProbe      = 2 * time.Second           // the longest pause before a probe finds that an outage is over
+	outageEnds     = lastProbe + 3*time.Second // the same, with the time over which requests are spread then
+	deadConnection = 25 * time.Second          // over HTTP/2
+)
+
 var web = watch.NewQuery(watch.KindService, "web", nil)
 
 // inBubble runs a test where time stands still until everybody waits. It takes but one processor: on several, the race

@@ -9,7 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"render/watch"
+	"render/watch/consul/agent"
 	"render/watch/pause"
 )
 
@@ -28,7 +31,7 @@ var catalogSignals = []string{servicesPath, checksPath + "critical", checksPath 
 // listenToCatalog asks the signals of a catalog until ctx is done. It must be called with the mutex held.
 func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	params := c.scope.params()
-	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: make(chan struct{}, 1)}}
+	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: semaphore.NewWeighted(1)}}
 	answered := func() { s.heard(c) }
 	failed := func(err error, report bool) {
 		s.locked(func() {
@@ -76,14 +79,14 @@ type catalog struct {
 	nodes, nodesBefore map[string]uint64 // when each has last changed
 }
 
-func (k *catalog) request(r request, path string) request {
-	r.path, r.params = path, maps.Clone(k.params)
+func (k *catalog) request(r agent.Request, path string) agent.Request {
+	r.Path, r.Params = path, maps.Clone(k.params)
 	return r
 }
 
-func (k *catalog) askServices(ctx context.Context, r request) (reply, error) {
+func (k *catalog) askServices(ctx context.Context, r agent.Request) (agent.Reply, error) {
 	services := make(map[string][]string) // not nil where there are none: nil is before the first answer
-	got, err := k.source.agent.get(ctx, k.request(r, servicesPath), &services)
+	got, err := k.source.agent.Get(ctx, k.request(r, servicesPath), &services)
 	if err == nil {
 		for _, tags := range services {
 			slices.Sort(tags)
@@ -165,7 +168,7 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 
 // A checkList is the list of all checks, as far as it tells which services have changed.
 type checkList struct {
-	turn     chan struct{} // holds a token while somebody gets the list, and guards what follows
+	turn     *semaphore.Weighted // of one who gets the list; guards what follows
 	known    map[checkName]checkState
 	tooLarge time.Time // when it was
 }
@@ -204,21 +207,20 @@ func (l *checkList) learn(ctx context.Context, k *catalog) {
 // compare adds to changed the services whose checks came, went or changed their status. It reports whether a service's check came with
 // the change of the list of services to an index, and returns the services that have lost checks.
 func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed changes) (came bool, gone changes) {
-	back, err := take(ctx, l.turn)
-	if err != nil {
+	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return false, nil
 	}
-	defer back()
+	defer l.turn.Release(1)
 	if time.Since(l.tooLarge) < tooLargeHold {
 		return false, nil
 	}
 	var members int
 	k.source.locked(func() { members = len(k.cover.members) })
-	r := k.request(request{limit: min(max(leastBytes, members*checkBytes), mostBytes)}, checksPath+"any")
+	r := k.request(agent.Request{Limit: min(max(leastBytes, members*checkBytes), mostBytes)}, checksPath+"any")
 	var list []listedCheck
-	if _, err := k.source.agent.get(ctx, r, &list); err != nil {
+	if _, err := k.source.agent.Get(ctx, r, &list); err != nil {
 		l.known = nil
-		if errors.Is(err, errTooLarge) {
+		if errors.Is(err, agent.ErrTooLarge) {
 			l.tooLarge = time.Now()
 		}
 		return false, nil
@@ -253,8 +255,8 @@ func (k *catalog) movedAt(ctx context.Context, names changes, index uint64) bool
 		return false
 	}
 	for name := range names {
-		got, err := k.source.agent.get(ctx, k.request(request{}, "/v1/health/service/"+segment(name)), new([]struct{}))
-		if err == nil && got.index == index {
+		got, err := k.source.agent.Get(ctx, k.request(agent.Request{}, "/v1/health/service/"+segment(name)), new([]struct{}))
+		if err == nil && got.Index == index {
 			return true
 		}
 	}
@@ -269,9 +271,9 @@ type failing struct {
 	known   map[checkName]checkState
 }
 
-func (f *failing) ask(ctx context.Context, r request) (reply, error) {
+func (f *failing) ask(ctx context.Context, r agent.Request) (agent.Reply, error) {
 	var list []listedCheck
-	got, err := f.catalog.source.agent.get(ctx, f.catalog.request(r, f.path), &list)
+	got, err := f.catalog.source.agent.Get(ctx, f.catalog.request(r, f.path), &list)
 	if err == nil {
 		f.list = list
 	}
@@ -336,7 +338,7 @@ func (k *catalog) report(ctx context.Context, changed changes, nodes map[string]
 // servicesOf adds the services of a node, which has changed at an index. It reports whether they are known.
 func (k *catalog) servicesOf(ctx context.Context, node string, index uint64, changed changes) bool {
 	var answer struct{ Services []struct{ Service string } }
-	if _, err := k.source.agent.get(ctx, k.request(request{}, "/v1/catalog/node-services/"+segment(node)), &answer); err != nil {
+	if _, err := k.source.agent.Get(ctx, k.request(agent.Request{}, "/v1/catalog/node-services/"+segment(node)), &answer); err != nil {
 		return false
 	}
 	for _, service := range answer.Services {
@@ -345,12 +347,12 @@ func (k *catalog) servicesOf(ctx context.Context, node string, index uint64, cha
 	return true
 }
 
-func (k *catalog) askNodes(ctx context.Context, r request) (reply, error) {
+func (k *catalog) askNodes(ctx context.Context, r agent.Request) (agent.Reply, error) {
 	var list []struct {
 		Node        string
 		ModifyIndex uint64
 	}
-	got, err := k.source.agent.get(ctx, k.request(r, nodesPath), &list)
+	got, err := k.source.agent.Get(ctx, k.request(r, nodesPath), &list)
 	if err == nil {
 		k.nodes = make(map[string]uint64, len(list))
 		for _, n := range list {

@@ -88,7 +88,7 @@ func TestSettings(t *testing.T) {
 			t.Setenv("CONSUL_HTTP_ADDR", "fromenv:1")
 			c, err := New(Config{})
 			check(t, err)
-			if got := c.agent.current.config.Address; got != "fromenv:1" {
+			if got := c.agent.Endpoint().Address(); got != "fromenv:1" {
 				t.Errorf("asks %s, not what the environment says", got)
 			}
 		})
@@ -206,7 +206,7 @@ func TestSettings(t *testing.T) {
 				for range 10 {
 					_, _, err := c.Fetch(t.Context(), one, 0)
 					check(t, err)
-					later(defaultIdleConnTimeout + time.Second)
+					later(6 * time.Second) // more than the default of IdleConnTimeout
 				}
 				if n := f.dials(); (n == 10) != (timeout == 0) {
 					t.Errorf("%d connections", n)
@@ -237,27 +237,6 @@ func TestSettings(t *testing.T) {
 			})
 		})
 	}
-	t.Run("DialTimeout, DialKeepAlive, TLSHandshakeTimeout", func(t *testing.T) {
-		transport := Config{Transport: Transport{TLSHandshakeTimeout: 3 * time.Second}}.withDefaults().transport()
-		if transport.TLSHandshakeTimeout != 3*time.Second {
-			t.Errorf("handshake within %s", transport.TLSHandshakeTimeout)
-		}
-		for alive, want := range map[time.Duration]net.KeepAliveConfig{
-			0:               {Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3},
-			7 * time.Second: {Enable: true, Idle: 7 * time.Second, Interval: 7 * time.Second, Count: 3},
-			-1:              {},
-		} {
-			d := Config{Transport: Transport{DialKeepAlive: alive}}.withDefaults().Transport.dialer()
-			if d.KeepAliveConfig != want || (d.KeepAlive < 0) != (alive < 0) {
-				t.Errorf("%s: probes are %+v, %s", alive, d.KeepAliveConfig, d.KeepAlive)
-			}
-		}
-		dial := Config{Transport: Transport{DialTimeout: 1}}.withDefaults().transport().DialContext
-		_, err := dial(t.Context(), "tcp", "127.0.0.1:1")
-		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
-			t.Errorf("dialing within 1ns: %v", err)
-		}
-	})
 }
 
 // A token file that changes is read again; a token that is refused, too, and at once; one that cannot be read changes nothing.
@@ -302,10 +281,7 @@ func TestTokenFile(t *testing.T) {
 		for _, path := range paths {
 			values[path] = "4711"
 		}
-		later(renewEvery)
-		c.agent.mu.Lock()
-		c.agent.creds.looked = time.Now().Add(-renewEvery) // it does not look by itself just now
-		c.agent.mu.Unlock()
+		later(100 * time.Millisecond) // it looks at the file again because of the refusals: by itself it has, less than a second ago
 		f.cut()
 		later(100 * time.Millisecond)
 		f.set(values)
@@ -364,25 +340,6 @@ func TestPasswordIsNotTold(t *testing.T) {
 			t.Errorf("told: %v, %v, %s", err, again, out)
 		}
 	})
-}
-
-func TestWithoutPassword(t *testing.T) {
-	for _, c := range []struct{ address, want string }{
-		{"consul:8500", "consul:8500"},
-		{"http://consul:8500/prefix", "http://consul:8500/prefix"},
-		{"unix:///run/a@b", "unix:///run/a@b"},
-		{"https://user@consul", "https://user@consul"},
-		{"https://user:secret@consul/prefix", "https://user:xxxxx@consul/prefix"},
-		{"user:secret@consul:8500", "user:xxxxx@consul:8500"},
-		{"http://user:sec%ret@consul:8500", "http://user:xxxxx@consul:8500"},
-		{"http://user:sec/r@et@consul:8500", "http://user:xxxxx@consul:8500"},
-		{"http://consul:8500/?token=secret", "http://consul:8500/?xxxxx"},
-		{"http://user:sec?ret@consul:8500/?token=secret", "http://user:xxxxx@consul:8500/?xxxxx"},
-	} {
-		if got := withoutPassword(c.address); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.address, got, c.want)
-		}
-	}
 }
 
 // An authority makes certificates that are valid in bubbles, too.
@@ -591,7 +548,7 @@ func TestHTTP2Dies(t *testing.T) {
 		later(3 * time.Second)
 		f.die()
 		f.put(paths[0], "4711")
-		later(pingEvery + pingTimeout + 5*time.Second)
+		later(deadConnection + 5*time.Second)
 		if got := fl.is(queries[0]); got != "4711" {
 			t.Errorf("the change has not arrived: %s, %v", got, fl.of(queries[0]).Err)
 		}
@@ -773,7 +730,7 @@ func TestNoAddressWorks(t *testing.T) {
 				t.Errorf("%d queries: %d dials in a minute", n, k)
 			}
 			f.refuse(false)
-			later(probeMost + spreadMost)
+			later(outageEnds)
 			if fl.answered() != n || fl.failing() != 0 {
 				t.Errorf("%d of %d answered, %d fail", fl.answered(), n, fl.failing())
 			}
@@ -810,7 +767,7 @@ func TestSilentAddress(t *testing.T) {
 		})
 		f.cut()
 		f.put(paths[0], "4711")
-		later(plainDeadline + DefaultWait + 10*time.Second)
+		later(secondDeadline + DefaultWait + 10*time.Second)
 		fl.agree(t, f, queries, paths)
 		if fl.failing() != 0 {
 			t.Errorf("%d fail", fl.failing())

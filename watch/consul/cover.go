@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul/agent"
 	"render/watch/pause"
 )
 
@@ -206,14 +207,14 @@ func (s *Source) listen(c *cover, m *member) bool {
 }
 
 // mostSignals leaves connections for other requests.
-func (s *Source) mostSignals() int { return max(leastSignals, s.agent.conns.slots()/3) }
+func (s *Source) mostSignals() int { return max(leastSignals, s.agent.Slots()/3) }
 
 const leastSignals = 6 // of a catalog and of two groups of keys
 
 // endUnused ends a cover's signals a little later, where nobody waits on a member then, or each waits with a request of its own. It
 // must be called with the mutex held.
 func (s *Source) endUnused(c *cover) {
-	unused := func() bool { return c.waiting == 0 || !s.crowded(s.agent.endpoint(), s.waiting+s.signals) }
+	unused := func() bool { return c.waiting == 0 || !s.crowded(s.agent.Endpoint(), s.waiting+s.signals) }
 	if !unused() {
 		return
 	}
@@ -287,7 +288,7 @@ func (s *Source) makeSure(c *cover, likely bool) {
 
 // spread returns a random delay, longer for more queries, where Consul is another machine: many hosts learn of a change at one time.
 func (s *Source) spread(queries int) time.Duration {
-	if isLocal(s.agent.endpoint().config.Address) || queries == 0 {
+	if s.agent.Endpoint().Local() || queries == 0 {
 		return 0
 	}
 	return rand.N(min(time.Duration(queries)*2*time.Millisecond, 2*time.Second))
@@ -308,7 +309,7 @@ func (s *Source) lags() []time.Duration {
 }
 
 // isNear reports whether the agent is a server on this machine. It must be called with the mutex held.
-func (s *Source) isNear() bool { return !s.remote && isLocal(s.agent.endpoint().config.Address) }
+func (s *Source) isNear() bool { return !s.remote && s.agent.Endpoint().Local() }
 
 const firstLag = 250 * time.Millisecond
 
@@ -342,7 +343,7 @@ func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration
 
 // A signal is a request that waits for changes of what many queries ask.
 type signal struct {
-	ask      func(ctx context.Context, r request) (reply, error)
+	ask      func(ctx context.Context, r agent.Request) (agent.Reply, error)
 	moved    func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
 	failed   func(err error, report bool)                                               // report: its queries are to be read
 	answered func()                                                                     // for the first time
@@ -369,17 +370,17 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 	}
 	for ctx.Err() == nil {
 		began := time.Now()
-		got, err := sig.ask(ctx, request{after: after, wait: s.cfg.Wait})
+		got, err := sig.ask(ctx, agent.Request{After: after, Wait: s.cfg.Wait})
 		if ctx.Err() != nil {
 			return
 		}
-		took := time.Since(got.sent)
+		took := time.Since(got.Sent)
 		if err == nil {
 			fastest = min(fastest, took)
 		}
 		parked := after != 0 && rest == 0 && took >= parkedFor && (near() || took >= 3*fastest)
 		rest = 0
-		got.index = max(got.index, 1)
+		got.Index = max(got.Index, 1)
 		switch {
 		case err != nil:
 			after = 0
@@ -397,23 +398,23 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 				reported = time.Now()
 			}
 			failures++
-		case got.index == last && after == 0:
+		case got.Index == last && after == 0:
 			after, failures = last, 0
-		case got.index == last:
+		case got.Index == last:
 			failures = 0
 			rest = max(0, min(idle.Pause(began), s.longestIdle()))
-		case got.index < last:
+		case got.Index < last:
 			after, last = 0, 0
 			sig.failed(watch.ErrIndexVoid, true)
 		default:
-			useful := sig.moved(ctx, last, got.index, parked)
+			useful := sig.moved(ctx, last, got.Index, parked)
 			if useful {
 				useless = 0
 			} else {
 				useless++
 			}
-			rest = s.restAfter(sig, got.bytes, useless)
-			after, last, failures, idle = got.index, got.index, 0, 0
+			rest = s.restAfter(sig, got.Bytes, useless)
+			after, last, failures, idle = got.Index, got.Index, 0, 0
 		}
 		if first && err == nil {
 			first = false

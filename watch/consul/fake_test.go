@@ -111,9 +111,8 @@ func (f *fake) consul(cfg Config) (*Source, *logged) {
 	if cfg.Address == "" {
 		cfg.Address = "http://consul:8500"
 	}
-	cfg.dial = f.dial
 	cfg.Log = slog.New(slog.NewTextHandler(out, nil))
-	c, err := New(cfg)
+	c, err := newSource(cfg, f.dial)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -286,34 +286,6 @@ func TestFaultsOfQueries(t *testing.T) {
 	}
 }
 
-// What Consul says when it cannot answer anybody, and what it says of one query.
-func TestIsOutage(t *testing.T) {
-	for text, want := range map[string]bool{
-		"No cluster leader":                                                    true,
-		"No path to datacenter":                                                true,
-		"Remote DC has no server currently reachable":                          true,
-		"No known Consul servers":                                              true,
-		"rpc error making call: No cluster leader":                             true,
-		"rpc error making call: EOF":                                           true,
-		"rpc error making call: i/o deadline reached":                          true,
-		"rpc error getting client: failed to get conn: dial tcp 10.0.0.1:8300": true,
-		"rpc error: shutdown":                                                  true,
-		"rpc error: code = Unavailable desc = connection error":                true,
-		"leadership lost while committing log":                                 true,
-		"Raft leader not found in server lookup mapping":                       true,
-		"Failed to create boolean expression evaluator":                        false,
-		"rpc error making call: Failed to create boolean expression evaluator": false,
-		"invalid key name, leading/trailing spaces are not allowed":            false,
-		"Sameness groups are a Consul Enterprise feature":                      false,
-		"Network segments are not supported in this version of Consul":         false,
-		"": false,
-	} {
-		if got := isOutage(text); got != want {
-			t.Errorf("%q: got %v", text, got)
-		}
-	}
-}
-
 // What somebody else answers in place of Consul takes nothing away.
 func TestImpostor(t *testing.T) {
 	for _, body := range []string{"null", "[]", "[ ]", "{}", "<html>"} {
@@ -437,7 +409,7 @@ func TestSpreadAfterOutage(t *testing.T) {
 			later(time.Minute)
 			f.refuse(false)
 			began := time.Now()
-			later(probeMost + spreadMost + watch.DefaultMaxBackoff)
+			later(outageEnds + watch.DefaultMaxBackoff)
 			if fl.failing() != 0 {
 				t.Errorf("%s: %d in error", address, fl.failing())
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul/agent"
 )
 
 const (
@@ -111,7 +112,7 @@ func (s *Source) startGroup(c *cover, prefix string) *group {
 	s.signals++
 	s.tasks.Go(func() {
 		s.follow(ctx, signal{
-			ask:      func(ctx context.Context, r request) (reply, error) { return s.askGroup(ctx, g, r) },
+			ask:      func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.askGroup(ctx, g, r) },
 			moved:    func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
 			failed:   func(err error, report bool) { s.groupFailed(g, err, report) },
 			answered: func() {},
@@ -127,16 +128,16 @@ func (s *Source) endGroup(c *cover, g *group) {
 }
 
 // askGroup makes the request of a group, and hands its answer to the members.
-func (s *Source) askGroup(ctx context.Context, g *group, r request) (reply, error) {
+func (s *Source) askGroup(ctx context.Context, g *group, r agent.Request) (agent.Reply, error) {
 	var names bool
 	s.locked(func() { names = g.names })
-	r.params = g.cover.scope.params()
+	r.Params = g.cover.scope.params()
 	if names {
-		r.path = keyPath(g.prefix)
-		r.params.Set("keys", "")
-		r.params.Set("separator", "/")
-		got, err := s.agent.get(ctx, r, new([]string))
-		if err == nil && got.index != r.after {
+		r.Path = keyPath(g.prefix)
+		r.Params.Set("keys", "")
+		r.Params.Set("separator", "/")
+		got, err := s.agent.Get(ctx, r, new([]string))
+		if err == nil && got.Index != r.After {
 			s.locked(func() {
 				g.heard()
 				g.reportAll()
@@ -145,14 +146,14 @@ func (s *Source) askGroup(ctx context.Context, g *group, r request) (reply, erro
 		return got, err
 	}
 
-	r.limit = groupBytes
+	r.Limit = groupBytes
 	pairs, got, err := s.pairs(ctx, g.prefix, r)
-	if errors.Is(err, errTooLarge) {
+	if errors.Is(err, agent.ErrTooLarge) {
 		s.locked(func() { g.names = true })
-		r.after = 0
+		r.After = 0
 		return s.askGroup(ctx, g, r)
 	}
-	if err == nil && got.index != r.after {
+	if err == nil && got.Index != r.After {
 		s.tell(g, pairs, got)
 	}
 	return got, err
@@ -180,7 +181,7 @@ func (g *group) reportAll() {
 }
 
 // tell gives members what has changed for them. What lacks something for want of rights says nothing of what is not in it.
-func (s *Source) tell(g *group, pairs []pair, got reply) {
+func (s *Source) tell(g *group, pairs []pair, got agent.Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.heard()
@@ -206,7 +207,7 @@ func below(pairs []pair, prefix string) []pair {
 }
 
 // tellKey must be called with the mutex held, as must tellPrefix and give.
-func (m *member) tellKey(pairs []pair, got reply) {
+func (m *member) tellKey(pairs []pair, got agent.Reply) {
 	if len(pairs) > 0 && pairs[0].Key == m.query.Name {
 		switch at := pairs[0].ModifyIndex; {
 		case at > m.index || m.size == 0:
@@ -217,15 +218,15 @@ func (m *member) tellKey(pairs []pair, got reply) {
 		return
 	}
 	switch {
-	case got.filtered, m.size > 0 && got.index < m.index: // as above
+	case got.Filtered, m.size > 0 && got.Index < m.index: // as above
 		m.report()
-	case m.size > 0 && got.index > m.index:
-		m.give(nil, 0, got.index)
+	case m.size > 0 && got.Index > m.index:
+		m.give(nil, 0, got.Index)
 	}
 }
 
-func (m *member) tellPrefix(pairs []pair, got reply) {
-	if got.filtered || m.size > 0 && got.index < m.index { // as with a key
+func (m *member) tellPrefix(pairs []pair, got agent.Reply) {
+	if got.Filtered || m.size > 0 && got.Index < m.index { // as with a key
 		m.report()
 		return
 	}
@@ -233,8 +234,8 @@ func (m *member) tellPrefix(pairs []pair, got reply) {
 	for i := range pairs {
 		newest = max(newest, pairs[i].ModifyIndex)
 	}
-	if newest > m.index || len(pairs) != m.size && got.index > m.index {
-		m.give(keyPairs(m.query.Name, pairs), len(pairs), got.index)
+	if newest > m.index || len(pairs) != m.size && got.Index > m.index {
+		m.give(keyPairs(m.query.Name, pairs), len(pairs), got.Index)
 	}
 }
 

@@ -13,14 +13,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"render/watch"
+	"render/watch/consul/agent"
 )
 
 // A kind says how queries of a kind are answered.
 type kind struct {
 	permission string // what a token must be allowed for all of an answer
-	answer     func(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error)
+	answer     func(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error)
 }
 
 // kinds has all kinds that Consul answers. The answer to a query is made of the request that it is given, with the parameters of
@@ -59,18 +61,18 @@ type healthEntry struct {
 }
 
 // instancesAt returns the answer of the kinds that list instances of a service.
-func instancesAt(path string) func(context.Context, *Source, watch.Query, request) (any, reply, error) {
-	return func(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
+func instancesAt(path string) func(context.Context, *Source, watch.Query, agent.Request) (any, agent.Reply, error) {
+	return func(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 		opts := q.Options()
 		if !opts.Has(watch.OptStatus) {
-			r.params.Set("passing", "1")
+			r.Params.Set("passing", "1")
 		}
 		if tags := opts[watch.OptTag]; len(tags) > 0 {
-			r.params["tag"] = tags
+			r.Params["tag"] = tags
 		}
-		r.path = path + segment(q.Name)
+		r.Path = path + segment(q.Name)
 		var entries []healthEntry
-		got, err := s.agent.get(ctx, r, &entries)
+		got, err := s.agent.Get(ctx, r, &entries)
 		if err != nil {
 			return nil, got, err
 		}
@@ -108,10 +110,10 @@ func newHealthService(e *healthEntry) *watch.HealthService {
 	}
 }
 
-func services(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
-	r.path = servicesPath
+func services(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (any, agent.Reply, error) {
+	r.Path = servicesPath
 	var tags map[string][]string
-	got, err := s.agent.get(ctx, r, &tags)
+	got, err := s.agent.Get(ctx, r, &tags)
 	if err != nil {
 		return nil, got, err
 	}
@@ -123,20 +125,20 @@ func services(ctx context.Context, s *Source, _ watch.Query, r request) (any, re
 	return list, got, nil
 }
 
-func node(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
+func node(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	name := q.Name
 	if name == "" {
 		var err error
 		if name, err = s.agentNode(ctx); err != nil {
-			return nil, reply{}, err
+			return nil, agent.Reply{}, err
 		}
 	}
-	r.path = "/v1/catalog/node/" + segment(name)
+	r.Path = "/v1/catalog/node/" + segment(name)
 	var answer *struct {
 		Node     *watch.Node
 		Services map[string]watch.CatalogNodeService
 	}
-	got, err := s.agent.get(ctx, r, &answer)
+	got, err := s.agent.Get(ctx, r, &answer)
 	if err != nil || answer == nil || answer.Node == nil {
 		return nil, got, err
 	}
@@ -150,10 +152,10 @@ func node(ctx context.Context, s *Source, q watch.Query, r request) (any, reply,
 	return node, got, nil
 }
 
-func nodes(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
-	r.path = nodesPath
+func nodes(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
+	r.Path = nodesPath
 	var found []watch.Node
-	got, err := s.agent.get(ctx, r, &found)
+	got, err := s.agent.Get(ctx, r, &found)
 	if err != nil {
 		return nil, got, err
 	}
@@ -169,34 +171,34 @@ func nodes(ctx context.Context, s *Source, q watch.Query, r request) (any, reply
 
 // agentNode returns the name of the node that the agent runs on.
 func (s *Source) agentNode(ctx context.Context) (string, error) {
-	self, err := s.agent.self(ctx)
+	self, err := s.self(ctx)
 	return self.Config.NodeName, err
 }
 
-func datacenters(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
+func datacenters(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	names := []string{}
-	got, err := s.agent.get(ctx, request{path: "/v1/catalog/datacenters", withoutIndex: true, read: r.read}, &names)
+	got, err := s.agent.Get(ctx, agent.Request{Path: "/v1/catalog/datacenters", WithoutIndex: true, Read: r.Read}, &names)
 	if err != nil {
 		return nil, got, err
 	}
 	if len(names) == 0 { // Consul names its own
-		return nil, got, s.agent.endpoint().blame(errNotJSON)
+		return nil, got, s.agent.Endpoint().NotConsul()
 	}
 	if q.Options().Get(watch.OptReachable) != "" {
 		names = slices.DeleteFunc(names, func(dc string) bool {
-			_, err := s.agent.get(ctx, request{path: servicesPath, params: url.Values{"dc": {dc}}, read: consistent}, new(map[string][]string))
+			_, err := s.agent.Get(ctx, agent.Request{Path: servicesPath, Params: url.Values{"dc": {dc}}, Read: agent.Consistent}, new(map[string][]string))
 			return err != nil
 		})
 	}
 	slices.Sort(names)
-	return s.agent.numbers.number(q, names)
+	return s.numbers.number(q, names)
 }
 
-func partitions(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
+func partitions(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var found []watch.Partition
-	got, err := s.agent.get(ctx, request{path: "/v1/partitions", withoutIndex: true, read: r.read}, &found)
-	if errors.Is(err, errNoIndex) {
-		err = fmt.Errorf("consul at %s: answered 404: only Consul Enterprise has partitions", s.agent.endpoint().address)
+	got, err := s.agent.Get(ctx, agent.Request{Path: "/v1/partitions", WithoutIndex: true, Read: r.Read}, &found)
+	if errors.Is(err, agent.ErrNoIndex) {
+		err = fmt.Errorf("consul at %s: answered 404: only Consul Enterprise has partitions", s.agent.Endpoint().Address())
 	}
 	if err != nil {
 		return nil, got, err
@@ -206,7 +208,7 @@ func partitions(ctx context.Context, s *Source, q watch.Query, r request) (any, 
 		list[i] = &found[i]
 	}
 	slices.SortStableFunc(list, func(a, b *watch.Partition) int { return cmp.Compare(a.Name, b.Name) })
-	return s.agent.numbers.number(q, list)
+	return s.numbers.number(q, list)
 }
 
 // numbers are the indexes of answers that come without one. The zero value has none.
@@ -222,10 +224,10 @@ type numbered struct {
 
 // number returns an answer with an index that is higher than that of each different answer to the query before. It begins with the
 // time, so that it is also higher than those of an earlier source.
-func (n *numbers) number(q watch.Query, answer any) (any, reply, error) {
+func (n *numbers) number(q watch.Query, answer any) (any, agent.Reply, error) {
 	text, err := json.Marshal(answer)
 	if err != nil {
-		return nil, reply{}, err
+		return nil, agent.Reply{}, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -237,7 +239,7 @@ func (n *numbers) number(q watch.Query, answer any) (any, reply, error) {
 		}
 		n.last[q] = last
 	}
-	return answer, reply{index: last.index, found: true}, nil
+	return answer, agent.Reply{Index: last.index, Found: true}, nil
 }
 
 // base64Text is a text that has the form of base64 in JSON. Decoding it as []byte would keep every value of an answer twice.
@@ -271,17 +273,17 @@ type pair struct {
 	Session     string
 }
 
-func key(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
-	r.path = keyPath(q.Name)
+func key(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
+	r.Path = keyPath(q.Name)
 	var pairs []pair
-	got, err := s.agent.get(ctx, r, &pairs)
+	got, err := s.agent.Get(ctx, r, &pairs)
 	if err != nil || len(pairs) == 0 || pairs[0].Key != q.Name { // Consul cleans names such as "a/../b", and answers with the key b
 		return nil, got, err
 	}
 	return string(pairs[0].Value), got, nil
 }
 
-func prefix(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
+func prefix(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	pairs, got, err := s.pairs(ctx, q.Name, r)
 	if err != nil {
 		return nil, got, err
@@ -290,11 +292,11 @@ func prefix(ctx context.Context, s *Source, q watch.Query, r request) (any, repl
 }
 
 // pairs returns all keys that begin with a prefix, in order.
-func (s *Source) pairs(ctx context.Context, prefix string, r request) ([]pair, reply, error) {
-	r.path = keyPath(prefix)
-	r.params.Set("recurse", "")
+func (s *Source) pairs(ctx context.Context, prefix string, r agent.Request) ([]pair, agent.Reply, error) {
+	r.Path = keyPath(prefix)
+	r.Params.Set("recurse", "")
 	var pairs []pair
-	got, err := s.agent.get(ctx, r, &pairs)
+	got, err := s.agent.Get(ctx, r, &pairs)
 	pairs = slices.DeleteFunc(pairs, func(p pair) bool { return !strings.HasPrefix(p.Key, prefix) }) // Consul cleans a prefix such as "a/../b"
 	return pairs, got, err
 }
@@ -339,4 +341,14 @@ func keyPath(key string) string {
 		path.WriteString(segment(s))
 	}
 	return path.String()
+}
+
+// checkPrintable returns an error where Consul answers no request for a name: it has a character that is not printable.
+func checkPrintable(name string) error {
+	for at, c := range name {
+		if !unicode.IsPrint(c) {
+			return fmt.Errorf("consul answers no request for a name that is not printable: byte %d of the name is %q", at, c)
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul/agent"
 	"render/watch/pause"
 )
 
@@ -31,9 +32,9 @@ type member struct {
 	filtered bool      // it lacked what the token may not read
 	answered bool      // it has had an answer, of whatever address
 	changed  [2]time.Time
-	since    *epoch    // in which it was answered
-	polls    bool      // a request waits for it
-	covered  time.Time // when its cover got to know it
+	since    *agent.Epoch // in which it was answered
+	polls    bool         // a request waits for it
+	covered  time.Time    // when its cover got to know it
 
 	doubt    time.Time // when it may have changed: an answer to an older request does not count
 	expected uint64    // it has changed at this index: an answer with a lower one does not count; 0 means that it has not
@@ -53,11 +54,11 @@ type result struct {
 
 // member returns what is known of a query.
 func (s *Source) member(q watch.Query) *member {
-	e := s.agent.endpoint()
+	e := s.agent.Endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.members[q]
-	crowded := (e.config.Scheme != "https" || e.met.Load()) && s.crowded(e, len(s.members))
+	crowded := e.ProtocolKnown() && s.crowded(e, len(s.members))
 	if m == nil {
 		m = &member{query: q, cover: s.coverOf(q), calls: make(map[*call]bool)}
 		s.members[q] = m
@@ -94,7 +95,7 @@ func (s *Source) remove(m *member) {
 }
 
 // knows reports whether a query was answered in an epoch.
-func (s *Source) knows(m *member, since *epoch) bool {
+func (s *Source) knows(m *member, since *agent.Epoch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return m.since == since
@@ -108,31 +109,31 @@ func (s *Source) hasAnswer(m *member) bool {
 }
 
 // answered notes that a query was answered in an epoch.
-func (s *Source) answered(m *member, since *epoch) {
+func (s *Source) answered(m *member, since *agent.Epoch) {
 	s.mu.Lock()
 	m.since = since
 	s.mu.Unlock()
-	s.agent.use(since)
+	since.Use()
 }
 
 // note notes an answer.
-func (s *Source) note(m *member, value any, got reply) {
+func (s *Source) note(m *member, value any, got agent.Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m.query.Kind == watch.KindService && size(value) > 0 { // the indexes of others move with the whole list of services
-		s.recent[s.at%len(s.recent)] = got.index
+		s.recent[s.at%len(s.recent)] = got.Index
 		s.at++
 	}
-	if got.sent.Before(m.began) && got.index <= m.index {
+	if got.Sent.Before(m.began) && got.Index <= m.index {
 		return // a newer request was faster
 	}
-	if m.index != 0 && m.index != got.index {
+	if m.index != 0 && m.index != got.Index {
 		m.noteChange()
 	}
 	if !m.answered {
 		s.unanswered--
 	}
-	m.index, m.began, m.size, m.filtered, m.answered = got.index, got.sent, size(value), got.filtered, true
+	m.index, m.began, m.size, m.filtered, m.answered = got.Index, got.Sent, size(value), got.Filtered, true
 	m.wake() // others may have an older answer
 }
 
@@ -209,7 +210,7 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 			if !s.turn(ctx, c) {
 				continue
 			}
-			value, index, err = s.read(ctx, m, request{})
+			value, index, err = s.read(ctx, m, agent.Request{})
 		case reads:
 			value, index, err = s.reread(ctx, m, after)
 		case expects:
@@ -217,7 +218,7 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 		case waits:
 			value, index, err = s.poll(ctx, m, after)
 		}
-		if _, refused := errors.AsType[refusal](err); refused && todo == waits {
+		if _, refused := errors.AsType[agent.RefusedError](err); refused && todo == waits {
 			pause.For(ctx, pause.Jittered(refusedPause)) // the query has its answer; it is only not waited for
 			continue
 		}
@@ -230,7 +231,7 @@ func (s *Source) wait(ctx context.Context, m *member, after uint64) (value any, 
 
 // next decides what a call does. For waits it has taken a slot, for returns it says what.
 func (s *Source) next(m *member, c *call, after uint64) (todo action, came *result) {
-	e := s.agent.endpoint()
+	e := s.agent.Endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -247,10 +248,10 @@ func (s *Source) next(m *member, c *call, after uint64) (todo action, came *resu
 	}
 	c.result = nil
 
-	slots := s.agent.conns.slots()
+	slots := s.agent.Slots()
 	covered := m.cover != nil && s.crowded(e, s.waiting)
 	hot := covered && m.isHot() && m.cover.catalog() && !m.polls && s.polling < slots/2
-	if (!covered || hot) && s.agent.conns.beginWait(e, s.signals) {
+	if (!covered || hot) && s.agent.BeginWait(s.signals) {
 		m.polls = true
 		s.polling++
 		return waits, nil
@@ -262,12 +263,12 @@ func (s *Source) next(m *member, c *call, after uint64) (todo action, came *resu
 }
 
 // crowded reports whether there are more queries than connections. It must be called with the mutex held.
-func (s *Source) crowded(e *endpoint, queries int) bool {
-	slots := s.agent.conns.slots() - s.signals
+func (s *Source) crowded(e *agent.Endpoint, queries int) bool {
+	slots := s.agent.Slots() - s.signals
 	if queries > slots/2 {
 		s.learn.Do(s.learnAgent)
 	}
-	return queries > slots && !e.multiplexed()
+	return queries > slots && !e.Multiplexed()
 }
 
 // expect makes a request for a change that was reported. Where the agent is a server it has the change. A client may learn of it a
@@ -275,12 +276,12 @@ func (s *Source) crowded(e *endpoint, queries int) bool {
 func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint64, error) {
 	s.mu.Lock()
 	expected := m.expected
-	r := request{named: true}
+	r := agent.Request{Named: true}
 	if s.remote || !m.missed.IsZero() {
-		r.after, r.wait = after, namedWait
+		r.After, r.Wait = after, namedWait
 	}
 	if !m.missed.IsZero() {
-		r.wait = max(namedWait, time.Since(m.missed))
+		r.Wait = max(namedWait, time.Since(m.missed))
 	}
 	s.mu.Unlock()
 
@@ -304,14 +305,13 @@ func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64
 	s.letFirstsPass(ctx)
 	wait := s.pollWait(m)
 	began := time.Now()
-	value, index, err := s.ask(ctx, m, request{after: after, wait: wait})
+	value, index, err := s.ask(ctx, m, agent.Request{After: after, Wait: wait})
 
 	s.mu.Lock()
 	m.polls = false
 	s.polling--
 	s.mu.Unlock()
-	e := s.agent.endpoint()
-	s.agent.conns.releaseAfter(ctx, e, true, began.Add(wait*17/16), s.agent.conns.endWait)
+	s.agent.EndWait(ctx, began.Add(wait*17/16))
 	return value, index, err
 }
 
@@ -337,17 +337,17 @@ const (
 // pollWait returns how long a request waits for one query. Where many do, they wait longer, so that a quiet Consul gets few. In the
 // beginning they do not: one who starts again and again must not leave requests behind that Consul holds for long.
 func (s *Source) pollWait(m *member) time.Duration {
-	e := s.agent.endpoint()
+	e := s.agent.Endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !s.cfg.longWaits:
+	case !s.longWaits:
 		return s.cfg.Wait
 	case m.cover != nil && s.crowded(e, s.waiting):
 		return hotWait
-	case e.http2.Load() && time.Since(s.began) < trialTime && s.waiting > s.agent.conns.slots():
+	case e.HTTP2() && time.Since(s.began) < trialTime && s.waiting > s.agent.Slots():
 		return trialWait
-	case time.Since(s.began) < startTime || e.limited.Load():
+	case time.Since(s.began) < startTime || e.Limited():
 		return s.cfg.Wait
 	}
 	return max(s.cfg.Wait, min(time.Duration(s.waiting)*waitPerQuery, longestWait))
@@ -362,20 +362,20 @@ const (
 )
 
 // read makes a request because something may have changed. Few do so at a time.
-func (s *Source) read(ctx context.Context, m *member, r request) (any, uint64, error) {
-	r.turns = s.reads
-	if r.read == cached && !s.isRemote() {
-		r.read = stale // the cache of a server is not kept fresh by a stream
+func (s *Source) read(ctx context.Context, m *member, r agent.Request) (any, uint64, error) {
+	r.Bound = s.reads
+	if r.Read == agent.Cached && !s.isRemote() {
+		r.Read = agent.Stale // the cache of a server is not kept fresh by a stream
 	}
 	return s.ask(ctx, m, r)
 }
 
 // reread makes a request because something may have changed since an index.
 func (s *Source) reread(ctx context.Context, m *member, after uint64) (any, uint64, error) {
-	r := request{read: cached}
+	r := agent.Request{Read: agent.Cached}
 	s.locked(func() {
 		if m.index == after { // else the answer says more about the member than its index
-			r.unless = after
+			r.Unless = after
 		}
 	})
 	return s.read(ctx, m, r)
@@ -473,13 +473,13 @@ func (s *Source) reconsider() {
 
 // announceSharing logs how queries share connections.
 func (s *Source) announceSharing() {
-	e := s.agent.endpoint()
+	e := s.agent.Endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	attrs := []any{"address", e.address, "queries", s.waiting}
-	slots := s.agent.conns.slots()
+	attrs := []any{"address", e.Address(), "queries", s.waiting}
+	slots := s.agent.Slots()
 	switch {
-	case e.multiplexed():
+	case e.Multiplexed():
 		s.log.Info("watching consul: all queries share a few connections of HTTP/2", attrs...)
 	case s.waiting <= slots:
 		s.log.Info("watching consul: each query has a connection", append(attrs, "most", slots)...)

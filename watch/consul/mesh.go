@@ -5,16 +5,17 @@ import (
 	"context"
 	"slices"
 
-	"render/watch"
-
 	"github.com/hashicorp/consul/api"
 	"github.com/segmentio/encoding/json"
+
+	"render/watch"
+	"render/watch/consul/agent"
 )
 
-func peerings(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+func peerings(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var found []api.Peering
-	r.path = "/v1/peerings"
-	got, err := s.agent.get(ctx, r, &found)
+	r.Path = "/v1/peerings"
+	got, err := s.agent.Get(ctx, r, &found)
 	if err != nil {
 		return nil, got, err
 	}
@@ -39,10 +40,10 @@ func peerings(ctx context.Context, s *Source, _ watch.Query, r request) (any, re
 	return list, got, nil
 }
 
-func exportedServices(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+func exportedServices(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var services []api.ResolvedExportedService
-	r.path = "/v1/exported-services"
-	got, err := s.agent.get(ctx, r, &services)
+	r.Path = "/v1/exported-services"
+	got, err := s.agent.Get(ctx, r, &services)
 	if err != nil {
 		return nil, got, err
 	}
@@ -68,10 +69,10 @@ func (s *importedAnswer) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &struct{ ImportedServices *[]watch.ImportedService }{&s.list})
 }
 
-func importedServices(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+func importedServices(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var services importedAnswer
-	r.path = "/v1/imported-services"
-	got, err := s.agent.get(ctx, r, &services)
+	r.Path = "/v1/imported-services"
+	got, err := s.agent.Get(ctx, r, &services)
 	if err != nil {
 		return nil, got, err
 	}
@@ -79,10 +80,10 @@ func importedServices(ctx context.Context, s *Source, _ watch.Query, r request) 
 	return services.list, got, nil
 }
 
-func caRoots(ctx context.Context, s *Source, _ watch.Query, r request) (any, reply, error) {
+func caRoots(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var answer struct{ Roots []watch.CARoot }
-	r.path = "/v1/agent/connect/ca/roots"
-	got, err := s.agent.get(ctx, r, &answer)
+	r.Path = "/v1/agent/connect/ca/roots"
+	got, err := s.agent.Get(ctx, r, &answer)
 	if err != nil {
 		return nil, got, err
 	}
@@ -93,11 +94,11 @@ func caRoots(ctx context.Context, s *Source, _ watch.Query, r request) (any, rep
 	return roots, got, nil
 }
 
-func caLeaf(ctx context.Context, s *Source, q watch.Query, r request) (any, reply, error) {
+func caLeaf(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var leaf watch.LeafCert
-	r.path = "/v1/agent/connect/ca/leaf/" + segment(q.Name)
-	got, err := s.agent.get(ctx, r, &leaf)
-	if err != nil || !got.found {
+	r.Path = "/v1/agent/connect/ca/leaf/" + segment(q.Name)
+	got, err := s.agent.Get(ctx, r, &leaf)
+	if err != nil || !got.Found {
 		return nil, got, err
 	}
 	return &leaf, got, nil

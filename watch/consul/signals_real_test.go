@@ -1,9 +1,11 @@
 package consul
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -16,18 +18,31 @@ import (
 	"render/watch/consultest"
 )
 
-// A meter counts requests.
+// A meter notes the requests that are made over its connections.
 type meter struct {
-	http.RoundTripper
 	mu   sync.Mutex
 	urls []string
 }
 
-func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
-	m.mu.Lock()
-	m.urls = append(m.urls, r.URL.Path+"?"+r.URL.RawQuery)
-	m.mu.Unlock()
-	return m.RoundTripper.RoundTrip(r)
+func (m *meter) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	return metered{conn, m}, err
+}
+
+// A metered connection has each request written in one piece, as net/http does.
+type metered struct {
+	net.Conn
+	meter *meter
+}
+
+func (c metered) Write(b []byte) (int, error) {
+	if url, ok := bytes.CutPrefix(b, []byte("GET ")); ok {
+		url, _, _ = bytes.Cut(url, []byte(" "))
+		c.meter.mu.Lock()
+		c.meter.urls = append(c.meter.urls, string(url))
+		c.meter.mu.Unlock()
+	}
+	return c.Conn.Write(b)
 }
 
 // take returns the requests since the last call.
@@ -81,11 +96,10 @@ func TestSignalsOfRealAgent(t *testing.T) {
 		check(t, agent.Put(key, "v"))
 		queries = append(queries, watch.NewQuery(watch.KindKV, key, nil))
 	}
-	src, err := New(Config{Address: agent.Addr, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	m := new(meter)
+	src, err := newSource(Config{Address: agent.Addr, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}, m.dial)
 	check(t, err)
 	t.Cleanup(src.Close)
-	m := &meter{RoundTripper: src.agent.endpoint().config.HttpClient.Transport}
-	src.agent.endpoint().config.HttpClient.Transport = m
 	fl := follow(t, src, watch.SetConfig{}, queries...)
 	until(t, 30*time.Second, "all are answered", func() bool { return fl.answered() == len(queries) })
 	quiet := func() (n int) { // returns how many requests there were until there are none

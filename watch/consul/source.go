@@ -11,7 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"render/watch"
+	"render/watch/consul/agent"
 	"render/watch/pause"
 )
 
@@ -20,11 +23,11 @@ const pollEvery = 15 * time.Second // between requests to endpoints that cannot 
 // Source is a watch.Source and a watch.Confirmer of what Consul knows. Reads are stale: any server may answer, up to
 // Config.MaxStale behind the leader.
 type Source struct {
-	agent     *agent
+	agent     *agent.Agent
 	cfg       Config
 	log       *slog.Logger
-	namespace string
-	partition string
+	longWaits bool // nobody has set Config.Wait
+	numbers   numbers
 
 	learn sync.Once      // what the agent is
 	tasks sync.WaitGroup // of the source itself
@@ -37,11 +40,11 @@ type Source struct {
 	waiting    int // members that somebody waits on
 	polling    int // of them, those that a request waits for
 	scopes     map[scope]*cover
-	signals    int        // requests of covers
-	remote     bool       // the agent is not known to be a server: servers answer what it passes on, for many hosts
-	recent     [64]uint64 // indexes of answers, the last ones
-	at         int        // where the next of recent goes
-	reads      chan struct{}
+	signals    int                 // requests of covers
+	remote     bool                // the agent is not known to be a server: servers answer what it passes on, for many hosts
+	recent     [64]uint64          // indexes of answers, the last ones
+	at         int                 // where the next of recent goes
+	reads      *semaphore.Weighted // of reads of members, at a time
 	announce   *time.Timer
 }
 
@@ -54,22 +57,28 @@ type life struct {
 // New returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a token file, a TLS
 // setting or a number cannot be used.
 func New(cfg Config) (*Source, error) {
-	cfg = cfg.withDefaults()
+	return newSource(cfg, cfg.WithDefaults().Transport.Dial)
+}
+
+// newSource is New with connections that dial opens.
+func newSource(cfg Config, dial agent.Dial) (*Source, error) {
+	longWaits := cfg.Wait == 0
+	cfg = cfg.WithDefaults()
 	s := &Source{
-		cfg:     cfg,
-		log:     cfg.Log,
-		remote:  true,
-		began:   time.Now(),
-		members: make(map[watch.Query]*member),
-		scopes:  make(map[scope]*cover),
-		reads:   make(chan struct{}, cmp.Or(cfg.MaxConnections, DefaultMaxConnections)/4),
+		cfg:       cfg,
+		log:       cfg.Log,
+		longWaits: longWaits,
+		remote:    true,
+		began:     time.Now(),
+		members:   make(map[watch.Query]*member),
+		scopes:    make(map[scope]*cover),
+		reads:     semaphore.NewWeighted(int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections) / 4)),
 	}
 	s.life.Context, s.life.end = context.WithCancel(context.Background())
 	var err error
-	if s.agent, err = newAgent(cfg, s.forgetIndexes); err != nil {
+	if s.agent, err = agent.New(cfg, dial, s.forgetIndexes); err != nil {
 		return nil, err
 	}
-	s.namespace, s.partition = s.agent.current.config.Namespace, s.agent.current.config.Partition
 	return s, nil
 }
 
@@ -83,20 +92,19 @@ func (s *Source) Close() {
 	}
 	s.mu.Unlock()
 	s.tasks.Wait()
-	s.agent.close()
+	s.agent.Close()
 }
 
 // Fetch implements watch.Source.
 func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
 	m := s.member(q)
-	if len(s.agent.addresses) == 1 {
+	since := s.agent.Epoch()
+	if since == nil {
 		return s.fetch(ctx, m, after)
 	}
 
-	since := s.agent.epoch()
-	within, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(since, func() { cancel(watch.ErrIndexVoid) })()
+	within, stop := since.Within(ctx)
+	defer stop()
 	if !s.knows(m, since) {
 		after = 0
 	}
@@ -112,55 +120,55 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 
 func (s *Source) fetch(ctx context.Context, m *member, after uint64) (any, uint64, error) {
 	if after == 0 {
-		return s.ask(ctx, m, request{first: !s.hasAnswer(m)})
+		return s.ask(ctx, m, agent.Request{First: !s.hasAnswer(m)})
 	}
 	switch m.query.Kind {
 	case watch.KindDatacenters, watch.KindPartitions: // cannot wait
 		if !pause.For(ctx, pollEvery) {
 			return nil, 0, ctx.Err()
 		}
-		return s.ask(ctx, m, request{})
+		return s.ask(ctx, m, agent.Request{})
 	}
 	return s.wait(ctx, m, after)
 }
 
 // Confirm implements watch.Confirmer: the leader answers, after it has made sure that it still leads.
 func (s *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error) {
-	return s.ask(ctx, s.member(q), request{read: consistent})
+	return s.ask(ctx, s.member(q), agent.Request{Read: agent.Consistent})
 }
 
-// ask makes the request for a query. The caller says how, in all but path and parameters. An answer with the index request.unless has
+// ask makes the request for a query. The caller says how, in all but path and parameters. An answer with the index Request.Unless has
 // no value.
-func (s *Source) ask(ctx context.Context, m *member, r request) (value any, index uint64, err error) {
+func (s *Source) ask(ctx context.Context, m *member, r agent.Request) (value any, index uint64, err error) {
 	value, got, err := s.answer(ctx, m.query, r)
-	if err == nil && got.same {
-		s.locked(func() { m.began = got.sent })
-		return nil, got.index, nil
+	if err == nil && got.Same {
+		s.locked(func() { m.began = got.Sent })
+		return nil, got.Index, nil
 	}
-	if err == nil && got.streamed && s.isSmaller(m, value) { // a stream leaves out without a word what the token may not read
-		r.after, r.read = 0, stale
+	if err == nil && got.Streamed && s.isSmaller(m, value) { // a stream leaves out without a word what the token may not read
+		r.After, r.Read = 0, agent.Stale
 		value, got, err = s.answer(ctx, m.query, r)
 	}
-	if err == nil && got.filtered && !s.accepts(m, value) {
-		err = deniedError{fmt.Errorf("left out of its answer what the token may not read; it needs %s", kinds[m.query.Kind].permission)}
+	if err == nil && got.Filtered && !s.accepts(m, value) {
+		err = agent.DeniedError{Err: fmt.Errorf("left out of its answer what the token may not read; it needs %s", kinds[m.query.Kind].permission)}
 	}
 	if err != nil {
-		return nil, got.index, err
+		return nil, got.Index, err
 	}
-	got.index = max(got.index, 1)
+	got.Index = max(got.Index, 1)
 	s.note(m, value, got)
-	return value, got.index, nil
+	return value, got.Index, nil
 }
 
-func (s *Source) answer(ctx context.Context, q watch.Query, r request) (any, reply, error) {
+func (s *Source) answer(ctx context.Context, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	k, known := kinds[q.Kind]
 	if !known {
-		return nil, reply{}, watch.UnknownKind(q)
+		return nil, agent.Reply{}, watch.UnknownKind(q)
 	}
 	if err := checkPrintable(q.Name); err != nil {
-		return nil, reply{}, err
+		return nil, agent.Reply{}, err
 	}
-	r.params = s.params(q.Options())
+	r.Params = s.params(q.Options())
 	return k.answer(ctx, s, q, r)
 }
 
@@ -175,8 +183,8 @@ func (s *Source) params(opts url.Values) url.Values {
 	for _, name := range []string{watch.OptDatacenter, watch.OptNear, watch.OptPeer, watch.OptSamenessGroup, watch.OptFilter} {
 		set(name, opts.Get(name))
 	}
-	set(watch.OptNamespace, cmp.Or(opts.Get(watch.OptNamespace), s.namespace))
-	set(watch.OptPartition, cmp.Or(opts.Get(watch.OptPartition), s.partition))
+	set(watch.OptNamespace, cmp.Or(opts.Get(watch.OptNamespace), s.cfg.Namespace))
+	set(watch.OptPartition, cmp.Or(opts.Get(watch.OptPartition), s.cfg.Partition))
 	return params
 }
 
@@ -210,26 +218,29 @@ func size(value any) int {
 // learnAgent finds out whether the agent is a server, and has the number of connections follow what it allows, where it tells.
 func (s *Source) learnAgent() {
 	s.tasks.Go(func() {
-		self, err := s.agent.self(s.life)
+		self, err := s.self(s.life)
 		if err != nil {
 			return // a token that may not ask this is no fault
 		}
 		s.locked(func() { s.remote = !self.Config.Server })
-		if s.cfg.MaxConnections != 0 || s.agent.endpoint().config.Scheme == "https" {
-			return
-		}
-
-		allowed := self.DebugConfig.HTTPMaxConnsPerClient
-		if allowed == nil {
-			return
-		}
-		limit := *allowed
-		if limit <= 0 { // there is none
-			limit = mostConnections * 3 / 2
-		}
-		if limit = limit * 2 / 3; limit > 2*DefaultMaxConnections { // else it is not worth new connections beside those that there are
-			s.agent.raise(limit)
+		if allowed := self.DebugConfig.HTTPMaxConnsPerClient; allowed != nil && s.agent.Allows(*allowed) {
 			s.reconsider()
 		}
 	})
+}
+
+// A selfDescription is what render wants to know of what an agent says of itself.
+type selfDescription struct {
+	Config struct {
+		NodeName string
+		Server   bool
+	}
+	DebugConfig struct{ HTTPMaxConnsPerClient *int }
+}
+
+// self returns what the agent says of itself.
+func (s *Source) self(ctx context.Context) (selfDescription, error) {
+	var answer selfDescription
+	_, err := s.agent.Get(ctx, agent.Request{Path: "/v1/agent/self", WithoutIndex: true}, &answer)
+	return answer, err
 }

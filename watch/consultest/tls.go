@@ -29,7 +29,7 @@ const DemandCertificate = "tls { https { verify_incoming = true } }"
 
 // StartTLS is Start for an agent that speaks HTTPS beside HTTP. Certificates are made for it in a folder.
 func StartTLS(ctx context.Context, dir, config string) (*Agent, *TLS, error) {
-	t, err := newCertificates(dir)
+	t, err := NewCertificates(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make certificates: %w", err)
 	}
@@ -42,8 +42,8 @@ func StartTLS(ctx context.Context, dir, config string) (*Agent, *TLS, error) {
 	return a, t, nil
 }
 
-// newCertificates makes an authority, and a certificate for both ends of a connection on loopback.
-func newCertificates(dir string) (*TLS, error) {
+// NewCertificates makes an authority in a folder, and a certificate for both ends of a connection on loopback. TLS.Addr is empty.
+func NewCertificates(dir string) (*TLS, error) {
 	authority := template(1, "authority of a test")
 	authority.IsCA, authority.BasicConstraintsValid = true, true
 	authority.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature

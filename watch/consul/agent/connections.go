@@ -1,4 +1,4 @@
-package consul
+package agent
 
 import (
 	"context"
@@ -60,13 +60,13 @@ func (c *connections) raise(limit int) {
 //
 // Many requests over HTTP/2 that find all connections full, or none yet, would each dial one of their own, and a stock agent
 // allows 200: so few may look for a connection at a time.
-func (c *connections) admit(ctx context.Context, e *endpoint, waits bool) (context.Context, func(), error) {
+func (c *connections) admit(ctx context.Context, e *Endpoint, waits bool) (context.Context, func(), error) {
 	if e.config.Scheme == "https" && !e.met.Load() {
 		release, err := take(ctx, c.first)
 		return ctx, release, err
 	}
 	release := func() {}
-	if !waits || !e.multiplexed() {
+	if !waits || !e.Multiplexed() {
 		if err := c.open.Acquire(ctx, 1); err != nil {
 			return nil, nil, ctx.Err()
 		}
@@ -98,9 +98,9 @@ func take(ctx context.Context, tokens chan struct{}) (back func(), err error) {
 
 // releaseAfter calls release, and where a waiting request was given up, at the time when its wait would have ended: until then
 // an agent counts its connection.
-func (c *connections) releaseAfter(ctx context.Context, e *endpoint, waits bool, end time.Time, release func()) {
+func (c *connections) releaseAfter(ctx context.Context, e *Endpoint, waits bool, end time.Time, release func()) {
 	left := time.Until(end)
-	if waits && left > 0 && ctx.Err() != nil && !errors.Is(context.Cause(ctx), watch.ErrIndexVoid) && !e.multiplexed() {
+	if waits && left > 0 && ctx.Err() != nil && !errors.Is(context.Cause(ctx), watch.ErrIndexVoid) && !e.Multiplexed() {
 		time.AfterFunc(left, release)
 		return
 	}
@@ -109,11 +109,11 @@ func (c *connections) releaseAfter(ctx context.Context, e *endpoint, waits bool,
 
 // beginWait takes a slot for a request that waits, and leaves as many as are reserved. It reports whether there was one; the caller
 // gives it back with endWait.
-func (c *connections) beginWait(e *endpoint, reserved int) bool {
+func (c *connections) beginWait(e *Endpoint, reserved int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.grow()
-	if c.waits+reserved >= c.mostWaits && !e.multiplexed() {
+	if c.waits+reserved >= c.mostWaits && !e.Multiplexed() {
 		return false
 	}
 	c.waits++
@@ -159,4 +159,35 @@ func (c *connections) fewerWaits() {
 	}
 	c.mostWaits = max(LeastConnections/2, min(c.mostWaits, c.waits)*3/4)
 	c.grown = time.Now()
+}
+
+// Slots returns how many requests may wait at a time, where the connection is not multiplexed.
+func (a *Agent) Slots() int { return a.conns.slots() }
+
+// BeginWait takes a slot for a request that waits, and leaves as many as are reserved for others. It reports whether there was one; the
+// caller returns it with EndWait.
+func (a *Agent) BeginWait(reserved int) bool { return a.conns.beginWait(a.Endpoint(), reserved) }
+
+// EndWait returns the slot of a request whose wait would end at a time. Where the request was given up before, the slot becomes free
+// then.
+func (a *Agent) EndWait(ctx context.Context, end time.Time) {
+	a.conns.releaseAfter(ctx, a.Endpoint(), true, end, a.conns.endWait)
+}
+
+// Allows notes how many connections the agent allows a client; 0 or less means any number. It reports whether there are more
+// connections from now on. Config.MaxConnections wins, and what is only a little more is not worth new connections beside those that
+// there are.
+func (a *Agent) Allows(connections int) (raised bool) {
+	if a.cfg.MaxConnections != 0 || a.Endpoint().config.Scheme == "https" {
+		return false
+	}
+	if connections <= 0 {
+		connections = mostConnections * 3 / 2
+	}
+	limit := connections * 2 / 3
+	if limit <= 2*DefaultMaxConnections {
+		return false
+	}
+	a.raise(limit)
+	return true
 }

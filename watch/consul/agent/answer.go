@@ -1,4 +1,4 @@
-package consul
+package agent
 
 import (
 	"bytes"
@@ -23,63 +23,66 @@ const (
 	maxComplaint = 300       // bytes of a failed request's answer that an error repeats
 )
 
+// What an answer lacks or has too much of.
 var (
-	errNoIndex  = errors.New("the answer has no index header, as Consul's answers have; is this the address of Consul, and its path prefix right?")
+	ErrNoIndex  = errors.New("the answer has no index header, as Consul's answers have; is this the address of Consul, and its path prefix right?")
 	errNotJSON  = errors.New("the answer is not the JSON that Consul sends; is this the address of Consul?")
 	errNoLeader = errors.New("consul has no leader: its answer may be out of date")
 	errTooStale = errors.New("the answer is older than the stale reads that are allowed")
-	errTooLarge = errors.New("the answer is too large")
+	ErrTooLarge = errors.New("the answer is too large")
 )
 
-// A deniedError is a refusal because of missing rights.
-type deniedError struct{ error }
+// A DeniedError is a refusal because of missing rights. It is a watch.ErrDenied.
+type DeniedError struct{ Err error }
 
-func (e deniedError) Unwrap() []error { return []error{e.error, watch.ErrDenied} }
+func (e DeniedError) Error() string { return e.Err.Error() }
 
-// A reply is what comes with an answer.
-type reply struct {
-	index    uint64 // 0 where the endpoint has none
-	found    bool   // false: "404 with an index", which means that there is none
-	filtered bool   // the answer lacks what the token may not read
-	streamed bool   // the agent has answered from its stream of changes
-	bytes    int
-	sent     time.Time // when the request was made
-	same     bool      // it has the index of request.unless, and was not decoded
+func (e DeniedError) Unwrap() []error { return []error{e.Err, watch.ErrDenied} }
+
+// A Reply is what comes with an answer, beside its JSON.
+type Reply struct {
+	Index    uint64 // 0 where the endpoint has none
+	Found    bool   // false: "404 with an index", which means that there is none
+	Filtered bool   // the answer lacks what the token may not read
+	Streamed bool   // the agent has answered from its stream of changes
+	Bytes    int
+	Sent     time.Time // when the request was made
+	Same     bool      // it has the index of Request.Unless, and was not decoded
 }
 
 // read decodes a response, whose body is given apart.
-func (a *agent) read(e *endpoint, resp *http.Response, body io.Reader, r request, into any) (reply, error) {
+func (a *Agent) read(e *Endpoint, resp *http.Response, body io.Reader, r Request, into any) (Reply, error) {
 	if status := resp.StatusCode; status != http.StatusOK && status != http.StatusNotFound {
-		return reply{}, a.failure(e, resp, body)
+		return Reply{}, a.failure(e, resp, body)
 	}
 	index, _ := strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
-	if index == 0 && (!r.withoutIndex || resp.StatusCode == http.StatusNotFound) {
-		return reply{}, e.blame(fmt.Errorf("answered %s: %w", resp.Status, errNoIndex))
+	if index == 0 && (!r.WithoutIndex || resp.StatusCode == http.StatusNotFound) {
+		return Reply{}, e.blame(fmt.Errorf("answered %s: %w", resp.Status, ErrNoIndex))
 	}
 	got, err := a.trust(resp.Header, r)
 	if err != nil {
 		return got, err
 	}
 
-	got.index = index
-	if r.unless != 0 && index == r.unless && resp.StatusCode == http.StatusOK {
-		got.found, got.same = true, true
+	got.Index = index
+	if r.Unless != 0 && index == r.Unless && resp.StatusCode == http.StatusOK {
+		got.Found, got.Same = true, true
 		_, err = io.Copy(io.Discard, io.LimitReader(body, maxAnswer))
 	} else if resp.StatusCode == http.StatusNotFound {
 		_, err = io.Copy(io.Discard, io.LimitReader(body, maxComplaint))
 	} else {
-		got.bytes, err = a.decode(e, resp, body, cmp.Or(r.limit, maxAnswer), into)
-		got.found = true
+		got.Bytes, err = a.decode(e, resp, body, cmp.Or(r.Limit, maxAnswer), into)
+		got.Found = true
 	}
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	e.known.Store(true)
 	return got, nil
 }
 
 // decode decodes the JSON of an answer of at most limit bytes, and returns how many bytes it has.
-func (a *agent) decode(e *endpoint, resp *http.Response, body io.Reader, limit int, into any) (size int, err error) {
+func (a *Agent) decode(e *Endpoint, resp *http.Response, body io.Reader, limit int, into any) (size int, err error) {
 	text := a.buffer()
 	defer a.release(text)
 	if n := resp.ContentLength; n > 0 && n <= int64(limit) {
@@ -89,7 +92,7 @@ func (a *agent) decode(e *endpoint, resp *http.Response, body io.Reader, limit i
 		return 0, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
 	}
 	if text.Len() > limit {
-		return 0, fmt.Errorf("%w: it has more than %d bytes", errTooLarge, limit)
+		return 0, fmt.Errorf("%w: it has more than %d bytes", ErrTooLarge, limit)
 	}
 	if isDeep(text.Bytes()) || json.Unmarshal(text.Bytes(), into) != nil {
 		return 0, e.blame(errNotJSON)
@@ -140,17 +143,17 @@ func endOfString(text []byte, quote int) int {
 // trust returns what the headers of an answer say, or why the answer is no data (R11). A header that is not there says nothing;
 // neither does what an agent says of the leader where its answer comes from a stream of changes: it is "false" there at any
 // time.
-func (a *agent) trust(h http.Header, r request) (reply, error) {
-	got := reply{streamed: h.Get("X-Consul-Query-Backend") == "streaming", filtered: h.Get("X-Consul-Results-Filtered-By-ACLs") == "true"}
-	if !got.streamed && h.Get("X-Consul-KnownLeader") == "false" {
-		if r.first && r.read == stale {
-			a.warnNoLeader(r.path)
+func (a *Agent) trust(h http.Header, r Request) (Reply, error) {
+	got := Reply{Streamed: h.Get("X-Consul-Query-Backend") == "streaming", Filtered: h.Get("X-Consul-Results-Filtered-By-ACLs") == "true"}
+	if !got.Streamed && h.Get("X-Consul-KnownLeader") == "false" {
+		if r.First && r.Read == Stale {
+			a.warnNoLeader(r.Path)
 			return got, nil
 		}
 		return got, watch.OutageError{Err: errNoLeader}
 	}
 	behind, err := strconv.ParseInt(h.Get("X-Consul-LastContact"), 10, 64)
-	if err == nil && !got.streamed && (r.read == stale || r.read == cached) && a.cfg.MaxStale > 0 && time.Duration(behind)*time.Millisecond > a.cfg.MaxStale {
+	if err == nil && !got.Streamed && (r.Read == Stale || r.Read == Cached) && a.cfg.MaxStale > 0 && time.Duration(behind)*time.Millisecond > a.cfg.MaxStale {
 		return got, errTooStale
 	}
 	return got, nil
@@ -159,7 +162,7 @@ func (a *agent) trust(h http.Header, r request) (reply, error) {
 const noLeaderEvery = time.Minute // between warnings; each of many queries has a first answer
 
 // warnNoLeader warns that an answer may be out of date.
-func (a *agent) warnNoLeader(path string) {
+func (a *Agent) warnNoLeader(path string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now := time.Now(); now.Sub(a.noLeader) >= noLeaderEvery {
@@ -168,22 +171,24 @@ func (a *agent) warnNoLeader(path string) {
 	}
 }
 
-// A refusal is an answer that there are too many requests.
-type refusal struct{ error }
+// A RefusedError is an answer that there are too many requests.
+type RefusedError struct{ Err error }
 
-func (r refusal) Unwrap() error { return r.error }
+func (e RefusedError) Error() string { return e.Err.Error() }
+
+func (e RefusedError) Unwrap() error { return e.Err }
 
 // failure returns the error of a response with a status of failure.
-func (a *agent) failure(e *endpoint, resp *http.Response, body io.Reader) error {
+func (a *Agent) failure(e *Endpoint, resp *http.Response, body io.Reader) error {
 	text := beginning(body)
 	err := fmt.Errorf("answered %s: %s", resp.Status, text)
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
 		a.refused(e, resp.Status, retryAfter(resp.Header))
-		return refusal{err}
+		return RefusedError{err}
 	case status == http.StatusServiceUnavailable && strings.Contains(text, "rate limit"):
 		a.refused(e, resp.Status, 0)
-		return refusal{err}
+		return RefusedError{err}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 		return watch.OutageError{Err: err} // of a proxy whose Consul has gone away
 	case status >= http.StatusInternalServerError && isOutage(text):
@@ -192,7 +197,7 @@ func (a *agent) failure(e *endpoint, resp *http.Response, body io.Reader) error 
 		if strings.Contains(text, "ACL not found") {
 			err = fmt.Errorf("%w (Consul does not know the token, or not yet; is it the right one?)", err)
 		}
-		return deniedError{err}
+		return DeniedError{err}
 	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
 		return e.blame(fmt.Errorf("answered %d: redirected to %s; is this the address of Consul?", status, redirectHost(resp)))
 	}
@@ -230,7 +235,7 @@ func beginning(r io.Reader) string {
 }
 
 // refused slows all requests down, as Consul asks us to.
-func (a *agent) refused(e *endpoint, status string, pause time.Duration) {
+func (a *Agent) refused(e *Endpoint, status string, pause time.Duration) {
 	e.limited.Store(true)
 	if a.pace.refused(pause) {
 		a.conns.fewerWaits()
@@ -257,7 +262,7 @@ const (
 
 // buffer returns an empty buffer. It is a used one where there is one, so that a large answer does not make it grow from nothing
 // each time.
-func (a *agent) buffer() *bytes.Buffer {
+func (a *Agent) buffer() *bytes.Buffer {
 	select {
 	case b := <-a.buffers:
 		return b
@@ -266,7 +271,7 @@ func (a *agent) buffer() *bytes.Buffer {
 	}
 }
 
-func (a *agent) release(b *bytes.Buffer) {
+func (a *Agent) release(b *bytes.Buffer) {
 	b.Reset()
 	if b.Cap() > bufferKept {
 		return

@@ -1,13 +1,13 @@
-package consul
+package agent
 
 import (
 	"context"
 	"sync"
 	"time"
 
-	"render/watch/pause"
-
 	"golang.org/x/time/rate"
+
+	"render/watch/pause"
 )
 
 const (

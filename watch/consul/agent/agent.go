@@ -1,4 +1,4 @@
-package consul
+package agent
 
 import (
 	"bytes"
@@ -21,10 +21,11 @@ var (
 	errCut   = errors.New("a waiting request was cut off")
 )
 
-// An agent is the HTTP API of Consul at one of several addresses. It keeps what all requests share: credentials, connections,
-// the rate of requests, outages.
-type agent struct {
+// An Agent is the HTTP API of Consul at one of several addresses. It keeps what all requests share: credentials, connections,
+// the rate of requests, outages. Its methods may be called at the same time.
+type Agent struct {
 	cfg       Config
+	dial      Dial
 	addresses []string
 	log       *slog.Logger
 
@@ -32,27 +33,29 @@ type agent struct {
 	pace    *pace
 	cuts    cuts
 	buffers chan *bytes.Buffer
-	numbers numbers
-	moved   func() // called after another address has taken the place of the one so far
+	moved   func() // as New takes it
 
 	mu        sync.Mutex  // guards what follows
-	endpoints []*endpoint // of the addresses
+	endpoints []*Endpoint // of the addresses
 	at        int         // index of the current one
-	current   *endpoint
-	since     *epoch
+	current   *Endpoint
+	since     *Epoch
 	creds     credentials
 	outages   map[string]*outage // by datacenter
 	noLeader  time.Time          // of the last warning that there is none
 }
 
-// newAgent returns an agent that has not connected yet. An error means that an address, a token file, a TLS setting or a number
-// cannot be used.
-func newAgent(cfg Config, moved func()) (*agent, error) {
+// New returns an agent that has not connected yet. Dial opens its connections, and Config.Transport.Dial is the usual one. The agent calls
+// moved when it goes on to another address after one that has answered: the indexes of all answers are void then. An error means that an
+// address, a token file, a TLS setting or a number cannot be used.
+func New(cfg Config, dial Dial, moved func()) (*Agent, error) {
+	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
 	}
-	a := &agent{
+	a := &Agent{
 		cfg:     cfg,
+		dial:    dial,
 		log:     cfg.Log,
 		conns:   newConnections(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
 		pace:    newPace(cfg.MaxRequests),
@@ -76,10 +79,10 @@ func newAgent(cfg Config, moved func()) (*agent, error) {
 }
 
 // connect returns an endpoint for each address.
-func (a *agent) connect() ([]*endpoint, error) {
-	var all []*endpoint
+func (a *Agent) connect() ([]*Endpoint, error) {
+	var all []*Endpoint
 	for _, address := range a.addresses {
-		e, err := a.cfg.connect(address, a.conns.most())
+		e, err := a.cfg.connect(address, a.dial, a.conns.most())
 		if err != nil {
 			return nil, err
 		}
@@ -88,48 +91,50 @@ func (a *agent) connect() ([]*endpoint, error) {
 	return all, nil
 }
 
-// close closes the connections that no request uses.
-func (a *agent) close() { a.endpoint().config.HttpClient.CloseIdleConnections() }
+// Close closes the connections that no request uses.
+func (a *Agent) Close() { a.Endpoint().config.HttpClient.CloseIdleConnections() }
 
-// get makes a request and decodes the JSON of its answer. It is here, and not consul/api's own functions, because those decode
+// Get makes a request when it may be made, and decodes the JSON of its answer. The package's documentation lists the kinds of errors.
+//
+// It is here, and not consul/api's own functions, because those decode
 // with a json.Decoder, which reads everything twice: a tree of 10,000 keys took five times as long. They also hide what
 // connections, refusals and "404 with an index" need. What says where Consul is and how to talk to it (address, TLS, proxy)
 // stays with consul/api.
-func (a *agent) get(ctx context.Context, r request, into any) (reply, error) {
+func (a *Agent) Get(ctx context.Context, r Request, into any) (Reply, error) {
 	a.refreshCredentials(ctx, time.Now().Add(-credentialsEvery))
 	token := a.token()
 	got, err := a.admitted(ctx, r, into)
 	if errors.Is(err, errCut) { // whatever has cut it off may have no Consul behind it: only a plain read tells
-		r.after = 0
+		r.After = 0
 		got, err = a.admitted(ctx, r, into)
 	}
 	switch {
 	case errors.Is(err, watch.ErrDenied) && a.renewToken(ctx, token):
 		return a.admitted(ctx, r, into)
 	case errors.Is(err, errTooStale):
-		a.endpoint().preferLeader()
-		r.after = 0
+		a.Endpoint().preferLeader()
+		r.After = 0
 		return a.admitted(ctx, r, into)
 	}
 	return got, err
 }
 
 // admitted makes one request, when there may be one.
-func (a *agent) admitted(ctx context.Context, r request, into any) (got reply, err error) {
+func (a *Agent) admitted(ctx context.Context, r Request, into any) (got Reply, err error) {
 	out := a.outageOf(r.datacenter())
 	admission, err := a.admit(ctx, out, r)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	e, began := admission.endpoint, time.Now()
 	defer func() {
-		got.sent = began
-		a.conns.releaseAfter(ctx, e, r.after != 0, began.Add(cmp.Or(r.wait, a.cfg.Wait)*17/16), admission.release)
+		got.Sent = began
+		a.conns.releaseAfter(ctx, e, r.After != 0, began.Add(cmp.Or(r.Wait, a.cfg.Wait)*17/16), admission.release)
 	}()
 
 	got, err = a.attempts(admission, r, into)
 	if ctx.Err() != nil {
-		return reply{}, ctx.Err()
+		return Reply{}, ctx.Err()
 	}
 	if err != nil {
 		err = fmt.Errorf("consul at %s: %w", e.address, err)
@@ -144,16 +149,16 @@ func (a *agent) admitted(ctx context.Context, r request, into any) (got reply, e
 
 // An admission is what a request that may be made is made with.
 type admission struct {
-	endpoint *endpoint
+	endpoint *Endpoint
 	ctx      context.Context
 	release  func() // must be called when the request has ended
 	probe    *probe // nil where the request is none
 }
 
 // admit returns when a request may be made.
-func (a *agent) admit(ctx context.Context, out *outage, r request) (admission, error) {
+func (a *Agent) admit(ctx context.Context, out *outage, r Request) (admission, error) {
 	for {
-		probe, err := out.pass(ctx, r.after != 0)
+		probe, err := out.pass(ctx, r.After != 0)
 		if err != nil {
 			return admission{}, err
 		}
@@ -170,20 +175,20 @@ func (a *agent) admit(ctx context.Context, out *outage, r request) (admission, e
 }
 
 // queue is admit without regard to outages.
-func (a *agent) queue(ctx context.Context, r request) (admission, error) {
+func (a *Agent) queue(ctx context.Context, r Request) (admission, error) {
 	back := func() {}
-	if r.turns != nil {
-		var err error
-		if back, err = take(ctx, r.turns); err != nil {
+	if r.Bound != nil {
+		if err := r.Bound.Acquire(ctx, 1); err != nil {
 			return admission{}, err
 		}
+		back = func() { r.Bound.Release(1) }
 	}
-	if err := a.pace.wait(ctx, r.after != 0 && !r.named); err != nil {
+	if err := a.pace.wait(ctx, r.After != 0 && !r.Named); err != nil {
 		back()
 		return admission{}, err
 	}
-	e := a.endpoint()
-	within, free, err := a.conns.admit(ctx, e, r.after != 0)
+	e := a.Endpoint()
+	within, free, err := a.conns.admit(ctx, e, r.After != 0)
 	if err != nil {
 		back()
 		return admission{}, err
@@ -192,15 +197,15 @@ func (a *agent) queue(ctx context.Context, r request) (admission, error) {
 }
 
 // attempts makes a request, and where it was lost on its way once more.
-func (a *agent) attempts(at admission, r request, into any) (got reply, err error) {
+func (a *Agent) attempts(at admission, r Request, into any) (got Reply, err error) {
 	ctx, e := at.ctx, at.endpoint
-	if e.prefersLeader() && (r.read == stale || r.read == cached) {
-		r.read = leader
+	if e.prefersLeader() && (r.Read == Stale || r.Read == Cached) {
+		r.Read = Leader
 	}
 	params, wait := a.params(r)
 	var limits []time.Duration
 	switch {
-	case r.after != 0:
+	case r.After != 0:
 		limits = []time.Duration{wait + wait/16 + waitGrace}
 	case r.datacenter() != "":
 		limits = []time.Duration{plainDeadline} // servers there may take long to reach
@@ -217,7 +222,7 @@ func (a *agent) attempts(at admission, r request, into any) (got reply, err erro
 		case errors.Is(err, errTaken) && !taken:
 			taken = true
 			i--
-		case !errors.Is(err, errSilent) || ctx.Err() != nil || a.endpoint() != e:
+		case !errors.Is(err, errSilent) || ctx.Err() != nil || a.Endpoint() != e:
 			return got, err
 		}
 	}
@@ -225,26 +230,26 @@ func (a *agent) attempts(at admission, r request, into any) (got reply, err erro
 }
 
 // do makes a request once. Its answer has to begin within a limit. Last says that there is no further attempt.
-func (a *agent) do(ctx context.Context, e *endpoint, r request, params url.Values, limit time.Duration, last bool, into any) (reply, error) {
+func (a *Agent) do(ctx context.Context, e *Endpoint, r Request, params url.Values, limit time.Duration, last bool, into any) (Reply, error) {
 	ctx, deadline := withDeadline(ctx, limit)
 	defer deadline.stop()
 	began, connections := time.Now(), 0
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		if connections++; connections > 1 && r.after != 0 && time.Since(began) >= leastCutAge {
+		if connections++; connections > 1 && r.After != 0 && time.Since(began) >= leastCutAge {
 			deadline.end(errCut) // net/http would try again by itself, beyond our deadline
 		}
 	}})
 
-	req, err := a.newRequest(ctx, e, r.path, params)
+	req, err := a.newRequest(ctx, e, r.Path, params)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	resp, err := e.config.HttpClient.Do(req)
-	var got reply
+	var got Reply
 	if err == nil {
 		defer resp.Body.Close()
 		e.meet(resp)
-		if r.after == 0 && r.datacenter() == "" {
+		if r.After == 0 && r.datacenter() == "" {
 			e.latency.note(time.Since(began))
 		}
 		got, err = a.read(e, resp, deadline.watch(resp.Body), r, into)
@@ -259,8 +264,8 @@ func (a *agent) do(ctx context.Context, e *endpoint, r request, params url.Value
 		if last || connections == 0 {
 			a.unanswered(e, r, began, connections > 0, err)
 		}
-	case r.after != 0 && (isCut(resp, err) || errors.Is(cause, errCut)) && a.cuts.note(time.Since(began)):
-		return reply{}, errCut
+	case r.After != 0 && (isCut(resp, err) || errors.Is(cause, errCut)) && a.cuts.note(time.Since(began)):
+		return Reply{}, errCut
 	case resp == nil && errors.Is(err, context.Canceled) && ctx.Err() == nil:
 		err = watch.OutageError{Err: errTaken}
 	case resp == nil && ctx.Err() == nil:
@@ -268,20 +273,4 @@ func (a *agent) do(ctx context.Context, e *endpoint, r request, params url.Value
 		a.unanswered(e, r, began, connections > 0, err)
 	}
 	return got, err
-}
-
-// A selfDescription is what render wants to know of what an agent says of itself.
-type selfDescription struct {
-	Config struct {
-		NodeName string
-		Server   bool
-	}
-	DebugConfig struct{ HTTPMaxConnsPerClient *int }
-}
-
-// self returns what the agent says of itself.
-func (a *agent) self(ctx context.Context) (selfDescription, error) {
-	var answer selfDescription
-	_, err := a.get(ctx, request{path: "/v1/agent/self", withoutIndex: true}, &answer)
-	return answer, err
 }

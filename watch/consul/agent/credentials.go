@@ -1,4 +1,4 @@
-package consul
+package agent
 
 import (
 	"context"
@@ -33,7 +33,7 @@ const (
 )
 
 // newCredentials notes which files of an endpoint matter.
-func newCredentials(cfg Config, e *endpoint) credentials {
+func newCredentials(cfg Config, e *Endpoint) credentials {
 	c := credentials{token: cfg.Token, tokenFile: cfg.TokenFile, looked: time.Now()}
 	t := e.config.TLSConfig
 	for _, path := range []string{t.CAFile, t.CAPath, t.CertFile, t.KeyFile} {
@@ -80,21 +80,21 @@ func signatures(paths []string) string {
 }
 
 // token returns the token that requests carry.
-func (a *agent) token() string {
+func (a *Agent) token() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.creds.token
 }
 
 // renewToken reports whether the token's file has another token than one that was refused.
-func (a *agent) renewToken(ctx context.Context, refused string) bool {
+func (a *Agent) renewToken(ctx context.Context, refused string) bool {
 	a.refreshCredentials(ctx, time.Now().Add(-renewEvery))
 	return a.token() != refused
 }
 
 // refreshCredentials has the files looked at, unless that was done since a time. It returns when the look has ended, and at the
 // latest credentialsEvery after it began.
-func (a *agent) refreshCredentials(ctx context.Context, since time.Time) {
+func (a *Agent) refreshCredentials(ctx context.Context, since time.Time) {
 	c := &a.creds
 	if c.tokenFile == "" && len(c.tlsFiles) == 0 {
 		return
@@ -120,7 +120,7 @@ func (a *agent) refreshCredentials(ctx context.Context, since time.Time) {
 }
 
 // look uses what has changed of the files. What cannot be used stays as it was, and is tried again by the next look.
-func (a *agent) look(done chan struct{}) {
+func (a *Agent) look(done chan struct{}) {
 	newToken, tokenErr := a.lookAtToken()
 	newTLS, tlsErr := a.lookAtTLS()
 	err := tokenErr
@@ -147,7 +147,7 @@ func (a *agent) look(done chan struct{}) {
 }
 
 // lookAtToken reports whether there is another token.
-func (a *agent) lookAtToken() (changed bool, err error) {
+func (a *Agent) lookAtToken() (changed bool, err error) {
 	c := &a.creds
 	seen := watch.Signature(c.tokenFile)
 	if c.tokenFile == "" || seen == c.tokenSeen {
@@ -169,7 +169,7 @@ func (a *agent) lookAtToken() (changed bool, err error) {
 }
 
 // lookAtTLS makes new endpoints where files of TLS have changed.
-func (a *agent) lookAtTLS() (changed bool, err error) {
+func (a *Agent) lookAtTLS() (changed bool, err error) {
 	c := &a.creds
 	seen := signatures(c.tlsFiles)
 	if seen == c.tlsSeen {

@@ -1,4 +1,4 @@
-package consul
+package agent
 
 import (
 	"context"
@@ -154,7 +154,7 @@ func (o *outage) succeeded(spreads bool) {
 }
 
 // outageOf returns the outage of a datacenter.
-func (a *agent) outageOf(dc string) *outage {
+func (a *Agent) outageOf(dc string) *outage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.outages[dc] == nil {

@@ -1,34 +1,50 @@
-package consul
+package agent
 
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"render/watch"
 )
 
-// An epoch is a time in which one address is asked. Indexes of another are void.
-type epoch struct {
-	context.Context
-	end  context.CancelCauseFunc
-	used bool // has answered a query
+// An Epoch is a time in which one address is asked. Indexes of another are void.
+type Epoch struct {
+	ctx  context.Context // done when the epoch has ended
+	end  context.CancelFunc
+	used atomic.Bool // has answered a query
 }
 
-func newEpoch() *epoch {
-	ctx, end := context.WithCancelCause(context.Background())
-	return &epoch{Context: ctx, end: end}
+func newEpoch() *Epoch {
+	e := new(Epoch)
+	e.ctx, e.end = context.WithCancel(context.Background())
+	return e
 }
 
-// endpoint returns the one to ask now.
-func (a *agent) endpoint() *endpoint {
+// Within returns a context that ends when ctx or the epoch does; with the cause watch.ErrIndexVoid where it is the epoch. The caller
+// calls stop.
+func (e *Epoch) Within(ctx context.Context) (within context.Context, stop func()) {
+	within, cancel := context.WithCancelCause(ctx)
+	unlink := context.AfterFunc(e.ctx, func() { cancel(watch.ErrIndexVoid) })
+	return within, func() {
+		unlink()
+		cancel(nil)
+	}
+}
+
+// Use notes that a query was answered in the epoch, so that there are indexes that can become void.
+func (e *Epoch) Use() { e.used.Store(true) }
+
+// Endpoint returns the address that is asked now.
+func (a *Agent) Endpoint() *Endpoint {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.current
 }
 
 // raise raises the limit of connections.
-func (a *agent) raise(limit int) {
+func (a *Agent) raise(limit int) {
 	a.conns.raise(limit)
 	all, err := a.connect()
 	if err != nil {
@@ -45,24 +61,20 @@ func (a *agent) raise(limit int) {
 	a.endpoints, a.current = all, all[a.at]
 }
 
-// epoch returns the epoch of the address that is asked now.
-func (a *agent) epoch() *epoch {
+// Epoch returns the epoch of the address that is asked now. It is nil where there is one address only.
+func (a *Agent) Epoch() *Epoch {
+	if len(a.addresses) == 1 {
+		return nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.since
 }
 
-// use notes that a query was answered in an epoch.
-func (a *agent) use(e *epoch) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e.used = true
-}
-
 // unanswered notes that a request that began at a time has got no answer because of err, and goes on to the next address where
 // that is the address's fault: it cannot be connected to, or has answered nobody since then, or since another such failure. What a
 // request to another datacenter meets says nothing about the address.
-func (a *agent) unanswered(e *endpoint, r request, began time.Time, connected bool, err error) {
+func (a *Agent) unanswered(e *Endpoint, r Request, began time.Time, connected bool, err error) {
 	failures := e.silences.Add(1)
 	switch {
 	case !connected:
@@ -75,14 +87,14 @@ func (a *agent) unanswered(e *endpoint, r request, began time.Time, connected bo
 }
 
 // move goes on to the next address, because one cannot be reached.
-func (a *agent) move(from *endpoint, why error) {
+func (a *Agent) move(from *Endpoint, why error) {
 	if a.moveOn(from, why) {
 		a.moved()
 	}
 }
 
 // moveOn reports whether the indexes of the previous address are void.
-func (a *agent) moveOn(from *endpoint, why error) bool {
+func (a *Agent) moveOn(from *Endpoint, why error) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.addresses) == 1 || a.current != from {
@@ -94,10 +106,10 @@ func (a *agent) moveOn(from *endpoint, why error) bool {
 	a.log.Warn("consul cannot be reached; the next address is asked", "was", from.address, "err", why, "now", a.current.address)
 	from.config.HttpClient.CloseIdleConnections()
 
-	if !a.since.used {
+	if !a.since.used.Load() {
 		return false // nobody has an index of it, or waits there; else nobody would learn that no address works
 	}
-	a.since.end(watch.ErrIndexVoid)
+	a.since.end()
 	a.since = newEpoch()
 	return true
 }

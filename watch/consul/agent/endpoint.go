@@ -1,7 +1,6 @@
-package consul
+package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +15,8 @@ import (
 	"render/watch"
 )
 
-// An endpoint is one address of Consul, and what is needed to ask it.
-type endpoint struct {
+// An Endpoint is one address of Consul, and what is needed to ask it.
+type Endpoint struct {
 	address string // as logs and errors show it
 	config  *api.Config
 	latency latency
@@ -32,7 +31,7 @@ type endpoint struct {
 }
 
 // meet notes that an answer has begun.
-func (e *endpoint) meet(resp *http.Response) {
+func (e *Endpoint) meet(resp *http.Response) {
 	e.http2.Store(resp.ProtoMajor == 2)
 	e.met.Store(true)
 	e.answered.Store(time.Now().UnixNano())
@@ -41,36 +40,53 @@ func (e *endpoint) meet(resp *http.Response) {
 
 // blame returns an error as one of a single query, where the endpoint has answered others as Consul does. Where it has not, the
 // fault may be with the address, and all queries meet it.
-func (e *endpoint) blame(err error) error {
+func (e *Endpoint) blame(err error) error {
 	if e.known.Load() {
 		return err
 	}
 	return watch.OutageError{Err: err}
 }
 
+// NotConsul returns the error of an answer that is none of Consul's.
+func (e *Endpoint) NotConsul() error { return e.blame(errNotJSON) }
+
 const leaderFor = time.Minute // after a stale answer that is too old
 
 // preferLeader has reads that may be stale made of the leader for a while: the servers behind the endpoint lag, and asking twice
 // each time would cost more.
-func (e *endpoint) preferLeader() { e.leaderUntil.Store(time.Now().Add(leaderFor).UnixNano()) }
+func (e *Endpoint) preferLeader() { e.leaderUntil.Store(time.Now().Add(leaderFor).UnixNano()) }
 
-func (e *endpoint) prefersLeader() bool { return time.Now().UnixNano() < e.leaderUntil.Load() }
+func (e *Endpoint) prefersLeader() bool { return time.Now().UnixNano() < e.leaderUntil.Load() }
 
-// multiplexed reports whether any number of requests can wait at a time. That is so over HTTP/2, unless a proxy there turns each
+// Address returns the address as logs and errors show it.
+func (e *Endpoint) Address() string { return e.address }
+
+// Local reports whether the address is on this machine.
+func (e *Endpoint) Local() bool { return isLocal(e.config.Address) }
+
+// ProtocolKnown reports whether it is known how many connections the endpoint needs: over HTTPS it may speak HTTP/2, and that shows with its first
+// answer.
+func (e *Endpoint) ProtocolKnown() bool { return e.config.Scheme != "https" || e.met.Load() }
+
+// HTTP2 reports whether the last answer came over HTTP/2.
+func (e *Endpoint) HTTP2() bool { return e.http2.Load() }
+
+// Limited reports whether the endpoint has refused requests because there are too many.
+func (e *Endpoint) Limited() bool { return e.limited.Load() }
+
+// Multiplexed reports whether any number of requests can wait at a time. That is so over HTTP/2, unless a proxy there turns each
 // request into a connection of its own to an agent that limits them.
-func (e *endpoint) multiplexed() bool { return e.http2.Load() && !e.limited.Load() }
+func (e *Endpoint) Multiplexed() bool { return e.http2.Load() && !e.limited.Load() }
 
-// connect prepares an endpoint that opens at most so many connections; it does not connect yet.
-func (cfg Config) connect(address string, most int) (*endpoint, error) {
-	e := &endpoint{address: withoutPassword(address), config: api.DefaultConfig()}
-	fail := func(err error) (*endpoint, error) {
+// connect prepares an endpoint that opens at most so many connections, by dial; it does not connect yet.
+func (cfg Config) connect(address string, dial Dial, most int) (*Endpoint, error) {
+	e := &Endpoint{address: withoutPassword(address), config: api.DefaultConfig()}
+	fail := func(err error) (*Endpoint, error) {
 		return nil, fmt.Errorf("set up the connection to consul at %s: %w", e.address, err)
 	}
 	c := e.config
-	c.Transport = cfg.transport()
+	c.Transport = cfg.Transport.httpTransport(dial)
 	c.Transport.DisableCompression = isLocal(address)
-	c.Namespace = cmp.Or(cfg.Namespace, c.Namespace)
-	c.Partition = cmp.Or(cfg.Partition, c.Partition)
 	if cfg.Username != "" || cfg.Password != "" {
 		c.HttpAuth = &api.HttpBasicAuth{Username: cfg.Username, Password: cfg.Password}
 	}
@@ -144,12 +160,15 @@ func (t Transport) dialer() *net.Dialer {
 	return d
 }
 
-func (cfg Config) transport() *http.Transport {
-	t := cfg.Transport
-	dial := cfg.dial
-	if dial == nil {
-		dial = t.dialer().DialContext
-	}
+// A Dial opens a connection, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Dial opens a connection as the settings say.
+func (t Transport) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return t.dialer().DialContext(ctx, network, address)
+}
+
+func (t Transport) httpTransport(dial Dial) *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dial,

@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// What Consul says when it cannot answer anybody, and what it says of one query.
+func TestIsOutage(t *testing.T) {
+	for text, want := range map[string]bool{
+		"No cluster leader":                                                    true,
+		"No path to datacenter":                                                true,
+		"Remote DC has no server currently reachable":                          true,
+		"No known Consul servers":                                              true,
+		"rpc error making call: No cluster leader":                             true,
+		"rpc error making call: EOF":                                           true,
+		"rpc error making call: i/o deadline reached":                          true,
+		"rpc error getting client: failed to get conn: dial tcp 10.0.0.1:8300": true,
+		"rpc error: shutdown":                                                  true,
+		"rpc error: code = Unavailable desc = connection error":                true,
+		"leadership lost while committing log":                                 true,
+		"Raft leader not found in server lookup mapping":                       true,
+		"Failed to create boolean expression evaluator":                        false,
+		"rpc error making call: Failed to create boolean expression evaluator": false,
+		"invalid key name, leading/trailing spaces are not allowed":            false,
+		"Sameness groups are a Consul Enterprise feature":                      false,
+		"Network segments are not supported in this version of Consul":         false,
+		"": false,
+	} {
+		if got := isOutage(text); got != want {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+// depth returns how many lists and objects of valid JSON are in each other.
+func depth(text []byte) (most int) {
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	for n := 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return most
+		}
+		if delim, ok := token.(json.Delim); ok && strings.ContainsRune("[{", rune(delim)) {
+			n++
+			most = max(most, n)
+		} else if ok {
+			n--
+		}
+	}
+}
+
+func TestIsDeep(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want bool
+	}{
+		{"", false},
+		{strings.Repeat("[", maxDepth), false},
+		{strings.Repeat("[", maxDepth+1), true},
+		{strings.Repeat("{", maxDepth+1), true},
+		{strings.Repeat(`{"a":`, maxDepth+1), true},
+		{strings.Repeat("[]", 10*maxDepth), false},
+		{`"` + strings.Repeat("[", 10*maxDepth) + `"`, false},
+		{`"\"` + strings.Repeat("[", 10*maxDepth) + `"`, false},
+		{`"\\"` + strings.Repeat("[", 10*maxDepth), true},
+		{`"\\\"` + strings.Repeat("[", 10*maxDepth), false},
+		{`"` + strings.Repeat("[", 10*maxDepth), false},
+	} {
+		if got := isDeep([]byte(test.text)); got != test.want {
+			t.Errorf("%.40s…: got %v", test.text, got)
+		}
+	}
+}
+
+// An answer without end is given up, also one that is small while it is compressed. The memory of the next answers is not affected.
+func TestAnswerWithoutEnd(t *testing.T) {
+	part := []byte(strings.Repeat(" ", 1<<20))
+	for _, compressed := range []bool{false, true} {
+		c := serving(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Consul-Index", "7")
+			var err error
+			if !compressed {
+				for err == nil {
+					_, err = w.Write(part)
+				}
+				return
+			}
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			for err == nil {
+				_, err = z.Write(part)
+			}
+		})
+		c.current.config.Transport.DisableCompression = !compressed // as for an agent on another machine
+		_, err := c.Get(t.Context(), Request{Path: "/v1/kv/x", Limit: 8 << 20}, new([]any))
+		if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "8388608 bytes") {
+			t.Errorf("compressed %v: got %v", compressed, err)
+		}
+		if len(c.buffers) != 0 && (<-c.buffers).Cap() > bufferKept {
+			t.Error("a large buffer is kept")
+		}
+	}
+	if testing.Short() {
+		return
+	}
+	c := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Consul-Index", "7")
+		for r.Context().Err() == nil {
+			_, _ = w.Write(part)
+		}
+	})
+	if _, err := c.Get(t.Context(), Request{Path: "/v1/kv/x"}, new([]any)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// FuzzIsDeep compares isDeep with the decoder of the standard library.
+func FuzzIsDeep(f *testing.F) {
+	for _, text := range []string{`null`, `[null]`, `{"a":"\""}`, `[[[[`, strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := json.Unmarshal(text, new(any)); err == nil && isDeep(text) != (depth(text) > maxDepth) {
+			t.Errorf("isDeep(%q) is %v", text, isDeep(text))
+		}
+	})
+}
+
+// serving returns an agent that asks a server of HTTP.
+func serving(t *testing.T, answer http.HandlerFunc) *Agent {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	cfg := Config{Address: server.URL}
+	a, err := New(cfg, cfg.WithDefaults().Transport.Dial, func() {})
+	check(t, err)
+	t.Cleanup(a.Close)
+	return a
+}
