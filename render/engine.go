@@ -425,10 +425,11 @@ func (e *Engine) execute(t *target) {
 	defer e.moved(t)
 	wasFinished := t.finished()
 	e.askAgain(e.graph.Outdated(&t.User)) // what programs print is as new as the other data
-	t.result = t.template.Execute(e.graph.Lookup(&t.User, time.Now()))
+	snapshot := e.graph.Begin(&t.User, time.Now())
+	t.result = t.template.Execute(snapshot.Lookup)
 	t.passes++
 	refused := e.refuse(t)
-	watched, forgotten := e.graph.Finish(&t.User, t.result)
+	watched, forgotten := e.graph.Finish(snapshot, t.result, time.Now())
 	t.result.Used = nil // the graph has it
 	for _, q := range watched {
 		e.set.Watch(q)

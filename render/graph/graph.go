@@ -5,14 +5,18 @@
 // that nobody uses any longer (R6). Between an answer and a user may stand [Rules]: a delay for instances that are removed,
 // and a [Guard] that holds back answers with too few instances.
 //
+// A pass may run in a goroutine of its own: a [Snapshot] holds what its user sees when it begins, and what changes meanwhile
+// comes after it.
+//
 // Nothing here has a goroutine, a clock or I/O: the caller passes the time in. One goroutine at a time may use a graph and its
-// users.
+// users; [Snapshot.Lookup] may be called beside it.
 package graph
 
 import (
 	"fmt"
 	"iter"
 	"reflect"
+	"sync"
 	"time"
 
 	"render/template"
@@ -26,6 +30,10 @@ type Graph[T any] struct {
 	restless map[use[T]]*view // those that time will change, or whose guard holds
 	next     time.Time        // when time changes the first of them; zero for never
 	judged   []Judgement[T]   // since the last call of Judgements
+
+	// One goroutine changes what snapshots look at, with mu held; so it may look at it without.
+	mu    sync.Mutex
+	begun map[*Snapshot[T]]bool // the passes under way
 }
 
 type node[T any] struct {
@@ -65,13 +73,16 @@ type User[T any] struct {
 	dataRound uint64        // the round in which something else than a program's output has changed for it
 	plugins   []watch.Query // what programs it runs
 
+	snapshot *Snapshot[T] // of the pass under way; nil for none
+	pin      bool         // it has no owner, and keeps queries from being forgotten
+
 	rules *Rules                // nil where every answer is seen as it comes
 	views map[watch.Query]*view // of the queries that rules concern, once they have an answer
 }
 
 // New returns an empty graph.
 func New[T any]() *Graph[T] {
-	return &Graph[T]{nodes: make(map[watch.Query]*node[T]), restless: make(map[use[T]]*view)}
+	return &Graph[T]{nodes: make(map[watch.Query]*node[T]), restless: make(map[use[T]]*view), begun: make(map[*Snapshot[T]]bool)}
 }
 
 // Len returns the number of queries that somebody uses.
@@ -97,8 +108,8 @@ func (g *Graph[T]) All() iter.Seq2[watch.Query, watch.State] {
 	}
 }
 
-// Value returns the last answer to a query, without the rules of any user. It is the template.Lookup of users without rules;
-// Lookup is that of all.
+// Value returns the last answer to a query, without the rules of any user. A pass uses that of its
+// Snapshot.
 func (g *Graph[T]) Value(q watch.Query) (value any, found bool) {
 	n := g.nodes[q]
 	if n == nil || n.state.Rev == 0 {
@@ -110,18 +121,23 @@ func (g *Graph[T]) Value(q watch.Query) (value any, found bool) {
 // Take puts new states into the graph. It returns the owners that want a pass because of them (R5), also those that wanted
 // one already, and the owners that wait for a query which now fails. States of queries that nobody uses are ignored.
 func (g *Graph[T]) Take(states map[watch.Query]watch.State, now time.Time) (want, failed []T) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.round++
 	for q, state := range states {
 		n := g.nodes[q]
 		if n == nil {
 			continue // forgotten meanwhile
 		}
+		g.keepAll(q)
 		old := n.state
 		n.state = state
 		if state.Rev == old.Rev { // only the error is another
 			if state.Rev == 0 && old.Err == nil {
 				for u := range n.users {
-					failed = append(failed, u.Owner)
+					if !u.pin {
+						failed = append(failed, u.Owner)
+					}
 				}
 			}
 			continue
@@ -190,6 +206,9 @@ func (g *Graph[T]) Late(u *User[T]) (plugins []watch.Query) {
 
 // Restart notes that a program is asked again. It has no answer until it has run.
 func (g *Graph[T]) Restart(q watch.Query) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.keepAll(q)
 	n := g.nodes[q]
 	if n.state.Rev > 0 {
 		n.again, n.last = true, n.state.Value
@@ -198,8 +217,12 @@ func (g *Graph[T]) Restart(q watch.Query) {
 }
 
 // answer notes a new answer and reports whether the user wants a pass because of it. Answers that come while others
-// of the last pass are still pending are not a reason: the pass that follows the last of them will see them all.
+// of the last pass are still pending are not a reason: the pass that follows the last of them will see them all. Nor are those
+// that come while a pass is under way: its end catches up with them.
 func (u *User[T]) answer(q watch.Query, first bool, old, value any) bool {
+	if u.snapshot != nil {
+		return false
+	}
 	switch u.uses[q] {
 	case pending:
 		if first {
@@ -214,10 +237,8 @@ func (u *User[T]) answer(q watch.Query, first bool, old, value any) bool {
 	return false
 }
 
-// Finish takes the result of a user's pass and returns the queries to watch from now on, and those that nobody uses
-// any longer (R6). A pass that ran to its end has asked all that the template uses; an absent answer does not change that.
-func (g *Graph[T]) Finish(u *User[T], r template.Result) (watched, forgotten []watch.Query) {
-	u.Wants, u.news = false, false
+// replaceUses replaces what a user uses by what a pass has asked, or adds to it where the pass did not run to its end.
+func (g *Graph[T]) replaceUses(u *User[T], r template.Result) (watched, forgotten []watch.Query) {
 	old := u.uses
 	u.uses = make(map[watch.Query]usage, len(r.Used))
 	u.plugins = nil
@@ -253,8 +274,14 @@ func (g *Graph[T]) Finish(u *User[T], r template.Result) (watched, forgotten []w
 	return watched, forgotten
 }
 
-// Remove takes a user out of the graph, and returns the queries that nobody uses any longer.
+// Remove takes a user out of the graph, and returns the queries that nobody uses any longer. It must not have a pass under way.
 func (g *Graph[T]) Remove(u *User[T]) (forgotten []watch.Query) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.remove(u)
+}
+
+func (g *Graph[T]) remove(u *User[T]) (forgotten []watch.Query) {
 	for q := range u.uses {
 		if g.release(use[T]{u, q}) {
 			forgotten = append(forgotten, q)
@@ -264,10 +291,9 @@ func (g *Graph[T]) Remove(u *User[T]) (forgotten []watch.Query) {
 	return forgotten
 }
 
-// Pin returns a user without an owner that uses all that some users use, until it is removed. It has to be removed before the
-// next Take.
+// Pin returns a user without an owner that uses all that some users use, until it is removed.
 func (g *Graph[T]) Pin(users []*User[T]) *User[T] {
-	pin := &User[T]{uses: make(map[watch.Query]usage)}
+	pin := newPin[T]()
 	for _, u := range users {
 		for q := range u.uses {
 			pin.uses[q] = kept
@@ -277,11 +303,18 @@ func (g *Graph[T]) Pin(users []*User[T]) *User[T] {
 	return pin
 }
 
-// release ends a use, and reports whether that was the query's last.
+func newPin[T any]() *User[T] { return &User[T]{pin: true, uses: make(map[watch.Query]usage)} }
+
+// release ends a use, and reports whether that was the query's last. The passes under way may ask the query, and keep it.
 func (g *Graph[T]) release(u use[T]) (last bool) {
 	g.forgetView(u)
 	n := g.nodes[u.query]
 	delete(n.users, u.user)
+	if len(n.users) == 0 {
+		for s := range g.begun {
+			s.hold(u.query, n)
+		}
+	}
 	if len(n.users) > 0 {
 		return false
 	}

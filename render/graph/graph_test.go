@@ -28,13 +28,13 @@ func newFixture() *fixture {
 // run plays a pass that asks queries: it looks them up, as a template does, and is finished where all have an answer.
 func (f *fixture) run(u *User[string], queries ...watch.Query) (watched, forgotten []watch.Query) {
 	r := template.Result{Used: queries, Complete: true}
-	lookup := f.Lookup(u, f.now)
+	s := f.Begin(u, f.now)
 	for _, q := range queries {
-		if _, found := lookup(q); !found {
+		if _, found := s.Lookup(q); !found {
 			r.Pending, r.Complete = append(r.Pending, q), false
 		}
 	}
-	return f.Finish(u, r)
+	return f.Finish(s, r, f.now)
 }
 
 // answer brings an answer in and returns the sorted owners that want a pass.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"render/render/schedule"
-	"render/template"
 	"render/watch"
 )
 
@@ -59,28 +58,6 @@ type Judgement[T any] struct {
 	Verdict Verdict
 }
 
-// Lookup returns what a user's template is executed with: the answers as the user's rules show them at the time now.
-func (g *Graph[T]) Lookup(u *User[T], now time.Time) template.Lookup {
-	if u.rules == nil {
-		return g.Value
-	}
-	return func(q watch.Query) (any, bool) {
-		value, answered := g.Value(q)
-		if !answered || !u.rules.concern(q) {
-			return value, answered
-		}
-		v := u.views[q]
-		if v == nil {
-			g.show(use[T]{u, q}, value, now)
-			v = u.views[q]
-		}
-		if !v.known {
-			return nil, false
-		}
-		return v.seen, true
-	}
-}
-
 // show brings an answer to a user's view of it, and reports whether the user wants a pass because of that.
 func (g *Graph[T]) show(u use[T], value any, now time.Time) bool {
 	v := u.user.views[u.query]
@@ -94,15 +71,17 @@ func (g *Graph[T]) show(u use[T], value any, now time.Time) bool {
 
 // update updates a view, and reports whether its user wants a pass because of what has changed.
 func (g *Graph[T]) update(u use[T], v *view, now time.Time) bool {
-	wasFailed, seen := v.failed, v.seen
+	was := v.sees()
+	changed := g.refresh(u, v, now)
+	wants := changed && u.user.answer(u.query, !was.answered, was.value, v.seen)
+	return wants || v.failed != was.failed
+}
+
+// refresh updates a view, notes what its guard has done, and reports whether the user sees another list.
+func (g *Graph[T]) refresh(u use[T], v *view, now time.Time) (changed bool) {
 	held := v.holds(u.query)
 	changed, did := v.update(now)
-	if len(v.gone) > 0 || v.held() {
-		g.restless[u] = v
-		g.next = schedule.Earliest(g.next, v.wake())
-	} else {
-		delete(g.restless, u)
-	}
+	g.watchTime(u, v)
 	if did != Unchanged {
 		held.After = len(v.seen)
 		if v.held() {
@@ -110,8 +89,17 @@ func (g *Graph[T]) update(u use[T], v *view, now time.Time) bool {
 		}
 		g.judge(u, did, held)
 	}
-	wants := changed && u.user.answer(u.query, held.First, seen, v.seen)
-	return wants || v.failed != wasFailed
+	return changed
+}
+
+// watchTime notes whether time will change a view, or a guard holds in it.
+func (g *Graph[T]) watchTime(u use[T], v *view) {
+	if len(v.gone) > 0 || v.held() {
+		g.restless[u] = v
+		g.next = schedule.Earliest(g.next, v.wake())
+	} else {
+		delete(g.restless, u)
+	}
 }
 
 // judge notes what a guard has done.
@@ -128,14 +116,21 @@ func (g *Graph[T]) Tick(now time.Time) (want []T) {
 	if g.next.IsZero() || now.Before(g.next) {
 		return nil
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.next = time.Time{}
 	g.round++
 	for u, v := range g.restless {
-		switch at := v.wake(); {
-		case at.IsZero():
-		case now.Before(at):
+		at := v.wake()
+		if at.IsZero() {
+			continue
+		}
+		if now.Before(at) {
 			g.next = schedule.Earliest(g.next, at)
-		case g.update(u, v, now):
+			continue
+		}
+		u.user.snapshot.keep(u.query)
+		if g.update(u, v, now) {
 			u.user.Wants, u.user.dataRound = true, g.round
 			want = append(want, u.user.Owner)
 		}
@@ -212,8 +207,11 @@ func (u *User[T]) Failed(queries []watch.Query) (Held, bool) {
 }
 
 // SetRules gives a user other rules, and reports whether it has to run because of that. What it has seen so far is what
-// the new rules compare with. No rules, nil, let through what is held back.
+// the new rules compare with. No rules, nil, let through what is held back. A pass under way has to be abandoned afterwards
+// where the rules are others.
 func (g *Graph[T]) SetRules(u *User[T], r *Rules, now time.Time) (changed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	old := u.rules
 	switch {
 	case old == nil && r == nil, old != nil && r != nil && *old == *r:
