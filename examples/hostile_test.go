@@ -129,7 +129,7 @@ func FuzzRecipes(f *testing.F) {
 			return value, true
 		}
 		for recipe, line := range recipes {
-			if r := recipe.Execute(lookup); r.Finished() {
+			if r := recipe.Execute(t.Context(), lookup); r.Finished() {
 				checkLines(t, r.Output, line)
 			}
 		}

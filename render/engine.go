@@ -426,7 +426,7 @@ func (e *Engine) execute(t *target) {
 	wasFinished := t.finished()
 	e.askAgain(e.graph.Outdated(&t.User)) // what programs print is as new as the other data
 	snapshot := e.graph.Begin(&t.User, time.Now())
-	t.result = t.template.Execute(snapshot.Lookup)
+	t.result = t.template.Execute(context.Background(), snapshot.Lookup)
 	t.passes++
 	refused := e.refuse(t)
 	watched, forgotten := e.graph.Finish(snapshot, t.result, time.Now())

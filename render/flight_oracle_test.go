@@ -516,7 +516,7 @@ func (f *flight) check() {
 		if s.State != status.Applied || t == nil {
 			continue
 		}
-		want := f.scratch(t).Execute(func(q watch.Query) (any, bool) { return e.graph.Value(q) })
+		want := f.scratch(t).Execute(context.Background(), func(q watch.Query) (any, bool) { return e.graph.Value(q) })
 		if !want.Finished() {
 			if slices.ContainsFunc(want.Pending, func(q watch.Query) bool { return q.Kind == watch.KindPlugin }) {
 				continue // another template has it run again
@@ -571,7 +571,7 @@ func (f *flight) wantAll() {
 		if body := f.r.read(filepath.Base(t.cfg.Source)); body != t.texts.Body {
 			f.t.Fatalf("%s: the template on disk is not in use:\n%s\n%s", path, body, t.texts.Body)
 		}
-		result := f.scratch(t).Execute(func(q watch.Query) (any, bool) {
+		result := f.scratch(t).Execute(context.Background(), func(q watch.Query) (any, bool) {
 			if q.Kind == watch.KindPlugin {
 				return e.graph.Value(q)
 			}

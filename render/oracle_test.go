@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -150,7 +151,7 @@ func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
 		elapse(quiet)
 		for _, s := range h.subjects {
 			got := r.read(s.name)
-			result := s.scratch.Execute(h.lookup)
+			result := s.scratch.Execute(context.Background(), h.lookup)
 			switch {
 			case result.Finished() && !h.mayWait(s) && got != string(result.Output):
 				t.Fatalf("step %d: file %s holds %q, a render from scratch gives %q\ntemplate: %s\nanswers: %v\nlog:\n%s",
@@ -281,14 +282,14 @@ func (h *history) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 // mayWait reports whether another target of its action may keep a target's file from being written.
 func (h *history) mayWait(s *subject) bool {
 	return s.target.Action == shared && slices.ContainsFunc(h.subjects, func(s *subject) bool {
-		return s.target.Action == shared && !s.scratch.Execute(h.lookup).Finished()
+		return s.target.Action == shared && !s.scratch.Execute(context.Background(), h.lookup).Finished()
 	})
 }
 
 // note notes what a render from scratch gives now.
 func (h *history) note() {
 	for _, s := range h.subjects {
-		if result := s.scratch.Execute(h.lookup); result.Finished() {
+		if result := s.scratch.Execute(context.Background(), h.lookup); result.Finished() {
 			s.earlier[string(result.Output)] = true
 		}
 	}
@@ -323,7 +324,7 @@ func wantTwins(t *testing.T, r *rig, h *history) (unheld bool) {
 	all := r.status().Targets[len(h.subjects):]
 	for i, subject := range h.subjects {
 		s := all[i]
-		result, got := subject.scratch.Execute(h.lookup), r.read("twin "+subject.name)
+		result, got := subject.scratch.Execute(context.Background(), h.lookup), r.read("twin "+subject.name)
 		switch accepts := subject.twin.Guard.Then == graph.Accept; {
 		case len(s.Held) > 0 && accepts:
 			t.Fatalf("twin %s: still held, long after it was to be accepted: %+v\nlog:\n%s", subject.name, s, r.log)
@@ -343,7 +344,7 @@ func wantOnlyUsed(t *testing.T, r *rig, h *history) {
 	used := make(map[string]bool)
 	allFinished := true
 	for _, s := range h.subjects {
-		result := s.scratch.Execute(h.lookup)
+		result := s.scratch.Execute(context.Background(), h.lookup)
 		if !result.Finished() {
 			allFinished = false
 			continue

@@ -55,7 +55,7 @@ func TestAdversarialAnswers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := tmpl.Execute(answersOf(value, 3))
+				r := tmpl.Execute(t.Context(), answersOf(value, 3))
 				if (r.Err == nil) != (r.Output != nil) {
 					t.Errorf("%s: output of %d bytes and error %v", text, len(r.Output), r.Err)
 				}
@@ -77,7 +77,7 @@ func TestVeryManyInstances(t *testing.T) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r := tmpl.Execute(lookup)
+	r := tmpl.Execute(t.Context(), lookup)
 	runtime.ReadMemStats(&after)
 	if r.Err != nil || !strings.HasSuffix(string(r.Output), fmt.Sprint(n, n)) && !strings.HasSuffix(string(r.Output), fmt.Sprintf("%d%d", n, n)) {
 		t.Fatalf("%d bytes, %v", len(r.Output), r.Err)

@@ -9,14 +9,14 @@ import (
 
 func bench(b *testing.B, text string, known answers) {
 	tmpl := parse(b, text)
-	r := tmpl.Execute(known.lookup)
+	r := tmpl.Execute(b.Context(), known.lookup)
 	if !r.Finished() {
 		b.Fatalf("did not finish: pending %v, error %v", r.Pending, r.Err)
 	}
 	b.SetBytes(int64(len(r.Output)))
 	b.ReportAllocs()
 	for b.Loop() {
-		tmpl.Execute(known.lookup)
+		tmpl.Execute(b.Context(), known.lookup)
 	}
 }
 

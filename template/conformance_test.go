@@ -133,7 +133,7 @@ func (s sources) finish(ctx context.Context, text string, o template.Options) te
 	}
 	failed := make(map[watch.Query]error)
 	for {
-		r := tmpl.Execute(func(q watch.Query) (any, bool) {
+		r := tmpl.Execute(ctx, func(q watch.Query) (any, bool) {
 			value, answered := s.answers[q]
 			return value, answered
 		})

@@ -139,7 +139,7 @@ func TestDataFuncErrors(t *testing.T) {
 		{`uniq`, `uniq: takes a list, or the name of a field and a list`},
 		{`uniq 1 (list 1)`, `uniq: takes a list, or the name of a field and a list`},
 	} {
-		r := parse(t, "{{"+c.call+"}}").Execute(known.lookup)
+		r := parse(t, "{{"+c.call+"}}").Execute(t.Context(), known.lookup)
 		if r.Err == nil || !strings.HasSuffix(r.Err.Error(), c.want) {
 			t.Errorf("%s\n got %v\nwant %s", c.call, r.Err, c.want)
 		}
@@ -150,7 +150,7 @@ func TestDataFuncErrors(t *testing.T) {
 func TestScratchIsOfThePass(t *testing.T) {
 	tmpl := parse(t, `{{scratch.Key "a"}}{{scratch.Set "a" 1}}{{scratch.MapValues "m"}}{{scratch.MapSet "m" "k" 1}}`)
 	for range 3 {
-		if r := tmpl.Execute(answers{}.lookup); string(r.Output) != "false[]" {
+		if r := tmpl.Execute(t.Context(), answers{}.lookup); string(r.Output) != "false[]" {
 			t.Errorf("got %q, %v", r.Output, r.Err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestAnswersDoNotChange(t *testing.T) {
 		tmpl := parse(t, text)
 		wg.Go(func() {
 			for range 20 {
-				r := tmpl.Execute(known.lookup)
+				r := tmpl.Execute(t.Context(), known.lookup)
 				if r.Err != nil {
 					t.Error(r.Err)
 					return
@@ -233,9 +233,9 @@ func TestReadmeExamplesRepeat(t *testing.T) {
 				t.Fatal(err)
 			}
 			if i == 0 {
-				first = string(tmpl.Execute(lookup).Output)
+				first = string(tmpl.Execute(t.Context(), lookup).Output)
 			}
-			if again := string(tmpl.Execute(lookup).Output); again != first {
+			if again := string(tmpl.Execute(t.Context(), lookup).Output); again != first {
 				t.Fatalf("%s\ngave %q\n then %q", text, first, again)
 			}
 			if strings.Contains(text, "plugin") {
@@ -267,7 +267,7 @@ func TestDataErrorsHaveNoValues(t *testing.T) {
 	} {
 		tmpl, failed := parse(t, text), false
 		for _, value := range values {
-			r := tmpl.Execute(func(q watch.Query) (any, bool) {
+			r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) {
 				if q == kv("k") {
 					return value, true
 				}
@@ -309,7 +309,7 @@ func FuzzData(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		for _, tmpl := range texts {
-			r := tmpl.Execute(answers{kv("k"): value}.lookup)
+			r := tmpl.Execute(t.Context(), answers{kv("k"): value}.lookup)
 			if r.Err != nil && (strings.Contains(r.Err.Error(), "error calling") || strings.Contains(r.Err.Error(), "runtime error")) {
 				t.Errorf("%v", r.Err)
 			}

@@ -88,6 +88,11 @@ func (t *Template) execError(err error) *Error {
 	if inner, ok := errors.AsType[*Error](err); ok { // of executeTemplate, which knows the place better
 		return inner
 	}
+	if stopped, ok := errors.AsType[*stopError](err); ok {
+		e := stopped.site.text.errorAt(stopped.site.pos, stopped.Error())
+		e.Err = stopped.err
+		return e
+	}
 	e := t.parseError(err)
 	if failed, ok := errors.AsType[*funcs.Error](err); ok {
 		e.Msg, e.Err = failed.Error(), failed.Err

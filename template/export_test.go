@@ -38,3 +38,6 @@ func (t *Template) ParseLate(text string) error {
 
 // SetSandboxCheck replaces the check of paths that a sandbox may forbid.
 func (t *Template) SetSandboxCheck(check func(sandbox, path string) error) { t.pass.checkPath = check }
+
+// SetMaxSteps replaces the bound of the steps of an execution.
+func (t *Template) SetMaxSteps(n int) { t.pass.maxSteps = n }

@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		r := tmpl.Execute(func(q watch.Query) (any, bool) { return known[q], true })
+		r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) { return known[q], true })
 		if len(r.Pending) > 0 || r.Finished() != (r.Output != nil) || !r.Finished() && r.Err == nil && len(r.Absent) == 0 {
 			t.Errorf("got %+v", r)
 		}

@@ -30,6 +30,9 @@ type Options struct {
 	// Sandbox is the folder that the function file may read below. The empty one is no sandbox. The query has it as
 	// watch.OptSandbox: whoever answers has to mind it, because links can change at any time.
 	Sandbox string
+	// MaxOutput is how many bytes an execution, and each text that it makes on the way, can have. Zero or less is
+	// DefaultMaxOutput.
+	MaxOutput int
 }
 
 // Validate returns what is wrong with the delimiters, or else with what is denied. Parse does so, too.

@@ -53,7 +53,7 @@ func TestDelimiters(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := tmpl.Execute(known.lookup); string(r.Output) != c.want || r.Err != nil {
+			if r := tmpl.Execute(t.Context(), known.lookup); string(r.Output) != c.want || r.Err != nil {
 				t.Errorf("got %q, %v; want %q", r.Output, r.Err, c.want)
 			}
 		})
@@ -98,7 +98,7 @@ func TestDelimitersWhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl.Execute(answers{}.lookup)
+	tmpl.Execute(t.Context(), answers{}.lookup)
 	if a, b := tmpl.Where(kv("a")), tmpl.Where(kv("b")); a != "main:2:5" || b != "dir/p:3:4" {
 		t.Errorf("got %s, %s", a, b)
 	}
@@ -128,7 +128,7 @@ func TestErrorOnMissingKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := tmpl.Execute(known.lookup)
+			r := tmpl.Execute(t.Context(), known.lookup)
 			if c.strict == "" {
 				if string(r.Output) != c.byDefault || r.Err != nil {
 					t.Errorf("got %q, %v; want %q", r.Output, r.Err, c.byDefault)
@@ -163,7 +163,7 @@ func TestErrorOnMissingKeyUnfinished(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := tmpl.Execute(c.known.lookup)
+		r := tmpl.Execute(t.Context(), c.known.lookup)
 		unfinished := len(c.pending)+len(c.absent) > 0
 		if !slices.Equal(r.Pending, c.pending) || !slices.Equal(r.Absent, c.absent) || unfinished != (r.Err == nil) || r.Output != nil {
 			t.Errorf("%s\ngot pending %v, absent %v, error %v, output %q", c.text, r.Pending, r.Absent, r.Err, r.Output)

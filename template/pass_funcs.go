@@ -1,7 +1,6 @@
 package template
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -39,7 +38,7 @@ var passFuncs = map[string]func(*pass) any{
 	},
 }
 
-const maxDepth = 1000 // of executeTemplate within executeTemplate
+const callDepth = 20 // what executeTemplate adds to the depth, for it takes that much more of the stack than a block
 
 // executeTemplate runs a defined template and returns its output.
 func (p *pass) executeTemplate(name string, data ...any) (string, error) {
@@ -50,20 +49,21 @@ func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 	if name == "" || root.Lookup(name) == nil {
 		return "", funcs.Wrap("executeTemplate", fmt.Errorf("there is no template %s", p.funcs.Quote(name)))
 	}
-	if p.depth >= maxDepth {
-		return "", funcs.Wrap("executeTemplate", fmt.Errorf("templates call each other more than %d deep", maxDepth))
+	nest := p.nest() + callDepth
+	if p.depth += nest; p.depth > maxDepth {
+		return "", p.stop(errDepth)
 	}
-	p.depth++
-	defer func() { p.depth-- }()
+	defer func() { p.depth -= nest }()
+
 	var dot any
 	if len(data) == 1 {
 		dot = data[0]
 	}
-	var out bytes.Buffer
-	if err := root.ExecuteTemplate(&out, name, dot); err != nil {
+	out := &page{pass: p}
+	if err := root.ExecuteTemplate(out, name, dot); err != nil {
 		return "", p.template.execError(err)
 	}
-	return out.String(), nil
+	return string(out.text), nil
 }
 
 // sockaddr evaluates an expression of go-sockaddr about the addresses of this machine.

@@ -60,7 +60,7 @@ func TestPlugin(t *testing.T) {
 	} {
 		tmpl := parse(t, c.text)
 		known := answers{kv("k"): "key", kv("secret"): "c4nary"}
-		r := tmpl.Execute(known.lookup)
+		r := tmpl.Execute(t.Context(), known.lookup)
 		if c.asks == (watch.Query{}) {
 			if !r.Finished() || len(r.Used) > 0 || string(r.Output) != c.want {
 				t.Errorf("%s: got %+v", c.text, r)
@@ -76,7 +76,7 @@ func TestPlugin(t *testing.T) {
 		}
 
 		known[c.asks] = c.says
-		if r = tmpl.Execute(known.lookup); string(r.Output) != c.want || !r.Finished() || !r.Complete {
+		if r = tmpl.Execute(t.Context(), known.lookup); string(r.Output) != c.want || !r.Finished() || !r.Complete {
 			t.Errorf("%s\n got %q, %v\nwant %q", c.text, r.Output, r.Err, c.want)
 		}
 	}
@@ -103,7 +103,7 @@ func TestPluginWaits(t *testing.T) {
 		{`{{plugin "p" (plugin "q")}}`, answers{plugin("q"): " q "}, []watch.Query{plugin("p", "q")}, nil, false},
 		{`{{plugin ""}}{{key "a"}}{{plugin ""}}`, answers{a: nil}, nil, []watch.Query{a}, true},
 	} {
-		r := parse(t, c.text).Execute(c.known.lookup)
+		r := parse(t, c.text).Execute(t.Context(), c.known.lookup)
 		if !slices.Equal(r.Pending, c.pending) || !slices.Equal(r.Absent, c.absent) || r.Complete != c.complete || r.Finished() || r.Err != nil {
 			t.Errorf("%s with %v\ngot pending %v, absent %v, complete %v, error %v", c.text, c.known, r.Pending, r.Absent, r.Complete, r.Err)
 		}
@@ -113,7 +113,7 @@ func TestPluginWaits(t *testing.T) {
 // R14: a program can be traced to its line.
 func TestWherePlugin(t *testing.T) {
 	tmpl := parse(t, "a\n{{plugin \"p\" (key \"secret\")}}")
-	r := tmpl.Execute(answers{kv("secret"): "c4nary"}.lookup)
+	r := tmpl.Execute(t.Context(), answers{kv("secret"): "c4nary"}.lookup)
 	if got := fmt.Sprint(r.Pending[0], " at ", tmpl.Where(r.Pending[0])); got != "plugin p at t:2:3" {
 		t.Errorf("got %s", got)
 	}
@@ -139,7 +139,7 @@ func TestComplete(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := tmpl.Execute(c.known.lookup); r.Complete != c.want {
+			if r := tmpl.Execute(t.Context(), c.known.lookup); r.Complete != c.want {
 				t.Errorf("%s with %v: got %+v", c.text, c.known, r)
 			}
 		}

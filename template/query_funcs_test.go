@@ -254,7 +254,7 @@ func TestArguments(t *testing.T) {
 	} {
 		t.Run(c.call, func(t *testing.T) {
 			tmpl := parse(t, "{{"+c.call+"}}")
-			r := tmpl.Execute(answers{}.lookup)
+			r := tmpl.Execute(t.Context(), answers{}.lookup)
 			if c.err != "" {
 				if r.Err == nil || r.Err.Error() != "t:1:3: "+c.err || len(r.Used) != 0 {
 					t.Errorf("\n got %v, used %v\nwant %s", r.Err, r.Used, "t:1:3: "+c.err)
@@ -298,7 +298,7 @@ func TestZeroValues(t *testing.T) {
 		{`file "a"`, ``},
 	} {
 		t.Run(c.call, func(t *testing.T) {
-			r := parse(t, `{{printf "is %v" (`+c.call+`) | file}}`).Execute(answers{}.lookup)
+			r := parse(t, `{{printf "is %v" (`+c.call+`) | file}}`).Execute(t.Context(), answers{}.lookup)
 			if len(r.Pending) != 2 || r.Pending[1].Name != strings.TrimSpace("is "+c.want) {
 				t.Errorf("got %v, want %q", r.Pending, "is "+c.want)
 			}
@@ -420,7 +420,7 @@ func TestSafe(t *testing.T) {
 		`{{safeTree "folders"}}{{ls "folders"}}`: {folders},
 		`{{ls "none"}}{{tree "folders"}}`:        nil,
 	} {
-		r := parse(t, text).Execute(known.lookup)
+		r := parse(t, text).Execute(t.Context(), known.lookup)
 		if !slices.Equal(r.Absent, absent) || len(r.Pending) != 0 || r.Finished() != (absent == nil) {
 			t.Errorf("%s: absent %v, pending %v, error %v", text, r.Absent, r.Pending, r.Err)
 		}
@@ -441,7 +441,7 @@ func TestNamedArgumentErrors(t *testing.T) {
 		`{{key "a" (key "n" | parseInt)}}`:                `t:1:3: key: takes texts and named arguments, not a value of the type int64`,
 		`{{key (dc (key "k")) (dc (key "k")) (key "k")}}`: `t:1:3: key: dc is given twice`,
 	} {
-		if err := parse(t, text).Execute(known.lookup).Err; err == nil || err.Error() != want {
+		if err := parse(t, text).Execute(t.Context(), known.lookup).Err; err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)
 		}
 	}
@@ -462,7 +462,7 @@ func FuzzArguments(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, q := range tmpl.Execute(answers{}.lookup).Used {
+		for _, q := range tmpl.Execute(t.Context(), answers{}.lookup).Used {
 			if again := watch.NewQuery(q.Kind, q.Name, q.Options()); again != q {
 				t.Errorf("%s %q: %#v and %#v", function, arg, q, again)
 			}
@@ -481,9 +481,9 @@ func FuzzArguments(f *testing.F) {
 // Of several faults in an argument it is always the same that is reported.
 func TestSameFaultEachTime(t *testing.T) {
 	tmpl := parse(t, `{{service "web?b=1&a=2&c=3"}}`)
-	first := tmpl.Execute(answers{}.lookup).Err
+	first := tmpl.Execute(t.Context(), answers{}.lookup).Err
 	for range 50 {
-		if again := tmpl.Execute(answers{}.lookup).Err; again.Error() != first.Error() {
+		if again := tmpl.Execute(t.Context(), answers{}.lookup).Err; again.Error() != first.Error() {
 			t.Fatalf("%v, then %v", first, again)
 		}
 	}

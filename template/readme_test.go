@@ -92,7 +92,7 @@ func TestReadmeExamples(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			r := tmpl.Execute(lookup)
+			r := tmpl.Execute(t.Context(), lookup)
 			if got := strings.ReplaceAll(string(r.Output), "\n", "⏎"); got != want || !r.Finished() {
 				t.Errorf("%s\n got %q, absent %v, error %v\nwant %q", in(text), got, r.Absent, r.Err, want)
 			}

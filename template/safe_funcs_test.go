@@ -41,7 +41,7 @@ func TestHostport(t *testing.T) {
 		{strings.Repeat("a", 64), "80", ""}, {strings.Repeat("a.", 127) + "b", "80", ""},
 	} {
 		text := fmt.Sprintf(`{{hostport %q %q}}`, c.address, c.port)
-		r := parse(t, text).Execute(answers{}.lookup)
+		r := parse(t, text).Execute(t.Context(), answers{}.lookup)
 		if string(r.Output) != c.want || !r.Finished() || (len(r.Dropped) == 1) != (c.want == "") {
 			t.Errorf("%s: got %q, dropped %v, error %v; want %q", text, r.Output, r.Dropped, r.Err, c.want)
 		}
@@ -57,7 +57,7 @@ func TestHostportDrops(t *testing.T) {
 	}}
 	tmpl := parse(t, `{{range service "web"}}{{with hostport .}}server {{.}};{{end}}{{end}}{{hostport "10.0.0.5" (parseJSON "8080")}}`)
 	for range 2 { // a pass knows nothing of the one before
-		r := tmpl.Execute(known.lookup)
+		r := tmpl.Execute(t.Context(), known.lookup)
 		if got, want := string(r.Output), "server 10.0.0.1:80;server [::1]:80;10.0.0.5:8080"; got != want {
 			t.Errorf("got %q, %v; want %q", got, r.Err, want)
 		}
@@ -93,7 +93,7 @@ func TestSafeFuncErrors(t *testing.T) {
 		{`hostport "10.0.0.1"`, `hostport: takes an instance of a service, or an address and a port`},
 		{`hostport (index (service "web") 0) 80`, `hostport: takes an instance of a service, or an address and a port`},
 	} {
-		r := parse(t, "{{"+c.call+"}}").Execute(known.lookup)
+		r := parse(t, "{{"+c.call+"}}").Execute(t.Context(), known.lookup)
 		if want := "t:1:3: " + c.want; r.Err == nil || r.Err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", c.call, r.Err, want)
 		}
@@ -114,7 +114,7 @@ func TestNginxQuoteLength(t *testing.T) {
 
 // quote returns what a template makes of a value by one of the quoters.
 func quote(t testing.TB, quoter, value string) (token string, err error) {
-	r := parse(t, `{{key "v" | `+quoter+`}}`).Execute(answers{kv("v"): value}.lookup)
+	r := parse(t, `{{key "v" | `+quoter+`}}`).Execute(t.Context(), answers{kv("v"): value}.lookup)
 	return string(r.Output), r.Err
 }
 

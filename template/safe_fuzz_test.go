@@ -21,7 +21,7 @@ func FuzzHostport(f *testing.F) {
 	word := regexp.MustCompile(`^(?:[\w.-]+|\[[0-9a-f:.]+\]):[1-9][0-9]{0,4}$`)
 	tmpl := parse(f, `{{hostport (key "address") (key "port")}}`)
 	f.Fuzz(func(t *testing.T, address, port string) {
-		r := tmpl.Execute(answers{kv("address"): address, kv("port"): port}.lookup)
+		r := tmpl.Execute(t.Context(), answers{kv("address"): address, kv("port"): port}.lookup)
 		got := string(r.Output)
 		if r.Err != nil || len(r.Dropped) > 1 || (got == "") != (len(r.Dropped) == 1) {
 			t.Fatalf("got %q, dropped %v, error %v", got, r.Dropped, r.Err)

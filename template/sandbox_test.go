@@ -111,7 +111,7 @@ func TestSandboxMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := tmpl.Execute(answers{}.lookup); len(r.Pending) != 1 || r.Pending[0] != q || r.Err != nil {
+	if r := tmpl.Execute(t.Context(), answers{}.lookup); len(r.Pending) != 1 || r.Pending[0] != q || r.Err != nil {
 		t.Errorf("got pending %v, error %v", r.Pending, r.Err)
 	}
 	if r := known.finish(t.Context(), `{{file "`+base+`/box/later"}}`, template.Options{Sandbox: base + "/box"}); len(r.Absent) != 1 || r.Absent[0] != q || r.Err != nil {
@@ -126,7 +126,7 @@ func TestSandboxMended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := tmpl.Execute(answers{}.lookup)
+	r := tmpl.Execute(t.Context(), answers{}.lookup)
 	if r.Err == nil || len(r.Pending) > 0 || len(r.Used) != 1 {
 		t.Fatalf("got %v, pending %v, used %v", r.Err, r.Pending, r.Used)
 	}
@@ -137,7 +137,7 @@ func TestSandboxMended(t *testing.T) {
 		t.Fatal(err)
 	}
 	value, _, err := known.Fetch(t.Context(), r.Used[0], 0)
-	if r = tmpl.Execute(answers{r.Used[0]: value}.lookup); err != nil || string(r.Output) != "inside" {
+	if r = tmpl.Execute(t.Context(), answers{r.Used[0]: value}.lookup); err != nil || string(r.Output) != "inside" {
 		t.Errorf("got %v, %q, %v", err, r.Output, r.Err)
 	}
 }
@@ -203,7 +203,7 @@ func TestSandboxCheckHangs(t *testing.T) {
 
 		began := time.Now()
 		for range 10 {
-			if r := tmpl.Execute(answers{}.lookup); len(r.Pending) != 1000 || r.Err != nil {
+			if r := tmpl.Execute(t.Context(), answers{}.lookup); len(r.Pending) != 1000 || r.Err != nil {
 				t.Errorf("%d pending, %v", len(r.Pending), r.Err)
 			}
 		}
@@ -213,7 +213,7 @@ func TestSandboxCheckHangs(t *testing.T) {
 
 		close(hangs)
 		synctest.Wait()
-		if r := tmpl.Execute(answers{}.lookup); r.Err == nil || len(r.Used) != 1 {
+		if r := tmpl.Execute(t.Context(), answers{}.lookup); r.Err == nil || len(r.Used) != 1 {
 			t.Errorf("when the file system answers: %d asked, %v", len(r.Used), r.Err)
 		}
 	})

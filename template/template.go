@@ -9,7 +9,7 @@
 package template
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -37,6 +37,9 @@ type Template struct {
 	strict bool   // a missing key is an error
 	sites  []site // the places where the text asks queries
 	pass   pass   // the present execution, or the last
+
+	marks    []mark
+	markBase []byte // the array of all marks' texts
 }
 
 // A Result is what one execution gave.
@@ -72,8 +75,14 @@ type pass struct {
 	checkPath    func(sandbox, path string) error // watch.CheckSandbox
 	sandboxCheck <-chan struct{}                  // of the last check, closed when it has ended; nil if that was in time
 
+	ctx       context.Context // of the present execution
+	maxOutput int             // bytes
+	maxSteps  int
+	steps     int // marks that were passed
+	mark      int // the last of them
+	depth     int // see mark
+
 	scratch funcs.Scratch
-	depth   int            // of executeTemplate
 	writes  map[string]int // where in Result.Writes the write of a path is
 	skipped bool           // whether a plugin was not asked, because something was unanswered
 }
@@ -112,6 +121,13 @@ func Parse(name, body string, o Options) (*Template, error) {
 			return nil, err
 		}
 	}
+	m := marker{}
+	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
+		m.text = p.owners[name]
+		m.markList(p.trees[name].Root)
+	}
+	t.marks, t.markBase = m.marks, placeMarks(m.marks)
+
 	t.root = template.New("").Funcs(b.funcs)
 	for name, tree := range p.trees {
 		if _, err := t.root.AddParseTree(name, tree); err != nil {
@@ -125,6 +141,10 @@ func Parse(name, body string, o Options) (*Template, error) {
 func (t *Template) configure(o Options) (d denied, err error) {
 	t.strict = o.ErrorOnMissingKey
 	t.pass.template, t.pass.env = t, o.Env
+	t.pass.maxOutput, t.pass.maxSteps = o.MaxOutput, maxSteps
+	if o.MaxOutput <= 0 {
+		t.pass.maxOutput = DefaultMaxOutput
+	}
 	t.pass.funcs = &funcs.Env{InText: t.pass.inText}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
@@ -179,15 +199,18 @@ func (p *parser) add(name, number string) error {
 // Name returns the name that was given to Parse.
 func (t *Template) Name() string { return t.texts[0].name }
 
-// Execute runs the template once with the answers there are. Running it has no effect but the Result.
+// Execute runs the template once with the answers there are. Running it has no effect but the Result. It ends with an error
+// soon after ctx is done: within the time of one function of the text.
 //
 // Where a missing key is an error and something is pending, an error leads to a second run, in which a missing key is
 // none: else each of them would hide the queries behind it, and cost a pass (R2).
-func (t *Template) Execute(lookup Lookup) Result {
+func (t *Template) Execute(ctx context.Context, lookup Lookup) Result {
 	p := &t.pass
-	p.lookup = lookup
+	p.ctx, p.lookup = ctx, lookup
+	defer func() { p.ctx, p.lookup = nil, nil }()
+
 	failed := t.run(t.strict)
-	if failed && t.strict && p.unanswered() {
+	if failed && t.strict && p.unanswered() && ctx.Err() == nil {
 		t.run(false)
 	}
 	return p.result
@@ -201,12 +224,13 @@ func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
 	p.asked = make(map[watch.Query]*asked, len(p.asked))
 	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	p.scratch, p.depth, p.writes, p.skipped = funcs.Scratch{}, 0, nil, false
+	p.scratch, p.writes, p.skipped = funcs.Scratch{}, nil, false
+	p.steps, p.mark, p.depth = 0, len(t.marks), 0
 	missingKey := "missingkey=zero"
 	if strict {
 		missingKey = "missingkey=error"
 	}
-	out := bytes.NewBuffer(make([]byte, 0, p.size+p.size/8))
+	out := &page{pass: p, text: make([]byte, 0, p.size+p.size/8)}
 	err := t.root.Option(missingKey).Execute(out, nil)
 	switch {
 	case p.unanswered():
@@ -214,8 +238,8 @@ func (t *Template) run(strict bool) (failed bool) {
 	case err != nil:
 		p.result.Err, p.result.Writes = t.execError(err), nil
 	default:
-		p.result.Output = out.Bytes()
-		p.size = out.Len()
+		p.result.Output = out.text
+		p.size = len(out.text)
 	}
 	p.result.Complete = err == nil && len(p.result.Pending) == 0 && !p.skipped
 	return err != nil

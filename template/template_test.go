@@ -44,7 +44,7 @@ func testEnv(name string) (value string, ok bool) {
 // output executes a text with answers that make it finish.
 func output(t testing.TB, text string, known answers) string {
 	t.Helper()
-	r := parse(t, text).Execute(known.lookup)
+	r := parse(t, text).Execute(t.Context(), known.lookup)
 	if !r.Finished() {
 		t.Fatalf("%s\ndid not finish: pending %v, absent %v, error %v", text, r.Pending, r.Absent, r.Err)
 	}
@@ -63,7 +63,7 @@ func TestOutputVerbatim(t *testing.T) {
 		"\ufeffbyte order mark",
 		"} }} { $ \\ \" ' ` %d %",
 	} {
-		r := parse(t, text).Execute(answers{}.lookup)
+		r := parse(t, text).Execute(t.Context(), answers{}.lookup)
 		if r.Output == nil || string(r.Output) != text {
 			t.Errorf("%q: got %#v", text, r.Output)
 		}
@@ -184,7 +184,7 @@ func TestPass(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := parse(t, tt.text).Execute(tt.known.lookup)
+			r := parse(t, tt.text).Execute(t.Context(), tt.known.lookup)
 			for _, list := range []struct {
 				name      string
 				got, want queries
@@ -203,7 +203,7 @@ func TestPass(t *testing.T) {
 
 // R4: a failed pass that waits for nothing has an error, its queries, and no output.
 func TestFailedPass(t *testing.T) {
-	r := parse(t, `x{{key "a" | base64Decode}}`).Execute(answers{kv("a"): "?"}.lookup)
+	r := parse(t, `x{{key "a" | base64Decode}}`).Execute(t.Context(), answers{kv("a"): "?"}.lookup)
 	if r.Err == nil || r.Finished() || r.Output != nil || !slices.Equal(r.Used, []watch.Query{kv("a")}) {
 		t.Errorf("got %+v", r)
 	}
@@ -239,7 +239,7 @@ func TestWhere(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tmpl := parse(t, c.text)
-			tmpl.Execute(answers{
+			tmpl.Execute(t.Context(), answers{
 				kv("a"): "A", kv("b"): "B", kv("c"): "C", kv("n"): nil, service("web"): []*watch.HealthService{},
 				query("node", "n", ""): &watch.CatalogNode{},
 			}.lookup)
@@ -263,7 +263,7 @@ func TestDefaultEnv(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := tmpl.Execute(answers{}.lookup); string(r.Output) != "set" {
+	if r := tmpl.Execute(t.Context(), answers{}.lookup); string(r.Output) != "set" {
 		t.Errorf("got %q", r.Output)
 	}
 }
@@ -309,12 +309,12 @@ func TestSettle(t *testing.T) {
 		for _, n := range []int{1, 10, 1000} {
 			t.Run(fmt.Sprintf("%s/%d", c.name, n), func(t *testing.T) {
 				tmpl, all, known, passes := parse(t, c.text), catalog(n), answers{}, 1
-				r := tmpl.Execute(known.lookup)
+				r := tmpl.Execute(t.Context(), known.lookup)
 				for ; len(r.Pending) > 0; passes++ {
 					for _, q := range r.Pending {
 						known[q] = all[q]
 					}
-					r = tmpl.Execute(known.lookup)
+					r = tmpl.Execute(t.Context(), known.lookup)
 				}
 				if !r.Finished() || passes != c.depth+1 {
 					t.Fatalf("%d passes, want %d; error %v", passes, c.depth+1, r.Err)
@@ -339,10 +339,10 @@ func TestExecuteAgain(t *testing.T) {
 			known[query("service", "s0000", "status=any")] = known[service("s0000")]
 			same[query("service", "s0000", "status=any")] = same[service("s0000")]
 			tmpl := parse(t, c.text)
-			first := tmpl.Execute(known.lookup)
+			first := tmpl.Execute(t.Context(), known.lookup)
 			kept := strings.Clone(string(first.Output))
-			tmpl.Execute(answers{}.lookup)
-			second := tmpl.Execute(known.lookup)
+			tmpl.Execute(t.Context(), answers{}.lookup)
+			second := tmpl.Execute(t.Context(), known.lookup)
 			switch {
 			case !first.Finished() || len(first.Output) == 0:
 				t.Fatalf("did not finish: %+v", first)

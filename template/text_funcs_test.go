@@ -100,7 +100,7 @@ func TestTextFuncErrors(t *testing.T) {
 		{`mustEnv "EMPTY"`, `mustEnv: required environment variable "EMPTY" is empty`},
 		{`mustEnv ""`, `mustEnv: required environment variable "" is empty`},
 	} {
-		r := parse(t, "{{"+c.call+"}}").Execute(answers{}.lookup)
+		r := parse(t, "{{"+c.call+"}}").Execute(t.Context(), answers{}.lookup)
 		if want := "t:1:3: " + c.want; r.Err == nil || r.Err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", c.call, r.Err, want)
 		}

@@ -34,7 +34,7 @@ func TestTrimBlocks(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := tmpl.Execute(nil); string(got.Output) != test.want || got.Err != nil {
+				if got := tmpl.Execute(t.Context(), nil); string(got.Output) != test.want || got.Err != nil {
 					t.Errorf("got %q, %v; want %q", got.Output, got.Err, test.want)
 				}
 			})
@@ -62,7 +62,7 @@ func TestPartials(t *testing.T) {
 		{name: "a failure in executeTemplate", text: `{{executeTemplate "a"}}`, partials: []template.Partial{p("a", "\n {{parseInt \"x\"}}")}, err: "dir/a:2:4: parseInt: invalid syntax"},
 		{name: "unknown", text: `{{executeTemplate "nope"}}`, err: `main:1:3: executeTemplate: there is no template "nope"`},
 		{name: "too many values", text: `{{define "x"}}{{end}}{{executeTemplate "x" 1 2}}`, err: "at most one value, not 2"},
-		{name: "without end", text: `{{define "x"}}{{executeTemplate "x"}}{{end}}{{executeTemplate "x"}}`, err: "more than 1000 deep"},
+		{name: "without end", text: `{{define "x"}}{{executeTemplate "x"}}{{end}}{{executeTemplate "x"}}`, err: "call each other too deeply"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestPartials(t *testing.T) {
 				tmpl, err := template.Parse("main", in(test.text), o)
 				var result template.Result
 				if err == nil {
-					result = tmpl.Execute(nil)
+					result = tmpl.Execute(t.Context(), nil)
 					err = result.Err
 				}
 				if test.err != "" {

@@ -13,19 +13,19 @@ import (
 func TestWritesOfFinishedPassesOnly(t *testing.T) {
 	tmpl := parse(t, `{{writeToFile "/x" "" "" "0600" (key "k")}}{{key "k"}}{{writeToFile "/y" "" "" "0600" "y"}}`)
 	for _, absent := range []bool{false, true} {
-		if r := tmpl.Execute(func(watch.Query) (any, bool) { return nil, absent }); len(r.Writes) > 0 || r.Finished() {
+		if r := tmpl.Execute(t.Context(), func(watch.Query) (any, bool) { return nil, absent }); len(r.Writes) > 0 || r.Finished() {
 			t.Errorf("absent %v: got %+v", absent, r)
 		}
 	}
 
-	r := tmpl.Execute(answers{kv("k"): "v"}.lookup)
+	r := tmpl.Execute(t.Context(), answers{kv("k"): "v"}.lookup)
 	want := []template.Write{{Path: "/x", Contents: []byte("v"), Perms: 0o600}, {Path: "/y", Contents: []byte("y"), Perms: 0o600}}
 	if !reflect.DeepEqual(r.Writes, want) || string(r.Output) != "v" {
 		t.Errorf("got %+v, %q", r.Writes, r.Output)
 	}
 
 	failing := parse(t, `{{writeToFile "/x" "" "" "0600" "x"}}{{fail "no"}}`)
-	if r := failing.Execute(nil); len(r.Writes) > 0 || r.Err == nil {
+	if r := failing.Execute(t.Context(), nil); len(r.Writes) > 0 || r.Err == nil {
 		t.Errorf("a failed pass: got %+v", r)
 	}
 }
@@ -34,7 +34,7 @@ func TestWritesOfFinishedPassesOnly(t *testing.T) {
 func TestExecuteRunsOnce(t *testing.T) {
 	asked := 0
 	tmpl := parse(t, `{{writeToFile "/x" "" "" "0600" "append" (key "k")}}`)
-	r := tmpl.Execute(func(watch.Query) (any, bool) { asked++; return "v", true })
+	r := tmpl.Execute(t.Context(), func(watch.Query) (any, bool) { asked++; return "v", true })
 	if want := []template.Write{{Path: "/x", Contents: []byte("v"), Append: true, Perms: 0o600}}; asked != 1 || !reflect.DeepEqual(r.Writes, want) {
 		t.Errorf("asked %d times, got %+v", asked, r.Writes)
 	}
@@ -43,7 +43,7 @@ func TestExecuteRunsOnce(t *testing.T) {
 // Ten thousand files take no time that grows with their square.
 func TestWriteManyFiles(t *testing.T) {
 	tmpl := parse(t, `{{range loop 10000}}{{writeToFile (printf "/f%d" .) "" "" "600" "a"}}{{end}}{{range loop 10000}}{{writeToFile (printf "/f%d" .) "" "" "600" "append" "b"}}{{end}}`)
-	r := tmpl.Execute(nil)
+	r := tmpl.Execute(t.Context(), nil)
 	if len(r.Writes) != 10000 || r.Writes[9999].Path != "/f9999" {
 		t.Fatalf("got %d writes, %v", len(r.Writes), r.Err)
 	}
@@ -83,7 +83,7 @@ func TestWriteToFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			result := tmpl.Execute(nil)
+			result := tmpl.Execute(t.Context(), nil)
 			if (result.Err == nil) != (test.err == "") || result.Err != nil && !strings.Contains(result.Err.Error(), test.err) {
 				t.Errorf("got %v, want %q", result.Err, test.err)
 			}
@@ -100,7 +100,7 @@ func TestWhereInPartial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result := tmpl.Execute(func(watch.Query) (any, bool) { return nil, false })
+	result := tmpl.Execute(t.Context(), func(watch.Query) (any, bool) { return nil, false })
 	if got := tmpl.Where(result.Pending[0]); got != "dir/p:2:3" {
 		t.Errorf("got %s", got)
 	}

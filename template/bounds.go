@@ -1,0 +1,165 @@
+package template
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/template/parse"
+)
+
+// An execution is bounded in output, steps and depth, and ends when its context is done. What exceeds a bound is an error of
+// the template, with the place.
+//
+// The bounds are checked by the writer that text/template writes to: it is called for each text node and each value. So that
+// it is called in each turn of a loop, too, and knows the place, the binder puts a mark before each action. A mark is a text
+// node without text, which costs a call of Write and nothing else.
+const (
+	DefaultMaxOutput = 64 << 20   // bytes
+	maxSteps         = 20_000_000 // marks that an execution passes
+	maxDepth         = 50_000     // blocks around an action, over all templates that call each other; a range counts as rangeDepth
+
+	// An error that leaves a range is a panic within a panic: its cost grows with the square of the ranges around it.
+	rangeDepth = 100
+)
+
+// A mark stands before an action of a text.
+type mark struct {
+	node  *parse.TextNode
+	site  site
+	nest  int // the depth of the action in its text
+	depth int // what is added to the depth of the execution: nest before a call of a template, -nest behind it, else 0
+}
+
+// A marker puts marks into the trees of a template.
+type marker struct {
+	text  *text
+	nest  int // the depth of the present list
+	marks []mark
+}
+
+// markList returns the nodes of a list with a mark before each that executes something.
+func (m *marker) markList(list *parse.ListNode) {
+	if list == nil {
+		return
+	}
+	m.nest++
+	nodes := make([]parse.Node, 0, 2*len(list.Nodes))
+	for _, n := range list.Nodes {
+		switch n := n.(type) {
+		case *parse.ActionNode:
+			nodes = append(nodes, m.mark(n, 0), n)
+		case *parse.TemplateNode:
+			nodes = append(nodes, m.mark(n, m.nest), n, m.mark(n, -m.nest))
+		case *parse.IfNode:
+			nodes = append(nodes, m.mark(n, 0), n)
+			m.markBranch(&n.BranchNode)
+		case *parse.WithNode:
+			nodes = append(nodes, m.mark(n, 0), n)
+			m.markBranch(&n.BranchNode)
+		case *parse.RangeNode:
+			nodes = append(nodes, m.mark(n, 0), n)
+			m.nest += rangeDepth
+			m.markList(n.List)
+			m.nest -= rangeDepth
+			m.markList(n.ElseList)
+
+			// The turn of a loop passes a mark, also where there is nothing in it to execute.
+			n.List.Nodes = append([]parse.Node{m.mark(n, 0)}, n.List.Nodes...)
+		default:
+			nodes = append(nodes, n)
+		}
+	}
+	list.Nodes = nodes
+	m.nest--
+}
+
+func (m *marker) markBranch(b *parse.BranchNode) {
+	m.markList(b.List)
+	m.markList(b.ElseList)
+}
+
+func (m *marker) mark(n parse.Node, depth int) *parse.TextNode {
+	t := &parse.TextNode{NodeType: parse.NodeText, Pos: n.Position()}
+	m.marks = append(m.marks, mark{node: t, site: site{text: m.text, pos: n.Position()}, nest: m.nest, depth: depth})
+	return t
+}
+
+// place makes the nodes of marks known to the writer: all are empty slices of the one array, and the capacity says which.
+func placeMarks(marks []mark) (base []byte) {
+	base = make([]byte, len(marks)+1)
+	for i, m := range marks {
+		m.node.Text = base[: 0 : i+1]
+	}
+	return base
+}
+
+// A page takes the output of an execution, or of a template that it executes on the way.
+type page struct {
+	pass *pass
+	text []byte
+}
+
+// Write adds to the page, or passes a mark.
+func (w *page) Write(b []byte) (int, error) {
+	p := w.pass
+	if len(b) == 0 {
+		if cap(b) > 0 && &b[:1][0] == &p.template.markBase[0] {
+			return 0, p.step(cap(b) - 1)
+		}
+		return 0, nil
+	}
+	if len(w.text)+len(b) > p.maxOutput {
+		return 0, p.stop(fmt.Errorf("the output exceeds %d bytes, the limit of max_output", p.maxOutput))
+	}
+	w.text = append(w.text, b...)
+	return len(b), nil
+}
+
+var (
+	errSteps = errors.New("the execution takes too many steps; a loop is too long")
+	errDepth = errors.New("templates call each other too deeply; one may call itself without an end")
+)
+
+// step passes a mark.
+func (p *pass) step(i int) error {
+	m := &p.template.marks[i]
+	p.mark = i
+	p.steps++
+	p.depth += m.depth
+	switch {
+	case p.steps > p.maxSteps:
+		return p.stop(errSteps)
+	case p.depth > maxDepth:
+		return p.stop(errDepth)
+	case p.ctx.Err() != nil:
+		return p.stop(fmt.Errorf("the execution was stopped: %w", context.Cause(p.ctx)))
+	}
+	return nil
+}
+
+// A stopError ends an execution at a place.
+type stopError struct {
+	site site
+	err  error
+}
+
+func (e *stopError) Error() string { return e.err.Error() }
+
+// stop returns an error for the action that is executed at present.
+func (p *pass) stop(err error) error { return &stopError{p.site(), err} }
+
+// site returns the place of the action that is executed at present.
+func (p *pass) site() site {
+	if p.mark >= len(p.template.marks) {
+		return site{text: p.template.texts[0]}
+	}
+	return p.template.marks[p.mark].site
+}
+
+// nest returns the number of blocks around the action that is executed at present.
+func (p *pass) nest() int {
+	if p.mark >= len(p.template.marks) {
+		return 0
+	}
+	return p.template.marks[p.mark].nest
+}

@@ -1,0 +1,151 @@
+package template_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"render/template"
+	"render/watch"
+)
+
+// What exceeds a bound is an error of the template, with the place of the action that did it. The template can be executed again.
+func TestBounds(t *testing.T) {
+	const steps = "the execution takes too many steps; a loop is too long"
+	const output = "the output exceeds 1000 bytes, the limit of max_output"
+	const deep = "templates call each other too deeply; one may call itself without an end"
+	known := answers{kv("n"): "9223372036854775807", kv("text"): strings.Repeat("x", 900)}
+	for _, c := range []struct{ name, text, want string }{
+		{"an integer of data", "a\n{{range (key \"n\" | parseInt)}}{{end}}", "t:2:9: " + steps},
+		{"within a loop", `{{range loop 9000000}}{{range loop 9000000}}{{$a := .}}{{end}}{{end}}`, "t:1:47: " + steps},
+		{"calls that double", doubling(40), "t:1: " + steps},
+
+		{"text", `{{range loop 200}}0123456789{{end}}`, "t:1:9: " + output},
+		{"values", `{{key "text"}}` + "\n" + `{{key "text"}}`, "t:2:3: " + output},
+		{"values in a loop", "{{range loop 5}}\n{{with key \"text\"}}{{.}}{{end}}{{end}}", "t:2:22: " + output},
+		{"a template on the way", `{{define "x"}}{{range loop 200}}0123456789{{end}}{{end}}{{$x := executeTemplate "x"}}`, "t:1:23: " + output},
+		{"in a partial", `{{template "p"}}`, "p:2:10: " + output},
+
+		{"itself", `{{define "x"}}{{if true}}{{template "x"}}{{end}}{{end}}{{template "x"}}`, "t:1:37: " + deep},
+		{"executeTemplate", `{{define "x"}}{{executeTemplate "x"}}{{end}}{{template "x"}}`, "t:1:17: " + deep},
+		{"each other", `{{define "x"}}{{if lt . 400}}{{template "x" (add 1 .)}}{{else}}{{executeTemplate "x" 0}}{{end}}{{end}}{{template "x" 0}}`, "t:1:41: " + deep},
+		{"in many blocks", `{{define "x"}}` + strings.Repeat("{{with 1}}", 300) + `{{executeTemplate "x"}}` + strings.Repeat("{{end}}", 300) + `{{end}}{{template "x"}}`, "t:1:3017: " + deep},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := template.Options{MaxOutput: 1000, Partials: []template.Partial{{Name: "p", Text: "\n {{range loop 1000}} {{.}}{{end}}"}}}
+			tmpl, err := template.Parse("t", c.text, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tmpl.SetMaxSteps(1_000_000)
+			place, message, _ := strings.Cut(c.want, ": ")
+			for range 2 {
+				r := tmpl.Execute(t.Context(), known.lookup)
+				if r.Err == nil || !strings.HasPrefix(r.Err.Error(), place) || !strings.HasSuffix(r.Err.Error(), ": "+message) {
+					t.Fatalf("got %v\nwant %s", r.Err, c.want)
+				}
+				if r.Output != nil || r.Complete {
+					t.Error("it has output, or is complete")
+				}
+			}
+		})
+	}
+}
+
+// doubling returns a text whose templates call each other twice, n deep.
+func doubling(n int) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, `{{define "0"}}{{end}}`)
+	for i := 1; i < n; i++ {
+		fmt.Fprintf(&text, `{{define "%d"}}{{template "%d"}}{{template "%d"}}{{end}}`, i, i-1, i-1)
+	}
+	fmt.Fprintf(&text, `{{template "%d"}}`, n-1)
+	return text.String()
+}
+
+// What is within the bounds is not stopped.
+func TestWithinBounds(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		size int
+	}{
+		{`{{range loop 100}}0123456789{{end}}`, 1000},
+		{`{{range loop 1000000}}{{end}}`, 0},
+		{`{{define "x"}}{{if lt . 10000}}{{template "x" (add 1 .)}}{{else}}end{{end}}{{end}}{{template "x" 0}}`, 3},
+		{`{{define "x"}}{{if lt . 900}}{{executeTemplate "x" (add 1 .)}}{{else}}end{{end}}{{end}}{{template "x" 0}}`, 3},
+		{`{{define "x"}}{{end}}{{range loop 100000}}{{template "x"}}{{end}}`, 0},
+		{`{{range loop 100000}}{{with 1}}{{if eq . 1}}{{continue}}{{end}}{{end}}{{end}}`, 0},
+	} {
+		tmpl, err := template.Parse("t", c.text, template.Options{MaxOutput: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := tmpl.Execute(t.Context(), answers{}.lookup); r.Err != nil || len(r.Output) != c.size {
+			t.Errorf("%s: %d bytes, %v", c.text, len(r.Output), r.Err)
+		}
+	}
+}
+
+// The stack of the deepest execution that the bounds allow is small beside the memory of a small machine.
+func TestDepthIsCheap(t *testing.T) {
+	for _, text := range []string{
+		`{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`,
+		`{{define "x"}}{{executeTemplate "x"}}{{end}}{{template "x"}}`,
+		`{{define "x"}}{{range list 1}}{{with 1}}{{template "x"}}{{end}}{{end}}{{end}}{{template "x"}}`,
+		`{{define "x"}}{{(((printf "%s" (print (executeTemplate "x")))))}}{{end}}{{template "x"}}`,
+	} {
+		tmpl := parse(t, text)
+		done := make(chan template.Result)
+		go func() { done <- tmpl.Execute(t.Context(), answers{}.lookup) }() // a stack of its own
+		if r := <-done; r.Err == nil {
+			t.Errorf("%s: no error", text)
+		}
+		var after runtime.MemStats
+		runtime.ReadMemStats(&after)
+		if after.StackSys > 300<<20 {
+			t.Errorf("%s: the stacks have %d MiB", text, after.StackSys>>20)
+		}
+	}
+}
+
+// An execution ends soon after its context is done, with the place and the cause.
+func TestExecuteStops(t *testing.T) {
+	for _, text := range []string{
+		`{{range 9223372036854775807}}{{end}}`,
+		`{{range 9223372036854775807}}{{$a := add . 1}}{{end}}`,
+		`{{define "x"}}{{range 9223372036854775807}}{{range loop 1000}}{{end}}{{end}}{{end}}{{executeTemplate "x"}}`,
+		doubling(50),
+	} {
+		cause := errors.New("the template was replaced")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		asked := make(chan struct{})
+		tmpl := parse(t, `{{keyExists "begin"}}`+text)
+		ended := make(chan template.Result, 1)
+		go func() {
+			ended <- tmpl.Execute(ctx, func(watch.Query) (any, bool) { close(asked); return nil, true })
+		}()
+		<-asked
+		cancel(cause)
+		select {
+		case r := <-ended:
+			if !errors.Is(r.Err, cause) || !strings.HasSuffix(r.Err.Error(), ": the execution was stopped: the template was replaced") {
+				t.Errorf("%.60s: %v", text, r.Err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%.60s: does not end", text)
+		}
+	}
+}
+
+// A context that is done before stops what asks nothing, too.
+func TestExecuteStopped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if r := parse(t, `{{1}}`).Execute(ctx, answers{}.lookup); !errors.Is(r.Err, context.Canceled) {
+		t.Errorf("got %v", r.Err)
+	}
+}
