@@ -30,7 +30,7 @@ soak: consul
 	RENDER_SOAK_TIME=10m go test -run Hostile -timeout 1h ./render/disk
 
 bench: build consul nginx
-	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render ./cmd/render/conf
+	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render ./cmd/render/config/conf
 	go run ./bench -render bin/render
 
 fuzz: consul
@@ -50,9 +50,9 @@ fuzz: consul
 	$(FUZZ) FuzzGuard ./cmd/render
 	$(FUZZ) FuzzActionFlags ./cmd/render
 	$(FUZZ) FuzzLoad ./cmd/render
-	$(FUZZ) FuzzParse ./cmd/render/conf
-	$(FUZZ) FuzzHCL1 ./cmd/render/conf
-	$(FUZZ) FuzzJSON ./cmd/render/conf
+	$(FUZZ) FuzzParse ./cmd/render/config/conf
+	$(FUZZ) FuzzHCL1 ./cmd/render/config/conf
+	$(FUZZ) FuzzJSON ./cmd/render/config/conf
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }

@@ -69,8 +69,8 @@ func FuzzLoad(f *testing.F) {
 		}
 		lines := strings.Split(text, "\n")
 		for _, fault := range wrong.faults {
-			start := fault.at.at.Start
-			if !fault.at.inFile() || fault.at.at.Filename != name || start.Line < 1 || start.Line > len(lines) || start.Column < 1 || start.Column > 1+utf8.RuneCountInString(lines[start.Line-1]) {
+			start := fault.at.at
+			if !fault.at.inFile() || fault.at.file != name || start.Line < 1 || start.Line > len(lines) || start.Column < 1 || start.Column > 1+utf8.RuneCountInString(lines[start.Line-1]) {
 				t.Errorf("%s: %s: there is no such place", fault.at, fault.text)
 			}
 		}

@@ -4,37 +4,45 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
-
-	"render/cmd/render/conf"
+	"render/cmd/render/config/conf"
 	"render/template"
 )
 
 // decode brings what a file says into the document.
-func (l *loader) decode(body *conf.Body) { l.decodeBody(body, l.doc.top, "") }
+func (l *loader) decode(file string, body *conf.Body) {
+	(&decoder{l, file}).decodeBody(body, l.doc.top, "")
+}
+
+// A decoder decodes one file.
+type decoder struct {
+	*loader
+	file string
+}
+
+func (d *decoder) place(at conf.Pos) origin { return origin{file: d.file, at: at} }
 
 // decodeBody brings the items of a block, whose keys begin with prefix, into values.
-func (l *loader) decodeBody(body *conf.Body, into *values, prefix string) {
+func (d *decoder) decodeBody(body *conf.Body, into *values, prefix string) {
 	for _, item := range body.Items {
 		name := strings.ToLower(item.Name)
 		if into.schema.block == "" && prefix == "" && repeated[name] != nil {
-			l.decodeRepeated(name, item)
+			d.decodeRepeated(name, item)
 			continue
 		}
-		key := l.rename(into.schema.block, prefix+name, origin{at: item.NameRange})
+		key := d.rename(into.schema.block, prefix+name, d.place(item.Pos))
 		s, isBlock := into.schema.settings[key], into.schema.blocks[key]
 		if s == nil && !isBlock || s != nil && s.kind.private {
-			l.hide(item)
+			d.hide(item)
 		}
 		switch {
 		case s == nil && !isBlock:
-			l.fault(origin{at: item.NameRange}, "there is no key %q%s%s", item.Name, in(into.schema.block, prefix), into.schema.hint(prefix, name))
+			d.fault(d.place(item.Pos), "there is no key %q%s%s", item.Name, in(into.schema.block, prefix), into.schema.hint(prefix, name))
 		case isBlock && (s == nil || item.Value.Kind == conf.Object || item.Value.Kind == conf.List):
-			for _, block := range l.blocks(item) {
-				l.decodeBody(block, into, key+".")
+			for _, block := range d.blocks(item) {
+				d.decodeBody(block, into, key+".")
 			}
 		default:
-			l.decodeValue(item, s, into)
+			d.decodeValue(item, s, into)
 		}
 	}
 }
@@ -73,45 +81,54 @@ func (l *loader) rename(block, key string, at origin) string {
 	return now
 }
 
-func (l *loader) decodeValue(item *conf.Item, s *setting, into *values) {
+func (d *decoder) decodeValue(item *conf.Item, s *setting, into *values) {
 	if len(item.Labels) > 0 {
-		l.fault(origin{at: item.Labels[0].Range}, "%s has a value and no label; is a = missing?", item.Name)
+		d.fault(d.place(item.Labels[0].Pos), "%s has a value and no label; is a = missing?", item.Name)
 		return
 	}
 	value, err := s.kind.readFrom(item.Value)
 	if err != nil {
-		l.fault(origin{at: item.Value.Range}, "%s: %v", item.Name, err)
+		d.fault(d.place(item.Value.Pos), "%s: %v", item.Name, err)
 		return
 	}
-	from := origin{at: item.NameRange}
+	from := d.place(item.Pos)
 	if s.kind == permsKind && isDecimalByMistake(item.Value) {
-		l.notice(from, "%s is a decimal number, and the mode %04o; for that in octal write 0%s", item.Value.Text, value, item.Value.Text)
+		d.notice(from, "%s is a decimal number, and the mode %04o; for that in octal write 0%s", item.Value.Text, value, item.Value.Text)
 	}
-	if s.now != "" && l.first(s.key) {
-		l.notice(from, "%s is an old form of %s", item.Name, s.now)
+	if s.now != "" && d.first(s.key) {
+		d.notice(from, "%s is an old form of %s", item.Name, s.now)
 	}
 	into.set(s, given{value, from})
-	l.idle(s, from)
+	d.idle(s, from)
 }
 
 // hide keeps the labels and the value of an item from being shown: it is secret, or may be one whose name is misspelt.
-func (l *loader) hide(item *conf.Item) {
-	for _, label := range item.Labels {
-		l.hidden = append(l.hidden, label.Range)
+func (d *decoder) hide(item *conf.Item) {
+	from := item.Value.Pos
+	if len(item.Labels) > 0 {
+		from = item.Labels[0].Pos
 	}
-	l.hidden = append(l.hidden, item.Value.Range)
+	d.hidden = append(d.hidden, hidden{d.place(from), item.Value.EndLine})
+}
+
+// hideBody keeps what is in a block from being shown that is not decoded.
+func (d *decoder) hideBody(item *conf.Item) {
+	if v := item.Value; v.Kind != conf.Object || len(v.Body.Items) > 0 {
+		d.hidden = append(d.hidden, hidden{d.place(v.Pos), v.EndLine})
+	}
 }
 
 // blocks returns the bodies of an item that is a block, or a list of blocks as JSON may have it.
-func (l *loader) blocks(item *conf.Item) []*conf.Body {
+func (d *decoder) blocks(item *conf.Item) []*conf.Body {
 	if len(item.Labels) > 0 {
-		l.fault(origin{at: item.Labels[0].Range}, "a %s block has no label", item.Name)
+		d.hideBody(item)
+		d.fault(d.place(item.Labels[0].Pos), "a %s block has no label", item.Name)
 		return nil
 	}
-	return l.bodies(item.Name, item.Value)
+	return d.bodies(item.Name, item.Value)
 }
 
-func (l *loader) bodies(name string, v *conf.Value) []*conf.Body {
+func (d *decoder) bodies(name string, v *conf.Value) []*conf.Body {
 	switch v.Kind {
 	case conf.Object:
 		return []*conf.Body{v.Body}
@@ -119,53 +136,54 @@ func (l *loader) bodies(name string, v *conf.Value) []*conf.Body {
 		var all []*conf.Body
 		for _, e := range v.List {
 			if e.Kind != conf.Object {
-				l.fault(origin{at: e.Range}, "%s: needs blocks in its list; this is %s", name, formNames[e.Kind])
+				d.fault(d.place(e.Pos), "%s: needs blocks in its list; this is %s", name, formNames[e.Kind])
 				continue
 			}
 			all = append(all, e.Body)
 		}
 		return all
 	}
-	l.fault(origin{at: v.Range}, "%s is a block: %s { … }; this is %s", name, name, formNames[v.Kind])
+	d.fault(d.place(v.Pos), "%s is a block: %s { … }; this is %s", name, name, formNames[v.Kind])
 	return nil
 }
 
 // decodeRepeated brings template and action blocks into the document.
-func (l *loader) decodeRepeated(name string, item *conf.Item) {
+func (d *decoder) decodeRepeated(name string, item *conf.Item) {
 	if name == "template" {
-		for _, body := range l.blocks(item) {
-			from := item.NameRange
+		for _, body := range d.blocks(item) {
+			from := item.Pos
 			if item.Value.Kind == conf.List { // each is told from the others by its brace
-				from = body.Range
+				from = body.Pos
 			}
-			l.decodeBody(body, l.doc.template(origin{at: from}), "")
+			d.decodeBody(body, d.doc.template(d.place(from)), "")
 		}
 		return
 	}
 	switch len(item.Labels) {
 	case 1:
-		for _, body := range l.bodies(name, item.Value) {
-			l.decodeAction(item.Labels[0].Text, item.Labels[0].Range, body)
+		for _, body := range d.bodies(name, item.Value) {
+			d.decodeAction(item.Labels[0].Text, item.Labels[0].Pos, body)
 		}
 	case 0: // as JSON has it: the names are the members
-		for _, body := range l.bodies(name, item.Value) {
+		for _, body := range d.bodies(name, item.Value) {
 			for _, member := range body.Items {
 				if member.Value.Kind != conf.Object && member.Value.Kind != conf.List {
-					l.fault(origin{at: member.NameRange}, `an action has a name: action "NAME" { … }`)
+					d.fault(d.place(member.Pos), `an action has a name: action "NAME" { … }`)
 					continue
 				}
-				for _, body := range l.bodies(member.Name, member.Value) {
-					l.decodeAction(member.Name, member.NameRange, body)
+				for _, body := range d.bodies(member.Name, member.Value) {
+					d.decodeAction(member.Name, member.Pos, body)
 				}
 			}
 		}
 	default:
-		l.fault(origin{at: item.Labels[1].Range}, "an action has one name")
+		d.hideBody(item)
+		d.fault(d.place(item.Labels[1].Pos), "an action has one name")
 	}
 }
 
-func (l *loader) decodeAction(name string, at hcl.Range, body *conf.Body) {
-	l.decodeBody(body, l.doc.action(name, origin{at: at}), "")
+func (d *decoder) decodeAction(name string, at conf.Pos, body *conf.Body) {
+	d.decodeBody(body, d.doc.action(name, d.place(at)), "")
 }
 
 // idle tells of a setting that has no effect, once for each reason.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,20 +9,21 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/hashicorp/hcl/v2"
 )
 
 // A fault is something wrong with the configuration.
 type fault struct {
 	at      origin
 	text    string
-	private bool // the line must not be shown
+	syntax  bool   // the text could not be read: any of it may be a secret, but for the excerpt
+	excerpt string // of a line, where syntax is true
 }
 
-// maybeSecret is what is said of text that cannot be read, and must not be shown.
-const maybeSecret = "what stands here cannot be read, and is not shown, as it may be secret: text stands in double quotes on one line, " +
-	`with a \ before each " and \ in it, and elements of a list have commas between them`
+// A hidden is part of a file that is not shown: a secret, or a value whose name is misspelt.
+type hidden struct {
+	from   origin
+	toLine int
+}
 
 // mostFaults is how many faults are told of: who has mended these will see the others.
 const mostFaults = 20
@@ -33,7 +33,7 @@ type configError struct {
 	faults  []fault // the first of them
 	more    int     // how many there are beyond
 	sources map[string][]byte
-	hidden  []hcl.Range
+	hidden  []hidden
 }
 
 func (e *configError) Error() string {
@@ -56,7 +56,7 @@ var urlPassword = regexp.MustCompile(`(://[^\s/:@"]*:)[^\s"]*@`)
 
 // atUsage reports whether all of it comes from the command line and the environment.
 func (e *configError) atUsage() bool {
-	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.at.Filename != localConfig })
+	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.file != localConfig })
 }
 
 // others says how many faults there are beyond those that are told of.
@@ -68,7 +68,7 @@ func (e *configError) excerpts() string {
 	for _, f := range e.faults {
 		fmt.Fprintln(&b, (&configError{faults: []fault{f}}).Error())
 		if line, ok := e.line(f); ok {
-			fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Start.Column))
+			fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Column))
 		}
 	}
 	if e.more > 0 {
@@ -77,62 +77,39 @@ func (e *configError) excerpts() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// publicNames are the names that settings and blocks have, but for those whose values must not be shown.
-var publicNames = func() map[string]bool {
-	names := map[string]bool{"template": true, "action": true}
-	add := func(key string) {
-		for name := range strings.SplitSeq(key, ".") {
-			names[name] = true
-		}
-	}
-	all := slices.Concat(globalSettings, templateSettings, actionSettings)
-	for _, s := range all {
-		add(s.key)
-	}
-	for _, old := range oldKeys {
-		for key := range old {
-			add(key)
-		}
-	}
-	for _, s := range all {
-		if s.kind.private {
-			delete(names, s.key[strings.LastIndexByte(s.key, '.')+1:])
-		}
-	}
-	return names
-}()
-
-// isSecret reports whether a name is, or may be a misspelt one of, a setting whose value must not be shown.
-func isSecret(name string) bool { return !publicNames[strings.ToLower(name)] }
-
 // line returns the line that is at fault, if it can be shown.
 func (e *configError) line(f fault) (string, bool) {
-	source, ok := e.sources[f.at.at.Filename]
-	if !ok || !f.at.inFile() || f.private {
-		return "", false
+	if f.syntax {
+		return strings.Map(printable, f.excerpt), f.excerpt != ""
 	}
+	source, ok := e.sources[f.at.file]
 	lines := strings.Split(string(source), "\n")
-	n := f.at.at.Start.Line - 1
-	if n < 0 || n >= len(lines) {
+	n := f.at.at.Line
+	if !ok || !f.at.inFile() || n < 1 || n > len(lines) {
 		return "", false
 	}
-	line, start := lines[n], len(strings.Join(lines[:n], "\n"))+min(n, 1)
+
+	line := []rune(strings.TrimPrefix(lines[n-1], "\ufeff"))
 	shown := len(line)
-	for _, r := range e.hidden {
-		if r.Filename == f.at.at.Filename && r.Start.Line <= n+1 && n+1 <= r.End.Line {
-			shown = min(shown, max(0, r.Start.Byte-start))
+	for _, h := range e.hidden {
+		if h.from.file == f.at.file && h.from.at.Line <= n && n <= h.toLine {
+			column := 1
+			if h.from.at.Line == n {
+				column = h.from.at.Column
+			}
+			shown = min(shown, column-1)
 		}
 	}
-	if m := urlPassword.FindStringIndex(line[:shown]); m != nil {
-		shown = m[0]
+	if m := urlPassword.FindStringIndex(string(line[:shown])); m != nil {
+		shown = utf8.RuneCountInString(string(line[:shown])[:m[0]])
 	}
-	inSight := shown > 0 && f.at.at.Start.Byte-start <= shown
+	text := strings.TrimRight(string(line[:shown]), "\r")
 	if shown < len(line) {
-		line = strings.TrimRight(line[:shown], " ") + " …"
+		text = strings.TrimRight(text, " ") + " …"
 	}
-	line = strings.Map(printable, strings.TrimRight(line, "\r"))
 	const longest = 200
-	return line, inSight && strings.TrimSpace(line) != "" && len(line) <= longest
+	inSight := shown > 0 && f.at.at.Column-1 <= shown
+	return strings.Map(printable, text), inSight && strings.TrimSpace(text) != "" && len(text) <= longest
 }
 
 // printable replaces what a terminal might obey, or cannot show.
@@ -185,16 +162,6 @@ func (l *loader) wrong(v *values, key, format string, args ...any) {
 		format = key + ": " + format
 	}
 	l.fault(at, format, args...)
-}
-
-var assigned = regexp.MustCompile(`([\pL\w.-]+)("?\s*[=:{]|\s+")`)
-
-// hideRest hides the rest of a line that could not be read if there may be a secret in it.
-func (l *loader) hideRest(at hcl.Range, text []byte) {
-	rest, _, _ := bytes.Cut(text[at.Start.Byte:], []byte("\n"))
-	if slices.ContainsFunc(assigned.FindAllSubmatch(rest, -1), func(m [][]byte) bool { return isSecret(string(m[1])) }) {
-		l.hidden = append(l.hidden, hcl.Range{Filename: at.Filename, Start: hcl.Pos{Line: at.Start.Line, Byte: at.End.Byte}, End: at.Start})
-	}
 }
 
 // withoutValue returns what an error says, unless that must not be shown.

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"render/cmd/render/conf"
+	"render/cmd/render/config/conf"
 	"render/render/run"
 	"render/template"
 )

@@ -8,12 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
-
-	"render/cmd/render/conf"
+	"render/cmd/render/config/conf"
 )
 
 // localConfig is the variable whose text counts as a configuration file that wins over all others.
@@ -28,7 +27,7 @@ type loader struct {
 	made    []*values // the templates of the plan's targets
 	notices []string  // old names, and what has no effect
 	skipped []string  // files that were not read
-	hidden  []hcl.Range
+	hidden  []hidden
 	told    []string          // what is told of once, and was
 	read    func(path string) // reads a file
 }
@@ -170,32 +169,31 @@ func (l *loader) unreadable(path string, err error) {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		err = failed.Err
 	}
-	l.fault(origin{at: hcl.Range{Filename: cmp.Or(path, `""`)}}, "cannot read the configuration: %v", err)
+	l.fault(origin{file: cmp.Or(path, `""`)}, "cannot read the configuration: %v", err)
 }
 
 func (l *loader) readText(name string, text []byte) {
 	l.sources[name] = text
-	switch begin := bytes.TrimSpace(text); {
-	case len(begin) == 0:
+	begin := origin{file: name, at: conf.Pos{Line: 1, Column: 1}}
+	switch trimmed := bytes.TrimSpace(text); {
+	case len(trimmed) == 0:
 		return
-	case bytes.HasPrefix(begin, []byte("{{")):
-		l.fault(origin{at: hcl.Range{Filename: name, Start: hcl.InitialPos}}, "this is a template, and not a configuration: give it with --template")
+	case bytes.HasPrefix(trimmed, []byte("{{")):
+		l.fault(begin, "this is a template, and not a configuration: give it with --template")
 		return
 	}
-	body, diags := conf.Parse(name, text)
-	for _, d := range diags {
-		at := cmp.Or(d.Subject, d.Context)
-		if at == nil {
-			at = &hcl.Range{Filename: name, Start: hcl.InitialPos}
-		}
-		f := fault{at: origin{at: *at}, text: strings.TrimSuffix(strings.TrimSpace(d.Summary+": "+d.Detail), ":")}
-		if near, ok := d.Extra.(conf.Near); ok && slices.ContainsFunc(near, isSecret) {
-			f.text, f.private = maybeSecret, true
-		}
-		l.faults = append(l.faults, f)
-		l.hideRest(*at, text)
-	}
-	if !diags.HasErrors() {
-		l.decode(body)
+
+	body, err := conf.Parse(text)
+	failed, isSyntax := errors.AsType[*conf.Error](err)
+	switch {
+	case isSyntax && fixtureKey.Match(text):
+		l.fault(begin, "this looks like a fixture, and is no configuration: give it with --fixture")
+	case isSyntax:
+		l.faults = append(l.faults, fault{at: origin{file: name, at: failed.Pos}, text: failed.Message, syntax: true, excerpt: failed.Excerpt})
+	default:
+		l.decode(name, body)
 	}
 }
+
+// fixtureKey finds a key of a fixture, which is YAML, at the beginning of a line.
+var fixtureKey = regexp.MustCompile(`(?m)^(keys|services|nodes|node|datacenters|connect):(\s|$)`)

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
+	"render/cmd/render/config/conf"
 )
 
 // An origin is the place where something was set.
 type origin struct {
-	at   hcl.Range // in a file, where name is empty
-	name string    // of a flag or a variable
+	file string   // where name is empty
+	at   conf.Pos // in the file; zero for all of it
+	name string   // of a flag or a variable
 }
 
 // inFile reports whether the place is in a configuration file or the like.
@@ -28,13 +29,13 @@ func (o origin) nameOf(key string) string {
 }
 
 func (o origin) String() string {
-	if o.inFile() && o.at.Start.Line == 0 {
-		return o.at.Filename // all of it
+	switch {
+	case !o.inFile():
+		return o.name
+	case o.at == (conf.Pos{}):
+		return o.file
 	}
-	if o.inFile() {
-		return fmt.Sprintf("%s:%d:%d", o.at.Filename, o.at.Start.Line, o.at.Start.Column)
-	}
-	return o.name
+	return fmt.Sprintf("%s:%d:%d", o.file, o.at.Line, o.at.Column)
 }
 
 // given is the value of a setting, and where it is from.
