@@ -2,7 +2,6 @@ package watch_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,46 +16,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"render/watch"
+	"render/watch/sourcetest"
 )
-
-// fixture returns a source that answers from a text, or the error that the text gives without the name of its file.
-func fixture(t testing.TB, text string) (*watch.Fixture, string) {
-	t.Helper()
-	files, err := watch.NewFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(files.Close)
-	path := filepath.Join(t.TempDir(), "fixture.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	src, err := watch.NewFixture(files, path)
-	if err != nil {
-		message, ok := strings.CutPrefix(err.Error(), "fixture "+path+": ")
-		if !ok {
-			t.Fatalf("the error does not begin with the fixture's name: %v", err)
-		}
-		return nil, message
-	}
-	return src, ""
-}
-
-// query reads a query as Query.String writes it.
-func query(s string) watch.Query {
-	s, opts, _ := strings.Cut(strings.TrimSuffix(s, ")"), " (")
-	kind, name, _ := strings.Cut(s, " ")
-	return watch.Query{Kind: kind, Name: name, Opts: opts}
-}
-
-func fetch(t *testing.T, src watch.Source, q watch.Query) any {
-	t.Helper()
-	value, _, err := src.Fetch(t.Context(), q, 0)
-	if err != nil {
-		t.Fatalf("%s: %v", q, err)
-	}
-	return value
-}
 
 // Each field of the file, and what there is where it is left out.
 func TestFixtureFields(t *testing.T) {
@@ -123,7 +84,7 @@ datacenters:
 	onNode := func(id string) *watch.CatalogNodeService {
 		return &watch.CatalogNodeService{ID: id, Service: "web", Tags: watch.ServiceTags{}}
 	}
-	src, fault := fixture(t, text)
+	src, fault := sourcetest.Fixture(t, text)
 	if fault != "" {
 		t.Fatal(fault)
 	}
@@ -151,19 +112,19 @@ datacenters:
 		"services (dc=empty)":          []*watch.CatalogSnippet{},
 		"nodes (dc=empty)":             []*watch.Node{{Node: "localhost", Address: "127.0.0.1", Datacenter: "empty"}},
 	} {
-		if got := fetch(t, src, query(q)); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s\n got %s\nwant %s", q, show(got), show(want))
+		if got := sourcetest.Fetch(t, src, sourcetest.Query(q)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", q, sourcetest.Show(got), sourcetest.Show(want))
 		}
 	}
 
 	var ids []string
-	for _, s := range fetch(t, src, query("service web (status=any)")).([]*watch.HealthService) {
+	for _, s := range sourcetest.Fetch(t, src, sourcetest.Query("service web (status=any)")).([]*watch.HealthService) {
 		ids = append(ids, s.Node+" "+s.ID+" "+s.Status)
 	}
 	if want := []string{"n1 web-2 passing", "n1 web-3 critical", "n1 web-4 maintenance", "n2 first warning"}; !slices.Equal(ids, want) {
 		t.Errorf("got %q, want %q", ids, want)
 	}
-	maintenance := fetch(t, src, query("service web (status=maintenance)")).([]*watch.HealthService)
+	maintenance := sourcetest.Fetch(t, src, sourcetest.Query("service web (status=maintenance)")).([]*watch.HealthService)
 	if c := maintenance[0].Checks[0]; c.CheckID != api.ServiceMaintPrefix+"web-4" || c.Status != watch.StatusCritical {
 		t.Errorf("the check of maintenance is %s, %s", c.CheckID, c.Status)
 	}
@@ -172,7 +133,7 @@ datacenters:
 		"kv app/port (dc=asia)": `no path to datacenter "asia": the fixture has empty, eu, us`,
 		"file /etc/x":           `no source answers queries of the kind "file"`,
 	} {
-		if _, _, err := src.Fetch(t.Context(), query(q), 0); err == nil || err.Error() != want {
+		if _, _, err := src.Fetch(t.Context(), sourcetest.Query(q), 0); err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", q, err, want)
 		}
 	}
@@ -203,12 +164,12 @@ func TestFixtureKeyValues(t *testing.T) {
 		{`!!binary AAH/`, "\x00\x01\xff"},
 		{`größer`, "größer"},
 	} {
-		src, fault := fixture(t, "keys:\n  k: "+c.yaml+"\n")
+		src, fault := sourcetest.Fixture(t, "keys:\n  k: "+c.yaml+"\n")
 		if fault != "" {
 			t.Errorf("%s: %s", c.yaml, fault)
 			continue
 		}
-		if got := fetch(t, src, query("kv k")); got != c.want {
+		if got := sourcetest.Fetch(t, src, sourcetest.Query("kv k")); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.yaml, got, c.want)
 		}
 	}
@@ -217,12 +178,12 @@ func TestFixtureKeyValues(t *testing.T) {
 // A file that says nothing describes an empty datacenter with one node.
 // Of the mesh a fixture knows who takes the traffic of a service, and nothing else.
 func TestFixtureMesh(t *testing.T) {
-	src, fault := fixture(t, `services: {web: [{connect: web}, {}], proxy: [{id: a, connect: web}, {status: critical, connect: web}]}`)
+	src, fault := sourcetest.Fixture(t, `services: {web: [{connect: web}, {}], proxy: [{id: a, connect: web}, {status: critical, connect: web}]}`)
 	if fault != "" {
 		t.Fatal(fault)
 	}
 	var ids []string
-	for _, s := range fetch(t, src, query("connect web")).([]*watch.HealthService) {
+	for _, s := range sourcetest.Fetch(t, src, sourcetest.Query("connect web")).([]*watch.HealthService) {
 		ids = append(ids, s.ID+" of "+s.Name)
 	}
 	if !slices.Equal(ids, []string{"a of proxy", "web-1 of web"}) {
@@ -233,11 +194,11 @@ func TestFixtureMesh(t *testing.T) {
 		"exported-services": []watch.ExportedService{}, "imported-services (partition=p)": []watch.ImportedService{},
 		"ca-roots": []*watch.CARoot{}, "ca-leaf web": nil,
 	} {
-		if got := fetch(t, src, query(q)); !reflect.DeepEqual(got, want) {
+		if got := sourcetest.Fetch(t, src, sourcetest.Query(q)); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %#v, want %#v", q, got, want)
 		}
 	}
-	_, _, err := src.Fetch(t.Context(), query("service web (filter=a)"), 0)
+	_, _, err := src.Fetch(t.Context(), sourcetest.Query("service web (filter=a)"), 0)
 	if err == nil || err.Error() != "a fixture cannot evaluate a filter; it can select by tag, status and meta" {
 		t.Errorf("got %v", err)
 	}
@@ -247,17 +208,17 @@ func TestFixtureEmpty(t *testing.T) {
 	for name, text := range map[string]string{
 		"no bytes": "", "comment": "# nothing\n", "document": "---\n", "empty map": "{}", "null": "null", "empty parts": "keys:\nservices:\nnodes:\n",
 	} {
-		src, fault := fixture(t, text)
+		src, fault := sourcetest.Fixture(t, text)
 		if fault != "" {
 			t.Errorf("%s: %s", name, fault)
 			continue
 		}
-		node := fetch(t, src, query("node")).(*watch.CatalogNode)
+		node := sourcetest.Fetch(t, src, sourcetest.Query("node")).(*watch.CatalogNode)
 		if node.Node.Node != "localhost" || node.Node.Address != "127.0.0.1" || node.Node.Datacenter != "dc1" || node.Services == nil {
-			t.Errorf("%s: got %s", name, show(node))
+			t.Errorf("%s: got %s", name, sourcetest.Show(node))
 		}
-		if got := fetch(t, src, query("prefix")); !reflect.DeepEqual(got, []*watch.KeyPair{}) {
-			t.Errorf("%s: got %s", name, show(got))
+		if got := sourcetest.Fetch(t, src, sourcetest.Query("prefix")); !reflect.DeepEqual(got, []*watch.KeyPair{}) {
+			t.Errorf("%s: got %s", name, sourcetest.Show(got))
 		}
 	}
 }
@@ -271,11 +232,11 @@ func TestFixtureReadme(t *testing.T) {
 	if !found {
 		t.Fatal("README.md has no example")
 	}
-	src, fault := fixture(t, example)
+	src, fault := sourcetest.Fixture(t, example)
 	if fault != "" {
 		t.Fatal(fault)
 	}
-	if got := fetch(t, src, query("datacenters")); !reflect.DeepEqual(got, []string{"eu", "us"}) {
+	if got := sourcetest.Fetch(t, src, sourcetest.Query("datacenters")); !reflect.DeepEqual(got, []string{"eu", "us"}) {
 		t.Errorf("the datacenters are %v", got)
 	}
 	var described, used []string
@@ -338,7 +299,7 @@ func TestFixtureErrors(t *testing.T) {
 			`services.a, instance 1: port -1 is not between 0 and 65535`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, got := fixture(t, c.text); got != c.want {
+			if _, got := sourcetest.Fixture(t, c.text); got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
 			}
 		})
@@ -360,11 +321,11 @@ func TestFixtureBreaks(t *testing.T) {
 	src, err := watch.NewFixture(newFiles(t), path)
 	check(t, err)
 	write("keyz: {a: 1}")
-	if _, _, err := src.Fetch(t.Context(), query("kv a"), 0); err == nil || err.Error() != "fixture "+path+": line 1: field keyz is not known here" {
+	if _, _, err := src.Fetch(t.Context(), sourcetest.Query("kv a"), 0); err == nil || err.Error() != "fixture "+path+": line 1: field keyz is not known here" {
 		t.Errorf("got %v", err)
 	}
 	write("keys: {a: 2}")
-	if got := fetch(t, src, query("kv a")); got != "2" {
+	if got := sourcetest.Fetch(t, src, sourcetest.Query("kv a")); got != "2" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -376,14 +337,14 @@ func TestFixtureKeysAreYAML(t *testing.T) {
 	for i := range 100 {
 		fmt.Fprintf(&long, "  k%d: %d\n", i, i)
 	}
-	src, fault := fixture(t, "datacenters:\n  other:\n    keys: &base {a: 1, b: 2, k7: x}\nkeys:\n"+long.String()+"  <<: *base\n  b: 3\n  c: &c 4\n  d: *c\n  8080: true\n  1.50: 1.50\n  e: ~\n  f:\n  g: !!binary aGk=\n")
+	src, fault := sourcetest.Fixture(t, "datacenters:\n  other:\n    keys: &base {a: 1, b: 2, k7: x}\nkeys:\n"+long.String()+"  <<: *base\n  b: 3\n  c: &c 4\n  d: *c\n  8080: true\n  1.50: 1.50\n  e: ~\n  f:\n  g: !!binary aGk=\n")
 	if fault != "" {
 		t.Fatal(fault)
 	}
 	for key, want := range map[string]string{
 		"a": "1", "b": "3", "c": "4", "d": "4", "8080": "true", "1.50": "1.50", "e": "", "f": "", "g": "hi", "k0": "0", "k7": "7", "k99": "99",
 	} {
-		if got := fetch(t, src, query("kv "+key)); got != want {
+		if got := sourcetest.Fetch(t, src, sourcetest.Query("kv "+key)); got != want {
 			t.Errorf("%s is %v, want %q", key, got, want)
 		}
 	}
@@ -395,7 +356,7 @@ func TestFixtureKeysAreYAML(t *testing.T) {
 		"keys: a\n":                        "line 1: `a` is not a map",
 		"keys: {<<: {a: 1}, <<: {b: 1}}\n": `line 1: mapping key "<<" already defined at line 1`,
 	} {
-		if _, fault := fixture(t, text); fault != want {
+		if _, fault := sourcetest.Fixture(t, text); fault != want {
 			t.Errorf("%.30q:\ngot  %s\nwant %s", text, fault, want)
 		}
 	}
@@ -416,20 +377,20 @@ func TestFixtureOddNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src, fault := fixture(t, string(text))
+	src, fault := sourcetest.Fixture(t, string(text))
 	if fault != "" {
 		t.Fatal(fault)
 	}
 	for i, name := range names {
-		if list := fetch(t, src, watch.NewQuery(watch.KindService, name, nil)).([]*watch.HealthService); len(list) != 1 || list[0].Port != i+1 {
-			t.Errorf("service %q: got %s", name, show(list))
+		if list := sourcetest.Fetch(t, src, watch.NewQuery(watch.KindService, name, nil)).([]*watch.HealthService); len(list) != 1 || list[0].Port != i+1 {
+			t.Errorf("service %q: got %s", name, sourcetest.Show(list))
 		}
-		if value := fetch(t, src, watch.NewQuery(watch.KindKV, name, nil)); value != fmt.Sprint(i+1) {
+		if value := sourcetest.Fetch(t, src, watch.NewQuery(watch.KindKV, name, nil)); value != fmt.Sprint(i+1) {
 			t.Errorf("key %q: got %v", name, value)
 		}
 	}
 	for _, name := range []string{"odd/x/../name", "odd/name/", "name", "odd%20name", ""} {
-		if value := fetch(t, src, watch.NewQuery(watch.KindKV, name, nil)); value != nil {
+		if value := sourcetest.Fetch(t, src, watch.NewQuery(watch.KindKV, name, nil)); value != nil {
 			t.Errorf("key %q: got %v", name, value)
 		}
 	}
@@ -448,12 +409,12 @@ func largeFixture(keys int) string {
 func TestLargeFixture(t *testing.T) {
 	const limit = 15 * time.Second // comparing each key with all others takes 28 s
 	text, began := largeFixture(80_000), time.Now()
-	src, fault := fixture(t, text)
-	if took := time.Since(began); fault != "" || fetch(t, src, query("kv app/k79999")) != "value" || took > limit {
+	src, fault := sourcetest.Fixture(t, text)
+	if took := time.Since(began); fault != "" || sourcetest.Fetch(t, src, sourcetest.Query("kv app/k79999")) != "value" || took > limit {
 		t.Errorf("%s, %s", took, fault)
 	}
 	began = time.Now()
-	_, fault = fixture(t, text+"  app/k7: value\n")
+	_, fault = sourcetest.Fixture(t, text+"  app/k7: value\n")
 	if took := time.Since(began); fault != `line 80002: mapping key "app/k7" already defined at line 9` || took > limit {
 		t.Errorf("got %q after %s", fault, took)
 	}
@@ -462,7 +423,7 @@ func TestLargeFixture(t *testing.T) {
 func BenchmarkLargeFixture(b *testing.B) {
 	text := largeFixture(200_000)
 	for b.Loop() {
-		if _, fault := fixture(b, text); fault != "" {
+		if _, fault := sourcetest.Fixture(b, text); fault != "" {
 			b.Fatal(fault)
 		}
 	}
@@ -477,7 +438,7 @@ func FuzzFixture(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		src, fault := fixture(t, string(text))
+		src, fault := sourcetest.Fixture(t, string(text))
 		if fault != "" {
 			if strings.Contains(fault, "watch.fixture") || strings.Contains(fault, "into map[") {
 				t.Errorf("a fault with the name of a Go type: %s", fault)
@@ -491,7 +452,7 @@ func FuzzFixture(f *testing.F) {
 			}
 			return value
 		}
-		for _, dc := range ask(query("datacenters")).([]string) {
+		for _, dc := range ask(sourcetest.Query("datacenters")).([]string) {
 			in := map[string][]string{watch.OptDatacenter: {dc}}
 			instances := 0
 			for _, s := range ask(watch.NewQuery(watch.KindServices, "", in)).([]*watch.CatalogSnippet) {
@@ -514,12 +475,4 @@ func FuzzFixture(f *testing.F) {
 			}
 		}
 	})
-}
-
-func show(v any) string {
-	b, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,43 +46,6 @@ func newConsul(t *testing.T) *consul.Source {
 	}
 	t.Cleanup(src.Close)
 	return src
-}
-
-func fixture(t testing.TB, text string) (*watch.Fixture, string) {
-	t.Helper()
-	files, err := watch.NewFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(files.Close)
-	path := filepath.Join(t.TempDir(), "fixture.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	src, err := watch.NewFixture(files, path)
-	if err != nil {
-		message, ok := strings.CutPrefix(err.Error(), "fixture "+path+": ")
-		if !ok {
-			t.Fatalf("the error does not begin with the fixture's name: %v", err)
-		}
-		return nil, message
-	}
-	return src, ""
-}
-
-func query(s string) watch.Query {
-	s, opts, _ := strings.Cut(strings.TrimSuffix(s, ")"), " (")
-	kind, name, _ := strings.Cut(s, " ")
-	return watch.Query{Kind: kind, Name: name, Opts: opts}
-}
-
-func fetch(t *testing.T, src watch.Source, q watch.Query) any {
-	t.Helper()
-	value, _, err := src.Fetch(t.Context(), q, 0)
-	if err != nil {
-		t.Fatalf("%s: %v", q, err)
-	}
-	return value
 }
 
 func check(t *testing.T, err error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/sourcetest"
 )
 
 // every has a query of each kind that Consul answers.
@@ -77,7 +78,7 @@ func FuzzAnswer(f *testing.F) {
 
 // What comes without an index has one that only grows, also beyond that of an earlier source.
 func TestNumbers(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	sourcetest.Bubble(t, func(t *testing.T) {
 		var n, later numbers
 		q, other := watch.NewQuery(watch.KindDatacenters, "", nil), watch.NewQuery(watch.KindPartitions, "", nil)
 		last := uint64(0)

@@ -3,7 +3,6 @@ package consul
 import (
 	"fmt"
 	"maps"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,14 +22,6 @@ const (
 )
 
 var web = watch.NewQuery(watch.KindService, "web", nil)
-
-// inBubble runs a test where time stands still until everybody waits. It takes but one processor: on several, the race
-// detector is brought down by timers of a bubble that end at the same time (golang/go#78156).
-func inBubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	runtime.GOMAXPROCS(1)
-	synctest.Test(t, test)
-}
 
 // later lets a time go by, and then all that can happen happen.
 func later(d time.Duration) {

@@ -26,6 +26,7 @@ import (
 
 	"render/watch"
 	"render/watch/pause"
+	"render/watch/sourcetest"
 )
 
 // What is wrong with settings is said before anything is asked.
@@ -411,7 +412,7 @@ func write(t *testing.T, path string, text []byte) string {
 // tlsBubble is bubble with HTTPS.
 func tlsBubble(t *testing.T, config *tls.Config, test func(t *testing.T, f *fake)) {
 	t.Helper()
-	inBubble(t, func(t *testing.T) {
+	sourcetest.Bubble(t, func(t *testing.T) {
 		f := newFake(t)
 		if len(config.NextProtos) == 1 && config.NextProtos[0] == "http/1.1" {
 			f.server.Protocols = new(http.Protocols)

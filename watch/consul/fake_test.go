@@ -23,6 +23,7 @@ import (
 
 	"render/watch"
 	"render/watch/pause"
+	"render/watch/sourcetest"
 )
 
 // A fake is a Consul of keys, and of services with one instance each, whose port is the value. It lives in a synctest
@@ -495,7 +496,7 @@ func (f *fake) keys(folder string, n int) (queries []watch.Query, paths []string
 // bubble runs a test with a fake in a bubble.
 func bubble(t *testing.T, test func(t *testing.T, f *fake)) {
 	t.Helper()
-	inBubble(t, func(t *testing.T) {
+	sourcetest.Bubble(t, func(t *testing.T) {
 		f := newFake(t)
 		f.start(nil)
 		test(t, f)

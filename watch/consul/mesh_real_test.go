@@ -18,16 +18,17 @@ import (
 	"render/watch"
 	"render/watch/consul"
 	"render/watch/consultest"
+	"render/watch/sourcetest"
 )
 
 // What the mesh's endpoints of a real Consul give, as far as its free edition has them.
 func TestConsulMesh(t *testing.T) {
 	src := newConsul(t)
-	roots := fetch(t, src, query("ca-roots")).([]*watch.CARoot)
+	roots := sourcetest.Fetch(t, src, sourcetest.Query("ca-roots")).([]*watch.CARoot)
 	if len(roots) != 1 || !roots[0].Active || roots[0].NotAfter == nil {
-		t.Fatalf("the roots are %s", show(roots))
+		t.Fatalf("the roots are %s", sourcetest.Show(roots))
 	}
-	leaf := fetch(t, src, query("ca-leaf web")).(*watch.LeafCert)
+	leaf := sourcetest.Fetch(t, src, sourcetest.Query("ca-leaf web")).(*watch.LeafCert)
 	if _, err := tls.X509KeyPair([]byte(leaf.CertPEM), []byte(leaf.PrivateKeyPEM)); err != nil || leaf.Service != "web" || !leaf.ValidBefore.After(time.Now()) {
 		t.Errorf("the leaf is of %q, until %s: %v", leaf.Service, leaf.ValidBefore, err)
 	}
@@ -40,7 +41,7 @@ func TestConsulMesh(t *testing.T) {
 		t.Errorf("the root has not signed the leaf: %v", err)
 	}
 	for _, name := range []string{"odd name?x", "my.svc", ".."} {
-		if leaf := fetch(t, src, watch.NewQuery(watch.KindCALeaf, name, nil)).(*watch.LeafCert); leaf.Service != name {
+		if leaf := sourcetest.Fetch(t, src, watch.NewQuery(watch.KindCALeaf, name, nil)).(*watch.LeafCert); leaf.Service != name {
 			t.Errorf("the leaf of %q is of %q", name, leaf.Service)
 		}
 	}
@@ -53,7 +54,7 @@ func TestConsulMesh(t *testing.T) {
 		"services (ns=n)":                    "Namespaces are a Consul Enterprise feature",
 		"connect web (partition=p)":          "Partitions are a Consul Enterprise feature",
 	} {
-		if value, _, err := src.Fetch(t.Context(), query(q), 0); err == nil || !strings.Contains(err.Error(), want) {
+		if value, _, err := src.Fetch(t.Context(), sourcetest.Query(q), 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, %v; want %q", q, value, err, want)
 		}
 	}
@@ -69,19 +70,19 @@ func TestConsulFilter(t *testing.T) {
 		check(t, agent.Deregister("filtered-2"))
 	})
 	filter := func(kind, name, filter string) any {
-		return fetch(t, src, watch.NewQuery(kind, name, map[string][]string{watch.OptFilter: {filter}}))
+		return sourcetest.Fetch(t, src, watch.NewQuery(kind, name, map[string][]string{watch.OptFilter: {filter}}))
 	}
 	if got := filter(watch.KindService, "filtered", "Service.Port == 81").([]*watch.HealthService); len(got) != 1 || got[0].ID != "filtered-2" {
-		t.Errorf("service: got %s", show(got))
+		t.Errorf("service: got %s", sourcetest.Show(got))
 	}
 	if got := filter(watch.KindServices, "", `ServiceName == "filtered"`).([]*watch.CatalogSnippet); len(got) != 1 || got[0].Name != "filtered" {
-		t.Errorf("services: got %s", show(got))
+		t.Errorf("services: got %s", sourcetest.Show(got))
 	}
 	if got := filter(watch.KindNodes, "", `Address == "10.0.0.2"`).([]*watch.Node); len(got) != 1 || got[0].Node != "node-filtered-2" {
-		t.Errorf("nodes: got %s", show(got))
+		t.Errorf("nodes: got %s", sourcetest.Show(got))
 	}
 	if got := filter(watch.KindNode, "node-filtered-1", `Service == "other"`).(*watch.CatalogNode); got.Node == nil || len(got.Services) != 0 {
-		t.Errorf("node: got %s", show(got))
+		t.Errorf("node: got %s", sourcetest.Show(got))
 	}
 }
 
@@ -128,10 +129,10 @@ func TestConsulMeshWaits(t *testing.T) {
 		}},
 	} {
 		t.Run(c.query, func(t *testing.T) {
-			before, index, err := src.Fetch(t.Context(), query(c.query), 0)
+			before, index, err := src.Fetch(t.Context(), sourcetest.Query(c.query), 0)
 			check(t, err)
 			if v := reflect.ValueOf(before); v.IsNil() || v.Len() != 0 {
-				t.Fatalf("before the change there is %s", show(before))
+				t.Fatalf("before the change there is %s", sourcetest.Show(before))
 			}
 			changed := make(chan struct{})
 			time.AfterFunc(100*time.Millisecond, func() {
@@ -141,8 +142,8 @@ func TestConsulMeshWaits(t *testing.T) {
 			defer func() { <-changed }() // its answer may come after ours
 			began := time.Now()
 			for value := before; !c.want(value); {
-				if value, index, err = src.Fetch(t.Context(), query(c.query), index); err != nil || time.Since(began) > 20*time.Second {
-					t.Fatalf("got %s, %v", show(value), err)
+				if value, index, err = src.Fetch(t.Context(), sourcetest.Query(c.query), index); err != nil || time.Since(began) > 20*time.Second {
+					t.Fatalf("got %s, %v", sourcetest.Show(value), err)
 				}
 			}
 			if time.Since(began) < 100*time.Millisecond {
@@ -207,8 +208,8 @@ func TestConsulMeshAnswers(t *testing.T) {
 		{"connect web (filter=a+b&meta=k%3Dv&peer=x)", "/v1/health/connect/web?filter=a+b&passing=1&peer=x&stale=", `[]`, []*watch.HealthService{}},
 	} {
 		answer = c.answer
-		if got := fetch(t, src, query(c.query)); !reflect.DeepEqual(got, c.want) || asked != c.asked {
-			t.Errorf("%s: asked %s, want %s; got\n%s\nwant\n%s", c.query, asked, c.asked, show(got), show(c.want))
+		if got := sourcetest.Fetch(t, src, sourcetest.Query(c.query)); !reflect.DeepEqual(got, c.want) || asked != c.asked {
+			t.Errorf("%s: asked %s, want %s; got\n%s\nwant\n%s", c.query, asked, c.asked, sourcetest.Show(got), sourcetest.Show(c.want))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package consul_test
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"render/watch"
 	"render/watch/consul"
 	"render/watch/consultest"
+	"render/watch/sourcetest"
 )
 
 // parity is put into a fixture and into a real Consul. Every node and instance has all that Consul would make up.
@@ -199,14 +199,14 @@ func TestParity(t *testing.T) {
 	consul, err := consul.New(consul.Config{Address: agent.Addr})
 	check(t, err)
 	t.Cleanup(consul.Close)
-	fixture, fault := fixture(t, parity)
+	fixture, fault := sourcetest.Fixture(t, parity)
 	if fault != "" {
 		t.Fatal(fault)
 	}
 	for _, q := range parityQueries {
 		t.Run(q, func(t *testing.T) {
-			want := normal(fetch(t, consul, query(q)))
-			if got := fetch(t, fixture, query(q)); !reflect.DeepEqual(got, want) {
+			want := normal(sourcetest.Fetch(t, consul, sourcetest.Query(q)))
+			if got := sourcetest.Fetch(t, fixture, sourcetest.Query(q)); !reflect.DeepEqual(got, want) {
 				t.Error(difference(got, want))
 			}
 		})
@@ -216,11 +216,11 @@ func TestParity(t *testing.T) {
 // What neither holds is an error of both.
 func TestParityErrors(t *testing.T) {
 	consul := newConsul(t)
-	fixture, _ := fixture(t, parity)
+	fixture, _ := sourcetest.Fixture(t, parity)
 	for _, q := range []string{"service web (dc=nope)", "services (dc=nope)", "node node-a (dc=nope)", "nodes (dc=nope)", "kv app/port (dc=nope)", "prefix app (dc=nope)", "connect web (dc=nope)", "service web (filter=a+b)", "services (filter=a+b)", "nonsense"} {
 		for _, src := range []watch.Source{consul, fixture} {
-			if value, _, err := src.Fetch(t.Context(), query(q), 0); err == nil {
-				t.Errorf("%T: %s is answered with %s", src, q, show(value))
+			if value, _, err := src.Fetch(t.Context(), sourcetest.Query(q), 0); err == nil {
+				t.Errorf("%T: %s is answered with %s", src, q, sourcetest.Show(value))
 			}
 		}
 	}
@@ -312,19 +312,11 @@ func normal(value any) any {
 
 // difference returns where a fixture's answer first differs from Consul's.
 func difference(fixture, consul any) string {
-	f, c := strings.Split(show(fixture), "\n"), strings.Split(show(consul), "\n")
+	f, c := strings.Split(sourcetest.Show(fixture), "\n"), strings.Split(sourcetest.Show(consul), "\n")
 	for i := range min(len(f), len(c)) {
 		if f[i] != c[i] {
 			return fmt.Sprintf("line %d after %s\nfixture %s\n consul %s", i+1, f[:i], strings.Join(f[i:min(i+3, len(f))], ""), strings.Join(c[i:min(i+3, len(c))], ""))
 		}
 	}
 	return fmt.Sprintf("fixture %#v\n consul %#v", fixture, consul)
-}
-
-func show(v any) string {
-	b, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
 }

@@ -57,28 +57,26 @@ type life struct {
 // New returns a source that asks Consul's HTTP API. It does not connect yet; an error means that an address, a token file, a TLS
 // setting or a number cannot be used.
 func New(cfg Config) (*Source, error) {
-	return newSource(cfg, cfg.WithDefaults().Transport.Dial)
+	return newSource(cfg, cfg.Transport.Dial)
 }
 
 // newSource is New with connections that dial opens.
 func newSource(cfg Config, dial agent.Dial) (*Source, error) {
-	longWaits := cfg.Wait == 0
-	cfg = cfg.WithDefaults()
 	s := &Source{
-		cfg:       cfg,
-		log:       cfg.Log,
-		longWaits: longWaits,
+		longWaits: cfg.Wait == 0,
 		remote:    true,
 		began:     time.Now(),
 		members:   make(map[watch.Query]*member),
 		scopes:    make(map[scope]*cover),
-		reads:     semaphore.NewWeighted(int64(cmp.Or(cfg.MaxConnections, DefaultMaxConnections) / 4)),
 	}
 	s.life.Context, s.life.end = context.WithCancel(context.Background())
 	var err error
 	if s.agent, err = agent.New(cfg, dial, s.forgetIndexes); err != nil {
 		return nil, err
 	}
+	s.cfg = s.agent.Config()
+	s.log = s.cfg.Log
+	s.reads = semaphore.NewWeighted(int64(cmp.Or(s.cfg.MaxConnections, DefaultMaxConnections) / 4))
 	return s, nil
 }
 

@@ -1,4 +1,4 @@
-// Package sourcetest holds the contract that every watch.Source keeps.
+// Package sourcetest holds the contract that every watch.Source keeps, and what tests of sources share.
 package sourcetest
 
 import (

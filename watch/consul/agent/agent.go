@@ -49,7 +49,7 @@ type Agent struct {
 // moved when it goes on to another address after one that has answered: the indexes of all answers are void then. An error means that an
 // address, a token file, a TLS setting or a number cannot be used.
 func New(cfg Config, dial Dial, moved func()) (*Agent, error) {
-	cfg = cfg.WithDefaults()
+	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
 	}
@@ -77,6 +77,9 @@ func New(cfg Config, dial Dial, moved func()) (*Agent, error) {
 	a.creds = newCredentials(cfg, a.current)
 	return a, a.creds.readToken()
 }
+
+// Config returns the configuration, with nothing left empty that has a default.
+func (a *Agent) Config() Config { return a.cfg }
 
 // connect returns an endpoint for each address.
 func (a *Agent) connect() ([]*Endpoint, error) {

@@ -136,9 +136,15 @@ func FuzzIsDeep(f *testing.F) {
 func serving(t *testing.T, answer http.HandlerFunc) *Agent {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	cfg := Config{Address: server.URL}
-	a, err := New(cfg, cfg.WithDefaults().Transport.Dial, func() {})
+	a, err := New(Config{Address: server.URL}, Transport{}.Dial, func() {})
 	check(t, err)
 	t.Cleanup(a.Close)
 	return a
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

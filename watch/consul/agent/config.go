@@ -59,7 +59,8 @@ type Config struct {
 	// connections only.
 	MaxConnections int
 	// AcceptFiltered uses answers that lack what the token may not read. Without it such an answer is an error. An answer that was
-	// complete before, and has become smaller, is an error in both cases.
+	// complete before, and has become smaller, is an error in both cases. The agent reports it (Reply.Filtered), and its caller, which
+	// knows the answer before, decides.
 	AcceptFiltered bool
 	// MaxRequests bounds the requests a second; 0 means DefaultMaxRequests. Twice as many may be made at once after a pause.
 	MaxRequests int
@@ -94,20 +95,16 @@ type Transport struct {
 	DisableKeepAlives   bool
 }
 
-// WithDefaults returns the configuration with nothing left empty that has a default.
-func (cfg Config) WithDefaults() Config {
+// withDefaults returns the configuration with nothing left empty that has a default.
+func (cfg Config) withDefaults() Config {
 	cfg.MaxStale = cmp.Or(cfg.MaxStale, DefaultMaxStale)
 	cfg.Wait = cmp.Or(cfg.Wait, DefaultWait)
 	cfg.MaxRequests = cmp.Or(cfg.MaxRequests, DefaultMaxRequests)
 	if most := cfg.Transport.MaxConnsPerHost; most > 0 {
 		cfg.MaxConnections = min(cmp.Or(cfg.MaxConnections, most), most)
 	}
-	t := &cfg.Transport
-	t.DialKeepAlive = cmp.Or(t.DialKeepAlive, defaultDialKeepAlive)
-	t.DialTimeout = cmp.Or(t.DialTimeout, defaultDialTimeout)
-	t.TLSHandshakeTimeout = cmp.Or(t.TLSHandshakeTimeout, defaultTLSHandshakeTimeout)
-	t.IdleConnTimeout = cmp.Or(t.IdleConnTimeout, defaultIdleConnTimeout)
-	t.MaxIdleConnsPerHost = cmp.Or(t.MaxIdleConnsPerHost, cfg.MaxConnections, mostConnections)
+	cfg.Transport = cfg.Transport.withDefaults()
+	cfg.Transport.MaxIdleConnsPerHost = cmp.Or(cfg.Transport.MaxIdleConnsPerHost, cfg.MaxConnections, mostConnections)
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, defaultUserAgent)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -120,6 +117,14 @@ func (cfg Config) WithDefaults() Config {
 		cfg.Token, cfg.TokenFile = env.Token, env.TokenFile
 	}
 	return cfg
+}
+
+func (t Transport) withDefaults() Transport {
+	t.DialKeepAlive = cmp.Or(t.DialKeepAlive, defaultDialKeepAlive)
+	t.DialTimeout = cmp.Or(t.DialTimeout, defaultDialTimeout)
+	t.TLSHandshakeTimeout = cmp.Or(t.TLSHandshakeTimeout, defaultTLSHandshakeTimeout)
+	t.IdleConnTimeout = cmp.Or(t.IdleConnTimeout, defaultIdleConnTimeout)
+	return t
 }
 
 // What a Config can say.

@@ -22,8 +22,8 @@ const (
 // requests that wait for a change; the others stay free for those that are answered at once.
 type connections struct {
 	open  *semaphore.Weighted // of mostConnections; what is above the limit is held back
-	first chan struct{}       // holds a token while a new endpoint is asked for the first time
-	dials chan struct{}       // holds a token for each request over HTTP/2 that looks for a connection
+	first *semaphore.Weighted // of one who asks a new endpoint for the first time
+	dials *semaphore.Weighted // of requests over HTTP/2 that look for a connection
 
 	mu        sync.Mutex // guards what follows
 	limit     int        // of connections
@@ -35,8 +35,8 @@ type connections struct {
 func newConnections(limit int) *connections {
 	c := &connections{
 		open:  semaphore.NewWeighted(mostConnections),
-		first: make(chan struct{}, 1),
-		dials: make(chan struct{}, mostDials),
+		first: semaphore.NewWeighted(1),
+		dials: semaphore.NewWeighted(mostDials),
 	}
 	c.open.TryAcquire(mostConnections)
 	c.raise(limit)
@@ -62,13 +62,15 @@ func (c *connections) raise(limit int) {
 // allows 200: so few may look for a connection at a time.
 func (c *connections) admit(ctx context.Context, e *Endpoint, waits bool) (context.Context, func(), error) {
 	if e.config.Scheme == "https" && !e.met.Load() {
-		release, err := take(ctx, c.first)
-		return ctx, release, err
+		if err := c.first.Acquire(ctx, 1); err != nil {
+			return nil, nil, err
+		}
+		return ctx, func() { c.first.Release(1) }, nil
 	}
 	release := func() {}
 	if !waits || !e.Multiplexed() {
 		if err := c.open.Acquire(ctx, 1); err != nil {
-			return nil, nil, ctx.Err()
+			return nil, nil, err
 		}
 		release = func() { c.open.Release(1) }
 	}
@@ -76,24 +78,13 @@ func (c *connections) admit(ctx context.Context, e *Endpoint, waits bool) (conte
 		return ctx, release, nil
 	}
 
-	found, err := take(ctx, c.dials)
-	if err != nil {
+	if err := c.dials.Acquire(ctx, 1); err != nil {
 		release()
 		return nil, nil, err
 	}
-	found = sync.OnceFunc(found)
+	found := sync.OnceFunc(func() { c.dials.Release(1) })
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { found() }})
 	return ctx, func() { found(); release() }, nil
-}
-
-// take takes a token, and returns what gives it back.
-func take(ctx context.Context, tokens chan struct{}) (back func(), err error) {
-	select {
-	case tokens <- struct{}{}:
-		return func() { <-tokens }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // releaseAfter calls release, and where a waiting request was given up, at the time when its wait would have ended: until then

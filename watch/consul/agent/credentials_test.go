@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"render/watch/consultest"
+	"render/watch/sourcetest"
 )
 
 // Certificates and a token that cannot be read for a moment are read by the next look.
@@ -49,7 +50,7 @@ func TestCredentialsOnceUnreadable(t *testing.T) {
 func TestCredentialsHang(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	check(t, os.WriteFile(path, []byte("secret"), 0o600))
-	inBubble(t, func(t *testing.T) {
+	sourcetest.Bubble(t, func(t *testing.T) {
 		var last string // token of a request
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			last = r.Header.Get("X-Consul-Token")

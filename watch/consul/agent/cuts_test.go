@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"testing"
 	"time"
+
+	"render/watch/sourcetest"
 )
 
 // Requests that are cut off at one age shorten the waits; those that are cut off for another reason do not.
@@ -27,7 +29,7 @@ func TestCuts(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			sourcetest.Bubble(t, func(t *testing.T) {
 				c := cuts{log: slog.New(slog.DiscardHandler)}
 				began := time.Now()
 				for _, cut := range test.all {

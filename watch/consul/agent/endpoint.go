@@ -163,9 +163,9 @@ func (t Transport) dialer() *net.Dialer {
 // A Dial opens a connection, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Dial opens a connection as the settings say.
+// Dial opens a connection as the settings say, with the defaults of what they leave empty.
 func (t Transport) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return t.dialer().DialContext(ctx, network, address)
+	return t.withDefaults().dialer().DialContext(ctx, network, address)
 }
 
 func (t Transport) httpTransport(dial Dial) *http.Transport {

@@ -9,7 +9,7 @@ import (
 
 // Connections are opened as the settings of the transport say.
 func TestDialer(t *testing.T) {
-	transport := Config{Transport: Transport{TLSHandshakeTimeout: 3 * time.Second}}.WithDefaults().Transport.httpTransport(nil)
+	transport := Config{Transport: Transport{TLSHandshakeTimeout: 3 * time.Second}}.withDefaults().Transport.httpTransport(nil)
 	if transport.TLSHandshakeTimeout != 3*time.Second {
 		t.Errorf("handshake within %s", transport.TLSHandshakeTimeout)
 	}
@@ -18,12 +18,12 @@ func TestDialer(t *testing.T) {
 		7 * time.Second: {Enable: true, Idle: 7 * time.Second, Interval: 7 * time.Second, Count: 3},
 		-1:              {},
 	} {
-		d := Config{Transport: Transport{DialKeepAlive: alive}}.WithDefaults().Transport.dialer()
+		d := Config{Transport: Transport{DialKeepAlive: alive}}.withDefaults().Transport.dialer()
 		if d.KeepAliveConfig != want || (d.KeepAlive < 0) != (alive < 0) {
 			t.Errorf("%s: probes are %+v, %s", alive, d.KeepAliveConfig, d.KeepAlive)
 		}
 	}
-	_, err := Config{Transport: Transport{DialTimeout: 1}}.WithDefaults().Transport.Dial(t.Context(), "tcp", "127.0.0.1:1")
+	_, err := Transport{DialTimeout: 1}.Dial(t.Context(), "tcp", "127.0.0.1:1")
 	if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 		t.Errorf("dialing within 1ns: %v", err)
 	}

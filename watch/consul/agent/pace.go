@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"render/watch/pause"
@@ -22,8 +23,8 @@ type pace struct {
 	limiter     *rate.Limiter
 	full        rate.Limit
 	burst       int
-	waitGate    chan struct{} // at most one of the requests that wait for a change queues for the limiter, so that others go first
-	limiterGate chan struct{} // at most one request queues in the limiter: a place there keeps the rate that it was given with
+	waitGate    *semaphore.Weighted // at most one of the requests that wait for a change queues for the limiter, so that others go first
+	limiterGate *semaphore.Weighted // at most one request queues in the limiter: a place there keeps the rate that it was given with
 
 	mu       sync.Mutex // guards what follows
 	adjusted time.Time
@@ -36,8 +37,8 @@ func newPace(perSecond int) *pace {
 		limiter:     rate.NewLimiter(rate.Limit(perSecond), 2*perSecond),
 		full:        rate.Limit(perSecond),
 		burst:       2 * perSecond,
-		waitGate:    make(chan struct{}, 1),
-		limiterGate: make(chan struct{}, 1),
+		waitGate:    semaphore.NewWeighted(1),
+		limiterGate: semaphore.NewWeighted(1),
 	}
 }
 
@@ -45,17 +46,16 @@ func newPace(perSecond int) *pace {
 // more.
 func (p *pace) wait(ctx context.Context, waits bool) error {
 	if waits {
-		back, err := take(ctx, p.waitGate)
-		if err != nil {
+		if err := p.waitGate.Acquire(ctx, 1); err != nil {
 			return err
 		}
-		defer back()
+		defer p.waitGate.Release(1)
 	}
-	back, err := take(ctx, p.limiterGate)
-	if err != nil {
+	if err := p.limiterGate.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer back()
+	defer p.limiterGate.Release(1)
+
 	p.mu.Lock()
 	p.recover(time.Now())
 	delay := time.Until(p.until)

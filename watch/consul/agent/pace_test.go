@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"render/watch/sourcetest"
 )
 
 // Whoever asks, whenever, and whatever is refused: in no stretch of time are there more requests than the burst and the
@@ -12,7 +14,7 @@ import (
 func TestPaceBound(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
-		inBubble(t, func(t *testing.T) {
+		sourcetest.Bubble(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			rate := 1 + random.IntN(50)
 			p := newPace(rate)
@@ -55,7 +57,7 @@ func TestPaceBound(t *testing.T) {
 }
 
 func TestPaceRefused(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	sourcetest.Bubble(t, func(t *testing.T) {
 		p := newPace(1000)
 		rate := func() float64 { return float64(p.limiter.Limit()) }
 		for i := range 100 { // as many queries are refused at one time
@@ -91,7 +93,7 @@ func TestPaceRetryAfter(t *testing.T) {
 		{0, 0}, {time.Second, time.Second}, {7 * time.Second, 7 * time.Second}, {time.Hour, maxRetryAfter}, {-time.Hour, 0},
 	}
 	for _, test := range tests {
-		inBubble(t, func(t *testing.T) {
+		sourcetest.Bubble(t, func(t *testing.T) {
 			p := newPace(1000)
 			p.refused(test.asked)
 			began := time.Now()
