@@ -44,6 +44,7 @@ fuzz: consul
 	$(FUZZ) FuzzRecipes ./examples
 	$(FUZZ) FuzzFixture ./watch
 	$(FUZZ) FuzzAnswer ./watch/consul
+	$(FUZZ) FuzzIsDeep ./watch/consul/agent
 	$(FUZZ) FuzzWithFile ./render/run
 	$(FUZZ) FuzzFillShell ./render/run
 	$(FUZZ) FuzzTemplateSpec ./cmd/render

@@ -11,12 +11,8 @@ type TLS = agent.TLS
 // Transport is the part of Config that has the settings of connections.
 type Transport = agent.Transport
 
-// The defaults of Config that other programs show, and what it can say.
+// What a Config can say.
 const (
-	DefaultMaxStale       = agent.DefaultMaxStale
-	DefaultWait           = agent.DefaultWait
-	DefaultMaxConnections = agent.DefaultMaxConnections
-
 	LeastConnections = agent.LeastConnections
 	LeastWait        = agent.LeastWait
 	MostWait         = agent.MostWait

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul/agent"
 	"render/watch/pause"
 	"render/watch/sourcetest"
 )
@@ -507,7 +508,7 @@ func TestHTTP2(t *testing.T) {
 		f.put(paths[3], "4711")
 		later(3 * time.Second)
 		fl.agree(t, f, queries, paths)
-		if fl.errors() != 0 || f.mostOpen() > DefaultMaxConnections*5/4 {
+		if fl.errors() != 0 || f.mostOpen() > agent.DefaultMaxConnections*5/4 {
 			t.Errorf("%d errors after a cut, %d connections", fl.errors(), f.mostOpen())
 		}
 	})
@@ -768,7 +769,7 @@ func TestSilentAddress(t *testing.T) {
 		})
 		f.cut()
 		f.put(paths[0], "4711")
-		later(secondDeadline + DefaultWait + 10*time.Second)
+		later(secondDeadline + agent.DefaultWait + 10*time.Second)
 		fl.agree(t, f, queries, paths)
 		if fl.failing() != 0 {
 			t.Errorf("%d fail", fl.failing())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/consul/agent"
 )
 
 // truth returns what the leaders have, read by a source of its own.
@@ -590,7 +591,7 @@ func TestSignalsEnd(t *testing.T) {
 			for _, q := range queries {
 				fl.set.Forget(q)
 			}
-			later(coverLinger + DefaultWait*2)
+			later(coverLinger + agent.DefaultWait*2)
 			began := time.Now()
 			later(10 * time.Minute)
 			if n := len(f.since(began)); n != 0 {

@@ -76,7 +76,7 @@ func newSource(cfg Config, dial agent.Dial) (*Source, error) {
 	}
 	s.cfg = s.agent.Config()
 	s.log = s.cfg.Log
-	s.reads = semaphore.NewWeighted(int64(cmp.Or(s.cfg.MaxConnections, DefaultMaxConnections) / 4))
+	s.reads = semaphore.NewWeighted(int64(cmp.Or(s.cfg.MaxConnections, agent.DefaultMaxConnections) / 4))
 	return s, nil
 }
 
@@ -221,7 +221,7 @@ func (s *Source) learnAgent() {
 			return // a token that may not ask this is no fault
 		}
 		s.locked(func() { s.remote = !self.Config.Server })
-		if allowed := self.DebugConfig.HTTPMaxConnsPerClient; allowed != nil && s.agent.Allows(*allowed) {
+		if allowed := self.DebugConfig.HTTPMaxConnsPerClient; allowed != nil && s.agent.NoteLimit(*allowed) {
 			s.reconsider()
 		}
 	})

@@ -165,10 +165,10 @@ func (a *Agent) EndWait(ctx context.Context, end time.Time) {
 	a.conns.releaseAfter(ctx, a.Endpoint(), true, end, a.conns.endWait)
 }
 
-// Allows notes how many connections the agent allows a client; 0 or less means any number. It reports whether there are more
+// NoteLimit notes how many connections the agent allows a client; 0 or less means any number. It reports whether there are more
 // connections from now on. Config.MaxConnections wins, and what is only a little more is not worth new connections beside those that
 // there are.
-func (a *Agent) Allows(connections int) (raised bool) {
+func (a *Agent) NoteLimit(connections int) (raised bool) {
 	if a.cfg.MaxConnections != 0 || a.Endpoint().config.Scheme == "https" {
 		return false
 	}
