@@ -43,12 +43,14 @@ func (a *Agent) Endpoint() *Endpoint {
 	return a.current
 }
 
-// raise raises the limit of connections.
-func (a *Agent) raise(limit int) {
-	a.conns.raise(limit)
+// raise raises the limit of connections, and reports whether it did.
+func (a *Agent) raise(limit int) (raised bool) {
+	if !a.conns.raise(limit) {
+		return false
+	}
 	all, err := a.connect()
 	if err != nil {
-		return // a file of TLS is missing just now
+		return true // a file of TLS is missing just now
 	}
 
 	a.mu.Lock()
@@ -59,6 +61,7 @@ func (a *Agent) raise(limit int) {
 		e.config.HttpClient.CloseIdleConnections()
 	}
 	a.endpoints, a.current = all, all[a.at]
+	return true
 }
 
 // Epoch returns the epoch of the address that is asked now. It is nil where there is one address only.

@@ -109,15 +109,21 @@ func TestAnswerWithoutEnd(t *testing.T) {
 	if testing.Short() {
 		return
 	}
-	c := serving(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Consul-Index", "7")
-		for r.Context().Err() == nil {
-			_, _ = w.Write(part)
-		}
-	})
-	if _, err := c.Get(t.Context(), Request{Path: "/v1/kv/x"}, new([]any)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("got %v", err)
+	a := serving(t, http.NotFound)
+	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"X-Consul-Index": {"7"}}, ContentLength: -1}
+	if _, err := a.read(a.Endpoint(), resp, blanks{}, Request{Path: "/v1/kv/x"}, new([]any)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("without a limit: got %v", err)
 	}
+}
+
+// blanks have no end.
+type blanks struct{}
+
+func (blanks) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
 }
 
 // FuzzIsDeep compares isDeep with the decoder of the standard library.

@@ -43,16 +43,17 @@ func newConnections(limit int) *connections {
 	return c
 }
 
-// raise raises the limit. It never lowers it.
-func (c *connections) raise(limit int) {
+// raise raises the limit, and reports whether it did. It never lowers it.
+func (c *connections) raise(limit int) (raised bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	limit = min(limit, mostConnections)
 	if limit <= c.limit {
-		return
+		return false
 	}
 	c.open.Release(int64(limit - c.limit))
 	c.limit, c.mostWaits = limit, limit*3/4
+	return true
 }
 
 // admit returns when a request may use a connection. It returns the context to make the request with, and a function that gives
@@ -179,6 +180,5 @@ func (a *Agent) NoteLimit(connections int) (raised bool) {
 	if limit <= 2*DefaultMaxConnections {
 		return false
 	}
-	a.raise(limit)
-	return true
+	return a.raise(limit)
 }
