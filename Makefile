@@ -30,7 +30,7 @@ soak: consul
 	RENDER_SOAK_TIME=10m go test -run Hostile -timeout 1h ./render/disk
 
 bench: build consul nginx
-	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render ./cmd/render/config/conf
+	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render/config ./cmd/render/config/conf
 	go run ./bench -render bin/render
 
 fuzz: consul
@@ -47,10 +47,10 @@ fuzz: consul
 	$(FUZZ) FuzzIsDeep ./watch/consul/agent
 	$(FUZZ) FuzzWithFile ./render/run
 	$(FUZZ) FuzzFillShell ./render/run
-	$(FUZZ) FuzzTemplateSpec ./cmd/render
-	$(FUZZ) FuzzGuard ./cmd/render
-	$(FUZZ) FuzzActionFlags ./cmd/render
-	$(FUZZ) FuzzLoad ./cmd/render
+	$(FUZZ) FuzzTemplateSpec ./cmd/render/config
+	$(FUZZ) FuzzGuard ./cmd/render/config
+	$(FUZZ) FuzzActionFlags ./cmd/render/config
+	$(FUZZ) FuzzLoad ./cmd/render/config
 	$(FUZZ) FuzzParse ./cmd/render/config/conf
 	$(FUZZ) FuzzHCL1 ./cmd/render/config/conf
 	$(FUZZ) FuzzJSON ./cmd/render/config/conf

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -11,15 +10,12 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"render/render/run"
 )
 
 // The templates of TestNginxBadChanges trust Consul, as careless ones do: what gets them wrong is in the data.
@@ -389,129 +385,6 @@ func TestOwner(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, "in"), "two")
 	}
-}
-
-func TestParseCommand(t *testing.T) {
-	for _, tt := range []struct {
-		text             string
-		command, program run.Command
-	}{
-		{"", run.Command{}, run.Command{}},
-		{" \t", run.Command{}, run.Command{}},
-		{"true", args("true"), args("true")},
-		{"/bin/true", args("/bin/true"), args("/bin/true")},
-		{"nginx -t", shell("nginx -t"), args("nginx", "-t")},
-		{"check{}", shell("check{}"), shell("check{}")},
-		{"haproxy -c -f {}", shell("haproxy -c -f {}"), shell("haproxy -c -f {}")},
-		{"a|b", shell("a|b"), shell("a|b")},
-		{"echo 'a b'", shell("echo 'a b'"), shell("echo 'a b'")},
-		{"$CMD", shell("$CMD"), shell("$CMD")},
-		{"~/bin/x", shell("~/bin/x"), shell("~/bin/x")},
-		{"A=b c", shell("A=b c"), shell("A=b c")},
-		{"sleep 1\nsleep 2", shell("sleep 1\nsleep 2"), shell("sleep 1\nsleep 2")},
-		{"sleep 1\n", shell("sleep 1\n"), args("sleep", "1")},
-	} {
-		if got := parseCommand(tt.text); !equal(got, tt.command) {
-			t.Errorf("parseCommand(%q) = %+v, want %+v", tt.text, got, tt.command)
-		}
-		if got := parseProgram(tt.text); !equal(got, tt.program) {
-			t.Errorf("parseProgram(%q) = %+v, want %+v", tt.text, got, tt.program)
-		}
-	}
-}
-
-func args(all ...string) run.Command { return run.Command{Args: all} }
-func shell(line string) run.Command  { return run.Command{Shell: line} }
-func equal(a, b run.Command) bool    { return a.Shell == b.Shell && slices.Equal(a.Args, b.Args) }
-
-func TestParseSignal(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want run.Signal
-		err  string // part of it; empty for success
-	}{
-		{"", run.Signal{}, ""},
-		{"HUP:/run/nginx.pid", run.Signal{Signal: syscall.SIGHUP, PIDFile: "/run/nginx.pid"}, ""},
-		{"SIGHUP:./a:b", run.Signal{Signal: syscall.SIGHUP, PIDFile: "./a:b"}, ""},
-		{"usr2:haproxy", run.Signal{Signal: syscall.SIGUSR2, Process: "haproxy"}, ""},
-		{"HUP", run.Signal{}, "is not NAME:PROCESS"},
-		{"HUP:", run.Signal{}, "is not NAME:PROCESS"},
-		{":nginx", run.Signal{}, "is not NAME:PROCESS"},
-		{":", run.Signal{}, "is not NAME:PROCESS"},
-		{"SIGNULL:nginx", run.Signal{}, "is not NAME:PROCESS"},
-		{"1:nginx", run.Signal{}, `there is no signal "1"`},
-		{" HUP:nginx", run.Signal{}, `there is no signal " HUP"`},
-		{"/run/nginx.pid:HUP", run.Signal{}, "there is no signal"},
-	} {
-		got, err := parseSignal(tt.text)
-		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || err == nil && got != tt.want {
-			t.Errorf("parseSignal(%q) = %+v, %v; want %+v, %q", tt.text, got, err, tt.want, tt.err)
-		}
-	}
-}
-
-func TestSignalOf(t *testing.T) {
-	for _, name := range []string{"HUP", "hup", "SIGHUP", "sighup", "SigHup"} {
-		if s, err := signalOf(name); s != syscall.SIGHUP || err != nil {
-			t.Errorf("%q is %v, %v", name, s, err)
-		}
-	}
-	for _, name := range []string{"", "SIGNULL", "signull"} {
-		if s, err := signalOf(name); s != 0 || err != nil {
-			t.Errorf("%q is %v, %v", name, s, err)
-		}
-	}
-	for _, name := range []string{"SIG", "SIGSIGHUP", "9", "KILLL", "HUP "} {
-		if s, err := signalOf(name); err == nil {
-			t.Errorf("%q is %v", name, s)
-		}
-	}
-}
-
-func TestParsePerms(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want fs.FileMode
-		fail bool
-	}{
-		{"", 0, false},
-		{"0640", 0o640, false},
-		{"640", 0o640, false},
-		{"7", 0o7, false},
-		{"4755", 0o755, false},
-		{"0", 0, false},
-		{"000", 0, false},
-		{"4000", 0, false},
-		{"888", 0, true},
-		{"0o640", 0, true},
-		{"-1", 0, true},
-		{"10000644", 0, true},
-		{"rw-r-----", 0, true},
-	} {
-		if got, err := parsePerms(tt.text); got != tt.want || (err != nil) != tt.fail {
-			t.Errorf("parsePerms(%q) = %o, %v", tt.text, got, err)
-		}
-	}
-}
-
-// Whatever is given, what is taken for a signal or a mode says all of it, and is one that can be used.
-func FuzzActionFlags(f *testing.F) {
-	for _, seed := range []string{"HUP:/run/nginx.pid", "usr2:haproxy", ":", "SIGNULL:x", "0640", "0", "10000644", "SIG:é/"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if s, err := parseSignal(text); err == nil && text != "" {
-			_, process, _ := strings.Cut(text, ":")
-			if s.Signal <= 0 || s.PIDFile+s.Process != process || (s.PIDFile == "") == (s.Process == "") {
-				t.Errorf("signal %q: %+v", text, s)
-			}
-		}
-		if mode, err := parsePerms(text); err == nil && text != "" {
-			if n, err := strconv.ParseUint(text, 8, 64); err != nil || uint64(mode) != n&0o777 {
-				t.Errorf("mode %q: %o", text, mode)
-			}
-		}
-	})
 }
 
 // serve answers all requests at an address with a status, until stop is called or the test ends.

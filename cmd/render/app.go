@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 
+	"render/cmd/render/config"
 	"render/cmd/render/logs"
 
 	"github.com/urfave/cli/v2"
@@ -14,10 +15,10 @@ const version = "0.1.0"
 
 // newApp returns the command line. Flags take one dash or two.
 func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
-	line := new(commandLine)
+	flags := new(config.Flags)
 	return &cli.App{
 		Name:                      "render",
-		Flags:                     line.flags(),
+		Flags:                     flagsOfLibrary(flags),
 		Commands:                  []*cli.Command{completionCommand(stdout), manualCommand(stdout)},
 		HideVersion:               true,
 		HideHelpCommand:           true,
@@ -39,7 +40,7 @@ func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
 				}
 				return usageError{err}
 			}
-			p := newProgram(line, desk, stdout, stderr)
+			p := newProgram(flags, desk, stdout, stderr)
 			err := p.run(c.Context)
 			p.close(err)
 			return err

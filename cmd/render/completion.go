@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"render/cmd/render/config"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -26,22 +28,8 @@ func completionCommand(stdout io.Writer) *cli.Command {
 }
 
 // completable returns the settings whose flags are offered: not those without effect.
-func completable() []*setting {
-	return slices.DeleteFunc(flagSettings(), func(s *setting) bool { return s.topic == topicCompat })
-}
-
-// takesPath reports whether a flag's value is the path of a file or a folder.
-func takesPath(s *setting) bool {
-	return slices.Contains([]string{"FILE", "FOLDER", "PATH", "SPEC"}, operandOf(s))
-}
-
-// wordsOf returns what a flag's value can be, where that is one of some words.
-func wordsOf(s *setting) []string {
-	list, ok := strings.CutPrefix(s.kind.name, "one of ")
-	if !ok {
-		return nil
-	}
-	return strings.Split(list, ", ")
+func completable() []*config.Setting {
+	return slices.DeleteFunc(config.WithFlags(), func(s *config.Setting) bool { return s.Topic == config.TopicCompat })
 }
 
 // completeBash takes flags with one dash or two, and values after a blank or an equals sign, which bash makes a word, as it
@@ -50,16 +38,16 @@ func completeBash(w io.Writer) error {
 	var flags, paths, signals, others []string
 	var choices strings.Builder
 	for _, s := range completable() {
-		flags = append(flags, s.flag)
-		switch words := wordsOf(s); {
+		flags = append(flags, s.Flag)
+		switch words := s.Words(); {
 		case words != nil:
-			fmt.Fprintf(&choices, "    %s) COMPREPLY=($(compgen -W %q -- \"$word\")); return ;;\n", s.flag, strings.Join(words, " "))
-		case takesPath(s):
-			paths = append(paths, s.flag)
-		case s.kind == signalKind:
-			signals = append(signals, s.flag)
-		case operandOf(s) != "":
-			others = append(others, s.flag)
+			fmt.Fprintf(&choices, "    %s) COMPREPLY=($(compgen -W %q -- \"$word\")); return ;;\n", s.Flag, strings.Join(words, " "))
+		case s.TakesPath():
+			paths = append(paths, s.Flag)
+		case s.IsSignal():
+			signals = append(signals, s.Flag)
+		case s.OperandName() != "":
+			others = append(others, s.Flag)
 		}
 	}
 	_, err := fmt.Fprintf(w, `_render() {
@@ -94,17 +82,17 @@ complete -o filenames -F _render render consul-template
 func completeZsh(w io.Writer) error {
 	var b strings.Builder
 	for _, s := range completable() {
-		meaning := strings.NewReplacer("`", "", "'", "", "[", "(", "]", ")", ":", `\:`).Replace(s.meaning)
+		meaning := strings.NewReplacer("`", "", "'", "", "[", "(", "]", ")", ":", `\:`).Replace(s.Meaning)
 		value := ""
-		switch words := wordsOf(s); {
+		switch words := s.Words(); {
 		case words != nil:
-			value = fmt.Sprintf(":%s:(%s)", operandOf(s), strings.Join(words, " "))
-		case takesPath(s):
-			value = fmt.Sprintf(":%s:_files", operandOf(s))
-		case operandOf(s) != "":
-			value = fmt.Sprintf(":%s: ", strings.ReplaceAll(operandOf(s), ":", `\:`))
+			value = fmt.Sprintf(":%s:(%s)", s.OperandName(), strings.Join(words, " "))
+		case s.TakesPath():
+			value = fmt.Sprintf(":%s:_files", s.OperandName())
+		case s.OperandName() != "":
+			value = fmt.Sprintf(":%s: ", strings.ReplaceAll(s.OperandName(), ":", `\:`))
 		}
-		fmt.Fprintf(&b, "  '*--%s[%s]%s' \\\n", s.flag, meaning, value)
+		fmt.Fprintf(&b, "  '*--%s[%s]%s' \\\n", s.Flag, meaning, value)
 	}
 	_, err := fmt.Fprintf(w, "#compdef render consul-template\n\n_arguments -s \\\n%s  '--help[print the help]' \\\n  '--version[print the version]' \\\n  '1::command:(completion man)' \\\n  '2::shell:(bash zsh fish)'\n", b.String())
 	return err
@@ -114,13 +102,13 @@ func completeFish(w io.Writer) error {
 	var b strings.Builder
 	quote := strings.NewReplacer("`", "", `\`, `\\`, "'", `\'`)
 	for _, s := range completable() {
-		fmt.Fprintf(&b, "complete -c render -l %s -d '%s'", s.flag, quote.Replace(s.meaning))
-		switch words := wordsOf(s); {
+		fmt.Fprintf(&b, "complete -c render -l %s -d '%s'", s.Flag, quote.Replace(s.Meaning))
+		switch words := s.Words(); {
 		case words != nil:
 			fmt.Fprintf(&b, " -x -a '%s'", strings.Join(words, " "))
-		case takesPath(s):
+		case s.TakesPath():
 			b.WriteString(" -r -F")
-		case operandOf(s) != "":
+		case s.OperandName() != "":
 			b.WriteString(" -x")
 		}
 		b.WriteString("\n")

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"render/cmd/render/config/configtest"
 )
 
 // goodConfig is a configuration that would leave traces.
@@ -29,14 +31,14 @@ template {
 // TestBroken runs the program on configurations that are wrong. To write anew what it says: go test ./cmd/render -run TestBroken -update.
 func TestBroken(t *testing.T) {
 	const path = "testdata/config/broken.txt"
-	intro, cases := readCases(t, path)
+	intro, cases := configtest.Read(t, path)
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.Name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "good.hcl"), goodConfig)
 			write(t, filepath.Join(dir, "fixture.yaml"), "keys: {}")
 			code := exitConfig
-			c.lines = slices.DeleteFunc(c.lines, func(line string) bool {
+			c.Lines = slices.DeleteFunc(c.Lines, func(line string) bool {
 				text, ok := strings.CutPrefix(line, "exits ")
 				if ok {
 					n, err := strconv.Atoi(text)
@@ -45,7 +47,7 @@ func TestBroken(t *testing.T) {
 				}
 				return ok
 			})
-			args, env := c.prepare(t, dir)
+			args, env := c.Prepare(t, dir)
 			args = slices.Concat([]string{"--config", "good.hcl"}, args)
 			before := paths(t, dir)
 			said, exited := runBriefly(t, dir, env, args...)
@@ -56,14 +58,14 @@ func TestBroken(t *testing.T) {
 				t.Errorf("there are files %q, before there were %q", now, before)
 			}
 			if *update {
-				c.setWant(said)
-			} else if said != c.want() {
-				t.Errorf("%q: got\n%s\nwant\n%s", args, said, c.want())
+				c.SetWant(said)
+			} else if said != c.Want() {
+				t.Errorf("%q: got\n%s\nwant\n%s", args, said, c.Want())
 			}
 		})
 	}
 	if *update {
-		rewrite(t, path, intro, cases)
+		configtest.Write(t, path, intro, cases)
 	}
 	t.Logf("%d cases", len(cases))
 }

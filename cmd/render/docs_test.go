@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"render/cmd/render/config"
 )
 
 // documents are what users read, but for the source.
@@ -46,7 +48,7 @@ func sourcesOf(t *testing.T, folders ...string) string {
 // The table of the log has each line from level info on, and no other. What a commit and its destinations warn of is a line, too.
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
-	code := commits + sourcesOf(t, ".", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
+	code := commits + sourcesOf(t, ".", "config", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
 
 	_, section, _ := strings.Cut(readAll(t, "README.md"), "\n## Log\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -119,10 +121,10 @@ func TestDocumentLinks(t *testing.T) {
 // Flags that documents name exist.
 func TestDocumentedFlags(t *testing.T) {
 	known := map[string]bool{"help": true, "version": true, "port": true} // the last is of another program
-	for _, s := range flagSettings() {
-		known[s.flag] = true
+	for _, s := range config.WithFlags() {
+		known[s.Flag] = true
 	}
-	for old := range oldFlags {
+	for old := range config.OldFlags {
 		known[old] = true
 	}
 	for _, path := range documents {

@@ -379,30 +379,3 @@ func TestOnceWithProgram(t *testing.T) {
 	d.signal(syscall.SIGTERM)
 	d.endsWith(7)
 }
-
-// TestWordsNeedNoShell: a program of plain words is run without sh, which may not be there.
-func TestWordsNeedNoShell(t *testing.T) {
-	for text, shell := range map[string]bool{
-		"nginx":                       false,
-		" haproxy -W  -f /etc/h.cfg ": false,
-		"server --port=80 --pct=5%":   false,
-		"PORT=80 server":              true,
-		"server 'a b'":                true,
-		"server $PORT":                true,
-		"a && b":                      true,
-		"a *":                         true,
-		"a ~/b":                       true,
-		"exec server --port=80":       true,
-		"ulimit -n":                   true,
-		". /etc/default/server":       true,
-		"exec":                        false,
-		"executor run":                false,
-	} {
-		if c := parseProgram(text); (c.Shell != "") != shell || !shell && !slices.Equal(c.Args, strings.Fields(text)) {
-			t.Errorf("%q is run as %+v", text, c)
-		}
-	}
-	if c := parseProgram(" "); !c.IsZero() {
-		t.Errorf("blanks are run as %+v", c)
-	}
-}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"render/cmd/render/config"
 )
 
 const usageLines = `render [flags] --template SOURCE:DESTINATION[:COMMAND] ...
@@ -33,14 +35,14 @@ func helpText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "render keeps configuration files in sync with Consul\n\nUsage:\n   %s\n\n%s\n", usageLines, description)
 	b.WriteString("\nOne dash or two make no difference. =false turns a flag off. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
-	for _, topic := range topics {
+	for _, topic := range config.Topics {
 		fmt.Fprintf(&b, "\n%s:\n", topic)
-		if topic == topicCompat {
+		if topic == config.TopicCompat {
 			b.WriteString(wrapped(namesOf(topic), "   "))
 			continue
 		}
 		for _, s := range flagsOf(topic) {
-			fmt.Fprintf(&b, "   %s\n%s", strings.TrimSpace("--"+s.flag+" "+operandOf(s)), wrapped(explain(s), "        "))
+			fmt.Fprintf(&b, "   %s\n%s", strings.TrimSpace("--"+s.Flag+" "+s.OperandName()), wrapped(explain(s), "        "))
 		}
 	}
 	b.WriteString("\nOther:\n   --version, -v\n        print the version\n   --help, -h\n        print this\n\nExit codes:\n")
@@ -53,10 +55,10 @@ func helpText() string {
 // escapeTemplate makes the help library, which takes its text for a template, print it as it is.
 func escapeTemplate(text string) string { return strings.ReplaceAll(text, "{{", `{{"{{"}}`) }
 
-func flagsOf(topic string) []*setting {
-	var all []*setting
-	for _, s := range flagSettings() {
-		if s.topic == topic {
+func flagsOf(topic string) []*config.Setting {
+	var all []*config.Setting
+	for _, s := range config.WithFlags() {
+		if s.Topic == topic {
 			all = append(all, s)
 		}
 	}
@@ -66,42 +68,35 @@ func flagsOf(topic string) []*setting {
 func namesOf(topic string) string {
 	var names []string
 	for _, s := range flagsOf(topic) {
-		names = append(names, "--"+s.flag)
+		names = append(names, "--"+s.Flag)
 	}
 	return strings.Join(names, ", ")
 }
 
 // explain returns what a setting means, its default and its variables, for a terminal.
-func explain(s *setting) string {
-	text := strings.ReplaceAll(s.meaning, "`", "")
-	if s.idle != "" {
-		text = strings.TrimSpace(text + " without effect: " + s.idle)
+func explain(s *config.Setting) string {
+	text := strings.ReplaceAll(s.Meaning, "`", "")
+	if s.Idle != "" {
+		text = strings.TrimSpace(text + " without effect: " + s.Idle)
 	}
 	if d := defaultOf(s); d != "" {
 		text += " (default: " + d + ")"
 	}
-	for _, name := range variablesOf(s) {
+	for _, name := range s.Variables() {
 		text += " [$" + name + "]"
 	}
 	return text
 }
 
 // defaultOf returns the default of a setting, for people; "" where nothing is.
-func defaultOf(s *setting) string {
+func defaultOf(s *config.Setting) string {
 	switch {
-	case s.other != "":
-		return s.other
-	case s.kind.truth && s.def == "false":
+	case s.DefaultText != "":
+		return s.DefaultText
+	case s.IsSwitch() && s.Default == "false":
 		return ""
 	}
-	return s.def
-}
-
-func variablesOf(s *setting) []string {
-	if s.library != "" {
-		return []string{s.library}
-	}
-	return s.env
+	return s.Default
 }
 
 // wrapped returns a text in lines of a width that fits into a terminal, each with an indent.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 
+	"render/cmd/render/config"
 	"render/cmd/render/logs"
 	"render/render/run"
 	"render/template"
@@ -76,12 +77,12 @@ func runApp(ctx context.Context, desk *desk, args []string, stdout io.Writer, st
 	if err == nil {
 		return exitDone
 	}
-	if wrong, ok := errors.AsType[*configError](err); ok {
-		if wrong.atUsage() {
+	if wrong, ok := errors.AsType[*config.Error](err); ok {
+		if wrong.AtUsage() {
 			fmt.Fprintf(stderr, "render: %v\n", usageError{wrong})
 			return exitUsage
 		}
-		fmt.Fprintf(stderr, "render: %s\n", wrong.excerpts())
+		fmt.Fprintf(stderr, "render: %s\n", wrong.Excerpts())
 		return exitConfig
 	}
 	fmt.Fprintf(stderr, "render: %v\n", err)

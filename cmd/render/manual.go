@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 
+	"render/cmd/render/config"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -27,20 +29,20 @@ func manual() string {
 	fmt.Fprintf(&b, ".TH RENDER 1 \"\" \"render %s\"\n.SH NAME\nrender \\- keeps configuration files in sync with Consul\n.SH SYNOPSIS\n.nf\n%s\n.fi\n", version, troff(unindent(usageLines)))
 	fmt.Fprintf(&b, ".SH DESCRIPTION\n.nf\n%s\n.fi\n.PP\n%s\n", troff(unindent(description)),
 		troff("One dash or two make no difference. =false turns a flag off. A flag wins over CT_LOCAL_CONFIG, whose text counts as a configuration file, that over files, and those over other variables. Where a setting has a key in configuration files it is given in brackets."))
-	for _, topic := range topics {
+	for _, topic := range config.Topics {
 		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(topic))
-		if topic == topicCompat {
+		if topic == config.TopicCompat {
 			fmt.Fprintf(&b, "%s\n", troff(namesOf(topic)))
 			continue
 		}
 		for _, s := range flagsOf(topic) {
-			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR", troff("--"+s.flag))
-			if operand := operandOf(s); operand != "" {
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR", troff("--"+s.Flag))
+			if operand := s.OperandName(); operand != "" {
 				fmt.Fprintf(&b, " \\fI%s\\fR", troff(operand))
 			}
 			fmt.Fprintf(&b, "\n%s", troff(explain(s)))
-			if s.key != "" {
-				fmt.Fprintf(&b, " [%s]", troff(s.key))
+			if s.Key != "" {
+				fmt.Fprintf(&b, " [%s]", troff(s.Key))
 			}
 			b.WriteString("\n")
 		}

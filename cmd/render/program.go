@@ -6,6 +6,7 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"render/cmd/render/config"
 	"render/cmd/render/logs"
 	"render/render"
 	"render/watch"
@@ -23,7 +25,7 @@ import (
 
 // A program is one run of render.
 type program struct {
-	line   *commandLine
+	flags  *config.Flags
 	desk   *desk
 	stdout io.Writer
 	logs   *logs.Log
@@ -31,11 +33,10 @@ type program struct {
 	pid    pidFile
 	notify *notify // nil without systemd
 
-	plan   *plan     // the one in force; owned by run, then by reloads
-	seen   string    // what the configuration files were when they were read last
-	retry  time.Time // when to try again to read it; zero where it could be read
-	top    *values   // of the plan in force
-	told   []string  // the same
+	plan   *config.Plan // the one in force; owned by run, then by reloads
+	seen   string       // what the configuration files were when they were read last
+	retry  time.Time    // when to try again to read it; zero where it could be read
+	warned []string     // what was said of the plan in force
 	files  *watch.Files
 	source *watch.Switch
 	asked  asked // by source
@@ -48,9 +49,9 @@ type asked struct {
 	end    func()
 }
 
-func newProgram(line *commandLine, desk *desk, stdout io.Writer, stderr logs.Writer) *program {
+func newProgram(flags *config.Flags, desk *desk, stdout io.Writer, stderr logs.Writer) *program {
 	l := logs.New(stderr)
-	return &program{line: line, desk: desk, stdout: stdout, logs: l, log: l.Logger()}
+	return &program{flags: flags, desk: desk, stdout: stdout, logs: l, log: l.Logger()}
 }
 
 // close ends what is left of a run, which has ended with err.
@@ -66,28 +67,27 @@ func (p *program) close(err error) {
 
 // run reads the configuration and does what it says.
 func (p *program) run(ctx context.Context) error {
-	plan, loaded, err := p.read()
+	plan, notices, err := p.read()
 	if err != nil {
 		return err
 	}
 	p.plan = plan
-	if !plan.engine.Once && !plan.parseOnly { // what a run prints that ends by itself is complete, however slow its reader is
+	if !plan.Engine.Once && !plan.ParseOnly { // what a run prints that ends by itself is complete, however slow its reader is
 		p.logs.StartQueues()
 	}
-	if err := p.logs.Apply(plan.log); err != nil {
+	if err := p.logs.Apply(plan.Log); err != nil {
 		return settingError{err}
 	}
 	// What libraries print, as net/http does of connections that end oddly, is of use to developers only.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(p.log.Handler(), slog.LevelDebug).Writer())
-	loaded.tell(p.log, nil)
-	if plan.parseOnly { // it has written nothing but to standard error
-		_, err := render.New(nil, plan.engine)
-		return loaded.placed(err)
+	p.say(notices)
+	if plan.ParseOnly { // it has written nothing but to standard error
+		_, err := render.New(nil, plan.Engine)
+		return plan.PlaceTemplates(err)
 	}
-	p.top, p.told = loaded.doc.top, loaded.notices
-	if err := p.pid.move(plan.pidFile); err != nil {
-		return loaded.placedAt("pid_file", err)
+	if err := p.pid.move(plan.PIDFile); err != nil {
+		return plan.Place("pid_file", err)
 	}
 	p.notify = takeNotify(p.log)
 	if p.files, err = watch.NewFiles(); err != nil {
@@ -95,12 +95,12 @@ func (p *program) run(ctx context.Context) error {
 	}
 	defer p.files.Close()
 	if p.asked, err = p.ask(plan); err != nil {
-		return loaded.placedAtFile(err)
+		return plan.PlaceSource(err)
 	}
 	defer func() { p.asked.end() }()
 	p.source = watch.NewSwitch(p.asked.source)
-	if p.engine, err = render.New(p.source, plan.engine); err != nil {
-		return loaded.placed(err)
+	if p.engine, err = render.New(p.source, plan.Engine); err != nil {
+		return plan.PlaceTemplates(err)
 	}
 	return p.runEngine(ctx)
 }
@@ -115,8 +115,8 @@ func (p *program) runEngine(ctx context.Context) error {
 	if p.notify != nil {
 		wg.Go(func() { p.notify.follow(ctx, p.engine, ended) })
 	}
-	if !p.plan.engine.Once {
-		p.log.Info("render has started", "version", version, "templates", len(p.plan.engine.Targets))
+	if !p.plan.Engine.Once {
+		p.log.Info("render has started", "version", version, "templates", len(p.plan.Engine.Targets))
 		defer context.AfterFunc(ctx, func() {
 			p.log.Info("render ends", "because", unix.SignalName(syscall.Signal(p.desk.stopped.Load())))
 		})()
@@ -128,58 +128,57 @@ func (p *program) runEngine(ctx context.Context) error {
 // assign tells the desk what the signals mean under the plan in force. A run with once takes no other configuration.
 func (p *program) assign() {
 	to := duties{
-		reload: p.plan.reloadSignal, kill: p.plan.killSignal,
-		engine: p.engine, supervises: !p.plan.engine.Exec.Command.IsZero() && !p.plan.dry,
+		reload: p.plan.ReloadSignal, kill: p.plan.KillSignal,
+		engine: p.engine, supervises: !p.plan.Engine.Exec.Command.IsZero() && !p.plan.Dry,
 	}
-	if p.plan.engine.Once {
+	if p.plan.Engine.Once {
 		to.reload = 0
 	}
 	p.desk.assign(to)
 }
 
 // read reads the configuration and makes a plan of it.
-func (p *program) read() (*plan, *loader, error) {
-	p.seen = signatureOf(p.line.configs)
-	loaded, err := load(p.line)
+func (p *program) read() (*config.Plan, config.Notices, error) {
+	p.seen = p.flags.Signature()
+	plan, notices, err := config.Load(p.flags, os.Environ())
 	if err != nil {
-		return nil, nil, err
+		return nil, notices, err
 	}
-	plan, err := loaded.build()
-	if err != nil {
-		return nil, nil, err
+	plan.Engine.Log = p.log
+	plan.Engine.Exec.Keeper = keeper
+	plan.Consul.Log = p.log
+	plan.Consul.UserAgent = "render/" + version
+	if plan.Dry {
+		plan.Engine.Dry = p.stdout
 	}
-	plan.engine.Log = p.log
-	plan.consul.Log = p.log
-	if plan.dry {
-		plan.engine.Dry = p.stdout
+	if plan.ParseOnly {
+		plan.Engine.Dry = io.Discard
 	}
-	if plan.parseOnly {
-		plan.engine.Dry = io.Discard
-	}
-	return plan, loaded, nil
+	return plan, notices, nil
 }
 
-// tell logs what users should know of a configuration, but for what was told of the one before.
-func (l *loader) tell(log *slog.Logger, before []string) {
-	for _, text := range l.notices {
-		if !slices.Contains(before, text) {
-			log.Warn(text)
+// say logs what users should know of a configuration, but for what was said of the one before.
+func (p *program) say(notices config.Notices) {
+	for _, text := range notices.Warn {
+		if !slices.Contains(p.warned, text) {
+			p.log.Warn(text)
 		}
 	}
-	for _, text := range l.skipped {
-		log.Debug("not read as configuration", "what", text)
+	for _, text := range notices.Debug {
+		p.log.Debug("not read as configuration", "what", text)
 	}
+	p.warned = notices.Warn
 }
 
 // ask returns who answers queries under a plan.
-func (p *program) ask(plan *plan) (asked, error) {
+func (p *program) ask(plan *config.Plan) (asked, error) {
 	src := watch.ByKind{watch.KindFile: p.files}
-	if plan.fixture != "" {
-		fixture, err := watch.NewFixture(p.files, plan.fixture)
+	if plan.Fixture != "" {
+		fixture, err := watch.NewFixture(p.files, plan.Fixture)
 		src[""] = fixture
 		return asked{src, func() {}}, err
 	}
-	consul, err := consul.New(plan.consul)
+	consul, err := consul.New(plan.Consul)
 	if err != nil {
 		return asked{}, err
 	}
@@ -189,8 +188,8 @@ func (p *program) ask(plan *plan) (asked, error) {
 
 // reloads reloads the configuration whenever that is asked for, until the engine has ended.
 func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
-	watched := configWatch{configs: p.line.configs}
-	look := time.NewTicker(configEvery)
+	watched := config.Watch{Flags: p.flags}
+	look := time.NewTicker(config.WatchEvery)
 	defer look.Stop()
 	for {
 		select {
@@ -198,7 +197,7 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 			p.log.Info("reloading the configuration")
 		case now := <-look.C:
 			switch {
-			case p.plan.watchConfig && watched.settled(p.seen):
+			case p.plan.WatchConfig && watched.Settled(p.seen):
 				p.log.Info("reloading the configuration, because its files have changed")
 			case p.isMended(now):
 				p.log.Info("reloading the configuration, because what was wrong with it is mended")
@@ -219,7 +218,7 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 // isMended reports whether a configuration that could not be read can be now, without a change of its own files: it was
 // asked for. Most time goes into other things than to find out.
 func (p *program) isMended(now time.Time) bool {
-	if p.retry.IsZero() || now.Before(p.retry) || signatureOf(p.line.configs) != p.seen {
+	if p.retry.IsZero() || now.Before(p.retry) || p.flags.Signature() != p.seen {
 		return false
 	}
 	_, _, err := p.readNext()
@@ -228,63 +227,62 @@ func (p *program) isMended(now time.Time) bool {
 
 // reload takes a new configuration (R10). On an error the one before stays in force, and the engine says so.
 func (p *program) reload(ctx context.Context) {
-	plan, loaded, err := p.readNext()
+	plan, notices, err := p.readNext()
 	if err != nil {
 		p.engine.Reject(ctx, err)
 		return
 	}
-	settle, err := p.prepare(plan, loaded)
+	settle, err := p.prepare(plan)
 	if err != nil {
 		p.engine.Reject(ctx, err)
 		return
 	}
-	err = p.engine.Apply(ctx, plan.engine) // it says itself what is wrong
+	err = p.engine.Apply(ctx, plan.Engine) // it says itself what is wrong
 	settle(err == nil)
 	if err != nil {
 		return
 	}
-	before, told := p.top, p.told
-	p.plan, p.top, p.told = plan, loaded.doc.top, loaded.notices
+	before := p.plan
+	p.plan = plan
 	p.assign()
-	if keys := p.top.differences(before); len(keys) > 0 {
+	if keys := plan.Differences(before); len(keys) > 0 {
 		p.log.Info("settings have changed", "settings", strings.Join(keys, ", "))
 	}
-	loaded.tell(p.log, told)
+	p.say(notices)
 }
 
 // readNext is read for a reload. It finds all that is wrong with a configuration before anything is done for it.
-func (p *program) readNext() (plan *plan, loaded *loader, err error) {
+func (p *program) readNext() (plan *config.Plan, notices config.Notices, err error) {
 	began := time.Now()
 	defer func() {
 		if p.retry = (time.Time{}); err != nil {
 			p.retry = time.Now().Add(20 * time.Since(began))
 		}
 	}()
-	plan, loaded, err = p.read()
-	if err != nil {
-		return nil, nil, err
+	if plan, notices, err = p.read(); err != nil {
+		return nil, notices, err
 	}
-	if err := p.unchangeable(plan, loaded); err != nil {
-		return nil, nil, err
+	if err := p.unchangeable(plan); err != nil {
+		return nil, notices, err
 	}
-	if _, err := render.New(nil, plan.engine); err != nil {
-		return nil, nil, loaded.placed(err)
+	if _, err := render.New(nil, plan.Engine); err != nil {
+		return nil, notices, plan.PlaceTemplates(err)
 	}
-	if program := plan.engine.Exec; !reflect.DeepEqual(program.Command, p.plan.engine.Exec.Command) {
+	if program := plan.Engine.Exec; !reflect.DeepEqual(program.Command, p.plan.Engine.Exec.Command) {
 		if err := program.Find(); err != nil {
-			return nil, nil, err
+			return nil, notices, err
 		}
 	}
-	return plan, loaded, nil
+	return plan, notices, nil
 }
 
 // prepare does all of a plan but what is the engine's. What it returns is to be told whether the engine has taken the plan.
-func (p *program) prepare(plan *plan, loaded *loader) (settle func(taken bool), err error) {
+func (p *program) prepare(plan *config.Plan) (settle func(taken bool), err error) {
 	before, next := p.asked, p.asked
-	other := plan.fixture != p.plan.fixture || !reflect.DeepEqual(plan.consul, p.plan.consul)
+	other := plan.Fixture != p.plan.Fixture || !reflect.DeepEqual(plan.Consul, p.plan.Consul)
 	if other {
 		if next, err = p.ask(plan); err != nil {
-			return nil, loaded.placedAtFile(err)
+			return nil, plan.PlaceSource(err)
 		}
 	}
 	if err := p.moveOutputs(plan); err != nil {
@@ -319,28 +317,29 @@ func (p *program) use(next asked) {
 }
 
 // moveOutputs takes log and pid file to where a plan wants them, both or none.
-func (p *program) moveOutputs(plan *plan) error {
-	if err := p.logs.Apply(plan.log); err != nil {
+func (p *program) moveOutputs(plan *config.Plan) error {
+	if err := p.logs.Apply(plan.Log); err != nil {
 		return err
 	}
-	err := p.pid.move(plan.pidFile)
+	err := p.pid.move(plan.PIDFile)
 	if err != nil {
-		err = errors.Join(err, p.logs.Apply(p.plan.log))
+		err = errors.Join(err, p.logs.Apply(p.plan.Log))
 	}
 	return err
 }
 
 // unchangeable returns an error where a reload changes what needs a new start.
-func (p *program) unchangeable(plan *plan, loaded *loader) error {
+func (p *program) unchangeable(plan *config.Plan) error {
+	var changed []string
 	for _, s := range []struct {
 		key      string
 		was, now bool
 	}{
-		{"once", p.plan.engine.Once, plan.engine.Once}, {"dry", p.plan.dry, plan.dry}, {"parse_only", false, plan.parseOnly},
+		{"once", p.plan.Engine.Once, plan.Engine.Once}, {"dry", p.plan.Dry, plan.Dry}, {"parse_only", false, plan.ParseOnly},
 	} {
 		if s.was != s.now {
-			loaded.wrong(loaded.doc.top, s.key, "cannot change while render runs; start it anew")
+			changed = append(changed, s.key)
 		}
 	}
-	return loaded.err()
+	return plan.Wrong("cannot change while render runs; start it anew", changed...)
 }

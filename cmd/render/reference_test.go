@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"render/cmd/render/config"
 )
 
 var update = flag.Bool("update", false, "write the tables of README.md anew")
@@ -21,7 +23,7 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	tables := map[string]string{"exit codes": exitTable(), "old names": oldTable(), "without effect": idleTable()}
-	for _, topic := range topics[:len(topics)-1] {
+	for _, topic := range config.Topics[:len(config.Topics)-1] {
 		tables[topic] = topicTable(topic)
 	}
 	marked := regexp.MustCompile(`(?s)<!-- table: ([^>]*) -->\n.*?<!-- end -->`)
@@ -52,7 +54,7 @@ func TestReference(t *testing.T) {
 type row struct {
 	key   string // by which it is found
 	keys  [3]string
-	about *setting
+	about *config.Setting
 }
 
 func topicTable(topic string) string {
@@ -64,24 +66,24 @@ func topicTable(topic string) string {
 		rows = append(rows, new(row))
 		return rows[len(rows)-1]
 	}
-	tables := [3][]*setting{globalSettings, templateSettings, actionSettings}
+	tables := [3][]*config.Setting{config.Global(), config.Template(), config.Action()}
 	order := []int{0, 1, 2}
-	if topic == topicTemplates { // what each template has comes first
-		rows = append(rows, &row{about: templateFlag})
+	if topic == config.TopicTemplates { // what each template has comes first
+		rows = append(rows, &row{about: config.WithFlags()[0]})
 		order = []int{1, 0, 2}
 	}
 	for _, i := range order {
 		for _, s := range tables[i] {
-			if s.topic != topic {
+			if s.Topic != topic {
 				continue
 			}
-			key := cmp.Or(s.base, s.key) // what a template has at the top of files, too, is one row
-			if i > 0 && s.base == "" && !isPart(key) {
+			key := cmp.Or(s.Base, s.Key) // what a template has at the top of files, too, is one row
+			if i > 0 && s.Base == "" && !config.IsPart(key) {
 				key = "template " + key
 			}
 			r := find(func(r *row) bool { return r.key == key && key != "" })
-			r.key, r.keys[i] = key, s.key
-			if r.about == nil || r.about.flag == "" {
+			r.key, r.keys[i] = key, s.Key
+			if r.about == nil || r.about.Flag == "" {
 				r.about = s
 			}
 		}
@@ -96,16 +98,16 @@ func topicTable(topic string) string {
 // cells returns what a row of a table says.
 func (r *row) cells() []string {
 	name := ""
-	if r.about.flag != "" {
-		name = strings.TrimSpace("--" + r.about.flag + " " + operandOf(r.about))
+	if r.about.Flag != "" {
+		name = strings.TrimSpace("--" + r.about.Flag + " " + r.about.OperandName())
 	}
 	var variables []string
-	for _, v := range variablesOf(r.about) {
+	for _, v := range r.about.Variables() {
 		variables = append(variables, code(v))
 	}
-	meaning := r.about.meaning
-	if r.about.idle != "" {
-		meaning = "without effect: " + r.about.idle
+	meaning := r.about.Meaning
+	if r.about.Idle != "" {
+		meaning = "without effect: " + r.about.Idle
 	}
 	return []string{code(r.keys[0]), code(r.keys[1]), code(r.keys[2]), code(name), strings.Join(variables, ", "), shownDefault(r.about), meaning}
 }
@@ -132,16 +134,16 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
-func shownDefault(s *setting) string {
+func shownDefault(s *config.Setting) string {
 	switch {
-	case s.other != "":
-		return s.other
-	case s.def == "false":
+	case s.DefaultText != "":
+		return s.DefaultText
+	case s.Default == "false":
 		return "off"
-	case s.def == "true":
+	case s.Default == "true":
 		return "on"
 	}
-	return code(s.def)
+	return code(s.Default)
 }
 
 func exitTable() string {
@@ -156,27 +158,27 @@ func exitTable() string {
 func oldTable() string {
 	var b strings.Builder
 	b.WriteString("| old | now |\n|---|---|\n")
-	for _, block := range slices.Sorted(maps.Keys(oldKeys)) {
-		for _, old := range slices.Sorted(maps.Keys(oldKeys[block])) {
+	for _, block := range slices.Sorted(maps.Keys(config.OldKeys)) {
+		for _, old := range slices.Sorted(maps.Keys(config.OldKeys[block])) {
 			prefix := ""
 			if block != "" {
 				prefix = block + " "
 			}
-			fmt.Fprintf(&b, "| `%s%s` | `%s%s` |\n", prefix, old, prefix, oldKeys[block][old])
+			fmt.Fprintf(&b, "| `%s%s` | `%s%s` |\n", prefix, old, prefix, config.OldKeys[block][old])
 		}
 	}
-	for _, old := range slices.Sorted(maps.Keys(oldFlags)) {
-		fmt.Fprintf(&b, "| `--%s` | `--%s` |\n", old, oldFlags[old])
+	for _, old := range slices.Sorted(maps.Keys(config.OldFlags)) {
+		fmt.Fprintf(&b, "| `--%s` | `--%s` |\n", old, config.OldFlags[old])
 	}
 	return b.String()
 }
 
 func idleTable() string {
 	byReason := make(map[string][]string)
-	for _, s := range compatSettings {
-		byReason[s.idle] = append(byReason[s.idle], code(s.key))
-		if s.flag != "" {
-			byReason[s.idle] = append(byReason[s.idle], code("--"+s.flag))
+	for _, s := range config.Compat() {
+		byReason[s.Idle] = append(byReason[s.Idle], code(s.Key))
+		if s.Flag != "" {
+			byReason[s.Idle] = append(byReason[s.Idle], code("--"+s.Flag))
 		}
 	}
 	var b strings.Builder

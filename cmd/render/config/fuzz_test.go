@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 // loadText returns what a text comes to as a configuration file, without a file.
-func loadText(name string, text []byte) (*plan, *loader, error) {
+func loadText(name string, text []byte) (*Plan, *loader, error) {
 	l := &loader{doc: newDocument(), sources: make(map[string][]byte), configs: []string{name}}
 	l.readText(name, text)
 	if err := l.err(); err != nil {
@@ -51,8 +51,8 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("it takes %s", took)
 		}
 		again, lAgain, errAgain := loadText(name, []byte(text))
-		if fmt.Sprint(err) != fmt.Sprint(errAgain) || fmt.Sprint(l.notices) != fmt.Sprint(lAgain.notices) {
-			t.Errorf("got %v, %q, and then %v, %q", err, l.notices, errAgain, lAgain.notices)
+		if fmt.Sprint(err) != fmt.Sprint(errAgain) || fmt.Sprint(l.notices.Warn) != fmt.Sprint(lAgain.notices.Warn) {
+			t.Errorf("got %v, %q, and then %v, %q", err, l.notices.Warn, errAgain, lAgain.notices.Warn)
 		}
 		if err == nil {
 			if d := difference(again, p); d != "" {
@@ -60,11 +60,11 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		wrong, ok := errors.AsType[*configError](err)
+		wrong, ok := errors.AsType[*Error](err)
 		if !ok {
 			t.Fatalf("got %v", err)
 		}
-		if said := wrong.excerpts(); !utf8.ValidString(said) || strings.ContainsFunc(strings.ReplaceAll(said, "\n", ""), func(r rune) bool { return printable(r) != r }) {
+		if said := wrong.Excerpts(); !utf8.ValidString(said) || strings.ContainsFunc(strings.ReplaceAll(said, "\n", ""), func(r rune) bool { return printable(r) != r }) {
 			t.Errorf("users are told %q", said)
 		}
 		lines := strings.Split(text, "\n")
@@ -86,7 +86,7 @@ func BenchmarkLoad5000(b *testing.B) {
 	}
 	for b.Loop() {
 		p, _, err := loadText("a.hcl", []byte(text.String()))
-		if err != nil || len(p.engine.Targets) != 5000 {
+		if err != nil || len(p.Engine.Targets) != 5000 {
 			b.Fatal(err)
 		}
 	}

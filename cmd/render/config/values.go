@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -47,7 +47,7 @@ type given struct {
 // A schema is what a block can have: its settings by their keys, and the blocks in it.
 type schema struct {
 	block    string // "" for the top of files
-	settings map[string]*setting
+	settings map[string]*Setting
 	blocks   map[string]bool
 }
 
@@ -57,16 +57,16 @@ var (
 	actionSchema   = newSchema("action", actionSettings)
 )
 
-func newSchema(block string, settings []*setting) *schema {
-	s := &schema{block: block, settings: make(map[string]*setting), blocks: make(map[string]bool)}
+func newSchema(block string, settings []*Setting) *schema {
+	s := &schema{block: block, settings: make(map[string]*Setting), blocks: make(map[string]bool)}
 	for _, setting := range settings {
-		if setting.key == "" {
+		if setting.Key == "" {
 			continue
 		}
-		s.settings[setting.key] = setting
-		for i, r := range setting.key {
+		s.settings[setting.Key] = setting
+		for i, r := range setting.Key {
 			if r == '.' {
-				s.blocks[setting.key[:i]] = true
+				s.blocks[setting.Key[:i]] = true
 			}
 		}
 	}
@@ -109,17 +109,17 @@ func newValues(s *schema, from origin, base *values) *values {
 }
 
 // set gives a setting a value, in place of one before or in addition to it.
-func (v *values) set(s *setting, g given) {
+func (v *values) set(s *Setting, g given) {
 	if s.spread != nil {
 		for key, value := range s.spread(g.value) {
 			v.given[key] = given{value, g.from}
 		}
 		return
 	}
-	if before, ok := v.given[s.key]; ok && s.kind.add != nil {
+	if before, ok := v.given[s.Key]; ok && s.kind.add != nil {
 		g.value = s.kind.add(before.value, g.value)
 	}
-	v.given[s.key] = g
+	v.given[s.Key] = g
 }
 
 // find returns the value of a setting that was made, here or at the base, and false for none.
@@ -132,9 +132,9 @@ func (v *values) find(key string) (given, bool) {
 		return g, ok
 	}
 	switch {
-	case s.base != "":
-		return v.base.find(s.base)
-	case isPart(key):
+	case s.Base != "":
+		return v.base.find(s.Base)
+	case IsPart(key):
 		if block, _, _ := strings.Cut(key, "."); v.hasAny(block) {
 			return given{}, false
 		}
@@ -173,8 +173,8 @@ func get[T any](v *values, key string) T {
 		return g.value.(T)
 	}
 	var value T
-	if s := v.schema.settings[key]; s.def != "" {
-		parsed, err := s.kind.parse(s.def)
+	if s := v.schema.settings[key]; s.Default != "" {
+		parsed, err := s.kind.parse(s.Default)
 		if err != nil {
 			panic(fmt.Sprintf("default of %s: %v", key, err))
 		}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -15,38 +15,48 @@ import (
 	"render/cmd/render/config/conf"
 )
 
-// localConfig is the variable whose text counts as a configuration file that wins over all others.
-const localConfig = "CT_LOCAL_CONFIG"
+// LocalConfig is the variable whose text counts as a configuration file that wins over all others.
+const LocalConfig = "CT_LOCAL_CONFIG"
 
 // A loader reads all that users have set: variables, files, flags.
 type loader struct {
 	doc     *document
 	faults  []fault
 	sources map[string][]byte
-	configs []string  // what was given to read
+	configs []string // what was given to read
+	environ []string
 	made    []*values // the templates of the plan's targets
-	notices []string  // old names, and what has no effect
-	skipped []string  // files that were not read
+	notices Notices
 	hidden  []hidden
 	told    []string          // what is told of once, and was
 	read    func(path string) // reads a file
 }
 
-// load reads the configuration of a command line anew. What is wrong is a *configError with all of it.
-func load(line *commandLine) (*loader, error) {
-	l := &loader{doc: newDocument(), sources: make(map[string][]byte), configs: line.configs}
+// load reads files, variables and flags into a document.
+func load(flags *Flags, environ []string) (*loader, error) {
+	l := &loader{doc: newDocument(), sources: make(map[string][]byte), configs: flags.configs, environ: environ}
 	l.read = l.readFile
 	l.readEnvironment()
 	l.skipVariables("VAULT_", idleVault)
 	l.skipVariables("NOMAD_", idleNomad)
-	for _, path := range line.configs {
+	for _, path := range flags.configs {
 		l.readPath(path)
 	}
-	if text := os.Getenv(localConfig); text != "" {
-		l.readText(localConfig, []byte(text))
+	if text := l.getenv(LocalConfig); text != "" {
+		l.readText(LocalConfig, []byte(text))
 	}
-	line.bring(l)
+	flags.bring(l)
 	return l, l.err()
+}
+
+// getenv returns the value of a variable; "" for none.
+func (l *loader) getenv(name string) (value string) {
+	for _, entry := range l.environ {
+		if text, ok := strings.CutPrefix(entry, name+"="); ok {
+			value = text // the last one is used, as in a process
+		}
+	}
+	return value
 }
 
 func (l *loader) notice(at origin, format string, args ...any) {
@@ -54,15 +64,15 @@ func (l *loader) notice(at origin, format string, args ...any) {
 	if at.inFile() {
 		text = at.String() + ": " + text
 	}
-	if !slices.Contains(l.notices, text) { // as of a setting that holds for many templates
-		l.notices = append(l.notices, text)
+	if !slices.Contains(l.notices.Warn, text) { // as of a setting that holds for many templates
+		l.notices.Warn = append(l.notices.Warn, text)
 	}
 }
 
 func (l *loader) readEnvironment() {
 	for _, s := range globalSettings {
-		for _, name := range s.env {
-			text := os.Getenv(name)
+		for _, name := range s.Env {
+			text := l.getenv(name)
 			if text == "" {
 				continue
 			}
@@ -81,14 +91,14 @@ func (l *loader) readEnvironment() {
 // skipVariables notes the variables of a program that we do not ask.
 func (l *loader) skipVariables(prefix, why string) {
 	var names []string
-	for _, entry := range os.Environ() {
+	for _, entry := range l.environ {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
 			names = append(names, name)
 		}
 	}
 	if len(names) > 0 {
 		slices.Sort(names)
-		l.skipped = append(l.skipped, fmt.Sprintf("%s: %s", strings.Join(names, ", "), why))
+		l.notices.Debug = append(l.notices.Debug, fmt.Sprintf("%s: %s", strings.Join(names, ", "), why))
 	}
 }
 
@@ -124,7 +134,7 @@ func (l *loader) readFolder(path string, outer []string) {
 	for _, entry := range entries {
 		inside := filepath.Join(path, entry.Name())
 		if why := notConfiguration(entry.Name()); why != "" {
-			l.skipped = append(l.skipped, inside+": "+why)
+			l.notices.Debug = append(l.notices.Debug, inside+": "+why)
 			continue
 		}
 		switch info, err := os.Stat(inside); {
@@ -135,7 +145,7 @@ func (l *loader) readFolder(path string, outer []string) {
 		case info.Mode().IsRegular():
 			l.read(inside)
 		default:
-			l.skipped = append(l.skipped, inside+": not a regular file")
+			l.notices.Debug = append(l.notices.Debug, inside+": not a regular file")
 		}
 	}
 }

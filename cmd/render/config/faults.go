@@ -1,9 +1,7 @@
-package main
+package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,15 +26,15 @@ type hidden struct {
 // mostFaults is how many faults are told of: who has mended these will see the others.
 const mostFaults = 20
 
-// A configError is what is wrong with a configuration.
-type configError struct {
+// An Error is what is wrong with a configuration.
+type Error struct {
 	faults  []fault // the first of them
 	more    int     // how many there are beyond
 	sources map[string][]byte
 	hidden  []hidden
 }
 
-func (e *configError) Error() string {
+func (e *Error) Error() string {
 	var lines []string
 	for _, f := range e.faults {
 		line := f.text
@@ -54,19 +52,19 @@ func (e *configError) Error() string {
 // urlPassword finds the passwords in URLs.
 var urlPassword = regexp.MustCompile(`(://[^\s/:@"]*:)[^\s"]*@`)
 
-// atUsage reports whether all of it comes from the command line and the environment.
-func (e *configError) atUsage() bool {
-	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.file != localConfig })
+// AtUsage reports whether all of it comes from the command line and the environment.
+func (e *Error) AtUsage() bool {
+	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.file != LocalConfig })
 }
 
 // others says how many faults there are beyond those that are told of.
-func (e *configError) others() string { return fmt.Sprintf("and %d more", e.more) }
+func (e *Error) others() string { return fmt.Sprintf("and %d more", e.more) }
 
-// excerpts returns the faults with the lines that are at fault.
-func (e *configError) excerpts() string {
+// Excerpts returns the faults with the lines that are at fault.
+func (e *Error) Excerpts() string {
 	var b strings.Builder
 	for _, f := range e.faults {
-		fmt.Fprintln(&b, (&configError{faults: []fault{f}}).Error())
+		fmt.Fprintln(&b, (&Error{faults: []fault{f}}).Error())
 		if line, ok := e.line(f); ok {
 			fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Column))
 		}
@@ -78,7 +76,7 @@ func (e *configError) excerpts() string {
 }
 
 // line returns the line that is at fault, if it can be shown.
-func (e *configError) line(f fault) (string, bool) {
+func (e *Error) line(f fault) (string, bool) {
 	if f.syntax {
 		return strings.Map(printable, f.excerpt), f.excerpt != ""
 	}
@@ -148,7 +146,7 @@ func (l *loader) err() error {
 		}
 	}
 	more := max(0, len(once)-mostFaults)
-	return &configError{once[:len(once)-more], more, l.sources, l.hidden}
+	return &Error{once[:len(once)-more], more, l.sources, l.hidden}
 }
 
 func (l *loader) fault(at origin, format string, args ...any) {
@@ -165,46 +163,9 @@ func (l *loader) wrong(v *values, key, format string, args ...any) {
 }
 
 // withoutValue returns what an error says, unless that must not be shown.
-func withoutValue(s *setting, err error) string {
+func withoutValue(s *Setting, err error) string {
 	if s.kind.private {
 		return "needs " + s.kind.name
 	}
 	return err.Error()
-}
-
-// placed adds to errors of reading templates where in files these are named.
-func (l *loader) placed(err error) error {
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		var errs []error
-		for _, e := range all.Unwrap() {
-			errs = append(errs, l.placed(e))
-		}
-		return errors.Join(errs...)
-	}
-	failed, ok := errors.AsType[*fs.PathError](err)
-	if !ok {
-		return err
-	}
-	for _, v := range l.doc.templates {
-		if at := v.origin("source"); at.inFile() && get[string](v, "source") == failed.Path {
-			return fmt.Errorf("%s: %w", at, err)
-		}
-	}
-	return err
-}
-
-// placedAt adds to an error where in files a setting was made that it is about.
-func (l *loader) placedAt(key string, err error) error {
-	if at := l.doc.top.origin(key); at.inFile() && at != (origin{}) {
-		return fmt.Errorf("%s: %w", at, err)
-	}
-	return err
-}
-
-// placedAtFile adds to an error of asking where in files one is named that cannot be read.
-func (l *loader) placedAtFile(err error) error {
-	if files := l.unreadableFiles(); len(files) > 0 {
-		return l.placedAt(files[0].key, err)
-	}
-	return err
 }

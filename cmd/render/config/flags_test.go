@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"log/slog"
@@ -13,7 +13,7 @@ import (
 )
 
 // planOf returns what the flags come to.
-func planOf(args ...string) (*plan, error) {
+func planOf(args ...string) (*Plan, error) {
 	p, _, err := outcomeOf(args...)
 	return p, err
 }
@@ -24,7 +24,7 @@ func consulOf(args ...string) (consul.Config, render.Asking, error) {
 	if err != nil {
 		return consul.Config{}, render.Asking{}, err
 	}
-	return p.consul, p.engine.Asking, nil
+	return p.Consul, p.Engine.Asking, nil
 }
 
 func TestConsulFlags(t *testing.T) {

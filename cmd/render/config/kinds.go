@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -26,6 +26,7 @@ type kind struct {
 	read    func(v *conf.Value) (any, error) // of a file
 	forms   []conf.Kind                      // that read takes; none: text
 	add     func(old, more any) any          // what comes later is added to what came before; nil: it takes its place
+	words   []string                         // what a value can be, where that is one of some words
 	truth   bool                             // a flag needs no value
 	private bool                             // a value must not be shown
 }
@@ -164,7 +165,8 @@ var (
 // choice is one of some words, in any case.
 func choice(words ...string) *kind {
 	return &kind{
-		name: "one of " + strings.Join(words, ", "),
+		name:  "one of " + strings.Join(words, ", "),
+		words: words,
 		parse: func(s string) (any, error) {
 			if i := slices.IndexFunc(words, func(word string) bool { return strings.EqualFold(word, s) }); i >= 0 {
 				return words[i], nil

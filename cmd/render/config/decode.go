@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"slices"
@@ -81,7 +81,7 @@ func (l *loader) rename(block, key string, at origin) string {
 	return now
 }
 
-func (d *decoder) decodeValue(item *conf.Item, s *setting, into *values) {
+func (d *decoder) decodeValue(item *conf.Item, s *Setting, into *values) {
 	if len(item.Labels) > 0 {
 		d.fault(d.place(item.Labels[0].Pos), "%s has a value and no label; is a = missing?", item.Name)
 		return
@@ -95,8 +95,8 @@ func (d *decoder) decodeValue(item *conf.Item, s *setting, into *values) {
 	if s.kind == permsKind && isDecimalByMistake(item.Value) {
 		d.notice(from, "%s is a decimal number, and the mode %04o; for that in octal write 0%s", item.Value.Text, value, item.Value.Text)
 	}
-	if s.now != "" && d.first(s.key) {
-		d.notice(from, "%s is an old form of %s", item.Name, s.now)
+	if s.Now != "" && d.first(s.Key) {
+		d.notice(from, "%s is an old form of %s", item.Name, s.Now)
 	}
 	into.set(s, given{value, from})
 	d.idle(s, from)
@@ -187,12 +187,12 @@ func (d *decoder) decodeAction(name string, at conf.Pos, body *conf.Body) {
 }
 
 // idle tells of a setting that has no effect, once for each reason.
-func (l *loader) idle(s *setting, from origin) {
-	if s.idle == "" {
+func (l *loader) idle(s *Setting, from origin) {
+	if s.Idle == "" {
 		return
 	}
-	if l.first(s.idle) {
-		l.notice(from, "%s has no effect: %s", from.nameOf(s.key), s.idle)
+	if l.first(s.Idle) {
+		l.notice(from, "%s has no effect: %s", from.nameOf(s.Key), s.Idle)
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package config
 
 // globalCases are of the settings at the top of files.
 var globalCases = []settingCase{

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"render/cmd/render/filetest"
 )
 
 // A settingCase is a setting, a value of it in HCL and in JSON, and what that comes to: where the plan is other than without it.
@@ -86,12 +88,12 @@ func TestSettings(t *testing.T) {
 	number := 0
 	for _, schema := range []struct {
 		name     string
-		settings []*setting
+		settings []*Setting
 		cases    []settingCase
 	}{{"", globalSettings, globalCases}, {"template", templateSettings, templateCases}, {"action", actionSettings, actionCases}} {
 		tried := make(map[string]bool)
 		for _, c := range schema.cases {
-			i := slices.IndexFunc(schema.settings, func(s *setting) bool { return s.key == c.key })
+			i := slices.IndexFunc(schema.settings, func(s *Setting) bool { return s.Key == c.key })
 			if i < 0 {
 				t.Errorf("there is no setting %s %s", schema.name, c.key)
 				continue
@@ -101,10 +103,10 @@ func TestSettings(t *testing.T) {
 		}
 		for _, s := range schema.settings {
 			switch {
-			case s.idle != "":
-				number += trySetting(t, schema.name, s, settingCase{key: s.key, value: idleValues[s.kind]})
-			case s.key != "" && !tried[s.key]:
-				t.Errorf("no case tries the setting %s %s", schema.name, s.key)
+			case s.Idle != "":
+				number += trySetting(t, schema.name, s, settingCase{key: s.Key, value: idleValues[s.kind]})
+			case s.Key != "" && !tried[s.Key]:
+				t.Errorf("no case tries the setting %s %s", schema.name, s.Key)
 			}
 		}
 	}
@@ -112,12 +114,12 @@ func TestSettings(t *testing.T) {
 }
 
 // trySetting tries a setting, and returns in how many ways.
-func trySetting(t *testing.T, block string, s *setting, c settingCase) (ways int) {
+func trySetting(t *testing.T, block string, s *Setting, c settingCase) (ways int) {
 	without, inHCL, inJSON := settingFiles(block, c)
 	name := strings.TrimSpace(block + " " + c.key)
 	config(t, "without.hcl", without)
 	before, _, err := outcomeOf("--config", "without.hcl")
-	check(t, err)
+	filetest.Check(t, err)
 	compare := func(way, place string, args ...string) {
 		ways++
 		p, l, err := outcomeOf(args...)
@@ -130,15 +132,15 @@ func trySetting(t *testing.T, block string, s *setting, c settingCase) (ways int
 			t.Errorf("%s, %s: got\n%s\nwant\n%s", name, way, got, c.want)
 		}
 		switch {
-		case s.idle != "" && (len(l.notices) != 1 || !strings.HasSuffix(l.notices[0], " has no effect: "+s.idle) || !strings.Contains(l.notices[0], place)):
-			t.Errorf("%s, %s: it has no effect, and users are told %q", name, way, l.notices)
-		case s.now != "":
-			if len(l.notices) != 1 || !strings.HasSuffix(l.notices[0], " is an old form of "+s.now) {
-				t.Errorf("%s, %s: it is an old form, and users are told %q", name, way, l.notices)
+		case s.Idle != "" && (len(l.Warn) != 1 || !strings.HasSuffix(l.Warn[0], " has no effect: "+s.Idle) || !strings.Contains(l.Warn[0], place)):
+			t.Errorf("%s, %s: it has no effect, and users are told %q", name, way, l.Warn)
+		case s.Now != "":
+			if len(l.Warn) != 1 || !strings.HasSuffix(l.Warn[0], " is an old form of "+s.Now) {
+				t.Errorf("%s, %s: it is an old form, and users are told %q", name, way, l.Warn)
 			}
-		case s.idle == "" && len(l.notices) > 0:
-			t.Errorf("%s, %s: users are told %q", name, way, l.notices)
-		case (got == "") != (s.idle != ""):
+		case s.Idle == "" && len(l.Warn) > 0:
+			t.Errorf("%s, %s: users are told %q", name, way, l.Warn)
+		case (got == "") != (s.Idle != ""):
 			t.Errorf("%s, %s: the effect is %q", name, way, got)
 		}
 	}
@@ -149,15 +151,15 @@ func trySetting(t *testing.T, block string, s *setting, c settingCase) (ways int
 	compare("HCL in capitals", "upper.hcl:1:", "--config", "upper.hcl")
 	config(t, "with.json", inJSON)
 	compare("JSON", "with.json:1:", "--config", "with.json")
-	if s.flag != "" && block == "" {
+	if s.Flag != "" && block == "" {
 		flags := flagTexts(t, s, c.value)
-		compare("flag", "--"+s.flag, slices.Concat([]string{"--config", "without.hcl"}, flags)...)
+		compare("flag", "--"+s.Flag, slices.Concat([]string{"--config", "without.hcl"}, flags)...)
 		for i := range flags {
 			flags[i] = strings.TrimPrefix(flags[i], "-")
 		}
-		compare("flag with one dash", s.flag, slices.Concat([]string{"--config", "without.hcl"}, flags)...)
+		compare("flag with one dash", s.Flag, slices.Concat([]string{"--config", "without.hcl"}, flags)...)
 	}
-	for _, variable := range s.env {
+	for _, variable := range s.Env {
 		if block != "" {
 			break
 		}
@@ -170,13 +172,13 @@ func trySetting(t *testing.T, block string, s *setting, c settingCase) (ways int
 
 func config(t *testing.T, name, text string) {
 	t.Helper()
-	check(t, os.WriteFile(filepath.Join(".", name), []byte(text), 0o644))
+	filetest.Check(t, os.WriteFile(filepath.Join(".", name), []byte(text), 0o644))
 }
 
 // textsOf are the texts of a value in JSON.
 func textsOf(t *testing.T, value string) []string {
 	var v any
-	check(t, json.Unmarshal([]byte(value), &v))
+	filetest.Check(t, json.Unmarshal([]byte(value), &v))
 	if list, ok := v.([]any); ok {
 		var all []string
 		for _, e := range list {
@@ -188,9 +190,9 @@ func textsOf(t *testing.T, value string) []string {
 }
 
 // flagTexts are the flags that set a value.
-func flagTexts(t *testing.T, s *setting, value string) (all []string) {
+func flagTexts(t *testing.T, s *Setting, value string) (all []string) {
 	for _, text := range textsOf(t, value) {
-		all = append(all, "--"+s.flag+"="+text)
+		all = append(all, "--"+s.Flag+"="+text)
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -22,39 +22,42 @@ import (
 	"render/watch/consul"
 )
 
-// A plan is what a configuration comes to.
-type plan struct {
-	engine  render.Config
-	fixture string
-	consul  consul.Config
-	log     logs.Settings
-	pidFile string
+// A Plan is what a configuration comes to.
+type Plan struct {
+	Engine  render.Config // without Log, Dry and the keeper of Exec
+	Consul  consul.Config // without Log and UserAgent
+	Fixture string        // "" for Consul
+	Log     logs.Settings
+	PIDFile string
 
-	reloadSignal syscall.Signal // 0 for none
-	killSignal   syscall.Signal
-	dry          bool
-	parseOnly    bool
-	watchConfig  bool
+	ReloadSignal syscall.Signal // 0 for none
+	KillSignal   syscall.Signal
+	Dry          bool
+	ParseOnly    bool
+	WatchConfig  bool
+
+	loader *loader // what it was made from
 }
 
-// build turns a document into a plan. What is wrong is a *configError with all of it.
-func (l *loader) build() (*plan, error) {
+// build turns a document into a plan. What is wrong is a *Error with all of it.
+func (l *loader) build() (*Plan, error) {
 	top := l.doc.top
-	p := &plan{
-		fixture:      get[string](top, "fixture"),
-		pidFile:      get[string](top, "pid_file"),
-		reloadSignal: get[syscall.Signal](top, "reload_signal"),
-		killSignal:   get[syscall.Signal](top, "kill_signal"),
-		dry:          get[bool](top, "dry"),
-		parseOnly:    get[bool](top, "parse_only"),
-		watchConfig:  get[bool](top, "watch_config"),
-		log:          logOf(top),
+	p := &Plan{
+		loader:       l,
+		Fixture:      get[string](top, "fixture"),
+		PIDFile:      get[string](top, "pid_file"),
+		ReloadSignal: get[syscall.Signal](top, "reload_signal"),
+		KillSignal:   get[syscall.Signal](top, "kill_signal"),
+		Dry:          get[bool](top, "dry"),
+		ParseOnly:    get[bool](top, "parse_only"),
+		WatchConfig:  get[bool](top, "watch_config"),
+		Log:          logOf(top),
 	}
-	if p.dry || p.parseOnly { // which write nothing, and may run beside one that has these
-		p.pidFile, p.log.File.Path, p.log.Syslog.Enabled = "", "", false
+	if p.Dry || p.ParseOnly { // which write nothing, and may run beside one that has these
+		p.PIDFile, p.Log.File.Path, p.Log.Syslog.Enabled = "", "", false
 	}
-	p.consul = l.consul()
-	p.engine = render.Config{
+	p.Consul = l.consul()
+	p.Engine = render.Config{
 		Once:           get[bool](top, "once"),
 		FailAbsent:     get[bool](top, "err_on_failed_lookup"),
 		Timeout:        get[time.Duration](top, "timeout"),
@@ -63,20 +66,20 @@ func (l *loader) build() (*plan, error) {
 		Env:            injected(top),
 		Exec:           l.exec(),
 	}
-	l.actions(&p.engine)
-	l.targets(&p.engine, p.dry, p.parseOnly)
+	l.actions(&p.Engine)
+	l.targets(&p.Engine, p.Dry, p.ParseOnly)
 	l.checkWhole(p)
 	l.tellIdle(p)
-	if p.parseOnly {
-		l.lookAround(p.engine.Exec)
+	if p.ParseOnly {
+		l.lookAround(p.Engine.Exec)
 	}
 	return p, l.err()
 }
 
 // checkWhole finds what is wrong with settings together.
-func (l *loader) checkWhole(p *plan) {
+func (l *loader) checkWhole(p *Plan) {
 	top := l.doc.top
-	if p.engine.Timeout > 0 && !p.engine.Once {
+	if p.Engine.Timeout > 0 && !p.Engine.Once {
 		l.wrong(top, "timeout", "bounds a run with once; give that, too")
 	}
 	for _, key := range []string{"reload_signal", "kill_signal"} {
@@ -84,27 +87,27 @@ func (l *loader) checkWhole(p *plan) {
 			l.wrong(top, key, "%s cannot be caught by any program; give another", unix.SignalName(s))
 		}
 	}
-	if p.reloadSignal != 0 && p.reloadSignal == p.killSignal {
+	if p.ReloadSignal != 0 && p.ReloadSignal == p.KillSignal {
 		key, other := "kill_signal", "reload_signal"
 		if !top.isSet(key) {
 			key, other = other, key
 		}
 		l.wrong(top, key, "it is the %s, too; set one of them to another", other)
 	}
-	idle := len(p.engine.Targets) == 0 && !p.engine.Once && !p.parseOnly && p.engine.Exec.Command.IsZero() && len(l.faults) == 0
+	idle := len(p.Engine.Targets) == 0 && !p.Engine.Once && !p.ParseOnly && p.Engine.Exec.Command.IsZero() && len(l.faults) == 0
 	switch {
 	case idle && len(l.configs) == 0:
 		l.fault(origin{name: "configuration"}, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or --config PATH")
 	case idle:
 		l.notice(origin{name: "--config"}, "there is nothing to render yet: no template block in %s", strings.Join(l.configs, ", "))
 	}
-	if p.check(p.engine) != nil {
+	if p.check(p.Engine) != nil {
 		l.locate(p)
 	}
 }
 
 // tellIdle tells of settings that have no effect because of others.
-func (l *loader) tellIdle(p *plan) {
+func (l *loader) tellIdle(p *Plan) {
 	given := l.doc.top.given
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if what := l.neededFor(key, p); what != "" {
@@ -113,23 +116,23 @@ func (l *loader) tellIdle(p *plan) {
 		}
 	}
 	for _, a := range l.doc.actions {
-		if len(a.given) > 0 && !slices.ContainsFunc(p.engine.Targets, func(t render.Target) bool { return t.Action == a.label }) {
+		if len(a.given) > 0 && !slices.ContainsFunc(p.Engine.Targets, func(t render.Target) bool { return t.Action == a.label }) {
 			l.notice(a.from, "action %q never runs: no template names it", a.label)
 		}
 	}
 }
 
 // neededFor returns what a setting at the top of files needs to have an effect, and does not have.
-func (l *loader) neededFor(key string, p *plan) string {
+func (l *loader) neededFor(key string, p *Plan) string {
 	top := l.doc.top
 	switch {
 	case strings.HasPrefix(key, "log_file.") && !top.isSet("log_file.path"):
 		return "log_file.path"
-	case strings.HasPrefix(key, "exec.") && !top.isSet("exec.command") && topSchema.settings[key].idle == "":
+	case strings.HasPrefix(key, "exec.") && !top.isSet("exec.command") && topSchema.settings[key].Idle == "":
 		return "exec.command"
-	case p.engine.Once:
+	case p.Engine.Once:
 		return ""
-	case key == "err_on_failed_lookup" && p.engine.FailAbsent:
+	case key == "err_on_failed_lookup" && p.Engine.FailAbsent:
 		return "once, as nothing that is missing ends the daemon"
 	case key == "consul.retry.attempts", key == "consul.retry.enabled" && !get[bool](top, key):
 		return "once, as no failure of a query ends the daemon"
@@ -184,11 +187,11 @@ func (l *loader) unreadableFiles() (all []unreadableFile) {
 
 // locate finds which targets are at fault where the engine would not take them all: each by itself, or else the first that does
 // not go with those before it, because where links lead two destinations are one file.
-func (l *loader) locate(p *plan) {
-	for i, t := range p.engine.Targets {
+func (l *loader) locate(p *Plan) {
+	for i, t := range p.Engine.Targets {
 		one := render.Config{Targets: []render.Target{t}}
-		if j := slices.IndexFunc(p.engine.Actions, func(a render.Action) bool { return a.Name == t.Action }); t.Action != "" && j >= 0 {
-			one.Actions = p.engine.Actions[j : j+1]
+		if j := slices.IndexFunc(p.Engine.Actions, func(a render.Action) bool { return a.Name == t.Action }); t.Action != "" && j >= 0 {
+			one.Actions = p.Engine.Actions[j : j+1]
 		}
 		if err := p.check(one); err != nil {
 			l.fault(l.made[i].from, "%v", err)
@@ -197,13 +200,13 @@ func (l *loader) locate(p *plan) {
 	if len(l.faults) > 0 {
 		return
 	}
-	upTo := p.engine
+	upTo := p.Engine
 	with := func(i int) error {
-		upTo.Targets = p.engine.Targets[:i]
+		upTo.Targets = p.Engine.Targets[:i]
 		return p.check(upTo)
 	}
 	at := origin{name: "configuration"}
-	i := sort.Search(len(p.engine.Targets), func(i int) bool { return with(i) != nil })
+	i := sort.Search(len(p.Engine.Targets), func(i int) bool { return with(i) != nil })
 	if i > 0 {
 		at = l.made[i-1].origin("destination")
 	}
@@ -211,8 +214,8 @@ func (l *loader) locate(p *plan) {
 }
 
 // check returns what is wrong with part of a configuration.
-func (p *plan) check(c render.Config) error {
-	if p.dry || p.parseOnly {
+func (p *Plan) check(c render.Config) error {
+	if p.Dry || p.ParseOnly {
 		c.Dry = io.Discard
 	}
 	return c.Validate()
@@ -230,7 +233,6 @@ func (l *loader) exec() run.Program {
 		KillSignal:  get[syscall.Signal](top, "exec.kill_signal"),
 		KillTimeout: get[time.Duration](top, "exec.kill_timeout"),
 		Splay:       get[time.Duration](top, "exec.splay"),
-		Keeper:      keeper,
 	}
 	if top.isSet("exec.reload_signal") {
 		x.Reload, x.OnChange = get[syscall.Signal](top, "exec.reload_signal"), run.SendSignal

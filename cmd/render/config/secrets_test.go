@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -34,10 +34,10 @@ var spoiledJSON = []string{
 
 // secrets are the settings whose values must not be shown, with the names of the blocks that they are in.
 func secrets() (all [][]string) {
-	for block, settings := range map[string][]*setting{"": globalSettings, "template": templateSettings, `action "a"`: actionSettings} {
+	for block, settings := range map[string][]*Setting{"": globalSettings, "template": templateSettings, `action "a"`: actionSettings} {
 		for _, s := range settings {
 			if s.kind.private {
-				all = append(all, strings.Split(strings.TrimPrefix(block+"."+s.key, "."), "."))
+				all = append(all, strings.Split(strings.TrimPrefix(block+"."+s.Key, "."), "."))
 			}
 		}
 	}
@@ -57,11 +57,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 		number++
 		_, l, err := outcomeOf(args...)
 		said := fmt.Sprint(err)
-		if l != nil {
-			said += strings.Join(l.notices, "\n") + strings.Join(l.skipped, "\n")
-		}
-		if wrong, ok := errors.AsType[*configError](err); ok {
-			said += wrong.excerpts()
+		said += strings.Join(l.Warn, "\n") + strings.Join(l.Debug, "\n")
+		if wrong, ok := errors.AsType[*Error](err); ok {
+			said += wrong.Excerpts()
 		}
 		if strings.Contains(said, canary) {
 			t.Errorf("%s\nis told of with\n%s", what, said)
@@ -78,9 +76,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 			for _, text := range []string{text, lines, "pid_file = \"p\"\n" + lines + "\nmax_stale = 5\n", "token = \"x\"\n" + lines} {
 				config(t, "a.hcl", text)
 				try(text, "--once", "--config", "a.hcl")
-				t.Setenv(localConfig, text)
+				t.Setenv(LocalConfig, text)
 				try("CT_LOCAL_CONFIG="+text, "--once")
-				t.Setenv(localConfig, "")
+				t.Setenv(LocalConfig, "")
 			}
 		}
 		for _, way := range spoiledJSON {
@@ -97,13 +95,13 @@ func TestSecretsAreNotShown(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range flagSettings() {
+	for _, s := range WithFlags() {
 		if s.kind.private {
-			try("--"+s.flag, "--once", "--"+s.flag, canary, "--timeout", "0", "--kill-signal", "SIGHUP", "--max-stale", "1s")
-			try("--"+s.flag, "--once", "--"+s.flag+"="+canary, "--max-stale", "5")
-			try("--"+s.flag+"s", "--once", "--"+s.flag+"s="+canary)
+			try("--"+s.Flag, "--once", "--"+s.Flag, canary, "--timeout", "0", "--kill-signal", "SIGHUP", "--max-stale", "1s")
+			try("--"+s.Flag, "--once", "--"+s.Flag+"="+canary, "--max-stale", "5")
+			try("--"+s.Flag+"s", "--once", "--"+s.Flag+"s="+canary)
 		}
-		for _, variable := range s.env {
+		for _, variable := range s.Env {
 			if s.kind.private {
 				t.Setenv(variable, canary)
 				try("$"+variable, "--kill-signal", "SIGHUP")
@@ -111,8 +109,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 			}
 		}
 	}
-	for _, old := range slices.Sorted(maps.Keys(oldFlags)) {
-		if i := slices.IndexFunc(flagSettings(), func(s *setting) bool { return s.flag == oldFlags[old] }); flagSettings()[i].kind.private {
+	for _, old := range slices.Sorted(maps.Keys(OldFlags)) {
+		if i := slices.IndexFunc(WithFlags(), func(s *Setting) bool { return s.Flag == OldFlags[old] }); WithFlags()[i].kind.private {
 			try("--"+old, "--once", "--"+old, canary, "--kill-signal", "SIGHUP")
 		}
 	}
@@ -135,11 +133,11 @@ func TestPasswordsOfURLsAreNotShown(t *testing.T) {
 	} {
 		config(t, "a.hcl", text)
 		_, _, err := outcomeOf("--once", "--config", "a.hcl")
-		wrong, ok := errors.AsType[*configError](err)
-		if !ok || strings.Contains(wrong.Error()+wrong.excerpts(), "hunter2") || !strings.HasPrefix(wrong.Error(), "a.hcl:1:") {
+		wrong, ok := errors.AsType[*Error](err)
+		if !ok || strings.Contains(wrong.Error()+wrong.Excerpts(), "hunter2") || !strings.HasPrefix(wrong.Error(), "a.hcl:1:") {
 			t.Errorf("%s\nis told of with\n%v", text, err)
 			if ok {
-				t.Errorf("and\n%s", wrong.excerpts())
+				t.Errorf("and\n%s", wrong.Excerpts())
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -93,7 +93,7 @@ func parseGuard(text string) (map[string]any, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		name, value, _ := strings.Cut(part, "=")
 		name, value = strings.ReplaceAll(strings.TrimSpace(name), "-", "_"), strings.TrimSpace(value)
-		i := slices.IndexFunc(guardSettings, func(s *setting) bool { return s.key == "guard."+name })
+		i := slices.IndexFunc(guardSettings, func(s *Setting) bool { return s.Key == "guard."+name })
 		switch _, twice := parts[name]; {
 		case i < 0:
 			return nil, fmt.Errorf("%q: there is no part %q; the parts are min, max_drop, hold and then", text, name)

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"math"
@@ -63,7 +63,6 @@ func (l *loader) consul() consul.Config {
 		MaxConnections: get[int](top, "consul.max_connections"),
 		MaxRequests:    get[int](top, "consul.max_requests"),
 		AcceptFiltered: get[string](top, "consul.acl_filtered") == "accept",
-		UserAgent:      "render/" + version,
 	}
 	if cfg.MaxStale == 0 {
 		cfg.MaxStale = -1
@@ -71,7 +70,7 @@ func (l *loader) consul() consul.Config {
 	cfg.Username, cfg.Password = authOf(top)
 	for _, key := range []string{"dial_keep_alive", "dial_timeout", "tls_handshake_timeout", "idle_conn_timeout"} {
 		if key = "consul.transport." + key; get[time.Duration](top, key) == 0 {
-			l.notice(top.origin(key), "%s has no effect: 0 stands for the default, which is %s", key, topSchema.settings[key].def)
+			l.notice(top.origin(key), "%s has no effect: 0 stands for the default, which is %s", key, topSchema.settings[key].Default)
 		}
 	}
 	l.checkRanges(&cfg)
