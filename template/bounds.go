@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"text/template/parse"
 )
 
@@ -32,9 +33,10 @@ type mark struct {
 
 // A marker puts marks into the trees of a template.
 type marker struct {
-	text  *text
-	nest  int // the depth of the present list
-	marks []mark
+	text   *text
+	shared bool // the template can make values that hold one another often; see printable
+	nest   int  // the depth of the present list
+	marks  []mark
 }
 
 // markList returns the nodes of a list with a mark before each that executes something.
@@ -47,6 +49,10 @@ func (m *marker) markList(list *parse.ListNode) {
 	for _, n := range list.Nodes {
 		switch n := n.(type) {
 		case *parse.ActionNode:
+			if m.shared && len(n.Pipe.Decl) == 0 {
+				guard := &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(printable)}}
+				n.Pipe.Cmds = append(n.Pipe.Cmds, guard)
+			}
 			nodes = append(nodes, m.mark(n, 0), n)
 		case *parse.TemplateNode:
 			nodes = append(nodes, m.mark(n, m.nest), n, m.mark(n, -m.nest))
@@ -84,7 +90,21 @@ func (m *marker) mark(n parse.Node, depth int) *parse.TextNode {
 	return t
 }
 
-// place makes the nodes of marks known to the writer: all are empty slices of the one array, and the capacity says which.
+// printable is the function that each action which prints a value passes it through, where the template calls one of the
+// sharers: 40 lists that hold the one before them twice take no room, and fill a disk in print.
+const printable = "print" + siteMark + "0"
+
+// sharers are the functions that put one value into another.
+var sharers = func() map[string]bool {
+	m := make(map[string]bool)
+	for _, name := range strings.Fields(`append concat dict explodeMap list merge mergeMap mergeMapWithOverride mergeOverwrite
+		mustAppend mustConcat mustMerge mustMergeOverwrite mustPrepend mustPush pluck prepend push scratch set tuple values`) {
+		m[name], m["sprig_"+name] = true, true
+	}
+	return m
+}()
+
+// placeMarks makes the nodes of marks known to the writer: all are empty slices of the one array, and the capacity says which.
 func placeMarks(marks []mark) (base []byte) {
 	base = make([]byte, len(marks)+1)
 	for i, m := range marks {
@@ -131,10 +151,19 @@ func (p *pass) step(i int) error {
 		return p.stop(errSteps)
 	case p.depth > maxDepth:
 		return p.stop(errDepth)
-	case p.ctx.Err() != nil:
-		return p.stop(fmt.Errorf("the execution was stopped: %w", context.Cause(p.ctx)))
+	}
+	if err := p.stopped(); err != nil {
+		return p.stop(err)
 	}
 	return nil
+}
+
+// stopped returns why the execution is to end, and nil as long as it may go on.
+func (p *pass) stopped() error {
+	if p.ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("the execution was stopped: %w", context.Cause(p.ctx))
 }
 
 // A stopError ends an execution at a place.

@@ -21,7 +21,7 @@ func TestBounds(t *testing.T) {
 	known := answers{kv("n"): "9223372036854775807", kv("text"): strings.Repeat("x", 900)}
 	for _, c := range []struct{ name, text, want string }{
 		{"an integer of data", "a\n{{range (key \"n\" | parseInt)}}{{end}}", "t:2:9: " + steps},
-		{"within a loop", `{{range loop 9000000}}{{range loop 9000000}}{{$a := .}}{{end}}{{end}}`, "t:1:47: " + steps},
+		{"within a loop", `{{range loop 8000000}}{{range loop 8000000}}{{$a := .}}{{end}}{{end}}`, "t:1:47: " + steps},
 		{"calls that double", doubling(40), "t:1: " + steps},
 
 		{"text", `{{range loop 200}}0123456789{{end}}`, "t:1:9: " + output},
@@ -147,5 +147,67 @@ func TestExecuteStopped(t *testing.T) {
 	cancel()
 	if r := parse(t, `{{1}}`).Execute(ctx, answers{}.lookup); !errors.Is(r.Err, context.Canceled) {
 		t.Errorf("got %v", r.Err)
+	}
+}
+
+// No function makes a value beyond the bound, whatever the data are, and it refuses before it has made it.
+func TestValuesAreBounded(t *testing.T) {
+	megabyte := strings.Repeat("x", 1<<20)
+	known := answers{
+		kv("n"): "1000000000000", kv("m"): megabyte, kv("nulls"): strings.Repeat("\x00", 12<<20),
+		kv("empties"): strings.Repeat("{\"\":1},", 1<<20), kv("lines"): strings.Repeat("\n", 1<<20), kv("format"): strings.Repeat("%999999d", 100),
+		query("prefix", "deep/", ""):  []*watch.KeyPair{{Key: strings.Repeat("a/", 99) + "x", Value: "v"}},
+		query("prefix", "abyss/", ""): []*watch.KeyPair{{Key: strings.Repeat("a/", 40_000) + "x", Value: "v"}},
+	}
+	const tree = `{{$l := list 1}}{{range until 60}}{{$l = list $l $l}}{{end}}`
+	const nested = `{{$l := list 1}}{{range loop 100000}}{{$l = list $l}}{{end}}`
+	const huge = `{{$h := repeat 64 (key "m")}}`
+	for _, text := range []string{
+		`{{repeat (key "n" | atoi) "x"}}`, `{{repeat (key "n" | atoi) ""}}{{repeat 65 (key "m")}}`, `{{len (until (key "n" | atoi))}}`,
+		`{{len (untilStep 0 (key "n" | atoi) 1)}}`, `{{len (untilStep 9223372036854775800 9223372036854775807 5)}}`, `{{untilStep (key "n" | atoi) 0 -1 | len}}`,
+		`{{seq (key "n" | atoi)}}`, `{{seq 0 (key "n" | atoi)}}`, `{{seq 0 1 (key "n" | atoi)}}`, `{{seq 0 -1 (sprig_sub 0 (key "n" | atoi) | int)}}`,
+		`{{sprig_indent (key "n" | atoi) "x"}}`, `{{indent (key "n" | atoi) "x"}}`, `{{nindent 100 (key "lines")}}`,
+		`{{replaceAll "x" (key "m") (key "m")}}`, `{{replace "" (key "m") (key "m")}}`, `{{join (key "m") (split "x" (key "m"))}}`, `{{sprig_join (key "m") (splitList "x" (key "m"))}}`,
+		`{{wrapWith 1 (key "m") (key "m")}}`, `{{regexReplaceAll "x" (key "m") (key "m")}}`, `{{regexReplaceAll "" (key "m") (key "m")}}`,
+		`{{sprig_regexReplaceAll "(x*)" (key "m") "$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1$1"}}`,
+		`{{regexReplaceAllLiteral "x" (key "m") (key "m")}}`, huge + `{{splitList "" $h | len}}`, huge + `{{split "x" $h | len}}`, huge + `{{regexFindAll "x" $h -1 | len}}`,
+		huge + `{{regexSplit "x" $h -1 | len}}`, huge + `{{splitToMap "x" "x" $h | len}}`, huge + `{{print $h $h | len}}`, huge + `{{printf "%s%s" $h $h | len}}`,
+		huge + `{{printf "%[1]s%[1]s" $h | len}}`, huge + `{{cat $h $h | len}}`, huge + `{{base64Encode $h | len}}`, huge + `{{b64enc $h | len}}`, huge + `{{toJSON (list $h $h)}}`,
+		`{{printf (key "format") 1 | len}}`, `{{toJSON (key "nulls") | len}}`, `{{jsonQuote (key "nulls") | len}}`, `{{quote (key "nulls")}}`, `{{html (key "nulls")}}`, `{{urlquery (repeat 30 (key "m"))}}`,
+		`{{parseJSON (printf "[%s1]" (key "empties")) | len}}`, `{{parseYAML (printf "[%s1]" (key "empties")) | len}}`,
+		`{{explode (tree "abyss/") | toYAML}}`, `{{explode (tree "abyss/") | toJSONPretty}}`,
+		tree + `{{$l}}`, tree + `{{print $l}}`, tree + `{{toJSON $l}}`, tree + `{{toYAML $l}}`, tree + `{{toPrettyJson $l}}`, tree + `{{spew_sdump $l}}`, tree + `{{deepCopy $l}}`,
+		tree + `{{deepEqual $l $l}}`, tree + `{{quote $l}}`, tree + `{{dict "a" $l | toTOML}}`, tree + `{{$d := dict}}{{set $d "a" $l}}`, tree + `{{scratch.MapSet "a" "b" $l}}`,
+		tree + `{{mergeMap dict (dict "a" $l)}}`, tree + `{{merge dict (dict "a" $l)}}`, tree + `{{uniq (list $l $l) | len}}`, tree + `{{has 1 $l}}`, tree + `{{toStrings $l}}`, tree + `{{html $l}}`,
+		nested + `{{$l}}`, nested + `{{toJSON $l}}`, nested + `{{deepCopy $l | len}}`, nested + `{{scratch.MapSet "a" "b" $l}}`,
+		`{{$s := "x"}}{{range loop 60}}{{$s = print $s $s}}{{end}}`, `{{$s := "x"}}{{range loop 60}}{{$s = cat $s $s}}{{end}}`,
+		`{{define "x"}}{{key "m"}}{{end}}{{$l := list}}{{range loop 1000}}{{$l = append $l (executeTemplate "x")}}{{end}}`,
+		`{{$l := list}}{{range loop 1000}}{{$l = append $l (repeat 1000000 "x")}}{{end}}`,
+		`{{range $i, $e := loop 1000}}{{scratch.Set (print $i) (repeat 1000000 "x")}}{{end}}`,
+		`{{range $i, $e := loop 1000}}{{scratch.MapSet "m" (print $i) (toUpper (key "m"))}}{{end}}`,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := parse(t, text).Execute(t.Context(), known.lookup)
+		runtime.ReadMemStats(&after)
+		if r.Err == nil || !strings.Contains(r.Err.Error(), " exceed") && !strings.Contains(r.Err.Error(), " deep in each other") && !strings.Contains(r.Err.Error(), "levels") {
+			t.Errorf("%s: %v", text, r.Err)
+		}
+		if made := after.TotalAlloc - before.TotalAlloc; made > 700<<20 {
+			t.Errorf("%s: it made %d MiB first", text, made>>20)
+		}
+	}
+}
+
+// Values that are garbage when the next is made may have any size in all.
+func TestGarbageIsNotBounded(t *testing.T) {
+	known := answers{kv("m"): strings.Repeat("x", 1<<20)}
+	for _, text := range []string{
+		`{{range loop 300}}{{$x := toUpper (key "m")}}{{end}}done`,
+		`{{$l := list}}{{range loop 6000}}{{$l = append $l .}}{{end}}{{range $l}}{{end}}done`,
+	} {
+		if got := output(t, text, known); got != "done" {
+			t.Errorf("%s: %q", text, got)
+		}
 	}
 }

@@ -30,8 +30,8 @@ type Options struct {
 	// Sandbox is the folder that the function file may read below. The empty one is no sandbox. The query has it as
 	// watch.OptSandbox: whoever answers has to mind it, because links can change at any time.
 	Sandbox string
-	// MaxOutput is how many bytes an execution, and each text that it makes on the way, can have. Zero or less is
-	// DefaultMaxOutput.
+	// MaxOutput is how many bytes the output can have. Zero or less is DefaultMaxOutput. The values that an execution makes on
+	// the way can have as much, or DefaultMaxOutput where that is more.
 	MaxOutput int
 }
 

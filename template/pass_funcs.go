@@ -12,7 +12,7 @@ import (
 // passFuncs are the functions that need the pass that they are called in. To add one, add a line here.
 var passFuncs = map[string]func(*pass) any{
 	"executeTemplate": func(p *pass) any { return p.executeTemplate },
-	"scratch":         func(p *pass) any { return func() *funcs.Scratch { return &p.scratch } },
+	"scratch":         func(p *pass) any { return func() *funcs.Scratch { return p.scratch } },
 	"sockaddr":        func(p *pass) any { return p.sockaddr },
 	"writeToFile":     func(p *pass) any { return p.writeToFile },
 	"hostport":        func(p *pass) any { return p.hostport },
@@ -62,6 +62,9 @@ func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 	out := &page{pass: p}
 	if err := root.ExecuteTemplate(out, name, dot); err != nil {
 		return "", p.template.execError(err)
+	}
+	if err := p.funcs.Make(len(out.text)); err != nil {
+		return "", funcs.Wrap("executeTemplate", err)
 	}
 	return string(out.text), nil
 }

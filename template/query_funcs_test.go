@@ -437,7 +437,7 @@ func TestNamedArgumentErrors(t *testing.T) {
 		`{{service "web" (meta "a.b" "c")}}`:              `t:1:18: meta: invalid key: "a.b"; it has letters, digits, - and _ only`,
 		`{{service "web" (meta (key "k") "c")}}`:          `t:1:18: meta: invalid key: an argument of 12 bytes that is not in the template's text; it has letters, digits, - and _ only`,
 		`{{service "web" (key "k") (dc "dc2")}}`:          `t:1:3: service: takes one name beside named arguments, not 2`,
-		`{{key (key "k" | parseJSON)}}`:                   `t:1:18: parseJSON: invalid character 's' looking for beginning of value`,
+		`{{key (key "k" | parseJSON)}}`:                   `t:1:18: parseJSON: invalid character at byte 1 looking for beginning of value`,
 		`{{key "a" (key "n" | parseInt)}}`:                `t:1:3: key: takes texts and named arguments, not a value of the type int64`,
 		`{{key (dc (key "k")) (dc (key "k")) (key "k")}}`: `t:1:3: key: dc is given twice`,
 	} {

@@ -68,7 +68,7 @@ type pass struct {
 	funcs    *funcs.Env
 	sandbox  string // of the function file
 	asked    map[watch.Query]*asked
-	parsed   map[argument]watch.Query // arguments of earlier passes, too: they are mostly the same
+	parsed   funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
 	result   Result
 	size     int // of the last output
 
@@ -82,7 +82,7 @@ type pass struct {
 	mark      int // the last of them
 	depth     int // see mark
 
-	scratch funcs.Scratch
+	scratch *funcs.Scratch
 	writes  map[string]int // where in Result.Writes the write of a path is
 	skipped bool           // whether a plugin was not asked, because something was unanswered
 }
@@ -90,7 +90,7 @@ type pass struct {
 // argument is what a function was given, and for which kind of query.
 type argument struct{ kind, text string }
 
-const maxParsed = 20_000 // arguments kept
+const maxParsed = 20_000 // arguments kept in a generation
 
 type asked struct {
 	site   int
@@ -121,7 +121,8 @@ func Parse(name, body string, o Options) (*Template, error) {
 			return nil, err
 		}
 	}
-	m := marker{}
+	m := marker{shared: b.shared}
+	b.funcs[printable] = t.pass.funcs.Printable
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		m.text = p.owners[name]
 		m.markList(p.trees[name].Root)
@@ -145,7 +146,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if o.MaxOutput <= 0 {
 		t.pass.maxOutput = DefaultMaxOutput
 	}
-	t.pass.funcs = &funcs.Env{InText: t.pass.inText}
+	t.pass.funcs = &funcs.Env{InText: t.pass.inText, MaxSize: max(t.pass.maxOutput, DefaultMaxOutput), Stopped: t.pass.stopped}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
@@ -224,7 +225,8 @@ func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
 	p.asked = make(map[watch.Query]*asked, len(p.asked))
 	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	p.scratch, p.writes, p.skipped = funcs.Scratch{}, nil, false
+	p.scratch, p.writes, p.skipped = funcs.NewScratch(p.funcs), nil, false
+	p.funcs.Begin()
 	p.steps, p.mark, p.depth = 0, len(t.marks), 0
 	missingKey := "missingkey=zero"
 	if strict {
@@ -285,17 +287,14 @@ func (p *pass) need(site int, q watch.Query) {
 // query returns the query that an argument stands for. It parses an argument once.
 func (p *pass) query(kind, text string, parse func(kind, text string) (watch.Query, error)) (watch.Query, error) {
 	a := argument{kind, text}
-	if q, ok := p.parsed[a]; ok {
+	if q, ok := p.parsed.Get(a); ok {
 		return q, nil
 	}
 	q, err := parse(kind, text)
 	if err != nil {
 		return watch.Query{}, err
 	}
-	if len(p.parsed) >= maxParsed || p.parsed == nil {
-		p.parsed = make(map[argument]watch.Query)
-	}
-	p.parsed[a] = q
+	p.parsed.Put(a, q, maxParsed)
 	return q, nil
 }
 
@@ -323,6 +322,7 @@ type binder struct {
 	text   *text // that is being bound
 	denied denied
 	funcs  template.FuncMap
+	shared bool // whether one of the sharers is called
 }
 
 const siteMark = "\u01c3"
@@ -384,6 +384,7 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 	if message := b.denied.message(n.Ident); message != "" {
 		return b.text.errorAt(n.Pos, message)
 	}
+	b.shared = b.shared || sharers[n.Ident]
 	if f, ok := queryFuncs[n.Ident]; ok {
 		i := len(b.t.sites)
 		b.t.sites = append(b.t.sites, site{text: b.text, pos: n.Pos})

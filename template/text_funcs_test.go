@@ -91,7 +91,7 @@ func TestTextFuncErrors(t *testing.T) {
 		{`parseFloat "1,5"`, `parseFloat: invalid syntax`},
 		{`parseJSON "{"`, `parseJSON: unexpected end of JSON input`},
 		{`parseJSON " "`, `parseJSON: unexpected end of JSON input`},
-		{`parseJSON "1 2"`, `parseJSON: invalid character '2' after top-level value`},
+		{`parseJSON "1 2"`, `parseJSON: invalid character at byte 3 after top-level value`},
 		{`regexMatch "(" "x"`, `regexMatch: the regular expression has a fault: missing closing )`},
 		{`regexReplaceAll "a**" "" "x"`, `regexReplaceAll: the regular expression has a fault: invalid nested repetition operator`},
 		{`toJSON (parseFloat "NaN")`, `toJSON: json: unsupported value: NaN`},

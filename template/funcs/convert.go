@@ -17,19 +17,32 @@ import (
 	"go.yaml.in/yaml/v2"
 )
 
-// convertFuncs are the functions that turn a value into a text, or a text into a value.
+// convertFuncs are the functions of checksums and of time.
 var convertFuncs = map[string]any{
-	"base64URLDecode":       base64Decoder("base64URLDecode", base64.URLEncoding),
-	"base64URLEncode":       func(s string) string { return base64.URLEncoding.EncodeToString([]byte(s)) },
-	"hmacSHA256Hex":         hmacSHA256Hex,
-	"md5sum":                func(s string) string { sum := md5.Sum([]byte(s)); return hex.EncodeToString(sum[:]) },
-	"parseYAML":             parseYAML,
-	"sha256Hex":             func(s string) string { sum := sha256.Sum256([]byte(s)); return hex.EncodeToString(sum[:]) },
-	"timestamp":             func(layout ...string) (string, error) { return timestamp(time.Now(), layout) },
-	"toTOML":                toTOML,
-	"toUnescapedJSON":       func(v any) (string, error) { return toJSON("toUnescapedJSON", v, "", false) },
-	"toUnescapedJSONPretty": func(v any) (string, error) { return toJSON("toUnescapedJSONPretty", v, "  ", false) },
-	"toYAML":                toYAML,
+	"hmacSHA256Hex": hmacSHA256Hex,
+	"md5sum":        func(s string) string { sum := md5.Sum([]byte(s)); return hex.EncodeToString(sum[:]) },
+	"sha256Hex":     func(s string) string { sum := sha256.Sum256([]byte(s)); return hex.EncodeToString(sum[:]) },
+	"timestamp":     func(layout ...string) (string, error) { return timestamp(time.Now(), layout) },
+}
+
+// boundedConvertFuncs are the functions that turn a value into a text, or a text into a value.
+var boundedConvertFuncs = map[string]func(*Env) any{
+	"base64URLDecode":       func(e *Env) any { return e.base64Decoder("base64URLDecode", base64.URLEncoding) },
+	"base64URLEncode":       func(e *Env) any { return e.made1("base64URLEncode", 2, encodeBase64(base64.URLEncoding)) },
+	"parseJSON":             func(e *Env) any { return e.parseJSON },
+	"parseYAML":             func(e *Env) any { return e.parseYAML },
+	"toJSON":                jsonPrinter("toJSON", "", true),
+	"toJSONPretty":          jsonPrinter("toJSONPretty", "  ", true),
+	"toTOML":                func(e *Env) any { return e.toTOML },
+	"toUnescapedJSON":       jsonPrinter("toUnescapedJSON", "", false),
+	"toUnescapedJSONPretty": jsonPrinter("toUnescapedJSONPretty", "  ", false),
+	"toYAML":                func(e *Env) any { return e.toYAML },
+}
+
+func jsonPrinter(name, indent string, escape bool) func(*Env) any {
+	return func(e *Env) any {
+		return func(v any) (string, error) { return e.toJSON(name, v, indent, escape) }
+	}
 }
 
 func hmacSHA256Hex(message, key string) string {
@@ -38,23 +51,39 @@ func hmacSHA256Hex(message, key string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// parseYAML reads YAML as consul-template does, but its maps have string keys.
-func parseYAML(s string) (any, error) {
+// parseYAML reads YAML as consul-template does, but its maps have string keys. Keys that are the same as strings, such as 1
+// and "1", are an error: which of them a map holds would depend on chance.
+func (e *Env) parseYAML(s string) (any, error) {
 	if s == "" {
 		return map[string]any{}, nil
+	}
+	if err := e.Make(decodedYAML(s)); err != nil {
+		return nil, Wrap("parseYAML", err)
 	}
 	var v any
 	if err := yaml.Unmarshal([]byte(s), &v); err != nil {
 		return nil, Wrap("parseYAML", withoutValues(err))
 	}
-	return withStringKeys(v), nil
+	v, err := withStringKeys(v)
+	return v, Wrap("parseYAML", err)
 }
 
-func withStringKeys(v any) any {
+// decodedYAML returns about how many bytes of memory it takes to decode a text of YAML.
+func decodedYAML(s string) int {
+	return len(s) + times(strings.Count(s, "\n")+strings.Count(s, ",")+strings.Count(s, ":")+strings.Count(s, "["), 200) +
+		times(strings.Count(s, "{"), 320)
+}
+
+var errSameKey = errors.New("two keys of a map are the same once they are texts, such as 1 and \"1\"")
+
+func withStringKeys(v any) (any, error) {
+	var err error
 	switch v := v.(type) {
 	case []any:
 		for i := range v {
-			v[i] = withStringKeys(v[i])
+			if v[i], err = withStringKeys(v[i]); err != nil {
+				return nil, err
+			}
 		}
 	case map[any]any:
 		m := make(map[string]any, len(v))
@@ -62,11 +91,17 @@ func withStringKeys(v any) any {
 			if key == nil {
 				key = "null"
 			}
-			m[fmt.Sprint(key)] = withStringKeys(value)
+			name := fmt.Sprint(key)
+			if _, found := m[name]; found {
+				return nil, errSameKey
+			}
+			if m[name], err = withStringKeys(value); err != nil {
+				return nil, err
+			}
 		}
-		return m
+		return m, nil
 	}
-	return v
+	return v, nil
 }
 
 // MarshalYAML makes yaml print a whole number in full where it can.
@@ -77,12 +112,19 @@ func (n number) MarshalYAML() (any, error) {
 	return float64(n), nil
 }
 
-func toYAML(v any) (text string, err error) {
+func (e *Env) toYAML(v any) (text string, err error) {
 	defer func() { // yaml panics where it meets a channel or a function
 		if recover() != nil {
 			err = Wrap("toYAML", fmt.Errorf("a %T has parts that YAML cannot hold", v))
 		}
 	}()
+	n, err := e.measured(measure{escape: true, pretty: true}, v)
+	if err == nil {
+		err = e.Make(n)
+	}
+	if err != nil {
+		return "", Wrap("toYAML", err)
+	}
 	b, err := yaml.Marshal(v)
 	if err != nil {
 		return "", Wrap("toYAML", withoutValues(err))
@@ -90,9 +132,16 @@ func toYAML(v any) (text string, err error) {
 	return string(bytes.TrimSpace(b)), nil
 }
 
-func toTOML(v any) (string, error) {
+func (e *Env) toTOML(v any) (string, error) {
 	if v == nil {
 		return "", Wrap("toTOML", errors.New("there is no value"))
+	}
+	n, depth, err := e.measuredDepth(measure{escape: true, pretty: true, names: 8}, v)
+	if err == nil {
+		err = e.Make(times(n, depth+1)) // the name of a table has the names of all around it
+	}
+	if err != nil {
+		return "", Wrap("toTOML", err)
 	}
 	var b bytes.Buffer
 	if err := toml.NewEncoder(&b).Encode(v); err != nil {

@@ -15,40 +15,55 @@ import (
 	"render/watch"
 )
 
-// dataFuncs are the functions that bring lists and maps into another form. They share what is in the values that they are
-// given, and change none but the first map of mergeMap and mergeMapWithOverride. No answer is or has such a map.
-var dataFuncs = map[string]any{
-	"byKey":  byKey,
-	"byMeta": byMeta,
-	"byPort": byPort,
-	"byTag":  byTag,
-	"containsAll": func(needles, list any) (bool, error) {
-		n, all, err := found("containsAll", needles, list)
-		return n == all, err
+// boundedDataFuncs are the functions that bring lists and maps into another form. They share what is in the values that they
+// are given, and change none but the first map of mergeMap and mergeMapWithOverride. No answer is or has such a map.
+var boundedDataFuncs = map[string]func(*Env) any{
+	"byKey":  func(e *Env) any { return e.byKey },
+	"byMeta": func(e *Env) any { return e.byMeta },
+	"byPort": func(e *Env) any { return e.byPort },
+	"byTag":  func(e *Env) any { return e.byTag },
+	"containsAll": func(e *Env) any {
+		return func(needles, list any) (bool, error) {
+			n, all, err := e.found("containsAll", needles, list)
+			return n == all, err
+		}
 	},
-	"containsAny": func(needles, list any) (bool, error) {
-		n, _, err := found("containsAny", needles, list)
-		return n > 0, err
+	"containsAny": func(e *Env) any {
+		return func(needles, list any) (bool, error) {
+			n, _, err := e.found("containsAny", needles, list)
+			return n > 0, err
+		}
 	},
-	"containsNone": func(needles, list any) (bool, error) {
-		n, _, err := found("containsNone", needles, list)
-		return n == 0, err
+	"containsNone": func(e *Env) any {
+		return func(needles, list any) (bool, error) {
+			n, _, err := e.found("containsNone", needles, list)
+			return n == 0, err
+		}
 	},
-	"containsNotAll": func(needles, list any) (bool, error) {
-		n, all, err := found("containsNotAll", needles, list)
-		return n < all, err
+	"containsNotAll": func(e *Env) any {
+		return func(needles, list any) (bool, error) {
+			n, all, err := e.found("containsNotAll", needles, list)
+			return n < all, err
+		}
 	},
-	"explode":    explode,
-	"explodeMap": explodeMap,
-	"loop":       loop,
-	"mergeMap":   func(dst, src map[string]any) (map[string]any, error) { return mergeMaps("mergeMap", dst, src) },
-	"mergeMapWithOverride": func(dst, src map[string]any) (map[string]any, error) {
-		return mergeMaps("mergeMapWithOverride", dst, src, mergo.WithOverride)
+	"explode":    func(e *Env) any { return e.explode },
+	"explodeMap": func(e *Env) any { return e.explodeMap },
+	"loop":       func(e *Env) any { return e.loop },
+	"mergeMap": func(e *Env) any {
+		return func(dst, src map[string]any) (map[string]any, error) { return e.mergeMaps("mergeMap", dst, src) }
+	},
+	"mergeMapWithOverride": func(e *Env) any {
+		return func(dst, src map[string]any) (map[string]any, error) {
+			return e.mergeMaps("mergeMapWithOverride", dst, src, mergo.WithOverride)
+		}
 	},
 }
 
 // byKey groups keys by their first element. Those that have only one are left out.
-func byKey(pairs []*watch.KeyPair) map[string]map[string]*watch.KeyPair {
+func (e *Env) byKey(pairs []*watch.KeyPair) (map[string]map[string]*watch.KeyPair, error) {
+	if err := e.Make(times(len(pairs), 400)); err != nil {
+		return nil, Wrap("byKey", err)
+	}
 	groups := make(map[string]map[string]*watch.KeyPair)
 	for _, pair := range pairs {
 		top, rest, _ := strings.Cut(pair.Key, "/")
@@ -62,20 +77,20 @@ func byKey(pairs []*watch.KeyPair) map[string]map[string]*watch.KeyPair {
 		below.Key = rest
 		groups[top][rest] = &below
 	}
-	return groups
+	return groups, nil
 }
 
-func byPort(services any) (map[int][]any, error) {
+func (e *Env) byPort(services any) (map[int][]any, error) {
 	groups := make(map[int][]any)
-	err := eachWith("byPort", services, "Port", reflect.TypeFor[int](), func(item any, port reflect.Value) {
+	err := e.eachWith("byPort", services, "Port", reflect.TypeFor[int](), func(item any, port reflect.Value) {
 		groups[int(port.Int())] = append(groups[int(port.Int())], item)
 	})
 	return groups, err
 }
 
-func byTag(services any) (map[string][]any, error) {
+func (e *Env) byTag(services any) (map[string][]any, error) {
 	groups := make(map[string][]any)
-	err := eachWith("byTag", services, "Tags", reflect.TypeFor[watch.ServiceTags](), func(item any, tags reflect.Value) {
+	err := e.eachWith("byTag", services, "Tags", reflect.TypeFor[watch.ServiceTags](), func(item any, tags reflect.Value) {
 		for _, tag := range tags.Interface().(watch.ServiceTags) {
 			groups[tag] = append(groups[tag], item)
 		}
@@ -84,13 +99,16 @@ func byTag(services any) (map[string][]any, error) {
 }
 
 // eachWith visits a list of pointers to structs that have a field of a type.
-func eachWith(function string, list any, field string, fieldType reflect.Type, visit func(item any, value reflect.Value)) error {
+func (e *Env) eachWith(function string, list any, field string, fieldType reflect.Type, visit func(item any, value reflect.Value)) error {
 	if list == nil {
 		return nil
 	}
 	v := reflect.ValueOf(list)
 	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Pointer && v.Type().Elem().Elem().Kind() == reflect.Struct {
 		if f, ok := v.Type().Elem().Elem().FieldByName(field); ok && f.Type == fieldType {
+			if err := e.Make(times(v.Len(), 64)); err != nil {
+				return Wrap(function, err)
+			}
 			for i := range v.Len() {
 				visit(v.Index(i).Interface(), v.Index(i).Elem().FieldByIndex(f.Index))
 			}
@@ -104,7 +122,10 @@ var notInGroupName = regexp.MustCompile(`[^0-9A-Za-z_-]`)
 
 // byMeta groups instances by the values of some keys of their metadata, joined by "_". A key with "|int" stands for a
 // number of five digits.
-func byMeta(keys string, services []*watch.HealthService) (map[string][]*watch.HealthService, error) {
+func (e *Env) byMeta(keys string, services []*watch.HealthService) (map[string][]*watch.HealthService, error) {
+	if err := e.Make(times(len(services), 2*len(keys)+64)); err != nil {
+		return nil, Wrap("byMeta", err)
+	}
 	groups := make(map[string][]*watch.HealthService)
 	for _, service := range services {
 		var parts []string
@@ -135,12 +156,15 @@ func byMeta(keys string, services []*watch.HealthService) (map[string][]*watch.H
 }
 
 // found counts which of some needles are in a list.
-func found(function string, needles, list any) (n, all int, err error) {
+func (e *Env) found(function string, needles, list any) (n, all int, err error) {
 	v, err := listOf(needles)
 	if err != nil {
 		return 0, 0, Wrap(function, err)
 	}
 	for i := range v.Len() {
+		if err := e.Stopped(); err != nil {
+			return 0, 0, Wrap(function, err)
+		}
 		ok, err := in(list, v.Index(i).Interface())
 		if err != nil {
 			return 0, 0, err
@@ -152,28 +176,37 @@ func found(function string, needles, list any) (n, all int, err error) {
 	return n, v.Len(), nil
 }
 
-func explode(pairs []*watch.KeyPair) (map[string]any, error) {
+func (e *Env) explode(pairs []*watch.KeyPair) (map[string]any, error) {
 	root := make(map[string]any)
 	for _, pair := range pairs {
-		if err := putBelow(root, pair.Key, pair.Value); err != nil {
+		if err := e.putBelow(root, pair.Key, pair.Value); err != nil {
 			return nil, Wrap("explode", err)
 		}
 	}
 	return root, nil
 }
 
-func explodeMap(flat map[string]any) (map[string]any, error) {
+func (e *Env) explodeMap(flat map[string]any) (map[string]any, error) {
+	if err := e.canCopy(flat); err != nil {
+		return nil, Wrap("explodeMap", err)
+	}
 	root := make(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(flat)) {
-		if err := putBelow(root, key, deepCopy(flat[key])); err != nil {
+		if err := e.putBelow(root, key, deepCopy(flat[key])); err != nil {
 			return nil, Wrap("explodeMap", err)
 		}
 	}
 	return root, nil
 }
 
+// maxLevels is how many maps explode makes within each other. To print a map takes its depth times its length.
+const maxLevels = 100
+
 // putBelow stores a value under a path of keys. A path that ends with a slash makes the maps only.
-func putBelow(root map[string]any, path string, value any) error {
+func (e *Env) putBelow(root map[string]any, path string, value any) error {
+	if strings.Count(path, "/") > maxLevels {
+		return fmt.Errorf("a key has more than %d levels", maxLevels)
+	}
 	for {
 		key, rest, more := strings.Cut(path, "/")
 		if !more {
@@ -183,6 +216,9 @@ func putBelow(root map[string]any, path string, value any) error {
 			return nil
 		}
 		if _, ok := root[key]; !ok {
+			if err := e.Make(320); err != nil {
+				return err
+			}
 			root[key] = make(map[string]any)
 		}
 		below, ok := root[key].(map[string]any)
@@ -194,7 +230,12 @@ func putBelow(root map[string]any, path string, value any) error {
 }
 
 // mergeMaps changes dst. It puts copies into it, so that a later change of dst is none of src, and no map holds itself.
-func mergeMaps(function string, dst, src map[string]any, options ...func(*mergo.Config)) (map[string]any, error) {
+func (e *Env) mergeMaps(function string, dst, src map[string]any, options ...func(*mergo.Config)) (map[string]any, error) {
+	for _, m := range []map[string]any{dst, src} {
+		if err := e.canCopy(m); err != nil {
+			return nil, Wrap(function, err)
+		}
+	}
 	if dst == nil {
 		dst = make(map[string]any)
 	}
@@ -223,15 +264,27 @@ func deepCopy[T any](v T) T {
 	return v
 }
 
+// canCopy returns an error where a value is too large or too deep to be walked through and copied.
+func (e *Env) canCopy(values ...any) error {
+	n, err := e.measured(measure{names: 30}, values...)
+	if err != nil {
+		return err
+	}
+	return e.Make(n)
+}
+
 var errSelf = errors.New("a map cannot hold itself")
 
 // put stores a value in a map, which must not hold itself then: to print such a map would take for ever.
-func put(m map[string]any, key string, value any) error {
+func (e *Env) put(m map[string]any, key string, value any) error {
+	if _, err := e.measured(measure{}, value); err != nil {
+		return err
+	}
 	if holds(reflect.ValueOf(value), reflect.ValueOf(m).Pointer()) {
 		return errSelf
 	}
 	m[key] = value
-	return nil
+	return e.Make(len(key) + 64)
 }
 
 func holds(v reflect.Value, m uintptr) bool {
@@ -266,7 +319,7 @@ func holds(v reflect.Value, m uintptr) bool {
 const maxLoop = 10_000_000
 
 // loop returns the whole numbers from 0, or from the first argument, to before the last.
-func loop(bounds ...any) ([]int64, error) {
+func (e *Env) loop(bounds ...any) ([]int64, error) {
 	if len(bounds) < 1 || len(bounds) > 2 {
 		return nil, Wrap("loop", fmt.Errorf("takes one or two numbers, not %d", len(bounds)))
 	}
@@ -284,6 +337,9 @@ func loop(bounds ...any) ([]int64, error) {
 	}
 	if uint64(to)-uint64(from) > maxLoop {
 		return nil, Wrap("loop", fmt.Errorf("has more than %d steps", maxLoop))
+	}
+	if err := e.Make(8 * int(to-from)); err != nil {
+		return nil, Wrap("loop", err)
 	}
 	list := make([]int64, 0, to-from)
 	for n := from; n < to; n++ {

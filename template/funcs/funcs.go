@@ -13,7 +13,13 @@ import (
 
 // An Env is what the functions of one template share. One goroutine at a time uses it.
 type Env struct {
-	InText func(string) bool // whether a text stands in the template, and so is no secret
+	InText  func(string) bool // whether a text stands in the template, and so is no secret
+	MaxSize int               // bytes of a value that a function makes
+	Stopped func() error      // not nil once the execution is to end
+
+	made      int    // bytes since the last weighing
+	heapFloor uint64 // the least that was alive at a weighing; 0 before the first
+	patterns  Generations[string, *pattern]
 }
 
 // Quote returns an argument for an error: as it is where the template's text has it, else only its length, because then it
@@ -27,8 +33,10 @@ func (e *Env) Quote(arg string) string {
 
 // Bind returns the function with a name, for the templates of an Env.
 func Bind(name string, e *Env) (function any, found bool) {
-	if bind, ok := envFuncs[name]; ok {
-		return bind(e), true
+	for _, table := range envFuncs {
+		if bind, ok := table[name]; ok {
+			return bind(e), true
+		}
 	}
 	for _, table := range pureFuncs {
 		if f, ok := table[name]; ok {
@@ -36,32 +44,28 @@ func Bind(name string, e *Env) (function any, found bool) {
 		}
 	}
 	if s, ok := sprigFuncs[name]; ok {
-		return s.wrapped(name), true
+		return s.bind(name, e), true
 	}
 	return nil, false
 }
 
-// envFuncs are the functions that need an Env. To add one, add a line here.
-var envFuncs = map[string]func(*Env) any{
-	"fail":       func(e *Env) any { return e.fail("fail") },
-	"groupBy":    func(e *Env) any { return e.groupBy },
-	"sortBy":     func(e *Env) any { return e.sortBy },
-	"sprig_fail": func(e *Env) any { return e.fail("sprig_fail") },
-	"uniq":       func(e *Env) any { return e.uniq },
-	"where":      func(e *Env) any { return e.where },
-}
+// envFuncs are the functions that need an Env, a table a subject.
+var envFuncs = []map[string]func(*Env) any{boundedTextFuncs, boundedDataFuncs, boundedConvertFuncs, listFuncs, safeFuncs, debugFuncs, printFuncs}
 
 // pureFuncs are the functions that need nothing but their arguments, a table a subject. The first table that has a name is used.
-var pureFuncs = []map[string]any{textFuncs, safeFuncs, dataFuncs, mathFuncs, convertFuncs, debugFuncs}
+var pureFuncs = []map[string]any{textFuncs, mathFuncs, convertFuncs}
 
 // Names returns the names of all functions: those that Bind knows, and those that text/template has by itself.
 func Names() []string {
-	names := slices.Concat(goFuncs, slices.Collect(maps.Keys(envFuncs)), slices.Collect(maps.Keys(sprigFuncs)))
+	names := slices.Concat(goFuncs, slices.Collect(maps.Keys(sprigFuncs)))
+	for _, table := range envFuncs {
+		names = slices.AppendSeq(names, maps.Keys(table))
+	}
 	for _, table := range pureFuncs {
 		names = slices.AppendSeq(names, maps.Keys(table))
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // An Error is the failure of a function. It must not repeat an argument that can be the value of a key.

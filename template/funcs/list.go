@@ -10,12 +10,25 @@ import (
 	"strings"
 )
 
+// listFuncs are the functions that choose, order and group what is in a list. To add one, add a line here.
+var listFuncs = map[string]func(*Env) any{
+	"fail":       func(e *Env) any { return e.fail("fail") },
+	"groupBy":    func(e *Env) any { return e.groupBy },
+	"sortBy":     func(e *Env) any { return e.sortBy },
+	"sprig_fail": func(e *Env) any { return e.fail("sprig_fail") },
+	"uniq":       func(e *Env) any { return e.uniq },
+	"where":      func(e *Env) any { return e.where },
+}
+
 // The functions below choose and order what is in a list by a field. A field is the name of a struct's field or the key of
 // a map, a path of these such as ServiceMeta.zone, or "." for the element itself. They give a new list of the same type.
 
 // where keeps the elements whose field has a value, or is a list that has it.
 func (e *Env) where(field string, value, list any) (any, error) {
 	items, fields, err := e.fields(field, list)
+	if err == nil {
+		_, err = e.measured(measure{}, value)
+	}
 	if err != nil {
 		return nil, Wrap("where", err)
 	}
@@ -61,6 +74,11 @@ func (e *Env) groupBy(field string, list any) ([]group, error) {
 	var keys []reflect.Value
 	var owners []int
 	for i, f := range fields {
+		if f.Kind() == reflect.Slice {
+			if err := e.Make(times(f.Len(), 64)); err != nil {
+				return nil, Wrap("groupBy", err)
+			}
+		}
 		for _, key := range elements(f) {
 			keys, owners = append(keys, key), append(owners, i)
 		}
@@ -107,6 +125,14 @@ func (e *Env) uniq(args ...any) (any, error) {
 			}
 			scalars[s] = true
 		} else {
+			if err := e.Stopped(); err != nil {
+				return nil, Wrap("uniq", err)
+			}
+			if f.IsValid() {
+				if _, err := e.measured(measure{}, f.Interface()); err != nil {
+					return nil, Wrap("uniq", err)
+				}
+			}
 			if slices.ContainsFunc(others, func(o reflect.Value) bool { return same(o, f) }) {
 				continue
 			}
@@ -136,6 +162,9 @@ func (e *Env) fields(field string, list any) (items reflect.Value, fields []refl
 		return items, nil, err
 	}
 	if _, err := e.field(reflect.Zero(items.Type().Elem()), field); err != nil { // an empty list hides no misspelt name
+		return items, nil, err
+	}
+	if err := e.Make(times(items.Len(), 48)); err != nil {
 		return items, nil, err
 	}
 	for i := range items.Len() {

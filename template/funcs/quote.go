@@ -10,7 +10,7 @@ import (
 )
 
 // safeFuncs are the functions that make a value one token of a format, which its parser reads as that value again.
-var safeFuncs = map[string]any{
+var safeFuncs = map[string]func(*Env) any{
 	"haproxyQuote": quoter("haproxyQuote", haproxyQuote),
 	"jsonQuote":    quoter("jsonQuote", doubleQuote),
 	"nginxQuote":   quoter("nginxQuote", nginxQuote),
@@ -20,16 +20,25 @@ var safeFuncs = map[string]any{
 }
 
 // quoter makes a function of a template from one that quotes a text. An error of quote must not repeat the text.
-func quoter(name string, quote func(string) (string, error)) func(any) (string, error) {
-	return func(v any) (string, error) {
-		if k := reflect.ValueOf(v).Kind(); k != reflect.String && (k < reflect.Bool || k > reflect.Float64) {
-			return "", Wrap(name, fmt.Errorf("takes a text, a number or a bool, not a %T", v))
+func quoter(name string, quote func(string) (string, error)) func(*Env) any {
+	return func(e *Env) any {
+		return func(v any) (string, error) {
+			if k := reflect.ValueOf(v).Kind(); k != reflect.String && (k < reflect.Bool || k > reflect.Float64) {
+				return "", Wrap(name, fmt.Errorf("takes a text, a number or a bool, not a %T", v))
+			}
+			n, err := e.measured(measure{escape: true}, v)
+			if err == nil {
+				err = e.Make(n)
+			}
+			if err != nil {
+				return "", Wrap(name, err)
+			}
+			token, err := quote(fmt.Sprint(v))
+			if err != nil {
+				return "", Wrap(name, err)
+			}
+			return token, nil
 		}
-		token, err := quote(fmt.Sprint(v))
-		if err != nil {
-			return "", Wrap(name, err)
-		}
-		return token, nil
 	}
 }
 

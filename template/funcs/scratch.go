@@ -7,7 +7,13 @@ import (
 )
 
 // A Scratch is the pad of one pass, shared by all templates that it executes. Its methods that store give nothing to print.
-type Scratch struct{ values map[string]any }
+type Scratch struct {
+	env    *Env
+	values map[string]any
+}
+
+// NewScratch returns an empty pad.
+func NewScratch(e *Env) *Scratch { return &Scratch{env: e} }
 
 func (s *Scratch) Key(name string) bool {
 	_, found := s.values[name]
@@ -36,7 +42,7 @@ func (s *Scratch) MapSet(name, key string, value any) (string, error) {
 	if err != nil {
 		return "", Wrap("scratch.MapSet", err)
 	}
-	return "", Wrap("scratch.MapSet", put(m, key, value))
+	return "", Wrap("scratch.MapSet", s.env.put(m, key, value))
 }
 
 func (s *Scratch) MapSetX(name, key string, value any) (string, error) {
@@ -47,7 +53,7 @@ func (s *Scratch) MapSetX(name, key string, value any) (string, error) {
 	if _, found := m[key]; found {
 		return "", nil
 	}
-	return "", Wrap("scratch.MapSetX", put(m, key, value))
+	return "", Wrap("scratch.MapSetX", s.env.put(m, key, value))
 }
 
 // MapValues returns the values of a map by their keys, and none where there is no such map.

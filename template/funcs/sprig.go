@@ -55,9 +55,6 @@ func correct(functions map[string]any) {
 		return keys
 	}
 	functions["values"] = sortedValues
-	functions["set"] = func(dict map[string]any, key string, value any) (map[string]any, error) {
-		return dict, put(dict, key, value)
-	}
 	sortAlpha := functions["sortAlpha"].(func(any) []string)
 	functions["sortAlpha"] = func(list any) []string {
 		if texts, ok := list.([]string); ok {
@@ -148,9 +145,63 @@ func (c conversion) argument(arg reflect.Value) reflect.Value {
 	return arg
 }
 
-// wrapped returns a function that fails with an error where sprig panics, and with a text without values.
-func (s sprigFunction) wrapped(name string) any {
-	c, function := s.numbers, reflect.ValueOf(s.f)
+// bind returns the function for the templates of an Env: it has bounds, fails with an error where sprig panics, and its errors
+// have no values.
+func (s sprigFunction) bind(name string, e *Env) any {
+	bare := strings.TrimPrefix(name, "sprig_")
+	f := s.f
+	for _, n := range []string{bare, name} { // the name with the prefix can have one of its own
+		if own, ok := ownSprig[n]; ok {
+			f = own(e)
+		}
+	}
+	size, sized := sprigSizes[bare]
+
+	if !sized && s.numbers == asIs {
+		if f := e.bindText(name, f); f != nil {
+			return f
+		}
+	}
+	return s.numbers.wrap(name, f, e, size)
+}
+
+// bindText binds the functions of the most common types, which need no reflection. It returns nil for others.
+func (e *Env) bindText(name string, f any) any {
+	switch f := f.(type) {
+	case func(string) string:
+		return func(s string) (text string, err error) {
+			defer e.catch(name, &err)
+			if text = f(s); len(text) > len(s) {
+				err = Wrap(name, e.Make(len(text)))
+			}
+			return text, err
+		}
+	case func(string, string) string:
+		return func(a, b string) (text string, err error) {
+			defer e.catch(name, &err)
+			if text = f(a, b); len(text) > len(a)+len(b) {
+				err = Wrap(name, e.Make(len(text)))
+			}
+			return text, err
+		}
+	case func(string, string) bool:
+		return f
+	case func(string) bool:
+		return f
+	}
+	return nil
+}
+
+// catch turns a panic into an error. It is called by defer.
+func (e *Env) catch(name string, err *error) {
+	if reason := recover(); reason != nil {
+		*err = Wrap(name, sprigError(reason))
+	}
+}
+
+// wrap wraps a function of any type. Where size is not nil, it says how large a result the arguments make.
+func (c conversion) wrap(name string, f any, e *Env, size sizeOf) any {
+	function := reflect.ValueOf(f)
 	t := function.Type()
 	var in []reflect.Type
 	for i := range t.NumIn() {
@@ -160,30 +211,76 @@ func (s sprigFunction) wrapped(name string) any {
 	if t.IsVariadic() {
 		call = function.CallSlice
 	}
-	fail := func(reason any) []reflect.Value {
-		err := Wrap(name, sprigError(reason))
-		return []reflect.Value{reflect.Zero(t.Out(0)), reflect.ValueOf(err).Convert(reflect.TypeFor[error]())}
+	errorType := reflect.TypeFor[error]()
+	fail := func(err error) []reflect.Value {
+		return []reflect.Value{reflect.Zero(t.Out(0)), reflect.ValueOf(Wrap(name, err)).Convert(errorType)}
 	}
+
 	return reflect.MakeFunc(
-		reflect.FuncOf(in, []reflect.Type{t.Out(0), reflect.TypeFor[error]()}, t.IsVariadic()),
+		reflect.FuncOf(in, []reflect.Type{t.Out(0), errorType}, t.IsVariadic()),
 		func(args []reflect.Value) (results []reflect.Value) {
 			defer func() {
 				if reason := recover(); reason != nil {
-					results = fail(reason)
+					results = fail(sprigError(reason))
 				}
 			}()
+			if size != nil {
+				n, err := size(e, flat(args, t.IsVariadic()))
+				if err == nil {
+					err = e.Make(n)
+				}
+				if err != nil {
+					return fail(err)
+				}
+			}
 			for i := range args {
 				args[i] = c.argument(args[i])
 			}
 			results = call(args)
 			if len(results) == 2 && !results[1].IsNil() {
-				return fail(results[1].Interface())
+				return fail(sprigError(results[1].Interface()))
+			}
+			if size == nil {
+				if err := e.Make(shallow(results[0])); err != nil {
+					return fail(err)
+				}
 			}
 			if list, ok := results[0].Interface().([]any); ok && c == andBack {
-				results[0] = reflect.ValueOf(withNumbers(list))
+				_, _ = withNumbers(list)
 			}
-			return []reflect.Value{results[0], reflect.Zero(reflect.TypeFor[error]())}
+			return []reflect.Value{results[0], reflect.Zero(errorType)}
 		}).Interface()
+}
+
+// flat returns arguments as values, those of a variadic function one by one.
+func flat(args []reflect.Value, variadic bool) []any {
+	var values []any
+	for i, arg := range args {
+		if variadic && i == len(args)-1 {
+			for j := range arg.Len() {
+				values = append(values, arg.Index(j).Interface())
+			}
+			break
+		}
+		values = append(values, arg.Interface())
+	}
+	return values
+}
+
+// shallow returns how many bytes a text or a list has, without what is in the list.
+func shallow(v reflect.Value) int {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return v.Len()
+	case reflect.Slice:
+		return times(v.Len(), 16)
+	case reflect.Map:
+		return times(v.Len(), 64)
+	}
+	return 0
 }
 
 var wrongKind = regexp.MustCompile(`^Cannot (\w+ )+type \w+( as list)?$|^list should be type of slice or array but \w+$`)
@@ -192,14 +289,14 @@ var wrongKind = regexp.MustCompile(`^Cannot (\w+ )+type \w+( as list)?$|^list sh
 func sprigError(reason any) error {
 	msg := fmt.Sprint(reason)
 	if err, ok := reason.(error); ok {
-		if errors.Is(err, errSelf) {
-			return err
+		if own, ok := errors.AsType[*Error](err); ok {
+			return own.Err
 		}
 		if fault, ok := errors.AsType[*syntax.Error](err); ok {
 			return fmt.Errorf("the regular expression has a fault: %s", fault.Code)
 		}
-		if fault, ok := errors.AsType[*json.SyntaxError](err); ok {
-			return fault
+		if _, ok := errors.AsType[*json.SyntaxError](err); ok {
+			return jsonError(err)
 		}
 		if fault, ok := errors.AsType[base64.CorruptInputError](err); ok {
 			return fault

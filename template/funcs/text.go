@@ -1,14 +1,9 @@
 package funcs
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
-	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"strings"
 
@@ -16,37 +11,76 @@ import (
 	"golang.org/x/text/language"
 )
 
-// textFuncs are the functions that need nothing but their arguments. To add one, add a line here.
+// textFuncs are the functions of texts whose result is not much larger than their arguments.
 var textFuncs = map[string]any{
-	"base64Decode":    base64Decoder("base64Decode", base64.StdEncoding),
-	"base64Encode":    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
-	"contains":        func(needle, list any) (bool, error) { return in(list, needle) },
-	"in":              in,
-	"indent":          indent,
-	"join":            func(sep string, list []string) string { return strings.Join(list, sep) },
-	"parseBool":       orZero("parseBool", strconv.ParseBool),
-	"parseFloat":      orZero("parseFloat", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
-	"parseInt":        orZero("parseInt", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }),
-	"parseJSON":       parseJSON,
-	"parseUint":       orZero("parseUint", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }),
-	"regexMatch":      regexMatch,
-	"regexReplaceAll": regexReplaceAll,
-	"replaceAll":      func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
-	"split":           split,
-	"splitToMap":      splitToMap,
-	"toJSON":          func(v any) (string, error) { return toJSON("toJSON", v, "", true) },
-	"toJSONPretty":    func(v any) (string, error) { return toJSON("toJSONPretty", v, "  ", true) },
-	"toLower":         strings.ToLower,
-	"toTitle":         toTitle,
-	"toUpper":         strings.ToUpper,
-	"trim":            func(cutset, s string) string { return strings.Trim(s, cutset) },
-	"trimPrefix":      func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
-	"trimSpace":       strings.TrimSpace,
-	"trimSuffix":      func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
+	"parseBool":  orZero("parseBool", strconv.ParseBool),
+	"parseFloat": orZero("parseFloat", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }),
+	"parseInt":   orZero("parseInt", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }),
+	"parseUint":  orZero("parseUint", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }),
+	"contains":   func(needle, list any) (bool, error) { return in(list, needle) },
+	"in":         in,
+	"trim":       func(cutset, s string) string { return strings.Trim(s, cutset) },
+	"trimPrefix": func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
+	"trimSpace":  strings.TrimSpace,
+	"trimSuffix": func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
 }
 
-func base64Decoder(name string, encoding *base64.Encoding) func(string) (string, error) {
+// boundedTextFuncs are those that make texts or lists.
+var boundedTextFuncs = map[string]func(*Env) any{
+	"base64Decode":    func(e *Env) any { return e.base64Decoder("base64Decode", base64.StdEncoding) },
+	"base64Encode":    func(e *Env) any { return e.made1("base64Encode", 2, encodeBase64(base64.StdEncoding)) },
+	"indent":          func(e *Env) any { return e.indent },
+	"join":            func(e *Env) any { return e.join },
+	"regexMatch":      func(e *Env) any { return e.regexMatch },
+	"regexReplaceAll": func(e *Env) any { return e.regexReplaceAll },
+	"replaceAll":      func(e *Env) any { return e.replaceAll },
+	"split":           func(e *Env) any { return e.split },
+	"splitToMap":      func(e *Env) any { return e.splitToMap },
+	"toLower":         func(e *Env) any { return e.made1("toLower", 3, strings.ToLower) },
+	"toTitle":         func(e *Env) any { return e.made1("toTitle", 3, toTitle) },
+	"toUpper":         func(e *Env) any { return e.made1("toUpper", 3, strings.ToUpper) },
+}
+
+// made1 bounds a function whose result has at most factor times the bytes of its argument.
+func (e *Env) made1(name string, factor int, f func(string) string) func(string) (string, error) {
 	return func(s string) (string, error) {
+		if err := e.Make(times(len(s)+8, factor)); err != nil {
+			return "", Wrap(name, err)
+		}
+		return f(s), nil
+	}
+}
+
+func encodeBase64(encoding *base64.Encoding) func(string) string {
+	return func(s string) string { return encoding.EncodeToString([]byte(s)) }
+}
+
+func (e *Env) join(sep string, list []string) (string, error) {
+	size := times(len(list), len(sep))
+	for _, s := range list {
+		size += len(s)
+	}
+	if err := e.Make(size); err != nil {
+		return "", Wrap("join", err)
+	}
+	return strings.Join(list, sep), nil
+}
+
+func (e *Env) replaceAll(from, to, s string) (string, error) {
+	if err := e.Make(replaced(from, to, s)); err != nil {
+		return "", Wrap("replaceAll", err)
+	}
+	return strings.ReplaceAll(s, from, to), nil
+}
+
+// replaced returns how many bytes a text has at most once each of from in it is to.
+func replaced(from, to, s string) int { return len(s) + times(strings.Count(s, from), len(to)) }
+
+func (e *Env) base64Decoder(name string, encoding *base64.Encoding) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if err := e.Make(len(s)); err != nil {
+			return "", Wrap(name, err)
+		}
 		b, err := encoding.DecodeString(s)
 		if err != nil {
 			return "", Wrap(name, err)
@@ -55,38 +89,54 @@ func base64Decoder(name string, encoding *base64.Encoding) func(string) (string,
 	}
 }
 
-func split(sep, s string) []string {
+func (e *Env) split(sep, s string) ([]string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
-		return []string{}
+		return []string{}, nil
 	}
-	return strings.Split(s, sep)
+	if err := e.Make(pieces(sep, s)); err != nil {
+		return nil, Wrap("split", err)
+	}
+	return strings.Split(s, sep), nil
 }
 
+// pieces returns how many bytes the list has that a text is split to.
+func pieces(sep, s string) int { return times(strings.Count(s, sep)+1, 16) }
+
 // splitToMap returns a map of the items that have a key and a value. The last of a key counts.
-func splitToMap(itemSep, valueSep, s string) map[string]string {
+func (e *Env) splitToMap(itemSep, valueSep, s string) (map[string]string, error) {
+	if err := e.Make(5 * pieces(itemSep, s)); err != nil {
+		return nil, Wrap("splitToMap", err)
+	}
 	m := make(map[string]string)
 	for _, item := range strings.Split(s, itemSep) {
 		if key, value, found := strings.Cut(item, valueSep); found {
 			m[key] = value
 		}
 	}
-	return m
+	return m, nil
 }
 
 // indent puts n blanks before each line that is not empty.
-func indent(n int, s string) (string, error) {
+func (e *Env) indent(n int, s string) (string, error) {
 	if n < 0 {
 		return "", Wrap("indent", errors.New("the number of blanks is negative"))
 	}
+	if err := e.Make(indented(n, s)); err != nil {
+		return "", Wrap("indent", err)
+	}
 	lines := strings.Split(s, "\n")
+	blanks := strings.Repeat(" ", n)
 	for i, line := range lines {
 		if line != "" {
-			lines[i] = strings.Repeat(" ", n) + line
+			lines[i] = blanks + line
 		}
 	}
 	return strings.Join(lines, "\n"), nil
 }
+
+// indented returns how many bytes it takes to indent a text.
+func indented(n int, s string) int { return len(s) + times(strings.Count(s, "\n")+1, n+16) }
 
 // toTitle makes the first letter of each word a title letter, by Unicode's rules, and leaves the rest as it is.
 func toTitle(s string) string { return cases.Title(language.Und, cases.NoLower).String(s) }
@@ -139,75 +189,4 @@ func orZero[T any](name string, parse func(string) (T, error)) func(string) (T, 
 		}
 		return v, Wrap(name, err)
 	}
-}
-
-// number is a JSON number. It prints in full where a float64 would print 1e+07, and otherwise is a float64.
-type number float64
-
-func (n number) String() string { return strconv.FormatFloat(float64(n), 'f', -1, 64) }
-
-func parseJSON(s string) (any, error) {
-	if s == "" {
-		return map[string]any{}, nil
-	}
-	var v any
-	if err := json.Unmarshal([]byte(s), &v); err != nil {
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its text repeats the number
-			err = errors.New("a number is out of range")
-		}
-		return nil, Wrap("parseJSON", err)
-	}
-	return withNumbers(v), nil
-}
-
-func withNumbers(v any) any {
-	switch v := v.(type) {
-	case float64:
-		return number(v)
-	case []any:
-		for i := range v {
-			v[i] = withNumbers(v[i])
-		}
-	case map[string]any:
-		for k := range v {
-			v[k] = withNumbers(v[k])
-		}
-	}
-	return v
-}
-
-func toJSON(name string, v any, indent string, escape bool) (string, error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(escape)
-	enc.SetIndent("", indent)
-	if err := enc.Encode(v); err != nil {
-		return "", Wrap(name, err)
-	}
-	return strings.TrimSuffix(out.String(), "\n"), nil
-}
-
-func regexMatch(pattern, s string) (bool, error) {
-	re, err := compile("regexMatch", pattern)
-	if err != nil {
-		return false, err
-	}
-	return re.MatchString(s), nil
-}
-
-func regexReplaceAll(pattern, replacement, s string) (string, error) {
-	re, err := compile("regexReplaceAll", pattern)
-	if err != nil {
-		return "", err
-	}
-	return re.ReplaceAllString(s, replacement), nil
-}
-
-// compile compiles a pattern. Its errors do not repeat the pattern.
-func compile(function, pattern string) (*regexp.Regexp, error) {
-	re, err := regexp.Compile(pattern)
-	if fault, ok := errors.AsType[*syntax.Error](err); ok {
-		err = fmt.Errorf("the regular expression has a fault: %s", fault.Code)
-	}
-	return re, Wrap(function, err)
 }
