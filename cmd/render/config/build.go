@@ -2,8 +2,10 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,7 +13,6 @@ import (
 	"sort"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,32 +42,33 @@ type Plan struct {
 
 // build turns a document into a plan. What is wrong is a *Error with all of it.
 func (l *loader) build() (*Plan, error) {
-	top := l.doc.top
+	l.fill()
+	g := l.global
 	p := &Plan{
 		loader:       l,
-		Fixture:      get[string](top, "fixture"),
-		PIDFile:      get[string](top, "pid_file"),
-		ReloadSignal: get[syscall.Signal](top, "reload_signal"),
-		KillSignal:   get[syscall.Signal](top, "kill_signal"),
-		Dry:          get[bool](top, "dry"),
-		ParseOnly:    get[bool](top, "parse_only"),
-		WatchConfig:  get[bool](top, "watch_config"),
-		Log:          logOf(top),
+		Fixture:      g.Fixture,
+		PIDFile:      g.PIDFile,
+		ReloadSignal: g.ReloadSignal,
+		KillSignal:   g.KillSignal,
+		Dry:          g.Dry,
+		ParseOnly:    g.ParseOnly,
+		WatchConfig:  g.WatchConfig,
+		Log:          logOf(g),
 	}
 	if p.Dry || p.ParseOnly { // which write nothing, and may run beside one that has these
 		p.PIDFile, p.Log.File.Path, p.Log.Syslog.Enabled = "", "", false
 	}
 	p.Consul = l.consul()
 	p.Engine = render.Config{
-		Once:           get[bool](top, "once"),
-		FailAbsent:     get[bool](top, "err_on_failed_lookup"),
-		Timeout:        get[time.Duration](top, "timeout"),
-		WatchTemplates: get[bool](top, "watch_templates"),
+		Once:           g.Once,
+		FailAbsent:     g.FailAbsent,
+		Timeout:        g.Timeout,
+		WatchTemplates: g.WatchTemplates,
 		Asking:         l.asking(),
-		Env:            injected(top),
+		Env:            injected(g),
 		Exec:           l.exec(),
 	}
-	l.actions(&p.Engine)
+	l.makeActions(&p.Engine)
 	l.targets(&p.Engine, p.Dry, p.ParseOnly)
 	l.checkWhole(p)
 	l.tellIdle(p)
@@ -78,21 +80,21 @@ func (l *loader) build() (*Plan, error) {
 
 // checkWhole finds what is wrong with settings together.
 func (l *loader) checkWhole(p *Plan) {
-	top := l.doc.top
+	g := l.global
 	if p.Engine.Timeout > 0 && !p.Engine.Once {
-		l.wrong(top, "timeout", "bounds a run with once; give that, too")
+		l.wrong(g.values, &g.Timeout, "bounds a run with once; give that, too")
 	}
-	for _, key := range []string{"reload_signal", "kill_signal"} {
-		if s := get[syscall.Signal](top, key); s == syscall.SIGKILL || s == syscall.SIGSTOP {
-			l.wrong(top, key, "%s cannot be caught by any program; give another", unix.SignalName(s))
+	for _, field := range []*syscall.Signal{&g.ReloadSignal, &g.KillSignal} {
+		if *field == syscall.SIGKILL || *field == syscall.SIGSTOP {
+			l.wrong(g.values, field, "%s cannot be caught by any program; give another", unix.SignalName(*field))
 		}
 	}
-	if p.ReloadSignal != 0 && p.ReloadSignal == p.KillSignal {
-		key, other := "kill_signal", "reload_signal"
-		if !top.isSet(key) {
-			key, other = other, key
+	if g.ReloadSignal != 0 && g.ReloadSignal == g.KillSignal {
+		field, other := &g.KillSignal, &g.ReloadSignal
+		if !g.isSet(field) {
+			field, other = other, field
 		}
-		l.wrong(top, key, "it is the %s, too; set one of them to another", other)
+		l.wrong(g.values, field, "it is the %s, too; set one of them to another", g.key(other))
 	}
 	idle := len(p.Engine.Targets) == 0 && !p.Engine.Once && !p.ParseOnly && p.Engine.Exec.Command.IsZero() && len(l.faults) == 0
 	switch {
@@ -108,7 +110,7 @@ func (l *loader) checkWhole(p *Plan) {
 
 // tellIdle tells of settings that have no effect because of others.
 func (l *loader) tellIdle(p *Plan) {
-	given := l.doc.top.given
+	given := l.global.given
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if what := l.neededFor(key, p); what != "" {
 			from := given[key].from
@@ -124,17 +126,17 @@ func (l *loader) tellIdle(p *Plan) {
 
 // neededFor returns what a setting at the top of files needs to have an effect, and does not have.
 func (l *loader) neededFor(key string, p *Plan) string {
-	top := l.doc.top
+	g := l.global
 	switch {
-	case strings.HasPrefix(key, "log_file.") && !top.isSet("log_file.path"):
+	case strings.HasPrefix(key, "log_file.") && !g.isSet(&g.LogFile.Path):
 		return "log_file.path"
-	case strings.HasPrefix(key, "exec.") && !top.isSet("exec.command") && topSchema.settings[key].Idle == "":
+	case strings.HasPrefix(key, "exec.") && !g.isSet(&g.Exec.Command) && topSchema.settings[key].Idle == "":
 		return "exec.command"
 	case p.Engine.Once:
 		return ""
-	case key == "err_on_failed_lookup" && p.Engine.FailAbsent:
+	case key == g.key(&g.FailAbsent) && p.Engine.FailAbsent:
 		return "once, as nothing that is missing ends the daemon"
-	case key == "consul.retry.attempts", key == "consul.retry.enabled" && !get[bool](top, key):
+	case key == g.key(&g.Consul.Retry.Attempts), key == g.key(&g.Consul.Retry.Enabled) && !g.Consul.Retry.Enabled:
 		return "once, as no failure of a query ends the daemon"
 	}
 	return ""
@@ -143,46 +145,54 @@ func (l *loader) neededFor(key string, p *Plan) string {
 // lookAround tells of what the configuration names and this machine does not have. That is no fault: where a configuration is only
 // parsed, it may be another machine's.
 func (l *loader) lookAround(program run.Program) {
-	top := l.doc.top
-	miss := func(v *values, key string, err error) {
+	g := l.global
+	miss := func(v *values, field any, err error) {
 		if err != nil {
-			l.notice(v.origin(key), "%v; render needs it, but this may not be the machine that it will run on", err)
+			l.notice(v.origin(field), "%v; render needs it, but this may not be the machine that it will run on", err)
 		}
 	}
 	for _, f := range l.unreadableFiles() {
-		miss(top, f.key, fmt.Errorf("%s %s: %w", top.origin(f.key).nameOf(f.key), get[string](top, f.key), f.err))
+		miss(g.values, f.path, fmt.Errorf("%s %s: %w", g.origin(f.path).nameOf(g.key(f.path)), *f.path, f.err))
 	}
-	miss(top, "exec.command", program.Find())
-	for _, v := range l.doc.templates {
-		file := fileOf(v)
-		miss(v, "user", disk.Options{User: file.User}.Find())
-		miss(v, "group", disk.Options{Group: file.Group}.Find())
+	miss(g.values, &g.Exec.Command, program.Find())
+	for _, b := range l.templates {
+		file := fileOf(b)
+		miss(b.values, &b.User, disk.Options{User: file.User}.Find())
+		miss(b.values, &b.Group, disk.Options{Group: file.Group}.Find())
 	}
 }
 
 // An unreadableFile is a setting that names a file which cannot be read.
 type unreadableFile struct {
-	key string
-	err error
+	path *string // the field
+	err  error
 }
 
 // unreadableFiles returns those that the connection to Consul, or what takes its place, needs.
 func (l *loader) unreadableFiles() (all []unreadableFile) {
-	top := l.doc.top
-	keys := []string{"fixture", "consul.token_file"}
-	if usesTLS(top) {
-		keys = append(keys, "consul.ssl.ca_cert", "consul.ssl.ca_path", "consul.ssl.cert", "consul.ssl.key")
+	g := l.global
+	paths := []*string{&g.Fixture, &g.Consul.TokenFile}
+	if usesTLS(g) {
+		paths = append(paths, &g.Consul.SSL.CACert, &g.Consul.SSL.CAPath, &g.Consul.SSL.Cert, &g.Consul.SSL.Key)
 	}
-	for _, key := range keys {
-		path := get[string](top, key)
-		if path == "" {
+	for _, path := range paths {
+		if *path == "" {
 			continue
 		}
-		if err := unix.Access(path, unix.R_OK); err != nil { // to open a pipe could take for ever
-			all = append(all, unreadableFile{key, err})
+		if err := readable(*path); err != nil {
+			all = append(all, unreadableFile{path, err})
 		}
 	}
 	return all
+}
+
+// readable returns why a file cannot be opened by this process. A pipe that nobody writes to is readable.
+func readable(path string) error {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err
+	}
+	return errors.Join(err, file.Close())
 }
 
 // locate finds which targets are at fault where the engine would not take them all: each by itself, or else the first that does
@@ -208,7 +218,7 @@ func (l *loader) locate(p *Plan) {
 	at := origin{name: "configuration"}
 	i := sort.Search(len(p.Engine.Targets), func(i int) bool { return with(i) != nil })
 	if i > 0 {
-		at = l.made[i-1].origin("destination")
+		at = l.made[i-1].origin(&l.made[i-1].Destination)
 	}
 	l.fault(at, "%v", with(i))
 }
@@ -223,51 +233,51 @@ func (p *Plan) check(c render.Config) error {
 
 // exec returns the program to supervise.
 func (l *loader) exec() run.Program {
-	top := l.doc.top
-	if !get[bool](top, "exec.enabled") {
+	g := l.global
+	if !g.Exec.Enabled {
 		return run.Program{}
 	}
 	x := run.Program{
-		Command:     get[run.Command](top, "exec.command"),
-		Env:         envOf(top, "exec.env"),
-		KillSignal:  get[syscall.Signal](top, "exec.kill_signal"),
-		KillTimeout: get[time.Duration](top, "exec.kill_timeout"),
-		Splay:       get[time.Duration](top, "exec.splay"),
+		Command:     g.Exec.Command,
+		Env:         g.Exec.Env.env(),
+		KillSignal:  g.Exec.KillSignal,
+		KillTimeout: g.Exec.KillTimeout,
+		Splay:       g.Exec.Splay,
 	}
-	if top.isSet("exec.reload_signal") {
-		x.Reload, x.OnChange = get[syscall.Signal](top, "exec.reload_signal"), run.SendSignal
+	if g.isSet(&g.Exec.ReloadSignal) {
+		x.Reload, x.OnChange = g.Exec.ReloadSignal, run.SendSignal
 		if x.Reload == 0 {
 			x.OnChange = run.DoNothing
 		}
 	}
-	l.checkPositive(top, "exec.kill_timeout")
+	l.checkPositive(g.values, &g.Exec.KillTimeout)
 	if err := (render.Config{Exec: x}).Validate(); err != nil {
-		l.fault(top.origin("exec.env.custom"), "%v", err)
+		l.fault(g.origin(&g.Exec.Env.Custom), "%v", err)
 	}
 	return x
 }
 
-func logOf(top *values) logs.Settings {
+func logOf(g *globalBlock) logs.Settings {
 	return logs.Settings{
-		Level:  get[string](top, "log_level"),
-		Format: get[string](top, "log_format"),
+		Level:  g.LogLevel,
+		Format: g.LogFormat,
 		Syslog: logs.SyslogSettings{
-			Enabled:  syslogEnabled(top),
-			Facility: get[string](top, "syslog.facility"),
-			Name:     cmp.Or(get[string](top, "syslog.name"), filepath.Base(os.Args[0])),
+			Enabled:  syslogEnabled(g),
+			Facility: g.Syslog.Facility,
+			Name:     cmp.Or(g.Syslog.Name, filepath.Base(os.Args[0])),
 		},
 		File: logs.FileSettings{
-			Path:           get[string](top, "log_file.path"),
-			RotateBytes:    get[int](top, "log_file.log_rotate_bytes"),
-			RotateDuration: get[time.Duration](top, "log_file.log_rotate_duration"),
-			MaxFiles:       get[int](top, "log_file.log_rotate_max_files"),
+			Path:           g.LogFile.Path,
+			RotateBytes:    g.LogFile.RotateBytes,
+			RotateDuration: g.LogFile.RotateDuration,
+			MaxFiles:       g.LogFile.MaxFiles,
 		},
 	}
 }
 
-func syslogEnabled(top *values) bool {
-	if g, ok := top.find("syslog.enabled"); ok {
-		return g.value.(bool)
+func syslogEnabled(g *globalBlock) bool {
+	if g.isSet(&g.Syslog.Enabled) {
+		return g.Syslog.Enabled
 	}
-	return top.hasAny("syslog")
+	return g.setsAny(&g.Syslog)
 }

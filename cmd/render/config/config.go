@@ -5,7 +5,7 @@
 //	kinds.go spread.go     what values a setting takes
 //	conf/                  the syntax of files
 //	load.go decode.go      files, variables and flags become a document
-//	values.go              the document: what was set, and where
+//	values.go fields.go    the document: what was set, and where; structs that have the values
 //	build.go build_*.go    the document becomes a Plan
 //	faults.go              what is wrong, and the lines that show it
 //
@@ -44,7 +44,7 @@ func (p *Plan) Differences(before *Plan) []string {
 func (p *Plan) Wrong(text string, keys ...string) error {
 	l := &loader{doc: p.loader.doc, sources: p.loader.sources, hidden: p.loader.hidden}
 	for _, key := range keys {
-		l.wrong(l.doc.top, key, "%s", text)
+		l.wrongKey(l.doc.top, key, "%s", text)
 	}
 	return l.err()
 }
@@ -62,8 +62,8 @@ func (p *Plan) PlaceTemplates(err error) error {
 	if !ok {
 		return err
 	}
-	for _, v := range p.loader.doc.templates {
-		if at := v.origin("source"); at.inFile() && get[string](v, "source") == failed.Path {
+	for _, b := range p.loader.templates {
+		if at := b.origin(&b.Source); at.inFile() && b.Source == failed.Path {
 			return fmt.Errorf("%s: %w", at, err)
 		}
 	}
@@ -72,7 +72,7 @@ func (p *Plan) PlaceTemplates(err error) error {
 
 // Place adds to an error where in files the setting was made that it is about.
 func (p *Plan) Place(key string, err error) error {
-	if at := p.loader.doc.top.origin(key); at.inFile() && at != (origin{}) {
+	if at := p.loader.doc.top.originOf(key); at.inFile() && at != (origin{}) {
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	return err
@@ -81,7 +81,7 @@ func (p *Plan) Place(key string, err error) error {
 // PlaceSource adds to an error of connecting to Consul, or of reading a fixture, where in files one is named that cannot be read.
 func (p *Plan) PlaceSource(err error) error {
 	if files := p.loader.unreadableFiles(); len(files) > 0 {
-		return p.Place(files[0].key, err)
+		return p.Place(p.loader.global.key(files[0].path), err)
 	}
 	return err
 }

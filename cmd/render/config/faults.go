@@ -153,9 +153,13 @@ func (l *loader) fault(at origin, format string, args ...any) {
 	l.faults = append(l.faults, fault{at: at, text: fmt.Sprintf(format, args...)})
 }
 
-// wrong notes a fault of a setting.
-func (l *loader) wrong(v *values, key, format string, args ...any) {
-	at := v.origin(key)
+// wrong notes a fault of the setting of a field.
+func (l *loader) wrong(v *values, field any, format string, args ...any) {
+	l.wrongKey(v, v.key(field), format, args...)
+}
+
+func (l *loader) wrongKey(v *values, key, format string, args ...any) {
+	at := v.originOf(key)
 	if at.inFile() {
 		format = key + ": " + format
 	}

@@ -16,9 +16,10 @@ func guardFrom(text string) (graph.Guard, error) {
 	if err != nil {
 		return graph.Guard{}, err
 	}
-	v := newValues(topSchema, origin{}, nil)
-	v.set(topSchema.settings["guard"], given{value, origin{}})
-	return guardOf(v), nil
+	b := &actionBlock{values: newValues(actionSchema, origin{}, newValues(topSchema, origin{}, nil))}
+	b.set(actionSchema.settings["guard"], given{value, origin{}})
+	b.fill(actionLayout(), &b.actionFields)
+	return guardOf(b.values, &b.Shared), nil
 }
 
 func TestParseGuard(t *testing.T) {

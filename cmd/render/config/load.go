@@ -25,7 +25,12 @@ type loader struct {
 	sources map[string][]byte
 	configs []string // what was given to read
 	environ []string
-	made    []*values // the templates of the plan's targets
+
+	global    *globalBlock // of the document, as are the next two
+	templates []*templateBlock
+	actions   []*actionBlock
+	made      []*templateBlock // those of the plan's targets
+
 	notices Notices
 	hidden  []hidden
 	told    []string          // what is told of once, and was

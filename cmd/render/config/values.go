@@ -102,6 +102,9 @@ type values struct {
 	label  string
 	given  map[string]given
 	base   *values // where settings with a base have their default; nil at the top of files
+
+	layout *layout // of the struct that has the values, once they are in it
+	start  uintptr // the address of that
 }
 
 func newValues(s *schema, from origin, base *values) *values {
@@ -143,10 +146,16 @@ func (v *values) find(key string) (given, bool) {
 	return given{}, false
 }
 
-// isSet reports whether a setting was made, here or at the base.
-func (v *values) isSet(key string) bool {
-	_, ok := v.find(key)
+// isSet reports whether the setting of a field was made, here or at the base.
+func (v *values) isSet(field any) bool {
+	_, ok := v.find(v.key(field))
 	return ok
+}
+
+// setsAny reports whether any setting of a block was made here, to whose struct a pointer is given.
+func (v *values) setsAny(block any) bool {
+	first := v.key(block) // at the same address
+	return v.hasAny(first[:strings.LastIndexByte(first, '.')])
 }
 
 // hasAny reports whether any setting of a block was made here.
@@ -159,28 +168,14 @@ func (v *values) hasAny(block string) bool {
 	return false
 }
 
-// origin returns where a setting was made; where its block begins if it was not.
-func (v *values) origin(key string) origin {
+// origin returns where the setting of a field was made; where its block begins if it was not.
+func (v *values) origin(field any) origin { return v.originOf(v.key(field)) }
+
+func (v *values) originOf(key string) origin {
 	if g, ok := v.find(key); ok {
 		return g.from
 	}
 	return v.from
-}
-
-// get returns the value of a setting: what was given, its default, or zero.
-func get[T any](v *values, key string) T {
-	if g, ok := v.find(key); ok {
-		return g.value.(T)
-	}
-	var value T
-	if s := v.schema.settings[key]; s.Default != "" {
-		parsed, err := s.kind.parse(s.Default)
-		if err != nil {
-			panic(fmt.Sprintf("default of %s: %v", key, err))
-		}
-		value = parsed.(T)
-	}
-	return value
 }
 
 // differences returns the settings that are other than before, sorted.
