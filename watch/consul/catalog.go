@@ -43,8 +43,9 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 			}
 		})
 	}
+	recovered := func(sent time.Time) { s.locked(func() { c.reportAll(sent) }) } // what came and went meanwhile is in no list
 	for _, path := range catalogSignals {
-		sig := signal{answered: answered, failed: failed}
+		sig := signal{cover: c, answered: answered, failed: failed, recovered: recovered}
 		switch path {
 		case servicesPath:
 			sig.ask, sig.moved = k.askServices, k.servicesMoved

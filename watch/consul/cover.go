@@ -48,6 +48,10 @@ type cover struct {
 	round      *time.Timer // the next; nil where none is due
 	roundAt    time.Time
 	roundAgain []time.Duration // between it and further ones
+
+	slow     time.Duration // what plain reads of members take; at once more, and slowly less
+	parked   time.Duration // the least time of the answers that were lately taken for those of parked requests
+	parkedAt time.Time     // of the last of them
 }
 
 const (
@@ -62,7 +66,8 @@ const (
 	checkLeast  = 4 * time.Second       // at least
 	checkRemote = 10 * time.Second      // at most, where the agent is a client
 	checkRare   = 10 * time.Minute      // where it is not likely that there is more than was named
-	retryEvery  = 10 * time.Second      // between attempts of a signal that fails; its queries are read at each
+	retryMost   = 2 * time.Second       // the longest pause between attempts of a signal that fails
+	rereadEvery = 10 * time.Second      // between reads of its queries meanwhile
 
 	refusedRetry = time.Minute // between attempts of a signal that the token may not ask for; its queries are read in turns
 )
@@ -343,17 +348,23 @@ func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration
 
 // A signal is a request that waits for changes of what many queries ask.
 type signal struct {
-	ask      func(ctx context.Context, r agent.Request) (agent.Reply, error)
-	moved    func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
-	failed   func(err error, report bool)                                               // report: its queries are to be read
-	answered func()                                                                     // for the first time
-	state    bool                                                                       // the answer says all: nothing is lost where changes are not seen one by one
+	ask       func(ctx context.Context, r agent.Request) (agent.Reply, error)
+	cover     *cover
+	moved     func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
+	failed    func(err error, report bool)                                               // report: its queries are to be read
+	recovered func(sent time.Time)                                                       // its index has changed while it failed, until a request
+	answered  func()                                                                     // for the first time
+	state     bool                                                                       // the answer says all: nothing is lost where changes are not seen one by one
 }
 
 const (
-	parkedFor  = 5 * time.Millisecond // an answer after less time, or on a long way less than thrice that of the fastest, was there before
-	localIdle  = time.Second          // the longest pause of a signal that brings nothing new, where the agent is a server
-	remoteIdle = 20 * time.Second     // where it is a client
+	parkedFor = 5 * time.Millisecond // an answer after less time was there before
+
+	parkedFactor = 3           // an answer after less than so many times what plain reads take was there before, too
+	hindsight    = time.Second // how long after it is known what reads take
+
+	localIdle  = time.Second      // the longest pause of a signal that brings nothing new, where the agent is a server
+	remoteIdle = 20 * time.Second // where it is a client
 )
 
 // follow asks a signal again and again.
@@ -378,13 +389,13 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 		if err == nil {
 			fastest = min(fastest, took)
 		}
-		parked := after != 0 && rest == 0 && took >= parkedFor && (near() || took >= 3*fastest)
+		parked := after != 0 && rest == 0 && (near() || took >= 3*fastest) && s.wasParked(sig.cover, took)
 		rest = 0
 		got.Index = max(got.Index, 1)
 		switch {
 		case err != nil:
 			after = 0
-			rest = retryEvery
+			rest = pause.Backoff(failures, watch.DefaultBackoff, retryMost)
 			if _, bad := errors.AsType[watch.OutageError](err); bad {
 				rest = pause.Backoff(failures, watch.DefaultBackoff, outageBackoff)
 			}
@@ -392,7 +403,7 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 			if denied {
 				rest = refusedRetry
 			}
-			report := failures == 0 || !denied && time.Since(reported) >= retryEvery
+			report := failures == 0 || !denied && time.Since(reported) >= rereadEvery
 			sig.failed(err, report)
 			if report {
 				reported = time.Now()
@@ -408,6 +419,9 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 			sig.failed(watch.ErrIndexVoid, true)
 		default:
 			useful := sig.moved(ctx, last, got.Index, parked)
+			if failures > 0 {
+				sig.recovered(got.Sent)
+			}
 			if useful {
 				useless = 0
 			} else {
@@ -427,6 +441,30 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 }
 
 const outageBackoff = time.Second // the longest pause between attempts during an outage
+
+// wasParked reports whether a request had arrived before the change that has ended it, by the time that its answer took: such an answer
+// brings one change. Any other may bring several.
+func (s *Source) wasParked(c *cover, took time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if took < max(parkedFor, parkedFactor*c.slow) {
+		return false
+	}
+	if now := time.Now(); now.Sub(c.parkedAt) > hindsight || took < c.parked {
+		c.parked, c.parkedAt = took, now
+	}
+	return true
+}
+
+// timed notes what a plain read of a member took. Where that is much more than before, requests have not been parked that seemed to be. It
+// must be called with the mutex held.
+func (s *Source) timed(c *cover, took time.Duration) {
+	c.slow = max(took, c.slow*7/8)
+	if took > parkedFor && c.parked < parkedFactor*took && time.Since(c.parkedAt) < took+hindsight {
+		s.makeSure(c, true)
+		c.parkedAt = time.Time{}
+	}
+}
 
 // longestIdle returns the longest pause of a signal that brings nothing new.
 func (s *Source) longestIdle() time.Duration {

@@ -112,10 +112,12 @@ func (s *Source) startGroup(c *cover, prefix string) *group {
 	s.signals++
 	s.tasks.Go(func() {
 		s.follow(ctx, signal{
-			ask:      func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.askGroup(ctx, g, r) },
-			moved:    func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
-			failed:   func(err error, report bool) { s.groupFailed(g, err, report) },
-			answered: func() {},
+			ask:       func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.askGroup(ctx, g, r) },
+			cover:     c,
+			moved:     func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
+			failed:    func(err error, report bool) { s.groupFailed(g, err, report) },
+			recovered: func(time.Time) {}, // the same
+			answered:  func() {},
 		})
 	})
 	return g

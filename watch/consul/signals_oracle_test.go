@@ -98,15 +98,23 @@ func newHistory(t *testing.T, f *fake, seed uint64) *history {
 		h.all = append(h.all, watch.NewQuery(watch.KindServices, "", opts), watch.NewQuery(watch.KindNodes, "", opts),
 			watch.NewQuery(watch.KindNode, "n0", opts), watch.NewQuery(watch.KindNode, "n1", opts))
 	}
-	f.latency(time.Duration(h.IntN(4)*h.IntN(20)+1)*time.Millisecond + 137*time.Microsecond)
+	h.latency(4 * h.IntN(20))
 	if h.IntN(4) == 0 {
 		f.stores.connections = 0 // the agent does not say what it is
 	}
-	h.src, _ = f.consul(Config{MaxConnections: historyConnections, MaxStale: time.Duration(2+h.IntN(2)*28) * time.Second})
+	address := []string{"http://consul:8500", "http://localhost:8500"}[h.IntN(2)]
+	h.src, _ = f.consul(Config{Address: address, MaxConnections: historyConnections, MaxStale: time.Duration(2+h.IntN(2)*28) * time.Second})
 	for range 1 + h.IntN(2)*h.IntN(2) {
 		h.fls = append(h.fls, follow(t, h.src, watch.SetConfig{}))
 	}
 	return h
+}
+
+// latency has answers take up to some milliseconds.
+func (h *history) latency(most int) {
+	ms := h.IntN(1 + most)
+	h.f.latency(time.Duration(1+ms)*time.Millisecond + 137*time.Microsecond)
+	h.note("answers take %d ms", 1+ms)
 }
 
 func (h *history) note(format string, args ...any) {
@@ -156,7 +164,9 @@ func (h *history) event() {
 		return
 	}
 	q := h.all[h.IntN(len(h.all))]
-	switch h.IntN(12) {
+	switch h.IntN(13) {
+	case 12:
+		h.latency(1 << h.IntN(11))
 	case 0:
 		h.note("forget %s", q)
 		h.forget(q)
@@ -184,11 +194,14 @@ func (h *history) change() {
 		key := fmt.Sprintf("f%d/k%d", h.IntN(historyFolders), h.IntN(historyKeys))
 		status := []string{"passing", "passing", "warning", "critical"}[h.IntN(4)]
 		what := ""
-		switch h.IntN(14) {
+		switch h.IntN(15) {
 		case 0, 1:
 			what = "register " + node + " " + id
 			s.register(node, id, service, h.IntN(60000))
 			s.check(node, id, status, "")
+		case 14:
+			what = "register without a check " + node + " " + id
+			s.register(node, id, service, h.IntN(60000))
 		case 2:
 			what = "tag " + node + " " + id
 			s.register(node, id, service, 1000, fmt.Sprint("t", h.IntN(3)))

@@ -139,6 +139,9 @@ func (s *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error
 // no value.
 func (s *Source) ask(ctx context.Context, m *member, r agent.Request) (value any, index uint64, err error) {
 	value, got, err := s.answer(ctx, m.query, r)
+	if err == nil && r.After == 0 && r.Read != agent.Consistent && m.cover != nil {
+		s.locked(func() { s.timed(m.cover, time.Since(got.Sent)) })
+	}
 	if err == nil && got.Same {
 		s.locked(func() { m.began = got.Sent })
 		return nil, got.Index, nil
