@@ -16,7 +16,7 @@ import (
 // documents are what users read, but for the source.
 var documents = []string{
 	"../../README.md", "../../watch/README.md", "../../watch/consul/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../examples/haproxy/README.md", "../../CHANGELOG.md",
-	"README.md", "MOVING.md",
+	"README.md", "MOVING.md", "LOG.md",
 }
 
 func readAll(t *testing.T, paths ...string) string {
@@ -45,34 +45,55 @@ func sourcesOf(t *testing.T, folders ...string) string {
 	return readAll(t, slices.DeleteFunc(sources, func(path string) bool { return strings.HasSuffix(path, "_test.go") })...)
 }
 
-// The table of the log has each line from level info on, and no other. What a commit and its destinations warn of is a line, too.
+// LOG.md has each message from level info on, and no other. What a commit, its destinations and the configuration warn of is a
+// message, too. A "…" in LOG.md stands for what differs between lines.
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
-	code := commits + sourcesOf(t, ".", "config", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
+	notices := sourcesOf(t, "config")
+	code := commits + notices + sourcesOf(t, ".", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
+	code = verb.ReplaceAllString(code, "…")
 
-	_, section, _ := strings.Cut(readAll(t, "README.md"), "\n## Log\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	var told []string
-	for _, row := range regexp.MustCompile(`(?m)^\| (.*?) \|`).FindAllStringSubmatch(section, -1) {
-		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
-			part := strings.Trim(strings.TrimSuffix(span[1], "; …"), "…: ,")
-			told = append(told, part)
-			if !strings.Contains(code, part) {
-				t.Errorf("README.md has the line %q, which render never logs", span[1])
+	page := readAll(t, "LOG.md")
+	var documented []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (.*?) \|`).FindAllStringSubmatch(page, -1) {
+		for _, span := range codeSpan.FindAllStringSubmatch(row[1], -1) {
+			message := messageStart(span[1])
+			documented = append(documented, message)
+			if !strings.Contains(code, message) {
+				t.Errorf("LOG.md has the message %q, which render never logs", span[1])
 			}
 		}
 	}
-	logged := regexp.MustCompile(`(?:\.(?:Info|Warn|Error)\(|slog\.Level(?:Info|Warn|Error), |\b(?:bad|well): |\.notifier\(|ErrorElsewhere\()"([^"]+)"`).FindAllStringSubmatch(code, -1)
-	warned := regexp.MustCompile(`(?:append\(warnings, |warnings? = |\[\]string\{)(?:\[\]string\{)?(?:fmt\.Sprintf\()?"([A-Za-z% ][^"]* [^"]*)"`).FindAllStringSubmatch(commits, -1)
-	if len(logged) < 30 || len(told) < 30 || len(warned) < 8 {
-		t.Fatalf("found %d lines and %d warnings in the code, and %d in README.md", len(logged), len(warned), len(told))
-	}
-	for _, m := range slices.Concat(logged, warned) {
-		line := strings.TrimLeft(strings.TrimPrefix(m[1], "%s"), ": ") // after the path
-		if !slices.ContainsFunc(told, func(part string) bool { return strings.HasPrefix(line, part) }) {
-			t.Errorf("README.md does not have the line %q", m[1])
+
+	// Attributes that a row names exist.
+	for _, row := range regexp.MustCompile("(?m)^\\| `.*? \\| (.*?) \\|").FindAllStringSubmatch(page, -1) {
+		for _, span := range codeSpan.FindAllStringSubmatch(row[1], -1) {
+			if name := span[1]; regexp.MustCompile(`^[a-z ]+$`).MatchString(name) && !strings.Contains(code, `"`+name+`"`) && name != "hostport" {
+				t.Errorf("LOG.md has the attribute %q, which no line has", name)
+			}
 		}
 	}
+
+	logged := regexp.MustCompile(`(?:\.(?:Info|Warn|Error)\(|slog\.Level(?:Info|Warn|Error), |\b(?:bad|well): |\.notifier\(|ErrorElsewhere\()"([^"]+)"`).FindAllStringSubmatch(code, -1)
+	warned := regexp.MustCompile(`(?:append\(warnings, |warnings? = |\[\]string\{)(?:\[\]string\{)?(?:fmt\.Sprintf\()?"([A-Za-z… ][^"]* [^"]*)"`).FindAllStringSubmatch(verb.ReplaceAllString(commits, "…"), -1)
+	noticed := regexp.MustCompile(`\.notice\([^"\n]+(?:\{name: "--config"\}, |\("[^"]+"\), )?"([^"]+ [^"]*)"`).FindAllStringSubmatch(verb.ReplaceAllString(notices, "…"), -1)
+	if len(logged) < 30 || len(documented) < 60 || len(warned) < 8 || len(noticed) < 10 {
+		t.Fatalf("found %d messages, %d warnings and %d notices in the code, and %d in LOG.md", len(logged), len(warned), len(noticed), len(documented))
+	}
+	for _, m := range slices.Concat(logged, warned, noticed) {
+		message := messageStart(m[1])
+		if !slices.ContainsFunc(documented, func(part string) bool { return strings.HasPrefix(message, part) }) {
+			t.Errorf("LOG.md does not have the message %q", m[1])
+		}
+	}
+}
+
+// verb is a verb of a format, which stands for a value.
+var verb = regexp.MustCompile(`%[+#.0-9]*[a-z]`)
+
+// messageStart returns a message without the value at its beginning, and without an end that differs.
+func messageStart(message string) string {
+	return strings.Trim(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSpace(message), "…"), "; "), "…:;, ")
 }
 
 var (

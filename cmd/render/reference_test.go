@@ -14,41 +14,40 @@ import (
 	"render/cmd/render/config"
 )
 
-var update = flag.Bool("update", false, "write the tables of README.md anew")
+var update = flag.Bool("update", false, "write the tables of the documents anew")
 
-// The tables of the reference are those of the definitions. To write them anew: go test ./cmd/render -run Reference -update.
+// The tables of the documents are those of the definitions. To write them anew: go test ./cmd/render -run Reference -update.
 func TestReference(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	tables := map[string]string{"exit codes": exitTable(), "old names": oldTable(), "without effect": idleTable()}
 	for _, topic := range config.Topics[:len(config.Topics)-1] {
 		tables[topic] = topicTable(topic)
 	}
-	marked := regexp.MustCompile(`(?s)<!-- table: ([^>]*) -->\n.*?<!-- end -->`)
-	got := marked.ReplaceAllStringFunc(string(text), func(found string) string {
-		name := marked.FindStringSubmatch(found)[1]
-		table, ok := tables[name]
-		if !ok {
-			t.Errorf("README.md wants a table %q, which there is not", name)
+	for _, path := range []string{"README.md", "MOVING.md"} {
+		text := readAll(t, path)
+		got := generatedTable.ReplaceAllStringFunc(text, func(found string) string {
+			name := generatedTable.FindStringSubmatch(found)[1]
+			table, ok := tables[name]
+			if !ok {
+				t.Errorf("%s wants a table %q, which does not exist", path, name)
+			}
+			delete(tables, name)
+			return fmt.Sprintf("<!-- table: %s -->\n%s<!-- end -->", name, table)
+		})
+		if got == text {
+			continue
 		}
-		delete(tables, name)
-		return fmt.Sprintf("<!-- table: %s -->\n%s<!-- end -->", name, table)
-	})
+		if !*update {
+			t.Errorf("the tables of %s are not those of the definitions; run go test ./cmd/render -run Reference -update", path)
+		} else if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
 	for name := range tables {
-		t.Errorf("README.md does not have the table %q", name)
-	}
-	if got == string(text) {
-		return
-	}
-	if !*update {
-		t.Fatal("the tables of README.md are not those of the definitions; run go test ./cmd/render -run Reference -update")
-	}
-	if err := os.WriteFile("README.md", []byte(got), 0o644); err != nil {
-		t.Fatal(err)
+		t.Errorf("no document has the table %q", name)
 	}
 }
+
+var generatedTable = regexp.MustCompile(`(?s)<!-- table: ([^>]*) -->\n.*?<!-- end -->`)
 
 // A row is what a setting is called at the top of files, in template and action blocks, and on the command line.
 type row struct {
@@ -176,16 +175,25 @@ func oldTable() string {
 func idleTable() string {
 	byReason := make(map[string][]string)
 	for _, s := range config.Compat() {
-		byReason[s.Idle] = append(byReason[s.Idle], code(s.Key))
+		key, flag := code(s.Key), ""
 		if s.Flag != "" {
-			byReason[s.Idle] = append(byReason[s.Idle], code("--"+s.Flag))
+			flag = code("--" + s.Flag)
+		}
+		if block, _, _ := strings.Cut(s.Key, "."); block == "vault" || block == "nomad" { // there are dozens
+			key = "all settings of the block " + code(block)
+			if flag != "" {
+				flag = "all flags that begin with " + code("--"+block)
+			}
+		}
+		for _, name := range []string{key, flag} {
+			if name != "" && !slices.Contains(byReason[s.Idle], name) {
+				byReason[s.Idle] = append(byReason[s.Idle], name)
+			}
 		}
 	}
 	var b strings.Builder
-	b.WriteString("| settings | why |\n|---|---|\n")
-	for _, reason := range slices.SortedFunc(maps.Keys(byReason), func(a, b string) int {
-		return cmp.Or(-cmp.Compare(len(byReason[a]), len(byReason[b])), cmp.Compare(a, b))
-	}) {
+	b.WriteString("| settings | reason |\n|---|---|\n")
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
 		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(byReason[reason], ", "), reason)
 	}
 	return b.String()
