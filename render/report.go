@@ -198,6 +198,10 @@ func (e *Engine) logFault(t *target) {
 	if fault, ok := errors.AsType[*template.Error](t.result.Err); ok {
 		attrs = append(attrs, slog.String("line", strings.TrimSpace(fault.Source)))
 	}
+	if fault, ok := errors.AsType[*template.PanicError](t.result.Err); ok && !t.panicked {
+		t.panicked = true
+		attrs = append(attrs, slog.String("stack", string(fault.Stack)))
+	}
 	e.log.LogAttrs(context.Background(), slog.LevelError, "template failed; its file stays as it is", attrs...)
 }
 

@@ -520,3 +520,26 @@ func TestR12OutageIsReported(t *testing.T) {
 		}
 	})
 }
+
+// R12: a panic in a pass fails its template only. The log has the stack once, and not what the pass worked on.
+func TestPanicOfPass(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		faulty := r.target("faulty", `{{key "k"}}{{range service "web"}}{{hostport .}}{{end}}`)
+		r.start(Config{Targets: []Target{faulty, r.target("good", `{{key "k"}}`)}})
+		r.set(kv("k"), "c4nary 1")
+		r.set(watch.NewQuery(watch.KindService, "web", nil), []*watch.HealthService{nil})
+		for i := range 3 {
+			value := fmt.Sprint("c4nary ", i)
+			r.set(kv("k"), value)
+			elapse(time.Minute)
+			r.wantState(0, status.Failed)
+			r.wantFile("good", value)
+		}
+		if log := r.log.String(); strings.Count(log, `"stack":`) != 1 || !strings.Contains(log, "hostport.go") || strings.Contains(log, "c4nary") {
+			t.Errorf("the log does not have the stack once, or has what nobody may see:\n%s", log)
+		}
+		r.set(watch.NewQuery(watch.KindService, "web", nil), []*watch.HealthService{})
+		elapse(time.Minute)
+		r.wantFile("faulty", "c4nary 2")
+	})
+}

@@ -22,17 +22,18 @@ type target struct {
 	template *template.Template
 	action   *action
 
-	passes  int
-	result  template.Result    // of the last pass; its output is in Stages
-	stale   error              // why a newer text of the template is not in use
-	err     error              // why the file could not be written
-	blocked time.Time          // since when it cannot finish; zero if it could
-	report  time.Time          // when it was last reported as blocked
-	passed  bool               // it has held the others of its action for long enough
-	dropped []template.Dropped // instances that its last finished pass left out
-	missing bool               // nothing is at its path; of a proposal
-	writing map[string]bool    // of its claims, what the last finished pass writes, and whether it appends
-	counted tally
+	passes   int
+	result   template.Result    // of the last pass; its output is in Stages
+	stale    error              // why a newer text of the template is not in use
+	err      error              // why the file could not be written
+	blocked  time.Time          // since when it cannot finish; zero if it could
+	report   time.Time          // when it was last reported as blocked
+	passed   bool               // it has held the others of its action for long enough
+	dropped  []template.Dropped // instances that its last finished pass left out
+	panicked bool               // the stack of a panic in a pass is in the log
+	missing  bool               // nothing is at its path; of a proposal
+	writing  map[string]bool    // of its claims, what the last finished pass writes, and whether it appends
+	counted  tally
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }

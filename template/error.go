@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -94,6 +95,13 @@ func (t *Template) execError(err error) *Error {
 		return e
 	}
 	e := t.parseError(err)
+	if fault, ok := errors.AsType[*PanicError](err); ok {
+		e.Msg, e.Err = fault.Error(), fault
+		return e
+	}
+	if fault, ok := errors.AsType[runtime.Error](err); ok {
+		e.Err = fault
+	}
 	if failed, ok := errors.AsType[*funcs.Error](err); ok {
 		e.Msg, e.Err = failed.Error(), failed.Err
 	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !t.pass.inText(m[2]) {

@@ -41,3 +41,9 @@ func (t *Template) SetSandboxCheck(check func(sandbox, path string) error) { t.p
 
 // SetMaxSteps replaces the bound of the steps of an execution.
 func (t *Template) SetMaxSteps(n int) { t.pass.maxSteps = n }
+
+// SetFunction replaces a function that the text calls.
+func (t *Template) SetFunction(name string, f any) {
+	t.funcs[name] = f
+	t.root.Funcs(t.funcs)
+}

@@ -34,9 +34,10 @@ type Template struct {
 	texts  []*text // its own, then the partials
 	delims delimiters
 	root   *template.Template
-	strict bool   // a missing key is an error
-	sites  []site // the places where the text asks queries
-	pass   pass   // the present execution, or the last
+	funcs  template.FuncMap // that root calls
+	strict bool             // a missing key is an error
+	sites  []site           // the places where the text asks queries
+	pass   pass             // the present execution, or the last
 
 	marks    []mark
 	markBase []byte // the array of all marks' texts
@@ -129,7 +130,8 @@ func Parse(name, body string, o Options) (*Template, error) {
 	}
 	t.marks, t.markBase = m.marks, placeMarks(m.marks)
 
-	t.root = template.New("").Funcs(b.funcs)
+	t.funcs = b.funcs
+	t.root = template.New("").Funcs(t.funcs)
 	for name, tree := range p.trees {
 		if _, err := t.root.AddParseTree(name, tree); err != nil {
 			return nil, t.parseError(err)
@@ -214,6 +216,9 @@ func (t *Template) Execute(ctx context.Context, lookup Lookup) Result {
 	if failed && t.strict && p.unanswered() && ctx.Err() == nil {
 		t.run(false)
 	}
+	if t.lacksStack(p.result.Err) {
+		t.runGuarded(t.strict)
+	}
 	return p.result
 }
 
@@ -233,7 +238,8 @@ func (t *Template) run(strict bool) (failed bool) {
 		missingKey = "missingkey=error"
 	}
 	out := &page{pass: p, text: make([]byte, 0, p.size+p.size/8)}
-	err := t.root.Option(missingKey).Execute(out, nil)
+	t.root.Option(missingKey)
+	err := t.execute(out)
 	switch {
 	case p.unanswered():
 		p.result.Writes = nil
