@@ -92,6 +92,8 @@ type Target struct {
 	ErrorOnMissingKey             bool
 	Denied                        []string
 	Sandbox                       string
+	Untrusted                     bool
+	MaxOutput                     int
 
 	// Guard keeps the target from following large losses of instances at once. The default is its action's.
 	Guard graph.Guard

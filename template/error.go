@@ -53,10 +53,10 @@ func (e *Error) Excerpt() string {
 
 var (
 	// text/template gives the place of a fault only as text: "template: NAME:LINE[:COLUMN]: MESSAGE", where NAME is the
-	// number of the text (see Parse). For an execution the message begins with the template and the expression.
-	placeInText = regexp.MustCompile(`(?s)^template: (\d*):(\d+)(?::(\d+))?: ` +
+	// mark and the number of the text (see Parse). For an execution the message begins with the template and the expression.
+	placeInText = regexp.MustCompile(`(?s)^template: (?:` + siteMark + `(\d+))?:(\d+)(?::(\d+))?: ` +
 		`(?:template: |executing ".*?" at <.*?>: )?(.*)$`)
-	startInText = regexp.MustCompile(` started at \d*:(\d+)`)
+	startInText = regexp.MustCompile(` started at (?:` + siteMark + `\d+)?:(\d+)`)
 	siteInText  = regexp.MustCompile(siteMark + `\d+`)
 
 	// valueInText matches the messages of text/template that repeat a value.

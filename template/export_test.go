@@ -26,7 +26,7 @@ func AllNames() []string { return functionNames() }
 
 // Denies returns the names of all functions that an entry of Options.Denied denies.
 func Denies(pattern string) []string {
-	d, _ := newDenied([]string{pattern})
+	d, _ := newDenied(Options{Denied: []string{pattern}})
 	return slices.Sorted(maps.Keys(d))
 }
 

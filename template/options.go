@@ -27,6 +27,9 @@ type Options struct {
 	// Denied are the functions that may stand nowhere in the text and the partials: names, or patterns as of path.Match,
 	// which match all but the functions that Go has by itself. A name stands for all names of its function.
 	Denied []string
+	// Untrusted denies all functions that reach outside of the data that render has queried: the environment, programs, other
+	// files, the machine, the standard output. The function file is denied unless there is a Sandbox.
+	Untrusted bool
 	// Sandbox is the folder that the function file may read below. The empty one is no sandbox. The query has it as
 	// watch.OptSandbox: whoever answers has to mind it, because links can change at any time.
 	Sandbox string
@@ -40,7 +43,7 @@ func (o Options) Validate() error {
 	if _, err := newDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
 		return err
 	}
-	_, err := newDenied(o.Denied)
+	_, err := newDenied(o)
 	return err
 }
 
@@ -84,8 +87,14 @@ func newSandbox(folder string) (string, error) {
 // denied has the functions that a template must not use, with what was said to deny them.
 type denied map[string]string
 
-func newDenied(patterns []string) (denied, error) {
-	if len(patterns) == 0 {
+// outside are the functions that Options.Untrusted denies. All that reach outside of a template's data are among them but file.
+var outside = strings.Fields("env envOrDefault mustEnv plugin sockaddr spew_dump spew_printf writeToFile")
+
+const deniedOutside = "\x00untrusted"
+
+func newDenied(o Options) (denied, error) {
+	patterns := o.Denied
+	if len(patterns) == 0 && !o.Untrusted {
 		return nil, nil
 	}
 	names := functionNames()
@@ -95,6 +104,14 @@ func newDenied(patterns []string) (denied, error) {
 	for _, pattern := range patterns {
 		if !d.add(pattern, names) {
 			return nil, fmt.Errorf("cannot deny %q: there is no such function%s", pattern, Suggestion(pattern, names))
+		}
+	}
+	if o.Untrusted {
+		for _, name := range outside {
+			d[name] = deniedOutside
+		}
+		if o.Sandbox == "" {
+			d["file"] = deniedOutside
 		}
 	}
 	return d, nil
@@ -122,6 +139,10 @@ func (d denied) message(name string) string {
 	switch pattern, found := d[name]; {
 	case !found:
 		return ""
+	case pattern == deniedOutside && name == "file":
+		return "the function file is denied, because the template is untrusted and has no sandbox_path"
+	case pattern == deniedOutside:
+		return fmt.Sprintf("the function %s is denied, because the template is untrusted: it reaches outside of the template's data", name)
 	case pattern == name:
 		return fmt.Sprintf("the function %s is denied by the configuration; do without it, or take it off the list there", name)
 	default:

@@ -111,7 +111,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 	}
 	for i, partial := range o.Partials {
 		t.texts = append(t.texts, &text{partial.Name, partial.Text})
-		if err := p.add(filepath.Base(partial.Name), strconv.Itoa(i+1)); err != nil {
+		if err := p.add(filepath.Base(partial.Name), siteMark+strconv.Itoa(i+1)); err != nil {
 			return nil, err
 		}
 	}
@@ -159,7 +159,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if t.pass.sandbox, err = newSandbox(o.Sandbox); err != nil {
 		return nil, err
 	}
-	return newDenied(o.Denied)
+	return newDenied(o)
 }
 
 // A parser turns the texts of a template into trees.
@@ -171,7 +171,8 @@ type parser struct {
 }
 
 // add parses the last of the texts. What stands outside of a define becomes the template name. The number is how
-// text/template calls the text in its messages; a text's own name would become a part of its formats.
+// text/template calls the text in its messages; a text's own name would become a part of its formats. Its mark keeps it apart
+// from what a text defines.
 func (p *parser) add(name, number string) error {
 	text := p.t.texts[len(p.t.texts)-1]
 	tree := parse.New(number)

@@ -121,7 +121,7 @@ func (k key) signature() string {
 	return all.String()
 }
 
-// readPartials reads a file of partials, or all files of a folder but the hidden ones, in the order of their names.
+// readPartials reads a file of partials, or all files of a folder that are partials by their names, in the order of these.
 func readPartials(path string) ([]template.Partial, error) {
 	paths, err := partialPaths(path)
 	if err != nil {
@@ -154,7 +154,28 @@ func partialPaths(path string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
-	return filepath.Glob(filepath.Join(path, "[^.]*"))
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, entry := range entries {
+		if isPartial(entry.Name()) {
+			paths = append(paths, filepath.Join(path, entry.Name()))
+		}
+	}
+	return paths, nil
+}
+
+// leftovers are the endings of what editors and package managers leave in a folder.
+var leftovers = []string{"~", ".bak", ".swp", ".swo", ".orig", ".rej", ".rpmsave", ".rpmnew"}
+
+// isPartial reports whether a file in a folder of partials is one of them, by its name.
+func isPartial(name string) bool {
+	lower := strings.ToLower(name)
+	return !strings.HasPrefix(name, ".") && !strings.HasPrefix(filepath.Ext(lower), ".dpkg-") &&
+		!(strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#")) &&
+		!slices.ContainsFunc(leftovers, func(end string) bool { return strings.HasSuffix(lower, end) })
 }
 
 func (s *file) equal(t *file) bool {

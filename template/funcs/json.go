@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"strconv"
 	"strings"
 )
 
-// number is a number of JSON that a float64 holds exactly, or that is a fraction. It prints in full where a float64 would
-// print 1e+07, and otherwise is a float64. A whole number that no float64 holds is an int64, a uint64 or, beyond these,
+// number is a number of JSON that a float64 holds, or that is a fraction. It prints in full where a float64 would
+// print 1e+07, and otherwise is a float64. A whole number that a float64 would change is an int64, a uint64 or, beyond these,
 // a json.Number.
 type number float64
 
@@ -95,28 +94,22 @@ func newNumber(text string) (any, error) {
 	if err != nil {
 		return nil, errRange
 	}
-	if strings.ContainsAny(text, ".eE") || math.Abs(f) < 1<<53 {
+	if strings.ContainsAny(text, ".eE") || number(f).String() == text {
 		return number(f), nil
 	}
 	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return wholeNumber(i), nil
+		return i, nil
 	}
 	if u, err := strconv.ParseUint(text, 10, 64); err == nil {
-		if f < 1<<64 && uint64(f) == u {
-			return number(f), nil
-		}
 		return u, nil
-	}
-	if number(f).String() == text {
-		return number(f), nil
 	}
 	return json.Number(text), nil
 }
 
-// wholeNumber returns a number, or an int64 where no float64 holds it.
+// wholeNumber returns a number, or an int64 where a float64 would print as another one.
 func wholeNumber(i int64) any {
-	if f := float64(i); f < 1<<63 && int64(f) == i {
-		return number(f)
+	if f := number(i); f.String() == strconv.FormatInt(i, 10) {
+		return f
 	}
 	return i
 }

@@ -13,6 +13,7 @@ import (
 var safeFuncs = map[string]func(*Env) any{
 	"haproxyQuote": quoter("haproxyQuote", haproxyQuote),
 	"jsonQuote":    quoter("jsonQuote", doubleQuote),
+	"nginxMapKey":  quoter("nginxMapKey", nginxMapKey),
 	"nginxQuote":   quoter("nginxQuote", nginxQuote),
 	"shellQuote":   quoter("shellQuote", shellQuote),
 	"tomlQuote":    quoter("tomlQuote", doubleQuote),
@@ -44,6 +45,8 @@ func quoter(name string, quote func(string) (string, error)) func(*Env) any {
 
 var errNUL = errors.New("the text has a NUL byte, which cannot be written here")
 
+var errNginxLength = fmt.Errorf("the text is too long for nginx, which takes %d bytes with quotes and escapes", maxNginxToken)
+
 const maxNginxToken = 4096 // the buffer that nginx reads its configuration with
 
 var nginxEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
@@ -56,7 +59,21 @@ func nginxQuote(s string) (string, error) {
 	case strings.Contains(s, "$"): // many directives expand it inside of quotes, too
 		return "", errors.New("the text has a $, which nginx takes for a variable and has no escape for")
 	case len(token) > maxNginxToken:
-		return "", fmt.Errorf("the text is too long for nginx, which takes %d bytes with quotes and escapes", maxNginxToken)
+		return "", errNginxLength
+	}
+	return token, nil
+}
+
+// nginxMapKey quotes the first parameter of a line of a map block. There some words are directives, such as include and
+// default, and a ~ begins a regular expression. A backslash before them makes them ordinary, and nginx drops it. nginx does not
+// expand a $ there.
+func nginxMapKey(s string) (string, error) {
+	token := `"\\` + nginxEscapes.Replace(s) + `"`
+	switch {
+	case strings.Contains(s, "\x00"):
+		return "", errNUL
+	case len(token) > maxNginxToken:
+		return "", errNginxLength
 	}
 	return token, nil
 }

@@ -240,6 +240,8 @@ func (l *loader) target(b *templateBlock, actions []render.Action) (render.Targe
 		ErrorOnMissingKey: b.ErrorOnMissingKey,
 		Denied:            l.deniedTo(b),
 		Sandbox:           b.SandboxPath,
+		Untrusted:         b.Untrusted,
+		MaxOutput:         b.MaxOutput,
 		RemoveDelay:       b.RemoveDelay,
 	}
 	if t.Action == "" || b.setsAny(&b.Shared.Guard) {

@@ -116,6 +116,8 @@ type templateFields struct {
 	ErrorOnMissingKey bool     `key:"error_on_missing_key"`
 	FunctionDenylist  []string `key:"function_denylist"`
 	SandboxPath       string   `key:"sandbox_path"`
+	Untrusted         bool     `key:"untrusted"`
+	MaxOutput         int      `key:"max_output"`
 
 	Perms          fs.FileMode `key:"perms"`
 	User           string      `key:"user"`

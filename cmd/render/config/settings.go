@@ -196,6 +196,8 @@ var templateSettings = slices.Concat([]*Setting{
 	{Key: "error_fatal", Base: "template_error_fatal", kind: boolKind, Default: "true", Topic: TopicTemplates, Meaning: "", Idle: "a template that fails never ends the daemon, and always ends a run with once"},
 	{Key: "function_denylist", Base: "function_denylist", kind: functionsKind, Operand: "FUNCTION", Topic: TopicTemplates, Meaning: "a function that templates must not use; repeatable"},
 	{Key: "sandbox_path", Base: "sandbox_path", kind: textKind, Operand: "FOLDER", Topic: TopicTemplates, Meaning: "the function `file` reads below this folder only"},
+	{Key: "untrusted", Base: "untrusted", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "deny the functions that reach outside of the template's data: the environment (and with it the token), programs, other files, the machine, and `file` without `sandbox_path`"},
+	{Key: "max_output", Base: "max_output", kind: countKind, Default: "67108864", Operand: "BYTES", Topic: TopicTemplates, Meaning: "the most that a template may output; a larger output is an error of that template alone"},
 
 	{Key: "perms", Base: "perms", kind: permsKind, DefaultText: "as it is; 0644 for a new file", Operand: "MODE", Topic: TopicFiles, Meaning: "octal, as 0640; JSON needs quotes: `\"0640\"`"},
 	{Key: "user", Base: "user", kind: idKind, DefaultText: "as it is", Operand: "USER", Topic: TopicFiles, Meaning: "the owner, by name or number"},
