@@ -21,6 +21,10 @@ type action struct {
 	targets []*target
 	pace    pace.Pace
 
+	round     uint64        // counts the commits that were prepared, from 1
+	gathering time.Time     // since when members have their passes for the next commit; zero if they have not
+	took      time.Duration // passes since the last commit
+
 	// Of the targets, those that …
 	wanting    map[*target]bool // … want a pass
 	unfinished map[*target]bool // … have no finished pass
@@ -38,7 +42,7 @@ type action struct {
 
 func newAction(key actionKey) *action {
 	return &action{
-		key:     key,
+		key: key, round: 1,
 		wanting: make(map[*target]bool), unfinished: make(map[*target]bool), changed: make(map[*target]bool),
 	}
 }
@@ -70,35 +74,77 @@ func (e *Engine) advanceAll(now time.Time) (wake time.Time) {
 }
 
 // advance runs the passes that an action's targets want and commits what is due. It returns when there is more to do;
-// zero if that needs an answer, or the end of a commit, first.
+// zero if that needs an answer, or the end of a pass or a commit, first.
 func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
-	for _, t := range inOrder(a.wanting) {
-		if !t.finished() || e.cfg.Once {
-			e.execute(t)
-		}
-	}
+	wake = e.runMembers(a, func(t *target) bool { return !t.finished() || t.urgent || e.cfg.Once })
 	if a.busy || e.cfg.Once || e.coming.affects(a) {
-		return time.Time{}
+		return wake
 	}
-	due := a.due()
-	if due.IsZero() || now.Before(due) {
-		return due
+	if due := a.due(); due.IsZero() || now.Before(due) {
+		return schedule.Earliest(wake, due)
 	}
 
-	// What the other members want to say is part of the same commit.
-	began := time.Now()
-	for _, t := range inOrder(a.wanting) {
-		e.execute(t)
+	// What the other members want to say is part of the same commit. Each has one pass for it.
+	if a.gathering.IsZero() {
+		a.gathering = now
 	}
-	a.pace.Passed(now, time.Since(began))
-
-	if until, wait := a.mustWait(now); wait {
-		if !a.owed || !a.cfg.Atomic {
-			return until
-		}
+	wake = schedule.Earliest(wake, e.runMembers(a, func(t *target) bool {
+		t.skipped = t.skipped || t.round == a.round
+		return t.round != a.round
+	}))
+	until, wait := a.gathers(now)
+	if !wait {
+		a.pace.Passed(now, a.took)
+		a.gathering, a.took = time.Time{}, 0
+		a.round++
+		until, wait = a.mustWait(now)
+	}
+	if wait && (!a.owed || !a.cfg.Atomic || now.Before(until)) {
+		return schedule.Earliest(wake, until)
+	}
+	if wait {
 		e.commit(a, nil, now) // what is in place already does not wait for the members that are blocked
-		return time.Time{}
+		return wake
 	}
+	return schedule.Earliest(wake, e.commitMembers(a, now))
+}
+
+// runMembers runs the passes of the members that want one and are to have it. It returns when one that rests may run.
+func (e *Engine) runMembers(a *action, has func(*target) bool) (wake time.Time) {
+	for _, t := range inOrder(a.wanting) {
+		if t.pass != nil || !has(t) {
+			continue
+		}
+		if e.passes.Over() {
+			e.schedule.Now(a) // in the next turn
+			return wake
+		}
+		wake = schedule.Earliest(wake, e.execute(t))
+	}
+	return wake
+}
+
+// gathers reports whether the commit has to wait for passes of members, and until when. One whose pass takes long, or waits for
+// its turn, holds the others as one that is pending does (mustWait).
+func (a *action) gathers(now time.Time) (until time.Time, wait bool) {
+	hold := a.gathering.Add(holdMost)
+	for t := range a.wanting {
+		ready := t.pass == nil && (t.round == a.round || now.Before(t.rest))
+		switch {
+		case ready, t.passed:
+		case now.Before(hold):
+			until, wait = hold, true
+		case a.cfg.Atomic:
+			return time.Time{}, true
+		default:
+			t.passed = true
+		}
+	}
+	return until, wait
+}
+
+// commitMembers commits what is due, and returns when there is more to do.
+func (e *Engine) commitMembers(a *action, now time.Time) (wake time.Time) {
 	targets := a.toCommit(now)
 	if other := e.busyDebtor(a, targets); other != nil {
 		e.afterwards[other] = append(e.afterwards[other], a)
@@ -110,10 +156,18 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 			a.err, a.failures = nil, 0 // what failed is not wanted any more
 		}
 		a.retry = a.retryAt(now)
-		return a.retry
+		wake = a.retry
+	} else {
+		e.commit(a, targets, now)
 	}
-	e.commit(a, targets, now)
-	return time.Time{}
+	for t := range a.wanting {
+		if t.skipped {
+			a.pace.Changed(now) // it has changed since its pass for this commit
+			e.schedule.Now(a)
+			break
+		}
+	}
+	return wake
 }
 
 // due returns when the action may commit; zero if it has nothing to commit. A commit that failed is repeated no sooner than
@@ -158,6 +212,9 @@ func (a *action) toCommit(now time.Time) []*target {
 	var all []*target
 	rejected := 0
 	for _, t := range inOrder(a.changed) {
+		if t.pass != nil {
+			continue // what it wants is being found out
+		}
 		if t.IsRejected(now) {
 			if rejected++; !a.cfg.Atomic {
 				continue

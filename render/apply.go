@@ -15,6 +15,7 @@ import (
 	"render/render/disk"
 	"render/render/graph"
 	"render/render/run"
+	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
 )
@@ -39,7 +40,7 @@ var (
 //
 // Once, FailAbsent, Timeout, Dry, Log and Asking.Attempts stay as New got them. With Once there is no Apply.
 //
-// Apply returns when the configuration is in force and its new templates have run once; what that leads to may be under way.
+// Apply returns when the configuration is in force; what that leads to, from passes of new templates on, may be under way.
 // It waits for Run, and for commits in flight of actions that do not stay as they are, which their own time limits bound: where
 // one hangs in a file system for longer, Apply fails and nothing changes. Meanwhile answers are taken, and no other commit of
 // such an action begins. When ctx is done before that, nothing changes. It fails when the engine does not run any longer.
@@ -307,6 +308,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	before := e.actions
 	s := e.succeed(p)
 	e.cfg, e.sources = p.cfg, p.sources
+	e.env.Store(&p.cfg.Env)
 	e.number()
 	altered := e.regroup(before)
 	e.followDebts(s.owners)
@@ -323,21 +325,25 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	}
 	changed := 0
 	for _, k := range s.kept {
+		if k.renewed {
+			e.leave(k.target)
+			fresh[k.target] = true
+		}
 		if e.carryOver(k, altered[k.action], sameEnv, now) {
 			changed++
 		}
-		if k.renewed {
-			fresh[k.target] = true
+		if k.from != k.action {
+			k.round = 0
 		}
 	}
 	e.tools.Left.Forget()
 	e.regather(before)
-	e.runNow(fresh, now)
+	e.runNow(fresh, s.gone)
 	e.forget(s.gone, now)
 
 	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff)
 	e.watchFiles(ctx)
-	e.program.outdated = e.program.child != nil && !e.program.child.Program().Equal(p.cfg.Exec)
+	e.program.Outdated = e.program.Child != nil && !e.program.Child.Program().Equal(p.cfg.Exec)
 	e.refused, e.stale.report = refused{}, time.Time{}
 	clear(e.stale.targets)
 	e.log.Info("a new configuration is in force", "added", len(s.added), "changed", changed,
@@ -359,6 +365,7 @@ func (e *Engine) regather(before []*action) {
 	for _, a := range e.actions {
 		e.schedule.Now(a)
 	}
+	e.crowded = schedule.Queue[*action]{}
 }
 
 // succeed finds the targets of a proposal among those that are there, and puts the new ones in the others' places.
@@ -433,6 +440,9 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 		t.AddCause(t.cfg.Destination + " was changed by somebody else")
 	}
 	reseen := e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, false), now)
+	if reseen || !sameEnv {
+		e.drop(t)
+	}
 	e.tellJudged(now)
 	if again || reseen || !sameEnv {
 		t.Wants = true
@@ -441,22 +451,11 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	return k.renewed || moved || other || reseen
 }
 
-// runNow runs targets whose template is new, in the order of the configuration. What one of them does not ask any more
-// another may ask now: its watcher stays.
-func (e *Engine) runNow(fresh map[*target]bool, now time.Time) {
-	targets := inOrder(fresh)
-	before := e.graph.Pin(usersOf(targets))
-	e.graph.Renew(usersOf(targets))
-	for _, t := range targets {
-		e.execute(t)
-		e.schedule.Now(t.action)
-	}
-	e.forgetQueries(e.graph.Remove(before))
-}
-
 // forget ends what was done for targets and actions that are not in force any more.
 func (e *Engine) forget(gone []*target, now time.Time) {
 	for _, t := range gone {
+		e.leave(t)
+		delete(e.texts.fresh, t)
 		e.forgetQueries(e.graph.Remove(&t.User))
 		e.claims.StopWaiting(t)
 		e.setClaims(t, nil)
@@ -540,12 +539,11 @@ func (e *Engine) reject(err error, now time.Time) {
 	e.log.Error("the new configuration is not used; the one before stays in force", "err", err)
 }
 
-// reportRefused tells that the newest configuration is still not in force, when it is time to, and returns when to do so again.
-func (e *Engine) reportRefused(now time.Time) (next time.Time) {
+// reportRefused tells that the newest configuration is still not in force, when it is time to.
+func (e *Engine) reportRefused(now time.Time) {
 	r := &e.refused
 	if r.err != nil && !now.Before(r.report) {
 		r.report = now.Add(reportEvery)
 		e.log.Warn("the new configuration is still not used; the one before stays in force", "err", r.err)
 	}
-	return r.report
 }

@@ -10,6 +10,7 @@ import (
 
 	"render/render/run"
 	"render/render/status"
+	"render/render/supervise"
 )
 
 // A target that waits for a path and is removed does not run again when the path is free.
@@ -51,7 +52,7 @@ func TestClaimOfARemovedTargetAndProgram(t *testing.T) {
 		c := r.target("c", `{{key "c"}}`)
 		started := 0
 		f := &flight{r: r, t: t, calm: true}
-		outside := &programs{start: func(p run.Program, _ []string, _ *slog.Logger) child {
+		outside := &programs{start: func(p run.Program, _ []string, _ *slog.Logger) supervise.Child {
 			started++
 			return instant{&fakeChild{f: f, program: p, ended: make(chan error, 1)}}
 		}}

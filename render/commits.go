@@ -70,7 +70,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	e.gatherDebts(a, targets)
 	p := commit.Plan{
 		Action: a.cfg.steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
-		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.child == nil,
+		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.Child == nil,
 		Tell:          e.teller(),
 	}
 	done := landing{action: a, first: a.commits == 0}
@@ -207,7 +207,7 @@ func (e *Engine) land(done landing) {
 	}
 
 	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Told {
-		e.program.filesChanged(now)
+		e.program.FilesChanged(now)
 	}
 	e.schedule.Now(a)
 	for _, other := range e.afterwards[a] {

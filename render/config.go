@@ -11,6 +11,8 @@ import (
 	"render/render/graph"
 	"render/render/pace"
 	"render/render/run"
+	"render/render/supervise"
+	"render/template"
 )
 
 // The defaults of an action that is made of a command.
@@ -50,16 +52,17 @@ type Config struct {
 	// Log gets what happens. The default drops it.
 	Log *slog.Logger
 
-	step       func(string) // tells tests how far a commit is
-	outside    *programs    // what tests run in place of programs
-	unnotified bool         // files that others change are noticed by the regular check only: bubbles know no notifications
+	step       func(string)                                                               // tells tests how far a commit is
+	outside    *programs                                                                  // what tests run in place of programs
+	executes   func(*template.Template, context.Context, template.Lookup) template.Result // what tests do in place of an Execute
+	unnotified bool                                                                       // files that others change are noticed by the regular check only: bubbles know no notifications
 }
 
 // programs are the ways to run one.
 type programs struct {
 	run    func(run.Command, run.Limits) (string, error)
 	output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
-	start  func(p run.Program, environ []string, log *slog.Logger) child
+	start  func(p run.Program, environ []string, log *slog.Logger) supervise.Child
 }
 
 // Asking says how queries that fail are asked again.

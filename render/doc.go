@@ -6,17 +6,21 @@
 //
 // An [Engine] has one loop, which owns its state: targets, actions, outputs and their stages. Watchers, commits and callers of
 // [Engine.Status] and [Engine.Apply] reach it by channels, so there is nothing to lock. The loop does no I/O on
-// destinations and runs no program. Three helpers beside it have a lock each, for what they hand over: the notices of files that
-// changed, the watch of templates, and the watch for drift.
+// destinations, runs no program, and waits for no template: a pass has a goroutine of its own. The loop waits for its end for
+// 20 ms; a pass that takes longer is detached, and its end is an event. Four helpers beside the loop have a lock each, for what
+// they hand over: the notices of files that changed, the watch of templates, the watch for drift, and the answers that
+// detached passes look at.
 //
 // # The rooms
 //
-//   - This package: the loop. Begin with Engine.Run; apply.go has the gate for what is new.
+//   - This package: the loop. Begin with Engine.Run; passes.go has the passes of a target, apply.go the gate for what is new.
+//   - render/pass: passes beside the loop.
 //   - render/output: what a target wants on disk, and in which stage each of its outputs is.
 //   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
 //   - render/disk: one destination, in folders that others may write to; intent marks.
-//   - render/run: programs: commands with limits, the supervised program; render/plugin: programs of templates, as queries.
-//   - render/graph: who uses which query, what a target sees of an answer, and who runs again; guards.
+//   - render/run: programs: commands with limits, the supervised program; render/supervise: what the supervised program has to be
+//     told; render/plugin: programs of templates, as queries.
+//   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.
 //   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
 //   - render/status: what the engine reports about itself.
@@ -44,7 +48,8 @@
 //     passes give output. An error in a pass with pending queries is not an error.
 //   - R5 When to run. A target runs again when (a) the last of the queries that were pending in its last pass has been
 //     answered, or (b) a query for which it had an answer gets a different one, or (c) it is reported as blocked and one of
-//     the pending queries has been answered: the others may have been asked only for want of that answer.
+//     the pending queries has been answered: the others may have been asked only for want of that answer. A pass
+//     sees the answers as they were when it began; what changes while it lasts comes after it. A target has one pass at a time.
 //   - R6 Forget late. A pass that ran to its end with nothing pending replaces a target's set of queries, also where an answer
 //     is absent. Another pass adds to the set, and drops what so many passes in a row have not asked ([graph.MaxKept]). A query that
 //     nobody uses is not watched any longer.
@@ -53,7 +58,9 @@
 //     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action. A commit that
 //     failed is repeated no sooner than the spacing after it. The supervised program has a clock of its own, with a spacing of
 //     DefaultSpacing: it is told once of a change, when no commit is in flight, but no later than ten seconds after the change.
-//     After passes that took long the action rests, for thirty times that and a second at most.
+//     After passes the action rests for thirty times what they took, and a second at most. So a template that changes often uses
+//     a small part of a processor, but for one whose passes take seconds: it may use most of one, and nothing else waits for it.
+//     A target rests so, too, after a pass that took long and did not finish, unless that waits for answers.
 //   - R8 Commit. Stage all changed files, swap all, check, command, verify. A file that cannot be written is left out, unless
 //     the action is atomic. Any failure after that puts every file back, and runs the command again where it had run. With
 //     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
@@ -71,17 +78,19 @@
 //     and so does one that is older than what is known. An answer that is leaderless or filtered by ACLs is an error, not
 //     data. (Package watch sees to this.)
 //   - R12 It does not die. In the daemon no failure ends the engine. Each is scoped to the query, target or action that it
-//     belongs to, is retried with a capped, jittered back-off, and shows in log and status.
+//     belongs to, is retried with a capped, jittered back-off, and shows in log and status. A pass that takes longer than a minute
+//     is a failure of its template. One that goes on at the end of the engine is left behind.
 //   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
 //     or was interrupted is repeated until it succeeds, also by the next start. Each folder of a commit has one intent mark, on
 //     disk before the first swap; all of them end in one step; an old file is believed only for the new file that it was saved for.
 //   - R14 Blocked is loud. A target that cannot finish is reported after five seconds and then every minute: what it waits
-//     for, and where in which template.
+//     for, and where in which template. So is a pass that takes longer than five seconds.
 //
 // Targets that name the same action share it; targets without one but with an equal command share an action made of that
 // command; a target without a command is alone. An action commits when no member is pending. Members that are blocked
 // (absent, failed) are left out and the rest go ahead, unless the action is atomic: then all or none. A pending member,
-// whether its queries fail or do not answer, counts as blocked once it has held the others for ten seconds.
+// whether its queries fail or do not answer, counts as blocked once it has held the others for ten seconds; so does one whose
+// pass takes longer. Each member has one pass for a commit; what changes after it leads to the next commit.
 //
 // A target can ask for some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [graph.Guard] holds back
 // large losses. An answer is for such a target what it sees of it: where that does not change, nothing has (R3).

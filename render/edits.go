@@ -56,6 +56,7 @@ func (e *Engine) edit(found *sources.Changes, now time.Time) {
 		if t.texts.Equal(r.Texts) {
 			continue
 		}
+		e.leave(t)
 		t.renew(r.Template, r.Texts)
 		fresh[t] = true
 		names = append(names, t.cfg.Source)
@@ -64,7 +65,7 @@ func (e *Engine) edit(found *sources.Changes, now time.Time) {
 	if len(fresh) > 0 {
 		e.log.Info("templates have changed", "template", commit.Summary(names, mostNamed, ", "), "templates", len(names))
 	}
-	e.runNow(fresh, now)
+	e.runNow(fresh, nil)
 }
 
 // staleTexts are the targets whose newest text is not in use.
@@ -105,14 +106,13 @@ func (e *Engine) tellFaults(before map[string]*fault, now time.Time) {
 	e.stale.report = reportNext(now, len(stale) > 0)
 }
 
-// reportFaults tells of all faults, when it is time to, and returns when to do so again (R14).
-func (e *Engine) reportFaults(now time.Time) (next time.Time) {
+// reportFaults tells of all faults, when it is time to (R14).
+func (e *Engine) reportFaults(now time.Time) {
 	if !e.stale.report.IsZero() && !now.Before(e.stale.report) {
 		stale := e.faults()
 		e.logFaults(slog.LevelWarn, "a template still cannot be used; its text before stays in force", stale, nil)
 		e.stale.report = reportNext(now, len(stale) > 0)
 	}
-	return e.stale.report
 }
 
 // reportNext returns when to report again; zero where there is nothing to report.

@@ -3,10 +3,9 @@ package render
 import (
 	"context"
 	"log/slog"
-	"os"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,12 +14,14 @@ import (
 	"render/render/disk"
 	"render/render/drift"
 	"render/render/graph"
-	"render/render/output"
+	"render/render/pass"
 	"render/render/plugin"
 	"render/render/run"
 	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
+	"render/render/supervise"
+	"render/template"
 	"render/watch"
 )
 
@@ -68,8 +69,13 @@ type Engine struct {
 	guardsAt      time.Time             // when to tell of guards that still hold; zero if there are none
 	failing       failing
 	stale         staleTexts
-	program       program
-	inFlight      int // commits
+	program       supervise.Program
+	placed        time.Time // since when the files of all targets are there, while the program is not started
+	inFlight      int       // commits
+	passes        *pass.Runner[*target]
+	passesAt      time.Time               // when to tell of passes that take long; zero if there are none
+	crowded       schedule.Queue[*action] // with a target whose pass takes long, while there is no room for it
+	texts         texts
 
 	// Beside the loop.
 	drift     *drift.Watch   // nil where nobody wants to know
@@ -81,7 +87,9 @@ type Engine struct {
 	stop      *commit.Stop
 	group     run.Group
 	tools     commit.Tools
-	start     func(run.Program, []string, *slog.Logger) child
+	start     func(run.Program, []string, *slog.Logger) supervise.Child
+	executes  func(*template.Template, context.Context, template.Lookup) template.Result
+	env       atomic.Pointer[[]string] // Config.Env, for passes
 	wg        sync.WaitGroup
 }
 
@@ -115,13 +123,20 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		signals:    make(chan syscall.Signal, 16),
 		landings:   make(chan landing, diskSlots),
 		stop:       commit.NewStop(),
+		texts:      texts{fresh: make(map[*target]bool)},
+		executes:   cfg.executes,
+	}
+	e.passes = pass.New[*target](e.ended)
+	e.env.Store(&e.begun.Env)
+	if e.executes == nil {
+		e.executes = (*template.Template).Execute
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
 	outside := cfg.outside
 	if outside == nil {
-		outside = &programs{run: e.group.Run, output: e.group.Output, start: func(p run.Program, environ []string, log *slog.Logger) child {
+		outside = &programs{run: e.group.Run, output: e.group.Output, start: func(p run.Program, environ []string, log *slog.Logger) supervise.Child {
 			return run.Start(p, environ, log)
 		}}
 	}
@@ -153,15 +168,6 @@ func (e *Engine) number() {
 	}
 }
 
-func (e *Engine) lookupEnv(name string) (string, bool) {
-	for _, entry := range slices.Backward(e.cfg.Env) {
-		if value, ok := strings.CutPrefix(entry, name+"="); ok {
-			return value, true
-		}
-	}
-	return os.LookupEnv(name)
-}
-
 // Run does the engine's work and returns when everything that it started has ended; it can be called once.
 //
 // A supervised program (Config.Exec) that ends makes it return an *ExitError, or nil where its exit code is 0.
@@ -180,15 +186,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.drain()
 	defer e.stop.Begin()
 	defer context.AfterFunc(ctx, e.stop.Begin)() // with Config.Once the loop itself may be at a commit
-	defer e.endProgram()
+	defer e.program.End()
 	watching, stop := context.WithCancel(ctx)
 	defer e.endWatches()
 	defer stop()
 	e.watchFiles(watching)
 	for _, t := range e.targets {
 		e.block(t, time.Now())
-		e.execute(t)
+		t.Wants = true
+		e.moved(t)
+		e.schedule.Now(t.action)
 	}
+	defer e.endPasses()
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -199,16 +208,19 @@ func (e *Engine) Run(ctx context.Context) error {
 	for {
 		// What there is to do now, and when there is more to do.
 		now := time.Now()
+		e.passes.Turn(now)
 		e.adopt(watching, now)
 		e.lookAgain(now)
-		wake := schedule.Earliest(e.report(now), e.advanceAll(now))
-		wake = schedule.Earliest(wake, e.graph.Next(), e.coming.patience()) // after all passes: they make views
+		e.report(now)
+		wake := schedule.Earliest(e.admit(now), e.advanceAll(now))
+		e.unpin()
+		wake = schedule.Earliest(wake, e.nextReport(), e.graph.Next(), e.coming.patience()) // after all passes: they block targets and make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return e.thenSupervise(ctx, err)
 			}
 		} else {
-			wake = schedule.Earliest(wake, e.supervise(now), e.program.tell(now, e.inFlight))
+			wake = schedule.Earliest(wake, e.supervise(now), e.program.Tell(now, e.inFlight, holdMost))
 		}
 		timer.Stop()
 		var alarm <-chan time.Time
@@ -223,6 +235,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.take(e.set.Take())
 		case done := <-e.landings: // the end of a commit
 			e.landAll(done)
+		case p := <-e.passes.Ends(): // the end of a pass that takes long
+			e.landPass(p)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
 		case x := <-e.drift.Reports(): // somebody else has changed a file
@@ -234,18 +248,18 @@ func (e *Engine) Run(ctx context.Context) error {
 		case err := <-e.refusals: // Reject
 			e.reject(err, time.Now())
 		case told := <-e.tells: // a commit waits until the program was told
-			e.program.wait(told, time.Now())
-		case <-e.program.told:
-			e.program.wasTold()
+			e.program.Wait(told, time.Now())
+		case <-e.program.Told():
+			e.program.WasTold()
 		case s := <-e.signals: // for the program
-			e.program.signal(s)
-		case err := <-endOf(e.program.child): // of the program
-			if !e.program.outdated {
+			e.program.Signal(s)
+		case err := <-supervise.EndOf(e.program.Child): // of the program
+			if !e.program.Outdated {
 				return run.EndOf(err)
 			}
-			e.program.child = nil // another follows
-		case <-endOf(e.program.leaving): // of the program before
-			e.program.leaving = nil
+			e.program.Child = nil // another follows
+		case <-supervise.EndOf(e.program.Leaving): // of the program before
+			e.program.Leaving = nil
 		case <-alarm: // an action is due, or a view, or a report
 		case <-tooLate: // with Config.Once
 			return e.givenUp(e.cfg.Timeout)
@@ -418,48 +432,6 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 		e.moved(t)
 		e.schedule.Now(t.action)
 	}
-}
-
-// execute runs a target's template once (R5 says when).
-func (e *Engine) execute(t *target) {
-	defer e.moved(t)
-	wasFinished := t.finished()
-	e.askAgain(e.graph.Outdated(&t.User)) // what programs print is as new as the other data
-	snapshot := e.graph.Begin(&t.User, time.Now())
-	t.result = t.template.Execute(context.Background(), snapshot.Lookup)
-	t.passes++
-	refused := e.refuse(t)
-	watched, forgotten := e.graph.Finish(snapshot, t.result, time.Now())
-	t.result.Used = nil // the graph has it
-	for _, q := range watched {
-		e.set.Watch(q)
-	}
-	e.forgetQueries(forgotten)
-	e.askAgain(e.graph.Late(&t.User))
-	now := time.Now()
-	e.tellJudged(now)
-	if t.finished() {
-		t.result.Err = e.claim(t)
-	}
-	if !t.finished() {
-		t.Unwant()
-		e.block(t, now)
-		if t.result.Err != nil && !refused && !e.cfg.Once {
-			e.logFault(t)
-		}
-		return
-	}
-
-	t.blocked, t.report, t.passed = time.Time{}, time.Time{}, false
-	e.noteDropped(t)
-	if !t.Want(output.New(&t.result)) {
-		t.Causes = nil
-		return
-	}
-	if !wasFinished || t.action.pace.First().IsZero() {
-		t.action.pace.Changed(now)
-	}
-	e.schedule.Now(t.action)
 }
 
 // askAgain has programs run again.

@@ -14,6 +14,7 @@ import (
 	"render/render/disk"
 	"render/render/run"
 	"render/render/status"
+	"render/render/supervise"
 )
 
 // What was appended for an output is not appended again while the target wants the same.
@@ -158,7 +159,7 @@ func TestProgramStartsDuringCommits(t *testing.T) {
 		f := &flight{r: r, t: t, calm: true}
 		cfg.outside = &programs{
 			run: func(c run.Command, l run.Limits) (string, error) { time.Sleep(3 * time.Second); return "", nil },
-			start: func(p run.Program, e []string, l *slog.Logger) child {
+			start: func(p run.Program, e []string, l *slog.Logger) supervise.Child {
 				started.Add(1)
 				return instant{&fakeChild{f: f, program: p, ended: make(chan error, 1)}}
 			},
@@ -222,7 +223,7 @@ func TestProgramIsToldOfAppends(t *testing.T) {
 		f.random = nil
 		cfg.outside = &programs{
 			run: func(run.Command, run.Limits) (string, error) { return "", nil },
-			start: func(p run.Program, e []string, l *slog.Logger) child {
+			start: func(p run.Program, e []string, l *slog.Logger) supervise.Child {
 				c = &fakeChild{f: f, program: p, ended: make(chan error, 1)}
 				c.load()
 				return instant{c}

@@ -24,6 +24,7 @@ import (
 	"render/render/pace"
 	"render/render/run"
 	"render/render/status"
+	"render/render/supervise"
 	"render/template"
 	"render/watch"
 )
@@ -218,6 +219,7 @@ func (f *flight) start() {
 	cfg.Log = f.r.log.logger()
 	cfg.unnotified = true
 	cfg.step = f.commitStep
+	cfg.executes = f.runPass
 	cfg.outside = &programs{run: f.runCommand, output: f.runPlugin, start: f.startService}
 	engine, err := New(f.r.world, cfg)
 	if err != nil { // a template is broken
@@ -444,6 +446,40 @@ func (f *flight) runPlugin(ctx context.Context, c run.Command, _ run.Limits, _ i
 	return []byte("<" + strings.Join(c.Args, " ") + ">"), "", nil
 }
 
+// runPass executes a template. One in four takes time between what it asks, or hangs; the answers stay the same meanwhile.
+func (f *flight) runPass(t *template.Template, ctx context.Context, lookup template.Lookup) template.Result {
+	if f.chance(40) {
+		<-ctx.Done()
+	}
+	f.mu.Lock()
+	slow := f.random.IntN(4) == 0
+	f.mu.Unlock()
+	if !slow {
+		return t.Execute(ctx, lookup)
+	}
+	type answer struct {
+		value    any
+		answered bool
+	}
+	seen := make(map[watch.Query]answer)
+	return t.Execute(ctx, func(q watch.Query) (any, bool) {
+		timer := time.NewTimer(f.someTime())
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		value, answered := lookup(q)
+		seen[q] = answer{value, answered}
+		for q, was := range seen {
+			if value, answered := lookup(q); ctx.Err() == nil && (answered != was.answered || !watch.Equal(value, was.value)) {
+				f.t.Errorf("%s: %v, %t became %v, %t during a pass", q, was.value, was.answered, value, answered)
+			}
+		}
+		return value, answered
+	})
+}
+
 // fakeChild is a supervised program that takes fake time.
 type fakeChild struct {
 	f       *flight
@@ -454,7 +490,7 @@ type fakeChild struct {
 	wg      sync.WaitGroup
 }
 
-func (f *flight) startService(p run.Program, _ []string, _ *slog.Logger) child {
+func (f *flight) startService(p run.Program, _ []string, _ *slog.Logger) supervise.Child {
 	c := &fakeChild{f: f, program: p, ended: make(chan error, 1)}
 	f.mu.Lock()
 	f.service = c
@@ -511,7 +547,7 @@ func (f *flight) check() {
 	}
 	e := f.r.engine
 	defer func() { _ = f.r.status() }() // what follows in the loop comes after this look at its state
-	for _, s := range f.r.status().Targets {
+	for _, s := range f.idle().Targets {
 		t := e.byDestination[s.Destination]
 		if s.State != status.Applied || t == nil {
 			continue
@@ -526,6 +562,19 @@ func (f *flight) check() {
 		f.wantPath(t, s.Destination, string(want.Output))
 		for _, w := range want.Writes {
 			f.wantPath(t, w.Path, string(w.Contents))
+		}
+	}
+}
+
+// idle returns the state of an engine whose loop waits for events: it does not wait for the end of a pass, which takes time.
+func (f *flight) idle() status.Status {
+	for {
+		synctest.Wait()
+		began := time.Now()
+		s := f.r.status()
+		if time.Now().Equal(began) {
+			synctest.Wait()
+			return s
 		}
 	}
 }
@@ -565,7 +614,7 @@ func (f *flight) wantAll() {
 	f.t.Helper()
 	e := f.r.engine
 	clean := true
-	for i, s := range f.r.status().Targets {
+	for i, s := range f.idle().Targets {
 		t := e.targets[i]
 		path := s.Destination
 		if body := f.r.read(filepath.Base(t.cfg.Source)); body != t.texts.Body {
@@ -592,7 +641,7 @@ func (f *flight) wantAll() {
 			f.t.Fatalf("%s is %s long after everything was well: %v %+v", path, s.State, s.Err, e.status().Actions)
 		}
 	}
-	if f.service != nil && !f.service.program.Command.IsZero() && e.program.child == child(f.service) {
+	if f.service != nil && !f.service.program.Command.IsZero() && e.program.Child == supervise.Child(f.service) {
 		f.mu.Lock()
 		loaded := maps.Clone(f.service.loaded)
 		f.mu.Unlock()

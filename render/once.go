@@ -9,6 +9,9 @@ import (
 	"render/watch"
 )
 
+// lastPasses is how long passes may take all together when a run with Config.Once is given up.
+const lastPasses = 500 * time.Millisecond
+
 // finishOnce ends a run with Config.Once: with an error as soon as a template has failed, and when all targets are
 // finished by applying all of them.
 func (e *Engine) finishOnce() (done bool, err error) {
@@ -17,7 +20,7 @@ func (e *Engine) finishOnce() (done bool, err error) {
 		return true, e.incomplete(func(t *target) bool { return t.result.Err != nil })
 	case e.cfg.FailAbsent && e.sums.absent > 0, e.sums.unfinished > 0 && e.hopeless():
 		return true, e.givenUp(0)
-	case e.sums.unfinished > 0:
+	case e.sums.unfinished > 0, e.sums.wanting > 0: // a pass that takes long is under way
 		return false, nil
 	}
 	if e.cfg.Dry != nil {
@@ -44,11 +47,12 @@ func (e *Engine) hopeless() bool {
 }
 
 // givenUp returns what is missing when a run with Config.Once ends early: by its timeout, where tooLate is not 0. A last
-// pass of each template that waits tells what it would make of the answers that came since its last one.
+// pass of each template that waits tells what it would make of the answers that came since its last one, if there is time.
 func (e *Engine) givenUp(tooLate time.Duration) error {
-	unfinished := func(t *target) bool { return !t.finished() }
+	unfinished := func(t *target) bool { return !t.finished() || t.pass != nil }
+	began := time.Now()
 	for _, t := range e.targets {
-		if unfinished(t) {
+		if unfinished(t) && time.Since(began) < lastPasses {
 			e.execute(t)
 		}
 	}

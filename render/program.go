@@ -4,51 +4,17 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
 	"render/render/commit"
-	"render/render/pace"
 	"render/render/run"
-	"render/render/schedule"
+	"render/render/supervise"
 )
-
-// program is the supervised program at work: the action at the end of the graph. Files that change lead to it, it has a
-// pace of its own (R7), and it is told once of a change, however many files that has.
-type program struct {
-	child    child     // uses new files; nil where there is none, or not yet
-	leaving  child     // one that another is to follow, or none, while it ends
-	outdated bool      // another is to take the child's place, or none
-	placed   time.Time // since when the files of all targets are there, while it is not started
-
-	pace    pace.Pace
-	tells   []chan error    // commits that wait until it was told
-	telling []chan error    // those that wait for what is under way
-	told    <-chan struct{} // closed when it was told; nil where nothing is under way
-}
-
-// child is a run of the supervised program: a *run.Child, or in tests one that takes fake time.
-type child interface {
-	Program() run.Program
-	Reload() (done <-chan struct{})
-	Signal(syscall.Signal)
-	Stop(syscall.Signal)
-	Ended() <-chan error
-	Wait()
-}
-
-// endOf returns where a child's end comes from; nil, from where nothing comes, for no child.
-func endOf(c child) <-chan error {
-	if c == nil {
-		return nil
-	}
-	return c.Ended()
-}
 
 // teller returns what a commit tells the supervised program by before its verification; nil where nobody is to be told.
 func (e *Engine) teller() func() error {
-	if e.program.child == nil || e.program.child.Program().OnChange == run.DoNothing {
+	if e.program.Child == nil || e.program.Child.Program().OnChange == run.DoNothing {
 		return nil
 	}
 	return func() error {
@@ -67,56 +33,6 @@ func (e *Engine) teller() func() error {
 	}
 }
 
-// filesChanged notes that files have changed of which the program has not been told.
-func (p *program) filesChanged(now time.Time) {
-	if p.child != nil {
-		p.pace.Changed(now)
-	}
-}
-
-// wait notes that a commit waits until the program was told.
-func (p *program) wait(told chan error, now time.Time) {
-	p.tells = append(p.tells, told)
-	p.filesChanged(now)
-}
-
-// tell tells the program that files have changed, when it is time to, and returns when it is; zero if nothing has changed.
-// It waits for commits that are in flight and change more files, but no longer than holdMost after the first change.
-func (p *program) tell(now time.Time, inFlight int) (wake time.Time) {
-	if p.child == nil { // there is nobody to tell; the next program finds all files
-		p.pace.Reset()
-		p.tells = answer(p.tells, commit.ErrNoProgram)
-		return time.Time{}
-	}
-	due, changed := p.pace.Due()
-	if !changed || p.told != nil {
-		return time.Time{}
-	}
-	if inFlight > len(p.tells) {
-		due = schedule.Latest(due, p.pace.First().Add(holdMost))
-	}
-	if now.Before(due) {
-		return due
-	}
-	p.pace.Commit(now)
-	p.telling, p.tells = p.tells, nil
-	p.told = p.child.Reload()
-	return time.Time{}
-}
-
-// wasTold takes that the program was told.
-func (p *program) wasTold() {
-	p.told = nil
-	p.telling = answer(p.telling, nil)
-}
-
-func answer(tells []chan error, err error) []chan error {
-	for _, told := range tells {
-		told <- err
-	}
-	return nil
-}
-
 // supervises reports whether there is a program to supervise.
 func (e *Engine) supervises() bool { return !e.cfg.Exec.Command.IsZero() && e.cfg.Dry == nil }
 
@@ -127,37 +43,34 @@ func (e *Engine) supervises() bool { return !e.cfg.Exec.Command.IsZero() && e.cf
 // this is up; zero where it does not matter.
 func (e *Engine) renderedOnce(now time.Time) (rendered bool, wake time.Time) {
 	if !e.supervises() || e.sums.unplaced > 0 {
-		e.program.placed = time.Time{}
+		e.placed = time.Time{}
 		return false, time.Time{}
 	}
-	if e.program.placed.IsZero() {
-		e.program.placed = now
+	if e.placed.IsZero() {
+		e.placed = now
 	}
-	wake = e.program.placed.Add(holdMost)
+	wake = e.placed.Add(holdMost)
 	return e.inFlight == 0 || !now.Before(wake), wake
 }
 
 func (e *Engine) startProgram() {
-	e.program.child = e.start(e.cfg.Exec, e.cfg.Exec.Env.Environ(os.Environ(), e.cfg.Env), e.log)
-	e.program.outdated = false
-	e.program.pace = pace.Pace{Spacing: DefaultSpacing}
+	e.program.Start(e.start(e.cfg.Exec, e.cfg.Exec.Env.Environ(os.Environ(), e.cfg.Env), e.log), DefaultSpacing)
 }
 
 // supervise starts the program when everything is rendered once, and ends one that is not in force any more: when another
 // can take its place, or at once where there is to be none. Its end is then no news.
 func (e *Engine) supervise(now time.Time) (wake time.Time) {
 	p := &e.program
-	if p.leaving != nil || p.child != nil && !p.outdated {
+	if p.Leaving != nil || p.Child != nil && !p.Outdated {
 		return time.Time{}
 	}
 	ready, wake := e.renderedOnce(now)
 	switch {
-	case p.child == nil && ready:
+	case p.Child == nil && ready:
 		e.startProgram()
-	case p.child != nil && (ready || !e.supervises()):
-		e.log.Info("ending the program, because the configuration has changed", "program", p.child.Program().Command.String())
-		p.child.Stop(0)
-		p.leaving, p.child = p.child, nil
+	case p.Child != nil && (ready || !e.supervises()):
+		e.log.Info("ending the program, because the configuration has changed", "program", p.Child.Program().Command.String())
+		p.Replace()
 	case !ready:
 		return wake
 	}
@@ -166,18 +79,7 @@ func (e *Engine) supervise(now time.Time) (wake time.Time) {
 
 // programWaits reports whether there is a program to supervise that is not started yet.
 func (e *Engine) programWaits() bool {
-	return e.supervises() && (e.program.child == nil || e.program.outdated)
-}
-
-// children are the program, and the one before it while that ends.
-func (p *program) children() []child {
-	return slices.DeleteFunc([]child{p.child, p.leaving}, func(c child) bool { return c == nil })
-}
-
-func (p *program) signal(s syscall.Signal) {
-	for _, c := range p.children() {
-		c.Signal(s)
-	}
+	return e.supervises() && (e.program.Child == nil || e.program.Outdated)
 }
 
 // Signal passes a signal on to the supervised program, if there is one; SIGKILL to all that it has started as well.
@@ -205,8 +107,8 @@ func (e *Engine) thenSupervise(ctx context.Context, err error) error {
 	for {
 		select {
 		case s := <-e.signals:
-			e.program.signal(s)
-		case err := <-endOf(e.program.child):
+			e.program.Signal(s)
+		case err := <-supervise.EndOf(e.program.Child):
 			return run.EndOf(err)
 		case answer := <-e.questions:
 			answer <- e.status()
@@ -222,30 +124,5 @@ func (e *Engine) stopProgram(ctx context.Context) error {
 	if s, ok := errors.AsType[run.StopSignal](context.Cause(ctx)); ok {
 		with = s.Signal
 	}
-	for _, c := range e.program.children() {
-		c.Stop(with)
-	}
-	ended, left := endOf(e.program.child), endOf(e.program.leaving)
-	var err error
-	for ended != nil || left != nil {
-		select {
-		case s := <-e.signals:
-			e.program.signal(s)
-		case err = <-ended:
-			ended = nil
-		case <-left:
-			left = nil
-		}
-	}
-	return run.EndOf(err)
-}
-
-// endProgram makes sure that nothing of a program is left, however we end.
-func (e *Engine) endProgram() {
-	for _, c := range e.program.children() {
-		c.Stop(0)
-	}
-	for _, c := range e.program.children() {
-		c.Wait()
-	}
+	return e.program.Stop(with, e.signals)
 }

@@ -22,9 +22,8 @@ const (
 	mostNamed    = 3  // files, causes, missing queries in one line
 )
 
-// report logs the targets that cannot finish, and the queries that fail, when it is time to, and returns when the next
-// report is due (R14).
-func (e *Engine) report(now time.Time) (next time.Time) {
+// report logs the targets that cannot finish, and the queries that fail, when it is time to (R14).
+func (e *Engine) report(now time.Time) {
 	if !e.failing.report.IsZero() && !now.Before(e.failing.report) {
 		e.failing.report = now.Add(reportEvery)
 		e.log.Warn("queries still fail; their last good answers stay in use", "failing", len(e.failing.errs),
@@ -36,7 +35,14 @@ func (e *Engine) report(now time.Time) (next time.Time) {
 	if !e.guardsAt.IsZero() && !now.Before(e.guardsAt) {
 		e.guardsAt = e.reportGuards(now)
 	}
-	return schedule.Earliest(e.reportAt, e.failing.report, e.guardsAt, e.reportRefused(now), e.reportFaults(now))
+	e.reportPasses(now)
+	e.reportRefused(now)
+	e.reportFaults(now)
+}
+
+// nextReport returns when the next report is due; zero where there is nothing to report.
+func (e *Engine) nextReport() time.Time {
+	return schedule.Earliest(e.reportAt, e.failing.report, e.guardsAt, e.passesAt, e.refused.report, e.stale.report)
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
@@ -46,12 +52,18 @@ func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
 		if !t.report.IsZero() {
 			at = t.report.Add(reportEvery)
 		}
-		if !now.Before(at) {
+		if !now.Before(at) && t.Answered() && e.passes.Over() {
+			at = now // it runs first
+		} else if !now.Before(at) {
 			t.report = now
 			if t.Answered() {
 				e.execute(t) // R5 (c)
 			}
 			if t.finished() {
+				continue
+			}
+			if t.pass != nil { // what there is to tell of it comes with its pass
+				next = schedule.Earliest(next, now.Add(reportEvery))
 				continue
 			}
 			if reported++; reported <= mostReported {

@@ -51,6 +51,9 @@ func (e *Engine) targetStatus(t *target) status.TargetStatus {
 		Source: t.cfg.Source, Destination: t.cfg.Destination,
 		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: held(t), Err: t.result.Err, Stale: t.stale, Path: t.path,
 	}
+	if t.pass != nil {
+		s.Executing = t.pass.Began
+	}
 	switch {
 	case t.result.Err != nil:
 		s.State = status.Failed
@@ -73,11 +76,11 @@ func (e *Engine) targetStatus(t *target) status.TargetStatus {
 func (e *Engine) missing(t *target) []status.Missing {
 	var all []status.Missing
 	for _, q := range t.result.Absent {
-		all = append(all, status.Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), None: true})
+		all = append(all, status.Missing{Kind: q.Kind, Query: q.String(), Where: t.where(q), None: true})
 	}
 	for _, q := range t.result.Pending {
 		if st, used := e.graph.State(q); used && st.Rev == 0 {
-			all = append(all, status.Missing{Kind: q.Kind, Query: q.String(), Where: t.template.Where(q), Err: st.Err})
+			all = append(all, status.Missing{Kind: q.Kind, Query: q.String(), Where: t.where(q), Err: st.Err})
 		}
 	}
 	return all
@@ -95,7 +98,7 @@ func held(t *target) []status.Held {
 
 func heldBack(t *target, h graph.Held) status.Held {
 	return status.Held{
-		Query: h.Query.String(), Where: t.template.Where(h.Query), First: h.First, Before: h.Before, After: h.After,
+		Query: h.Query.String(), Where: t.where(h.Query), First: h.First, Before: h.Before, After: h.After,
 		Guard: h.Guard.String(), Since: h.Since, Until: h.Until(),
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"render/render/graph"
 	"render/render/output"
+	"render/render/pass"
 	"render/render/sources"
 	"render/template"
 )
@@ -23,17 +24,26 @@ type target struct {
 	action   *action
 
 	passes   int
-	result   template.Result    // of the last pass; its output is in Stages
-	stale    error              // why a newer text of the template is not in use
-	err      error              // why the file could not be written
-	blocked  time.Time          // since when it cannot finish; zero if it could
-	report   time.Time          // when it was last reported as blocked
-	passed   bool               // it has held the others of its action for long enough
-	dropped  []template.Dropped // instances that its last finished pass left out
-	panicked bool               // the stack of a panic in a pass is in the log
-	missing  bool               // nothing is at its path; of a proposal
-	writing  map[string]bool    // of its claims, what the last finished pass writes, and whether it appends
-	counted  tally
+	result   template.Result          // of the last pass; its output is in Stages
+	stale    error                    // why a newer text of the template is not in use
+	err      error                    // why the file could not be written
+	blocked  time.Time                // since when it cannot finish; zero if it could
+	report   time.Time                // when it was last reported as blocked
+	passed   bool                     // it has held the others of its action for long enough
+	dropped  []template.Dropped       // instances that its last finished pass left out
+	panicked bool                     // the stack of a panic in a pass is in the log
+	missing  bool                     // nothing is at its path; of a proposal
+	pass     *pass.Pass[*target]      // under way, if it is detached; nil for none
+	answers  *graph.Snapshot[*target] // of the last pass
+	slow     bool                     // its last pass took long
+	urgent   bool                     // its template has another text: it runs whatever the pace of its action
+	rest     time.Time                // it does not run before this
+	overruns int                      // passes in a row that took too long
+	round    uint64                   // of its action, in which it had its last pass for a commit
+	skipped  bool                     // it wanted another one in the same round
+
+	writing map[string]bool // of its claims, what the last finished pass writes, and whether it appends
+	counted tally
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
@@ -47,13 +57,14 @@ func (t *target) renew(parsed *template.Template, x sources.Texts) {
 }
 
 // A tally is what a target adds to the sums of an engine, so that nobody has to look at all targets.
-type tally struct{ unfinished, failed, absent, unplaced int }
+type tally struct{ unfinished, failed, absent, unplaced, wanting int }
 
 func (c *tally) add(d tally, sign int) {
 	c.unfinished += sign * d.unfinished
 	c.failed += sign * d.failed
 	c.absent += sign * d.absent
 	c.unplaced += sign * d.unplaced
+	c.wanting += sign * d.wanting
 }
 
 func (t *target) count() tally {
@@ -68,6 +79,7 @@ func (t *target) count() tally {
 		failed:     one(t.result.Err != nil),
 		absent:     one(len(t.result.Absent) > 0),
 		unplaced:   one(!t.finished() || !t.Placed),
+		wanting:    one(t.Wants),
 	}
 }
 

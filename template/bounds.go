@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"text/template/parse"
 )
@@ -18,6 +19,10 @@ const (
 	DefaultMaxOutput = 64 << 20   // bytes
 	maxSteps         = 20_000_000 // marks that an execution passes
 	maxDepth         = 50_000     // blocks around an action, over all templates that call each other; a range counts as rangeDepth
+
+	// After so many steps an execution lets other goroutines run: one that takes long would hold each of them for the time slice
+	// of the scheduler, which is 10 ms.
+	yieldSteps = 1024
 
 	// An error that leaves a range is a panic within a panic: its cost grows with the square of the ranges around it.
 	rangeDepth = 100
@@ -146,6 +151,9 @@ func (p *pass) step(i int) error {
 	p.mark = i
 	p.steps++
 	p.depth += m.depth
+	if p.steps%yieldSteps == 0 {
+		runtime.Gosched()
+	}
 	switch {
 	case p.steps > p.maxSteps:
 		return p.stop(errSteps)

@@ -67,17 +67,19 @@ func (p *Pace) Spaced() time.Time {
 	return p.last.Add(p.Spacing)
 }
 
-// A template may be large, and change often. So that it takes a small part of a core only, its passes are followed by a
-// rest of restFactor times what they took.
+// A template may be large, and change often. So that it takes a small part of a processor only, its passes are followed by a
+// rest of restFactor times what they took. Changes wait for restMax at most: passes that take seconds may use most of one
+// processor.
 const (
 	restFactor = 30
 	restMax    = time.Second
 )
 
+// Rest returns how long to rest after passes, for what they took.
+func Rest(took time.Duration) time.Duration { return min(restFactor*took, restMax) }
+
 // Passed notes that passes have ended, and what they took.
-func (p *Pace) Passed(now time.Time, took time.Duration) {
-	p.rest = now.Add(min(restFactor*took, restMax))
-}
+func (p *Pace) Passed(now time.Time, took time.Duration) { p.rest = now.Add(Rest(took)) }
 
 // Reset notes that the changes turned out to need no commit.
 func (p *Pace) Reset() { p.first, p.latest = time.Time{}, time.Time{} }

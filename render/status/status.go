@@ -42,7 +42,8 @@ type TargetStatus struct {
 	Path        string // where the links of Destination lead: the file that is written; empty without a destination
 	State       State
 	Since       time.Time // when it began to wait; zero unless it is pending, absent or failed in its template
-	Passes      int       // executions of its template
+	Passes      int       // executions of its template that have ended
+	Executing   time.Time // since when its template has been executing, where that takes long; else zero
 	Missing     []Missing // what it waits for
 	Held        []Held    // what guards hold back from it, sorted by query
 	Err         error     // why it failed
@@ -140,6 +141,9 @@ func (e *IncompleteError) Error() string {
 	for _, t := range e.Targets {
 		if t.Err != nil {
 			fmt.Fprintf(&b, "\n  %v", t.Err)
+		}
+		if !t.Executing.IsZero() {
+			fmt.Fprintf(&b, "\n  %s: the template is still executing", t.Source)
 		}
 		for _, m := range t.Missing {
 			fmt.Fprintf(&b, "\n  %s: %s", t.Source, m)

@@ -1,0 +1,154 @@
+// Package supervise keeps count of the supervised program of an engine: the run that uses new files, the one before it while
+// that ends, and what the program has to be told.
+//
+// Nothing here has a goroutine or a clock: the caller passes the time in. A [Program] belongs to one goroutine.
+package supervise
+
+import (
+	"slices"
+	"syscall"
+	"time"
+
+	"render/render/commit"
+	"render/render/pace"
+	"render/render/run"
+	"render/render/schedule"
+)
+
+// Program is the supervised program at work: the action at the end of the graph. Files that change lead to it, it has a
+// pace of its own (R7), and it is told once of a change, however many files that has.
+type Program struct {
+	Child    Child // uses new files; nil where there is none, or not yet
+	Leaving  Child // one that another is to follow, or none, while it ends
+	Outdated bool  // another is to take the child's place, or none
+
+	pace    pace.Pace
+	tells   []chan error    // commits that wait until it was told
+	telling []chan error    // those that wait for what is under way
+	told    <-chan struct{} // closed when it was told; nil where nothing is under way
+}
+
+// Child is a run of the supervised program: a *run.Child, or in tests one that takes fake time.
+type Child interface {
+	Program() run.Program
+	Reload() (done <-chan struct{})
+	Signal(syscall.Signal)
+	Stop(syscall.Signal)
+	Ended() <-chan error
+	Wait()
+}
+
+// EndOf returns where a child's end comes from; nil, from where nothing comes, for no child.
+func EndOf(c Child) <-chan error {
+	if c == nil {
+		return nil
+	}
+	return c.Ended()
+}
+
+// Start puts a child in place. It is told of changes at least spacing apart.
+func (p *Program) Start(c Child, spacing time.Duration) {
+	p.Child, p.Outdated = c, false
+	p.pace = pace.Pace{Spacing: spacing}
+}
+
+// Replace ends the child, which another follows, or none.
+func (p *Program) Replace() {
+	p.Child.Stop(0)
+	p.Leaving, p.Child = p.Child, nil
+}
+
+// FilesChanged notes that files have changed of which the program has not been told.
+func (p *Program) FilesChanged(now time.Time) {
+	if p.Child != nil {
+		p.pace.Changed(now)
+	}
+}
+
+// Wait notes that a commit waits until the program was told.
+func (p *Program) Wait(told chan error, now time.Time) {
+	p.tells = append(p.tells, told)
+	p.FilesChanged(now)
+}
+
+// Tell tells the program that files have changed, when it is time to, and returns when it is; zero if nothing has changed.
+// It waits for commits that are in flight and change more files, but no longer than most after the first change.
+func (p *Program) Tell(now time.Time, inFlight int, most time.Duration) (wake time.Time) {
+	if p.Child == nil { // there is nobody to tell; the next program finds all files
+		p.pace.Reset()
+		p.tells = answer(p.tells, commit.ErrNoProgram)
+		return time.Time{}
+	}
+	due, changed := p.pace.Due()
+	if !changed || p.told != nil {
+		return time.Time{}
+	}
+	if inFlight > len(p.tells) {
+		due = schedule.Latest(due, p.pace.First().Add(most))
+	}
+	if now.Before(due) {
+		return due
+	}
+	p.pace.Commit(now)
+	p.telling, p.tells = p.tells, nil
+	p.told = p.Child.Reload()
+	return time.Time{}
+}
+
+// Told returns the channel that is closed when the program was told; nil where nothing is under way.
+func (p *Program) Told() <-chan struct{} { return p.told }
+
+// WasTold takes that the program was told.
+func (p *Program) WasTold() {
+	p.told = nil
+	p.telling = answer(p.telling, nil)
+}
+
+func answer(tells []chan error, err error) []chan error {
+	for _, told := range tells {
+		told <- err
+	}
+	return nil
+}
+
+// children are the program, and the one before it while that ends.
+func (p *Program) children() []Child {
+	return slices.DeleteFunc([]Child{p.Child, p.Leaving}, func(c Child) bool { return c == nil })
+}
+
+// Signal passes a signal on.
+func (p *Program) Signal(s syscall.Signal) {
+	for _, c := range p.children() {
+		c.Signal(s)
+	}
+}
+
+// Stop ends the program by a signal, passes on those that come meanwhile, and returns how the program ended.
+func (p *Program) Stop(with syscall.Signal, signals <-chan syscall.Signal) error {
+	for _, c := range p.children() {
+		c.Stop(with)
+	}
+	ended, left := EndOf(p.Child), EndOf(p.Leaving)
+	var err error
+	for ended != nil || left != nil {
+		select {
+		case s := <-signals:
+			p.Signal(s)
+		case err = <-ended:
+			ended = nil
+		case <-left:
+			left = nil
+		}
+	}
+	return run.EndOf(err)
+}
+
+// End makes sure that nothing of the program is left.
+func (p *Program) End() {
+	for _, c := range p.children() {
+		c.Stop(0)
+	}
+	for _, c := range p.children() {
+		c.Wait()
+	}
+}
