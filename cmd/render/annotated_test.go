@@ -49,7 +49,7 @@ func TestAnnotatedConfiguration(t *testing.T) {
 			for _, row := range rows[2:] {
 				cell := cells(row)
 				meaning := cell[len(cell)-1]
-				if strings.HasPrefix(meaning, "without effect") || strings.HasPrefix(meaning, "an old form of") {
+				if strings.HasPrefix(meaning, "Without effect") || strings.HasPrefix(meaning, "Old form of") {
 					continue
 				}
 				block, key, value := keyOfRow(heads, cell)

@@ -77,7 +77,7 @@ func namesOf(topic string) string {
 func explain(s *config.Setting) string {
 	text := strings.ReplaceAll(s.Meaning, "`", "")
 	if s.Idle != "" {
-		text = strings.TrimSpace(text + " without effect: " + s.Idle)
+		text = strings.TrimSpace(text + " Without effect: " + s.Idle)
 	}
 	if d := defaultOf(s); d != "" {
 		text += " (default: " + d + ")"

@@ -87,7 +87,7 @@ func topicTable(topic string) string {
 			}
 		}
 	}
-	cells := [][]string{{"in a file", "in `template`", "in `action`", "flag", "environment", "default", "meaning"}, slices.Repeat([]string{"---"}, 7)}
+	cells := [][]string{{"in a file", "in `template`", "in `action`", "flag", "environment", "type", "default", "meaning"}, slices.Repeat([]string{"---"}, 8)}
 	for _, r := range rows {
 		cells = append(cells, r.cells())
 	}
@@ -106,9 +106,9 @@ func (r *row) cells() []string {
 	}
 	meaning := r.about.Meaning
 	if r.about.Idle != "" {
-		meaning = "without effect: " + r.about.Idle
+		meaning = "Without effect: " + r.about.Idle
 	}
-	return []string{code(r.keys[0]), code(r.keys[1]), code(r.keys[2]), code(name), strings.Join(variables, ", "), shownDefault(r.about), meaning}
+	return []string{code(r.keys[0]), code(r.keys[1]), code(r.keys[2]), code(name), strings.Join(variables, ", "), r.about.Type(), shownDefault(r.about), meaning}
 }
 
 // table returns a table of its cells, the first of which are the headings, without the columns that have nothing in them.

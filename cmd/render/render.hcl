@@ -128,6 +128,12 @@
 #function_denylist = ["plugin", "writeToFile", "env", "envOrDefault", "mustEnv"]
 #sandbox_path      = "/etc/render/files"
 
+# Deny the functions that reach outside of the template's data: environment, programs, more files, the machine.
+#untrusted = false
+
+# Limit of the output of one template, in bytes. A larger output is an error of that template only.
+#max_output = 67108864
+
 # ---------------------------------------------------------------- Templates
 
 # One block for each file.

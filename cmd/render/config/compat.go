@@ -37,13 +37,13 @@ var compatSettings = slices.Concat(
 		{Key: "deduplicate.max_stale", kind: durationKind},
 		{Key: "deduplicate.block_query_wait", kind: durationKind},
 	}),
-	idle("render takes care of processes without parents wherever it is process 1", []*Setting{
+	idle("render takes care of processes without parents whenever it is process 1", []*Setting{
 		{Key: "reap", Flag: "reap", kind: boolKind},
 	}),
-	idle("SIGQUIT is the supervised program's; nothing of render is dumped", []*Setting{
+	idle("SIGQUIT goes to the supervised program, and render dumps nothing", []*Setting{
 		{Key: "dump_signal", Flag: "dump-signal", kind: signalKind},
 	}),
-	idle("all answers that have arrived are taken together", []*Setting{
+	idle("render always uses all answers that have arrived", []*Setting{
 		{Key: "batch_size", Flag: "batch", kind: numberKind},
 	}),
 )

@@ -28,7 +28,7 @@ type Flag struct {
 // templateFlag is the setting of --template.
 var templateFlag = &Setting{
 	Flag: "template", Topic: TopicTemplates, Operand: "SPEC",
-	Meaning: "`SOURCE:DESTINATION[:COMMAND]`: the first two colons separate, the rest is the command; repeatable",
+	Meaning: "Render SOURCE to DESTINATION and run COMMAND after changes, as `SOURCE:DESTINATION[:COMMAND]`. Any further colon belongs to the command. Repeat the flag for more",
 	kind:    &kind{name: "SOURCE:DESTINATION[:COMMAND]", parse: func(s string) (any, error) { return parseTemplateSpec(s) }},
 }
 

@@ -37,6 +37,29 @@ func (s *Setting) IsSignal() bool { return s.kind == signalKind }
 // Words returns what the value can be, where that is one of some words.
 func (s *Setting) Words() []string { return s.kind.words }
 
+// Type returns what the value is, in a word or two.
+func (s *Setting) Type() string {
+	switch name, ok := typeNames[s.kind]; {
+	case ok:
+		return name
+	case len(s.kind.words) > 6:
+		return "one word"
+	case len(s.kind.words) > 0:
+		last := len(s.kind.words) - 1
+		return "`" + strings.Join(s.kind.words[:last], "`, `") + "` or `" + s.kind.words[last] + "`"
+	case s.kind.name == numberKind.name:
+		return "number"
+	}
+	return "text"
+}
+
+// typeNames are the types of kinds that are neither text, numbers nor one of some words.
+var typeNames = map[*kind]string{
+	boolKind: "on or off", durationKind: "duration", portionKind: "number", dropKind: "share", permsKind: "octal mode", idKind: "name or number",
+	signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions",
+	pairsKind: "list of NAME=value", commandKind: "command", programKind: "command", waitKind: "block, or MIN:MAX", guardKind: "block, or text",
+}
+
 // TakesPath reports whether the value is the path of a file or a folder.
 func (s *Setting) TakesPath() bool {
 	return slices.Contains([]string{"FILE", "FOLDER", "PATH", "SPEC"}, s.Operand)
@@ -96,175 +119,175 @@ var Topics = []string{
 
 // Why settings of consul-template have no effect.
 const (
-	idleVault = "render does not read from Vault yet, so templates that use secret and its kin fail"
-	idleNomad = "render does not read from Nomad yet, so templates that use nomadService and its kin fail"
-	idleDedup = "not needed: stale reads, shared watchers and pacing keep the load on Consul small"
+	idleVault = "render does not read from Vault yet, so templates with the function secret or a similar one fail"
+	idleNomad = "render does not read from Nomad yet, so templates with the function nomadService or a similar one fail"
+	idleDedup = "render does not need it: stale reads and shared requests keep the load on Consul small"
 )
 
 // globalSettings stand at the top of files.
 var globalSettings = slices.Concat([]*Setting{
-	{Flag: "config", kind: listKind, Operand: "PATH", Topic: TopicRun, Meaning: "a configuration file, or a folder of them, in HCL or JSON; repeatable, later ones win"},
-	{Key: "fixture", Flag: "fixture", Env: []string{"RENDER_FIXTURE"}, kind: textKind, Operand: "FILE", Topic: TopicRun, Meaning: "a YAML file that answers in place of Consul; its changes are taken"},
-	{Key: "once", Flag: "once", Env: []string{"RENDER_ONCE"}, kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "render everything once, all files or none, run the commands, and end"},
-	{Key: "timeout", Flag: "timeout", Env: []string{"RENDER_TIMEOUT"}, kind: durationKind, DefaultText: "none", Topic: TopicRun, Meaning: "with once: give up after this; 0: never"},
-	{Key: "err_on_failed_lookup", Flag: "err-on-failed-lookup", kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "with once: fail at once where something that is needed does not exist, instead of waiting for it"},
-	{Key: "dry", Flag: "dry", Env: []string{"RENDER_DRY"}, kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "print `> DESTINATION` and the contents, without once at each change; write and run nothing"},
-	{Key: "parse_only", Flag: "parse-only", kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "read the configuration and parse all templates, and end; ask, write and run nothing"},
-	{Key: "watch_templates", Flag: "watch-templates", kind: boolKind, Default: "true", Topic: TopicRun, Meaning: "take templates and partials that change on disk"},
-	{Key: "watch_config", Flag: "watch-config", Env: []string{"RENDER_WATCH_CONFIG"}, kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "reload when configuration files change, as by the reload signal"},
-	{Key: "reload_signal", Flag: "reload-signal", kind: signalKind, Default: "SIGHUP", Topic: TopicRun, Meaning: "reloads configuration and templates; `\"\"`: none does"},
-	{Key: "kill_signal", Flag: "kill-signal", kind: signalKind, Default: "SIGINT", Topic: TopicRun, Meaning: "ends render, beside SIGINT and SIGTERM, which always do unless they reload"},
-	{Key: "pid_file", Flag: "pid-file", kind: textKind, Operand: "FILE", Topic: TopicRun, Meaning: "a file for the process number, removed at the end"},
+	{Flag: "config", kind: listKind, Operand: "PATH", Topic: TopicRun, Meaning: "Read configuration from a file, or from all files of a folder, in HCL or JSON. Repeat the flag for more; later files win"},
+	{Key: "fixture", Flag: "fixture", Env: []string{"RENDER_FIXTURE"}, kind: textKind, Operand: "FILE", Topic: TopicRun, Meaning: "Use a YAML file in place of Consul. render notices changes of the file"},
+	{Key: "once", Flag: "once", Env: []string{"RENDER_ONCE"}, kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "Render everything once, write all files or none, run the commands, and exit"},
+	{Key: "timeout", Flag: "timeout", Env: []string{"RENDER_TIMEOUT"}, kind: durationKind, DefaultText: "none", Topic: TopicRun, Meaning: "With `once`: exit with an error if the run takes longer than this. 0: no limit"},
+	{Key: "err_on_failed_lookup", Flag: "err-on-failed-lookup", kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "With `once`: exit with an error at once if a key, file or program output that a template needs does not exist, instead of waiting for it"},
+	{Key: "dry", Flag: "dry", Env: []string{"RENDER_DRY"}, kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "Print each destination as `> DESTINATION`, with its contents. Write and run nothing. Without `once`, print again at each change"},
+	{Key: "parse_only", Flag: "parse-only", kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "Read the configuration, parse all templates, report all mistakes, and exit. Query, write and run nothing"},
+	{Key: "watch_templates", Flag: "watch-templates", kind: boolKind, Default: "true", Topic: TopicRun, Meaning: "Use templates and partials that change on disk, without a signal"},
+	{Key: "watch_config", Flag: "watch-config", Env: []string{"RENDER_WATCH_CONFIG"}, kind: boolKind, Default: "false", Topic: TopicRun, Meaning: "Reload when configuration files change, without a signal"},
+	{Key: "reload_signal", Flag: "reload-signal", kind: signalKind, Default: "SIGHUP", Topic: TopicRun, Meaning: "Signal that reloads configuration and templates. `\"\"`: no signal reloads"},
+	{Key: "kill_signal", Flag: "kill-signal", kind: signalKind, Default: "SIGINT", Topic: TopicRun, Meaning: "Signal that stops render, in addition to SIGINT and SIGTERM"},
+	{Key: "pid_file", Flag: "pid-file", kind: textKind, Operand: "FILE", Topic: TopicRun, Meaning: "File for the process number of render. render removes the file at the end"},
 
-	{Key: "log_level", Flag: "log-level", Env: []string{"CT_LOG", "CONSUL_TEMPLATE_LOG", "CONSUL_TEMPLATE_LOG_LEVEL"}, kind: levelKind, Default: "info", Operand: "LEVEL", Topic: TopicLog, Meaning: "the least level to log: trace, debug, info, warn or err"},
-	{Key: "log_format", Flag: "log-format", Env: []string{"RENDER_LOG_FORMAT"}, kind: choice("text", "json"), Default: "text", Operand: "FORMAT", Topic: TopicLog, Meaning: "text or json"},
-	{Key: "log_file.path", Flag: "log-file", kind: textKind, Operand: "FILE", Topic: TopicLog, Meaning: "a file that gets the log, too; one without an extension gets `.log`, and a path that ends in a slash is the folder of `render.log`"},
-	{Key: "log_file.log_rotate_bytes", Flag: "log-rotate-bytes", kind: countKind, Default: "0", Operand: "BYTES", Topic: TopicLog, Meaning: "begin a new log file before one gets larger; 0: at no size"},
-	{Key: "log_file.log_rotate_duration", Flag: "log-rotate-duration", kind: durationKind, Default: "24h", Topic: TopicLog, Meaning: "begin a new log file after this time; 0: at no age"},
-	{Key: "log_file.log_rotate_max_files", Flag: "log-rotate-max-files", kind: atLeast(-1), Default: "0", Operand: "NUMBER", Topic: TopicLog, Meaning: "how many old log files to keep; 0: all, -1: none"},
-	{Key: "syslog.enabled", Flag: "syslog", kind: boolKind, Default: "false", Topic: TopicLog, Meaning: "log to syslog, too; the next two turn it on as well"},
-	{Key: "syslog.facility", Flag: "syslog-facility", kind: choice(logs.FacilityNames...), Default: "LOCAL0", Operand: "FACILITY", Topic: TopicLog, Meaning: "the facility of syslog"},
-	{Key: "syslog.name", Flag: "syslog-name", kind: textKind, DefaultText: "the program's name", Operand: "NAME", Topic: TopicLog, Meaning: "the name in syslog"},
+	{Key: "log_level", Flag: "log-level", Env: []string{"CT_LOG", "CONSUL_TEMPLATE_LOG", "CONSUL_TEMPLATE_LOG_LEVEL"}, kind: levelKind, Default: "info", Operand: "LEVEL", Topic: TopicLog, Meaning: "Lowest level that is logged: trace, debug, info, warn or err"},
+	{Key: "log_format", Flag: "log-format", Env: []string{"RENDER_LOG_FORMAT"}, kind: choice("text", "json"), Default: "text", Operand: "FORMAT", Topic: TopicLog, Meaning: "Format of the log"},
+	{Key: "log_file.path", Flag: "log-file", kind: textKind, Operand: "FILE", Topic: TopicLog, Meaning: "File for the log, in addition to standard error. `.log` is added to a name without an extension. A path that ends with a slash is a folder for `render.log`"},
+	{Key: "log_file.log_rotate_bytes", Flag: "log-rotate-bytes", kind: countKind, Default: "0", Operand: "BYTES", Topic: TopicLog, Meaning: "Size in bytes at which render begins a new log file. 0: no limit"},
+	{Key: "log_file.log_rotate_duration", Flag: "log-rotate-duration", kind: durationKind, Default: "24h", Topic: TopicLog, Meaning: "Age at which render begins a new log file. 0: no limit"},
+	{Key: "log_file.log_rotate_max_files", Flag: "log-rotate-max-files", kind: atLeast(-1), Default: "0", Operand: "NUMBER", Topic: TopicLog, Meaning: "Number of old log files that render keeps. 0: all; -1: none"},
+	{Key: "syslog.enabled", Flag: "syslog", kind: boolKind, Default: "false", Topic: TopicLog, Meaning: "Log to syslog, in addition to standard error. The next two settings also turn this on"},
+	{Key: "syslog.facility", Flag: "syslog-facility", kind: choice(logs.FacilityNames...), Default: "LOCAL0", Operand: "FACILITY", Topic: TopicLog, Meaning: "Facility of the log in syslog"},
+	{Key: "syslog.name", Flag: "syslog-name", kind: textKind, DefaultText: "the program's name", Operand: "NAME", Topic: TopicLog, Meaning: "Name of render in syslog"},
 
-	{Key: "exec.command", Flag: "exec", kind: programKind, Operand: "COMMAND", Topic: TopicExec, Meaning: "a program to supervise: started when all is rendered, told of changes; when it ends, so does render"},
-	{Key: "exec.enabled", kind: boolKind, Default: "true", Topic: TopicExec, Meaning: "false: do not start it"},
-	{Key: "exec.reload_signal", Flag: "exec-reload-signal", kind: signalKind, DefaultText: "restart it", Topic: TopicExec, Meaning: "tells it of changes; `\"\"`: it is told nothing"},
-	{Key: "exec.kill_signal", Flag: "exec-kill-signal", kind: signalKind, Default: "SIGINT", Topic: TopicExec, Meaning: "asks it to end; `\"\"`: it is not asked"},
-	{Key: "exec.kill_timeout", Flag: "exec-kill-timeout", kind: durationKind, Default: "30s", Topic: TopicExec, Meaning: "from that to SIGKILL"},
-	{Key: "exec.splay", Flag: "exec-splay", kind: durationKind, DefaultText: "none", Topic: TopicExec, Meaning: "a pause of random length, up to this, before it is told of changes"},
+	{Key: "exec.command", Flag: "exec", kind: programKind, Operand: "COMMAND", Topic: TopicExec, Meaning: "Start and supervise a program when all files exist. render reloads or restarts the program after changes, and exits when the program exits"},
+	{Key: "exec.enabled", kind: boolKind, Default: "true", Topic: TopicExec, Meaning: "Start the program. false: ignore the `exec` block"},
+	{Key: "exec.reload_signal", Flag: "exec-reload-signal", kind: signalKind, DefaultText: "restart the program", Topic: TopicExec, Meaning: "Signal that reloads the program after changes. `\"\"`: do not signal the program"},
+	{Key: "exec.kill_signal", Flag: "exec-kill-signal", kind: signalKind, Default: "SIGINT", Topic: TopicExec, Meaning: "Signal that stops the program. `\"\"`: send no signal, and wait for `kill_timeout`"},
+	{Key: "exec.kill_timeout", Flag: "exec-kill-timeout", kind: durationKind, Default: "30s", Topic: TopicExec, Meaning: "Time between the kill signal and SIGKILL"},
+	{Key: "exec.splay", Flag: "exec-splay", kind: durationKind, DefaultText: "none", Topic: TopicExec, Meaning: "Random pause of at most this duration before the program is reloaded or restarted"},
 	{Key: "exec.timeout", kind: durationKind, Topic: TopicExec, Meaning: "", Idle: "a supervised program runs without a time limit"},
-	{Key: "exec.env.pristine", Flag: "exec-env-pristine", kind: boolKind, Default: "false", Topic: TopicExec, Meaning: "give it nothing of render's environment"},
-	{Key: "exec.env.custom", Flag: "exec-env-custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicExec, Meaning: "add to its environment; wins over all else; repeatable"},
-	{Key: "exec.env.allowlist", Flag: "exec-env-allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicExec, Meaning: "what of render's environment it gets, as in `CONSUL_*`; repeatable"},
-	{Key: "exec.env.denylist", Flag: "exec-env-denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicExec, Meaning: "what of render's environment it does not get, whatever the allowlist says; repeatable"},
+	{Key: "exec.env.pristine", Flag: "exec-env-pristine", kind: boolKind, Default: "false", Topic: TopicExec, Meaning: "Start the program without the environment of render"},
+	{Key: "exec.env.custom", Flag: "exec-env-custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicExec, Meaning: "Add a variable to the environment of the program. Wins over all other variables. Repeat the flag for more"},
+	{Key: "exec.env.allowlist", Flag: "exec-env-allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicExec, Meaning: "Names of environment variables of render that the program gets, such as `CONSUL_*`. Repeat the flag for more"},
+	{Key: "exec.env.denylist", Flag: "exec-env-denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicExec, Meaning: "Names of environment variables of render that the program does not get. Wins over the allowlist. Repeat the flag for more"},
 }, consulSettings, compatSettings, defaultSettings)
 
 var consulSettings = []*Setting{
-	{Key: "consul", kind: textKind, spread: spreadTo("consul.address"), Now: "consul.address", Topic: TopicConsul, Meaning: "an old form of `consul.address`"},
-	{Key: "consul.address", Flag: "consul-addr", Env: []string{"CONSUL_HTTP_ADDR"}, kind: textKind, DefaultText: "localhost:8500", Operand: "ADDRESS", Topic: TopicConsul, Meaning: "`host:port`, `http://…`, `https://…` or `unix:///path`; with commas between, several, of which one is asked, and the next when it cannot be reached"},
-	{Key: "consul.token", Flag: "consul-token", Env: []string{"CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"}, kind: secretKind, Operand: "TOKEN", Topic: TopicConsul, Meaning: "on the command line, others on the machine can see it"},
-	{Key: "consul.token_file", Flag: "consul-token-file", Env: []string{"CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE"}, kind: textKind, Operand: "FILE", Topic: TopicConsul, Meaning: "wins over the token unless it is empty; read again when it changes, and when Consul refuses the token"},
-	{Key: "consul.auth", Flag: "consul-auth", Library: "CONSUL_HTTP_AUTH", kind: secretKind, spread: spreadAuth, Operand: "USER[:PASSWORD]", Topic: TopicConsul, Meaning: "basic authentication"},
-	{Key: "consul.auth.enabled", kind: boolKind, DefaultText: "true where there is a user or a password", Topic: TopicConsul, Meaning: "false: no basic authentication"},
-	{Key: "consul.auth.username", kind: textKind, Topic: TopicConsul, Meaning: "the user"},
-	{Key: "consul.auth.password", kind: secretKind, Topic: TopicConsul, Meaning: "the password"},
-	{Key: "consul.namespace", Flag: "consul-namespace", Env: []string{"CONSUL_NAMESPACE"}, kind: textKind, Operand: "NAME", Topic: TopicConsul, Meaning: "the namespace of queries that name none"},
-	{Key: "consul.partition", Flag: "consul-partition", Env: []string{"CONSUL_PARTITION"}, kind: textKind, Operand: "NAME", Topic: TopicConsul, Meaning: "the partition of queries that name none"},
-	{Key: "max_stale", Flag: "max-stale", kind: durationKind, Default: "2s", Topic: TopicConsul, Meaning: "how far behind its leader a server may be to answer; 0: only the leader answers"},
-	{Key: "block_query_wait", Flag: "block-query-wait", kind: durationKind, DefaultText: "60s; longer where many queries wait, each with a request of its own", Topic: TopicConsul, Meaning: "how long a request waits for a change, from 1s to 10m; up to a quarter is taken off at random"},
-	{Key: "consul.max_connections", Flag: "consul-max-connections", Env: []string{"RENDER_CONSUL_MAX_CONNECTIONS"}, kind: numberKind, DefaultText: "128; two thirds of what the agent allows a client, where that is more than 256", Operand: "NUMBER", Topic: TopicConsul, Meaning: "connections over plain HTTP, at least 16; more queries than three quarters of them share requests"},
-	{Key: "consul.max_requests", Flag: "consul-max-requests", Env: []string{"RENDER_CONSUL_MAX_REQUESTS"}, kind: numberKind, Default: "2000", Operand: "NUMBER", Topic: TopicConsul, Meaning: "requests a second of all queries together"},
-	{Key: "consul.acl_filtered", Flag: "consul-acl-filtered", kind: choice("error", "accept"), Default: "error", Operand: "WHAT", Topic: TopicConsul, Meaning: "an answer that lacks what the token may not read: error, or accept the part that the token may read; an answer that becomes smaller because the token lost rights is always an error"},
-	{Key: "consul.retry", kind: durationKind, spread: spreadTo("consul.retry.backoff"), Topic: TopicConsul, Meaning: "an old form of `consul.retry.backoff`"},
-	{Key: "consul.retry.enabled", Flag: "consul-retry", kind: boolKind, Default: "true", Topic: TopicConsul, Meaning: "false, with once: fail at the first failure of a query"},
-	{Key: "consul.retry.attempts", Flag: "consul-retry-attempts", kind: countKind, Default: "12", Operand: "NUMBER", Topic: TopicConsul, Meaning: "with once: fail when a query has failed so often in a row; 0: never. Without once render never gives up"},
-	{Key: "consul.retry.backoff", Flag: "consul-retry-backoff", kind: durationKind, Default: "250ms", Topic: TopicConsul, Meaning: "the pause after a query's first failure; doubled by each further one"},
-	{Key: "consul.retry.max_backoff", Flag: "consul-retry-max-backoff", kind: durationKind, Default: "4s", Topic: TopicConsul, Meaning: "the longest such pause; 0: no limit"},
+	{Key: "consul", kind: textKind, spread: spreadTo("consul.address"), Now: "consul.address", Topic: TopicConsul, Meaning: "Old form of `consul.address`"},
+	{Key: "consul.address", Flag: "consul-addr", Env: []string{"CONSUL_HTTP_ADDR"}, kind: textKind, DefaultText: "localhost:8500", Operand: "ADDRESS", Topic: TopicConsul, Meaning: "Address of the Consul agent: `host:port`, `http://…`, `https://…` or `unix:///path`. With several addresses and commas between them, render uses the next one when one fails"},
+	{Key: "consul.token", Flag: "consul-token", Env: []string{"CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"}, kind: secretKind, Operand: "TOKEN", Topic: TopicConsul, Meaning: "ACL token for Consul. Other users of the machine can read a token on the command line; prefer `token_file`"},
+	{Key: "consul.token_file", Flag: "consul-token-file", Env: []string{"CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE"}, kind: textKind, Operand: "FILE", Topic: TopicConsul, Meaning: "File with the ACL token. Wins over `token`, unless the file name is empty. render reads the file again when it changes, and when Consul rejects the token"},
+	{Key: "consul.auth", Flag: "consul-auth", Library: "CONSUL_HTTP_AUTH", kind: secretKind, spread: spreadAuth, Operand: "USER[:PASSWORD]", Topic: TopicConsul, Meaning: "User and password for basic authentication"},
+	{Key: "consul.auth.enabled", kind: boolKind, DefaultText: "true, if a user or a password is set", Topic: TopicConsul, Meaning: "Use basic authentication. false: ignore user and password"},
+	{Key: "consul.auth.username", kind: textKind, Topic: TopicConsul, Meaning: "User for basic authentication"},
+	{Key: "consul.auth.password", kind: secretKind, Topic: TopicConsul, Meaning: "Password for basic authentication"},
+	{Key: "consul.namespace", Flag: "consul-namespace", Env: []string{"CONSUL_NAMESPACE"}, kind: textKind, Operand: "NAME", Topic: TopicConsul, Meaning: "Namespace of queries that do not name one. Consul Enterprise only"},
+	{Key: "consul.partition", Flag: "consul-partition", Env: []string{"CONSUL_PARTITION"}, kind: textKind, Operand: "NAME", Topic: TopicConsul, Meaning: "Admin partition of queries that do not name one. Consul Enterprise only"},
+	{Key: "max_stale", Flag: "max-stale", kind: durationKind, Default: "2s", Topic: TopicConsul, Meaning: "Time that a server may be behind its leader and still answer. 0: only the leader answers"},
+	{Key: "block_query_wait", Flag: "block-query-wait", kind: durationKind, DefaultText: "60s, and longer if many queries each have a request of their own", Topic: TopicConsul, Meaning: "Time that a request waits for a change, from 1s to 10m. render subtracts up to a quarter at random"},
+	{Key: "consul.max_connections", Flag: "consul-max-connections", Env: []string{"RENDER_CONSUL_MAX_CONNECTIONS"}, kind: numberKind, DefaultText: "128, or two thirds of what the agent allows a client if that is more than 256", Operand: "NUMBER", Topic: TopicConsul, Meaning: "Number of connections over plain HTTP, at least 16. If three quarters of them are fewer than the queries, queries share requests"},
+	{Key: "consul.max_requests", Flag: "consul-max-requests", Env: []string{"RENDER_CONSUL_MAX_REQUESTS"}, kind: numberKind, Default: "2000", Operand: "NUMBER", Topic: TopicConsul, Meaning: "Number of requests a second, for all queries together"},
+	{Key: "consul.acl_filtered", Flag: "consul-acl-filtered", kind: choice("error", "accept"), Default: "error", Operand: "WHAT", Topic: TopicConsul, Meaning: "Answers without the data that the token may not read: `error`, or `accept` the part that the token may read. A smaller answer because the token lost rights is always an error"},
+	{Key: "consul.retry", kind: durationKind, spread: spreadTo("consul.retry.backoff"), Topic: TopicConsul, Meaning: "Old form of `consul.retry.backoff`"},
+	{Key: "consul.retry.enabled", Flag: "consul-retry", kind: boolKind, Default: "true", Topic: TopicConsul, Meaning: "Retry a failed query. false, with `once`: exit at the first failure"},
+	{Key: "consul.retry.attempts", Flag: "consul-retry-attempts", kind: countKind, Default: "12", Operand: "NUMBER", Topic: TopicConsul, Meaning: "With `once`: number of failures in a row of a query, after which render exits. 0: no limit. Without `once`, render retries without end"},
+	{Key: "consul.retry.backoff", Flag: "consul-retry-backoff", kind: durationKind, Default: "250ms", Topic: TopicConsul, Meaning: "Pause after the first failure of a query. Each further failure doubles the pause"},
+	{Key: "consul.retry.max_backoff", Flag: "consul-retry-max-backoff", kind: durationKind, Default: "4s", Topic: TopicConsul, Meaning: "Limit of the pause after a failure. 0: no limit"},
 
-	{Key: "consul.ssl.enabled", Flag: "consul-ssl", Library: "CONSUL_HTTP_SSL", kind: boolKind, DefaultText: "true where another setting of TLS is made", Topic: TopicTLS, Meaning: "HTTPS, whatever the address says; false: not because of the other settings"},
-	{Key: "consul.ssl.verify", Flag: "consul-ssl-verify", Library: "CONSUL_HTTP_SSL_VERIFY", kind: boolKind, Default: "true", Topic: TopicTLS, Meaning: "false: accept any certificate"},
-	{Key: "consul.ssl.ca_cert", Flag: "consul-ssl-ca-cert", Library: "CONSUL_CACERT", kind: textKind, Operand: "FILE", DefaultText: "the system's", Topic: TopicTLS, Meaning: "certificates of authorities"},
-	{Key: "consul.ssl.ca_cert_bytes", Flag: "consul-ssl-ca-cert-bytes", kind: textKind, Operand: "PEM", Topic: TopicTLS, Meaning: "the same as text, in place of files"},
-	{Key: "consul.ssl.ca_path", Flag: "consul-ssl-ca-path", Library: "CONSUL_CAPATH", kind: textKind, Operand: "FOLDER", Topic: TopicTLS, Meaning: "the same, in files of a folder; used where there is no `ca_cert`"},
-	{Key: "consul.ssl.cert", Flag: "consul-ssl-cert", Library: "CONSUL_CLIENT_CERT", kind: textKind, Operand: "FILE", Topic: TopicTLS, Meaning: "our certificate, and our key where `key` is not given"},
-	{Key: "consul.ssl.key", Flag: "consul-ssl-key", Library: "CONSUL_CLIENT_KEY", kind: textKind, Operand: "FILE", Topic: TopicTLS, Meaning: "our key"},
-	{Key: "consul.ssl.server_name", Flag: "consul-ssl-server-name", Library: "CONSUL_TLS_SERVER_NAME", kind: textKind, Operand: "NAME", DefaultText: "the host", Topic: TopicTLS, Meaning: "whom Consul's certificate must be for"},
+	{Key: "consul.ssl.enabled", Flag: "consul-ssl", Library: "CONSUL_HTTP_SSL", kind: boolKind, DefaultText: "true, if another TLS setting is set", Topic: TopicTLS, Meaning: "Use HTTPS, also if the address does not say so. false: other TLS settings do not turn on HTTPS"},
+	{Key: "consul.ssl.verify", Flag: "consul-ssl-verify", Library: "CONSUL_HTTP_SSL_VERIFY", kind: boolKind, Default: "true", Topic: TopicTLS, Meaning: "Verify the certificate of Consul. false: accept any certificate"},
+	{Key: "consul.ssl.ca_cert", Flag: "consul-ssl-ca-cert", Library: "CONSUL_CACERT", kind: textKind, Operand: "FILE", DefaultText: "the authorities of the system", Topic: TopicTLS, Meaning: "File with certificates of the authorities that render trusts"},
+	{Key: "consul.ssl.ca_cert_bytes", Flag: "consul-ssl-ca-cert-bytes", kind: textKind, Operand: "PEM", Topic: TopicTLS, Meaning: "Certificates of the authorities that render trusts, as PEM text in place of a file"},
+	{Key: "consul.ssl.ca_path", Flag: "consul-ssl-ca-path", Library: "CONSUL_CAPATH", kind: textKind, Operand: "FOLDER", Topic: TopicTLS, Meaning: "Folder with certificates of the authorities that render trusts. Used if `ca_cert` is not set"},
+	{Key: "consul.ssl.cert", Flag: "consul-ssl-cert", Library: "CONSUL_CLIENT_CERT", kind: textKind, Operand: "FILE", Topic: TopicTLS, Meaning: "File with the client certificate of render, and with its key if `key` is not set"},
+	{Key: "consul.ssl.key", Flag: "consul-ssl-key", Library: "CONSUL_CLIENT_KEY", kind: textKind, Operand: "FILE", Topic: TopicTLS, Meaning: "File with the key of the client certificate"},
+	{Key: "consul.ssl.server_name", Flag: "consul-ssl-server-name", Library: "CONSUL_TLS_SERVER_NAME", kind: textKind, Operand: "NAME", DefaultText: "the host of the address", Topic: TopicTLS, Meaning: "Name that the certificate of Consul must have"},
 
-	{Key: "consul.transport.dial_timeout", Flag: "consul-transport-dial-timeout", kind: durationKind, Default: "30s", Topic: TopicTransport, Meaning: "to open a connection"},
-	{Key: "consul.transport.dial_keep_alive", Flag: "consul-transport-dial-keep-alive", kind: durationKind, Default: "15s", Topic: TopicTransport, Meaning: "between probes of a quiet connection, which is closed after three without an answer"},
-	{Key: "consul.transport.tls_handshake_timeout", Flag: "consul-transport-tls-handshake-timeout", kind: durationKind, Default: "10s", Topic: TopicTransport, Meaning: "for a handshake"},
-	{Key: "consul.transport.idle_conn_timeout", Flag: "consul-transport-idle-conn-timeout", kind: durationKind, Default: "5s", Topic: TopicTransport, Meaning: "how long a connection is kept for the next request"},
-	{Key: "consul.transport.max_idle_conns", Flag: "consul-transport-max-idle-conns", kind: countKind, Default: "0", Operand: "NUMBER", Topic: TopicTransport, Meaning: "connections that are kept for the next request; 0: no bound"},
-	{Key: "consul.transport.max_idle_conns_per_host", Flag: "consul-transport-max-idle-conns-per-host", kind: countKind, DefaultText: "as max_connections", Operand: "NUMBER", Topic: TopicTransport, Meaning: "the same for each host"},
-	{Key: "consul.transport.max_conns_per_host", Flag: "consul-transport-max-conns-per-host", kind: countKind, Default: "0", Operand: "NUMBER", Topic: TopicTransport, Meaning: "connections to each host, 16 at least; 0: no bound but `max_connections`"},
-	{Key: "consul.transport.disable_keep_alives", Flag: "consul-transport-disable-keep-alives", kind: boolKind, Default: "false", Topic: TopicTransport, Meaning: "open a connection for each request"},
+	{Key: "consul.transport.dial_timeout", Flag: "consul-transport-dial-timeout", kind: durationKind, Default: "30s", Topic: TopicTransport, Meaning: "Time limit for opening a connection"},
+	{Key: "consul.transport.dial_keep_alive", Flag: "consul-transport-dial-keep-alive", kind: durationKind, Default: "15s", Topic: TopicTransport, Meaning: "Interval between probes of an idle connection. render closes a connection after three probes without an answer"},
+	{Key: "consul.transport.tls_handshake_timeout", Flag: "consul-transport-tls-handshake-timeout", kind: durationKind, Default: "10s", Topic: TopicTransport, Meaning: "Time limit of a TLS handshake"},
+	{Key: "consul.transport.idle_conn_timeout", Flag: "consul-transport-idle-conn-timeout", kind: durationKind, Default: "5s", Topic: TopicTransport, Meaning: "Time that an idle connection stays open for the next request"},
+	{Key: "consul.transport.max_idle_conns", Flag: "consul-transport-max-idle-conns", kind: countKind, Default: "0", Operand: "NUMBER", Topic: TopicTransport, Meaning: "Number of idle connections that stay open. 0: no limit"},
+	{Key: "consul.transport.max_idle_conns_per_host", Flag: "consul-transport-max-idle-conns-per-host", kind: countKind, DefaultText: "the value of `max_connections`", Operand: "NUMBER", Topic: TopicTransport, Meaning: "Number of idle connections to one host that stay open"},
+	{Key: "consul.transport.max_conns_per_host", Flag: "consul-transport-max-conns-per-host", kind: countKind, Default: "0", Operand: "NUMBER", Topic: TopicTransport, Meaning: "Number of connections to one host, at least 16. 0: no limit except `max_connections`"},
+	{Key: "consul.transport.disable_keep_alives", Flag: "consul-transport-disable-keep-alives", kind: boolKind, Default: "false", Topic: TopicTransport, Meaning: "Open a new connection for each request"},
 }
 
 // templateSettings stand in template blocks. Those with a base have their default at the top of files, and a flag.
 var templateSettings = slices.Concat([]*Setting{
-	{Key: "source", Flag: "source", kind: textKind, Operand: "FILE", Topic: TopicTemplates, Meaning: "the template"},
-	{Key: "contents", Flag: "contents", kind: textKind, Operand: "TEXT", Topic: TopicTemplates, Meaning: "the template itself, in place of a file"},
-	{Key: "destination", Flag: "destination", kind: textKind, Operand: "FILE", Topic: TopicTemplates, Meaning: "the file to make"},
-	{Key: "command", Flag: "command", kind: commandKind, Operand: "COMMAND", Topic: TopicTemplates, Meaning: "is run when the file has changed"},
-	{Key: "action", Flag: "action", kind: textKind, Operand: "NAME", Topic: TopicTemplates, Meaning: "the action of a configuration file that its changes lead to, in place of a command"},
+	{Key: "source", Flag: "source", kind: textKind, Operand: "FILE", Topic: TopicTemplates, Meaning: "File with the template"},
+	{Key: "contents", Flag: "contents", kind: textKind, Operand: "TEXT", Topic: TopicTemplates, Meaning: "Text of the template, in place of a file"},
+	{Key: "destination", Flag: "destination", kind: textKind, Operand: "FILE", Topic: TopicTemplates, Meaning: "File that render writes"},
+	{Key: "command", Flag: "command", kind: commandKind, Operand: "COMMAND", Topic: TopicTemplates, Meaning: "Run a command after the file has changed"},
+	{Key: "action", Flag: "action", kind: textKind, Operand: "NAME", Topic: TopicTemplates, Meaning: "Name of the `action` block that applies to this template, in place of a command"},
 
-	{Key: "left_delimiter", Base: "default_delimiters.left", kind: delimiterKind, Default: "{{", Operand: "TEXT", Topic: TopicTemplates, Meaning: "what begins an action of a template"},
-	{Key: "right_delimiter", Base: "default_delimiters.right", kind: delimiterKind, Default: "}}", Operand: "TEXT", Topic: TopicTemplates, Meaning: "what ends one"},
-	{Key: "partials", Base: "partials", kind: listKind, Operand: "PATH", Topic: TopicTemplates, Meaning: "a file, or a folder of files, whose templates others can use by name; repeatable"},
-	{Key: "trim_blocks", Base: "trim_blocks", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "lines that hold only actions without output, as `if`, `range` and `end`, leave no empty line"},
-	{Key: "error_on_missing_key", Base: "error_on_missing_key", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "a key that a map does not have is an error, in place of `<no value>`"},
-	{Key: "error_fatal", Base: "template_error_fatal", kind: boolKind, Default: "true", Topic: TopicTemplates, Meaning: "", Idle: "a template that fails never ends the daemon, and always ends a run with once"},
-	{Key: "function_denylist", Base: "function_denylist", kind: functionsKind, Operand: "FUNCTION", Topic: TopicTemplates, Meaning: "a function that templates must not use; repeatable"},
-	{Key: "sandbox_path", Base: "sandbox_path", kind: textKind, Operand: "FOLDER", Topic: TopicTemplates, Meaning: "the function `file` reads below this folder only"},
-	{Key: "untrusted", Base: "untrusted", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "deny the functions that reach outside of the template's data: the environment (and with it the token), programs, other files, the machine, and `file` without `sandbox_path`"},
-	{Key: "max_output", Base: "max_output", kind: countKind, Default: "67108864", Operand: "BYTES", Topic: TopicTemplates, Meaning: "the most that a template may output; a larger output is an error of that template alone"},
+	{Key: "left_delimiter", Base: "default_delimiters.left", kind: delimiterKind, Default: "{{", Operand: "TEXT", Topic: TopicTemplates, Meaning: "Text that begins an action in a template"},
+	{Key: "right_delimiter", Base: "default_delimiters.right", kind: delimiterKind, Default: "}}", Operand: "TEXT", Topic: TopicTemplates, Meaning: "Text that ends an action in a template"},
+	{Key: "partials", Base: "partials", kind: listKind, Operand: "PATH", Topic: TopicTemplates, Meaning: "File, or folder of files, with templates that other templates can use by name. Repeat the flag for more"},
+	{Key: "trim_blocks", Base: "trim_blocks", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "Remove lines that have only actions without output, such as `if`, `range` and `end`"},
+	{Key: "error_on_missing_key", Base: "error_on_missing_key", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "Treat a key that a map does not have as an error, instead of printing `<no value>`"},
+	{Key: "error_fatal", Base: "template_error_fatal", kind: boolKind, Default: "true", Topic: TopicTemplates, Meaning: "", Idle: "a template that fails does not end the daemon, and always ends a run with once"},
+	{Key: "function_denylist", Base: "function_denylist", kind: functionsKind, Operand: "FUNCTION", Topic: TopicTemplates, Meaning: "Name or pattern of functions that templates must not use. Repeat the flag for more"},
+	{Key: "sandbox_path", Base: "sandbox_path", kind: textKind, Operand: "FOLDER", Topic: TopicTemplates, Meaning: "Folder that the function `file` may read. Paths outside of it are errors"},
+	{Key: "untrusted", Base: "untrusted", kind: boolKind, Default: "false", Topic: TopicTemplates, Meaning: "Deny the functions that reach outside of the template's data: environment (and so the token), programs, more files, the machine, and `file` without `sandbox_path`"},
+	{Key: "max_output", Base: "max_output", kind: countKind, Default: "67108864", Operand: "BYTES", Topic: TopicTemplates, Meaning: "Limit of the output of one template, in bytes. A larger output is an error of that template only"},
 
-	{Key: "perms", Base: "perms", kind: permsKind, DefaultText: "as it is; 0644 for a new file", Operand: "MODE", Topic: TopicFiles, Meaning: "octal, as 0640; JSON needs quotes: `\"0640\"`"},
-	{Key: "user", Base: "user", kind: idKind, DefaultText: "as it is", Operand: "USER", Topic: TopicFiles, Meaning: "the owner, by name or number"},
-	{Key: "group", Base: "group", kind: idKind, DefaultText: "as it is", Operand: "GROUP", Topic: TopicFiles, Meaning: "the group, by name or number"},
-	{Key: "uid", kind: countKind, Now: "user", DefaultText: "as it is", Topic: TopicFiles, Meaning: "an old form of `user`, which wins"},
-	{Key: "gid", kind: countKind, Now: "group", DefaultText: "as it is", Topic: TopicFiles, Meaning: "an old form of `group`, which wins"},
-	{Key: "backup", Base: "backup", kind: boolKind, Default: "false", Topic: TopicFiles, Meaning: "keep the file before the last change that stayed as `DESTINATION.bak`"},
-	{Key: "create_dest_dirs", Base: "create_dest_dirs", kind: boolKind, Default: "true", Topic: TopicFiles, Meaning: "make the folders of a destination; false: a missing one is an error"},
-	{Key: "links", Base: "links", kind: choice("follow", "refuse"), Default: "follow", Operand: "WHAT", Topic: TopicFiles, Meaning: "a destination that is a link, or in a folder that is one: `follow` trusted links, or `refuse`"},
-	{Key: "drift", Base: "drift", Env: []string{"RENDER_DRIFT"}, kind: choice("warn", "repair", "ignore"), Default: "warn", Operand: "WHAT", Topic: TopicFiles, Meaning: "a file that somebody else changes or removes: `warn`, `repair` (written again, and the action runs) or `ignore`"},
+	{Key: "perms", Base: "perms", kind: permsKind, DefaultText: "unchanged; 0644 for a new file", Operand: "MODE", Topic: TopicFiles, Meaning: "Octal mode of the file, such as 0640. In JSON, in quotes: `\"0640\"`"},
+	{Key: "user", Base: "user", kind: idKind, DefaultText: "unchanged", Operand: "USER", Topic: TopicFiles, Meaning: "Owner of the file, by name or number. Needs root, unless it is render's own user"},
+	{Key: "group", Base: "group", kind: idKind, DefaultText: "unchanged", Operand: "GROUP", Topic: TopicFiles, Meaning: "Group of the file, by name or number"},
+	{Key: "uid", kind: countKind, Now: "user", DefaultText: "unchanged", Topic: TopicFiles, Meaning: "Old form of `user`. `user` wins"},
+	{Key: "gid", kind: countKind, Now: "group", DefaultText: "unchanged", Topic: TopicFiles, Meaning: "Old form of `group`. `group` wins"},
+	{Key: "backup", Base: "backup", kind: boolKind, Default: "false", Topic: TopicFiles, Meaning: "Keep the previous file as `DESTINATION.bak` after each successful change"},
+	{Key: "create_dest_dirs", Base: "create_dest_dirs", kind: boolKind, Default: "true", Topic: TopicFiles, Meaning: "Create missing folders of a destination. false: a missing folder is an error"},
+	{Key: "links", Base: "links", kind: choice("follow", "refuse"), Default: "follow", Operand: "WHAT", Topic: TopicFiles, Meaning: "Destinations that are links, or in folders that are links: `follow` trusted links, or `refuse` them"},
+	{Key: "drift", Base: "drift", Env: []string{"RENDER_DRIFT"}, kind: choice("warn", "repair", "ignore"), Default: "warn", Operand: "WHAT", Topic: TopicFiles, Meaning: "Files that somebody else changed or removed: `warn` in the log, `repair` the file and run the action, or `ignore` them"},
 
-	{Key: "exec.command", kind: commandKind, Topic: TopicActions, Meaning: "the same as `command`, and wins over it"},
-	{Key: "exec.enabled", kind: boolKind, Default: "true", Topic: TopicActions, Meaning: "false: run no command"},
-	{Key: "exec.timeout", Base: "command_timeout", kind: durationKind, Default: "30s", Topic: TopicActions, Meaning: "for each run of a command or check; then all that it has started gets SIGTERM, and SIGKILL five seconds later"},
-	{Key: "exec.splay", Base: "splay", kind: durationKind, DefaultText: "none", Topic: TopicActions, Meaning: "a pause of random length, up to this, before a command"},
-	{Key: "exec.reload_signal", kind: signalKind, Topic: TopicActions, Idle: "a command is run anew for each change"},
-	{Key: "exec.kill_signal", kind: signalKind, Topic: TopicActions, Idle: "a command that takes too long gets SIGTERM, then SIGKILL"},
-	{Key: "exec.kill_timeout", kind: durationKind, Topic: TopicActions, Idle: "a command that takes too long gets SIGTERM, and SIGKILL five seconds later"},
+	{Key: "exec.command", kind: commandKind, Topic: TopicActions, Meaning: "Run a command after the file has changed. The same as `command`, and wins over it"},
+	{Key: "exec.enabled", kind: boolKind, Default: "true", Topic: TopicActions, Meaning: "Run the command. false: run no command"},
+	{Key: "exec.timeout", Base: "command_timeout", kind: durationKind, Default: "30s", Topic: TopicActions, Meaning: "Time limit of each run of a command or a check. Beyond it, render sends SIGTERM to the command and everything that it started, and SIGKILL five seconds later. 0: the default"},
+	{Key: "exec.splay", Base: "splay", kind: durationKind, DefaultText: "none", Topic: TopicActions, Meaning: "Random pause of at most this duration before a command"},
+	{Key: "exec.reload_signal", kind: signalKind, Topic: TopicActions, Idle: "render runs the command again for each change"},
+	{Key: "exec.kill_signal", kind: signalKind, Topic: TopicActions, Idle: "render ends a command that takes too long with SIGTERM, then SIGKILL"},
+	{Key: "exec.kill_timeout", kind: durationKind, Topic: TopicActions, Idle: "render ends a command that takes too long with SIGTERM, and with SIGKILL five seconds later"},
 }, envSettings("exec.env"), paceSettings, []*Setting{
-	{Key: "remove_delay", Base: "remove_delay", Env: []string{"RENDER_REMOVE_DELAY"}, kind: durationKind, DefaultText: "none", Topic: TopicPace, Meaning: "go on with an instance that is gone for this long: it may come back"},
+	{Key: "remove_delay", Base: "remove_delay", Env: []string{"RENDER_REMOVE_DELAY"}, kind: durationKind, DefaultText: "none", Topic: TopicPace, Meaning: "Keep an instance for this long after it is gone, because it may be registered again"},
 }, checkSettings)
 
 // actionSettings stand in action blocks.
 var actionSettings = slices.Concat([]*Setting{
-	{Key: "command", kind: commandKind, Topic: TopicActions, Meaning: "is run when files have changed"},
-	{Key: "timeout", Base: "command_timeout", kind: durationKind, Default: "30s", Topic: TopicActions, Meaning: "for each run of a command or check"},
-	{Key: "splay", Base: "splay", kind: durationKind, DefaultText: "none", Topic: TopicActions, Meaning: "a pause of random length, up to this, before a command"},
+	{Key: "command", kind: commandKind, Topic: TopicActions, Meaning: "Run a command after files have changed"},
+	{Key: "timeout", Base: "command_timeout", kind: durationKind, Default: "30s", Topic: TopicActions, Meaning: "Time limit of each run of a command or a check"},
+	{Key: "splay", Base: "splay", kind: durationKind, DefaultText: "none", Topic: TopicActions, Meaning: "Random pause of at most this duration before a command"},
 }, envSettings("env"), paceSettings, checkSettings)
 
 // envSettings are the environment of commands in a block.
 func envSettings(block string) []*Setting {
 	return []*Setting{
-		{Key: block + ".pristine", Base: "command_env.pristine", kind: boolKind, Default: "false", Topic: TopicActions, Meaning: "give commands nothing of render's environment"},
-		{Key: block + ".custom", Base: "command_env.custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicActions, Meaning: "add to the environment of commands; wins over all else; repeatable"},
-		{Key: block + ".allowlist", Base: "command_env.allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicActions, Meaning: "what of render's environment commands get, as in `CONSUL_*`; repeatable"},
-		{Key: block + ".denylist", Base: "command_env.denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicActions, Meaning: "what of render's environment commands do not get, whatever the allowlist says; repeatable"},
+		{Key: block + ".pristine", Base: "command_env.pristine", kind: boolKind, Default: "false", Topic: TopicActions, Meaning: "Run commands without the environment of render"},
+		{Key: block + ".custom", Base: "command_env.custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicActions, Meaning: "Add a variable to the environment of commands. Wins over all other variables. Repeat the flag for more"},
+		{Key: block + ".allowlist", Base: "command_env.allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicActions, Meaning: "Names of environment variables of render that commands get, such as `CONSUL_*`. Repeat the flag for more"},
+		{Key: block + ".denylist", Base: "command_env.denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicActions, Meaning: "Names of environment variables of render that commands do not get. Wins over the allowlist. Repeat the flag for more"},
 	}
 }
 
 // checkSettings are of templates and of actions.
 var checkSettings = []*Setting{
-	{Key: "check", Base: "check", Env: []string{"RENDER_CHECK"}, kind: commandKind, Operand: "COMMAND", Topic: TopicActions, Meaning: "must like the files, or they do not stay; with `{}` in it, it gets the path of each file before the swap, else it runs after it"},
-	{Key: "signal", Base: "signal", kind: notifyKind, Operand: "NAME:PROCESS", Topic: TopicActions, Meaning: "send a signal after the command, or without one: `HUP:/run/nginx.pid` to the process of a pid file, `HUP:nginx` to those of a program"},
-	{Key: "verify", Base: "verify", Env: []string{"RENDER_VERIFY"}, kind: textKind, spread: spreadVerify, Operand: "COMMAND|URL", Topic: TopicActions, Meaning: "must succeed soon after the command, or the old files come back"},
-	{Key: "verify.command", kind: commandKind, Topic: TopicActions, Meaning: "must exit with 0"},
-	{Key: "verify.url", kind: textKind, Topic: TopicActions, Meaning: "must answer with the status"},
-	{Key: "verify.status", Base: "verify.status", kind: numberKind, Default: "200", Operand: "STATUS", Topic: TopicActions, Meaning: "what the URL has to answer"},
-	{Key: "verify.within", Base: "verify.within", kind: durationKind, Default: "10s", Topic: TopicActions, Meaning: "it is tried every 250 ms for this long"},
-	{Key: "atomic", Base: "atomic", kind: boolKind, Default: "false", Topic: TopicActions, Meaning: "all files of an action, or none"},
+	{Key: "check", Base: "check", Env: []string{"RENDER_CHECK"}, kind: commandKind, Operand: "COMMAND", Topic: TopicActions, Meaning: "Run a command that must accept the files; if it fails, render restores the previous files. With `{}`, the check runs before the swap, once for each new file. Without `{}`, it runs after the swap"},
+	{Key: "signal", Base: "signal", kind: notifyKind, Operand: "NAME:PROCESS", Topic: TopicActions, Meaning: "Send a signal after the command: `HUP:/run/nginx.pid` to the process in a pid file, `HUP:nginx` to all processes of a program"},
+	{Key: "verify", Base: "verify", Env: []string{"RENDER_VERIFY"}, kind: textKind, spread: spreadVerify, Operand: "COMMAND|URL", Topic: TopicActions, Meaning: "Test the result after the command, with a command or a URL. If the test does not succeed in time, render restores the previous files"},
+	{Key: "verify.command", kind: commandKind, Topic: TopicActions, Meaning: "Command of the verification. It must exit with 0"},
+	{Key: "verify.url", kind: textKind, Topic: TopicActions, Meaning: "URL of the verification. It must answer with `verify.status`"},
+	{Key: "verify.status", Base: "verify.status", kind: numberKind, Default: "200", Operand: "STATUS", Topic: TopicActions, Meaning: "HTTP status that the URL of the verification must have"},
+	{Key: "verify.within", Base: "verify.within", kind: durationKind, Default: "10s", Topic: TopicActions, Meaning: "Time limit of the verification. render repeats the test every 250 ms"},
+	{Key: "atomic", Base: "atomic", kind: boolKind, Default: "false", Topic: TopicActions, Meaning: "Apply all files of an action, or none"},
 }
 
 // paceSettings are of templates and of actions.
 var paceSettings = slices.Concat([]*Setting{
-	{Key: "wait", Base: "wait", Env: []string{"RENDER_WAIT"}, kind: waitKind, spread: spreadWait, DefaultText: "off", Operand: "MIN[:MAX]", Topic: TopicPace, Meaning: "let changes collect until nothing has changed for MIN, at most for MAX (default: four times MIN); the first render does not wait"},
-	{Key: "wait.min", kind: durationKind, DefaultText: "off", Topic: TopicPace, Meaning: "quiet that ends the collecting"},
-	{Key: "wait.max", kind: durationKind, DefaultText: "four times min", Topic: TopicPace, Meaning: "the longest that a change is kept back"},
-	{Key: "wait.enabled", kind: boolKind, DefaultText: "true where there is a min", Topic: TopicPace, Meaning: "false: do not wait; `bool` is its name in consul-template"},
-	{Key: "spacing", Base: "spacing", kind: durationKind, DefaultText: "1s where there is a check or a command, else 0", Topic: TopicPace, Meaning: "the least time from one commit of an action to the next"},
-	{Key: "guard", Base: "guard", Env: []string{"RENDER_GUARD"}, kind: guardKind, spread: spreadGuard, DefaultText: "off", Operand: "PARTS", Topic: TopicPace, Meaning: "hold back answers that have lost too many instances: `min=N,max_drop=N%,hold=DURATION,then=WHAT`"},
+	{Key: "wait", Base: "wait", Env: []string{"RENDER_WAIT"}, kind: waitKind, spread: spreadWait, DefaultText: "off", Operand: "MIN[:MAX]", Topic: TopicPace, Meaning: "Collect changes until nothing has changed for MIN, at most for MAX. The first render does not wait"},
+	{Key: "wait.min", kind: durationKind, DefaultText: "off", Topic: TopicPace, Meaning: "Time without a change that ends the collecting"},
+	{Key: "wait.max", kind: durationKind, DefaultText: "four times `min`", Topic: TopicPace, Meaning: "Time after which render applies collected changes in any case"},
+	{Key: "wait.enabled", kind: boolKind, DefaultText: "true, if `min` is set", Topic: TopicPace, Meaning: "Use the `wait` block. false: do not wait. consul-template calls this key `bool`"},
+	{Key: "spacing", Base: "spacing", kind: durationKind, DefaultText: "1s with a check or a command, otherwise 0", Topic: TopicPace, Meaning: "Time between the beginnings of two commits of an action, at least"},
+	{Key: "guard", Base: "guard", Env: []string{"RENDER_GUARD"}, kind: guardKind, spread: spreadGuard, DefaultText: "off", Operand: "PARTS", Topic: TopicPace, Meaning: "Hold back answers that lost too many instances: `min=N,max_drop=N%,hold=DURATION,then=WHAT`"},
 }, guardSettings)
 
 // guardSettings are the parts of a guard.
 var guardSettings = []*Setting{
-	{Key: "guard.min", kind: countKind, Topic: TopicPace, Meaning: "an answer with fewer instances is held back"},
-	{Key: "guard.max_drop", kind: dropKind, Topic: TopicPace, Meaning: "so is one that has lost more than this share of those in use: `\"50%\"` or 0.5"},
-	{Key: "guard.hold", kind: durationKind, Default: "5m", Topic: TopicPace, Meaning: "how long, until it comes to `then`"},
-	{Key: "guard.then", kind: choice("keep", "accept", "fail"), Default: "keep", Topic: TopicPace, Meaning: "`keep` goes on for as long as it takes, `accept` takes the answer, `fail` makes the template count as failed"},
+	{Key: "guard.min", kind: countKind, Topic: TopicPace, Meaning: "Hold back an answer with fewer instances than this"},
+	{Key: "guard.max_drop", kind: dropKind, Topic: TopicPace, Meaning: "Hold back an answer that lost more than this share of the instances in use, such as `\"50%\"` or 0.5"},
+	{Key: "guard.hold", kind: durationKind, Default: "5m", Topic: TopicPace, Meaning: "Time that a guard holds an answer back, before `then` applies"},
+	{Key: "guard.then", kind: choice("keep", "accept", "fail"), Default: "keep", Topic: TopicPace, Meaning: "What a guard does after `hold`: `keep` the previous answer without end, `accept` the new answer, or `fail` the template"},
 }
 
 // defaultSettings are the settings of templates and actions that can stand at the top of files, and have flags.
