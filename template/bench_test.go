@@ -2,8 +2,11 @@ package template_test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
+	"render/template"
 	"render/watch"
 )
 
@@ -20,24 +23,33 @@ func bench(b *testing.B, text string, known answers) {
 	}
 }
 
-// 1,000 services of five instances each, one block of nginx configuration for each.
-func BenchmarkServices(b *testing.B) {
+// fleet returns services of five instances each.
+func fleet(n int) answers {
 	known := make(answers)
 	var services []*watch.CatalogSnippet
-	for i := range 1000 {
+	for i := range n {
 		name := fmt.Sprintf("service-%04d", i)
 		services = append(services, &watch.CatalogSnippet{Name: name})
-		var instances []*watch.HealthService
-		for j := range 5 {
-			instances = append(instances, &watch.HealthService{
-				ID: fmt.Sprintf("%s-%d", name, j), Name: name, Address: fmt.Sprintf("10.%d.%d.%d", i/256, i%256, j), Port: 8000 + j,
-				Status: watch.StatusPassing, Weights: watch.ServiceWeights{Passing: 1, Warning: 1},
-			})
-		}
-		known[service(name)] = instances
+		known[service(name)] = instances(i, 0)
 	}
 	known[query("services", "", "")] = services
-	bench(b, `{{range services}}{{$name := .Name}}
+	known[kv("nginx/keepalive")], known[kv("haproxy/sorry")] = nil, nil
+	return known
+}
+
+// instances returns those of service i, in one of many versions.
+func instances(i, version int) (all []*watch.HealthService) {
+	name := fmt.Sprintf("service-%04d", i)
+	for j := range 5 {
+		all = append(all, &watch.HealthService{
+			ID: fmt.Sprintf("%s-%d", name, j), Name: name, Address: fmt.Sprintf("10.%d.%d.%d", i/256, i%256, j), Port: 8000 + j + version%1000,
+			Status: watch.StatusPassing, Weights: watch.ServiceWeights{Passing: 1, Warning: 1},
+		})
+	}
+	return all
+}
+
+const blocks = `{{range services}}{{$name := .Name}}
 upstream {{$name}} {
 {{- range service $name}}
     server {{.Address}}:{{.Port}} weight={{.Weights.Passing}};
@@ -45,7 +57,82 @@ upstream {{$name}} {
     server 127.0.0.1:9 down;
 {{- end}}
 }
-{{end}}`, known)
+{{end}}`
+
+// 1,000 services of five instances each, one block of nginx configuration for each. Nothing changes.
+func BenchmarkServices(b *testing.B) { bench(b, blocks, fleet(1000)) }
+
+// A pass over a fleet: the first, and those after a change of one service, or of the list of services. The CPU time counts: a
+// machine that is busy makes wall time meaningless.
+func BenchmarkFleet(b *testing.B) {
+	for _, c := range []struct {
+		name, file string
+		services   int
+	}{
+		{"blocks-1000", "", 1000},
+		{"blocks-10000", "", 10_000},
+		{"nginx-1000", "../examples/nginx/upstreams.ctmpl", 1000},
+		{"haproxy-1000", "../examples/haproxy/haproxy.ctmpl", 1000},
+	} {
+		text := blocks
+		if c.file != "" {
+			text = readFile(b, c.file)
+		}
+		known, list := fleet(c.services), query("services", "", "")
+		execute := func(b *testing.B, tmpl *template.Template) {
+			if r := tmpl.Execute(b.Context(), known.lookup); !r.Finished() {
+				b.Fatalf("did not finish: pending %v, absent %v, error %v", r.Pending, r.Absent, r.Err)
+			}
+		}
+		measure := func(name string, begin func(b *testing.B) *template.Template, change func(n int)) {
+			b.Run(c.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				tmpl, spent := (*template.Template)(nil), time.Duration(0)
+				for n := 0; b.Loop(); n++ {
+					b.StopTimer()
+					if tmpl == nil || change == nil {
+						tmpl = begin(b)
+					}
+					if change != nil {
+						change(n)
+					}
+					began := cpuTime()
+					b.StartTimer()
+					execute(b, tmpl)
+					spent += cpuTime() - began
+				}
+				b.ReportMetric(spent.Seconds()*1000/float64(b.N), "cpu-ms/op")
+			})
+		}
+		fresh := func(b *testing.B) *template.Template { return parse(b, text) }
+		executed := func(b *testing.B) *template.Template {
+			tmpl := parse(b, text)
+			execute(b, tmpl)
+			return tmpl
+		}
+		measure("first", fresh, nil)
+		measure("service", executed, func(n int) {
+			i := n * 7 % c.services
+			known[service(fmt.Sprintf("service-%04d", i))] = instances(i, n)
+		})
+		measure("list", executed, func(n int) { // it comes anew with all that is in it
+			var again []*watch.CatalogSnippet
+			for i, s := range known[list].([]*watch.CatalogSnippet) {
+				again = append(again, &watch.CatalogSnippet{Name: s.Name})
+				if i == n%c.services {
+					again[i].Tags = watch.ServiceTags{fmt.Sprint(n)}
+				}
+			}
+			known[list] = again
+		})
+	}
+}
+
+// cpuTime returns what the process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func BenchmarkTree(b *testing.B) {

@@ -151,6 +151,7 @@ func (p *pass) step(i int) error {
 	p.mark = i
 	p.steps++
 	p.depth += m.depth
+	p.deepest = max(p.deepest, p.depth)
 	if p.steps%yieldSteps == 0 {
 		runtime.Gosched()
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"render/template/fragment"
 	"render/template/funcs"
 
 	"render/watch"
@@ -76,6 +77,15 @@ var valueTypes = structTypes(
 	watch.HealthService{}, watch.KeyPair{}, watch.Node{}, watch.CatalogNode{}, watch.CatalogSnippet{}, watch.Partition{},
 	watch.Peering{}, watch.ExportedService{}, watch.ImportedService{}, watch.CARoot{}, watch.LeafCert{},
 )
+
+// answerTypes are the same types, as package fragment wants them.
+var answerTypes = func() fragment.Types {
+	types := make(fragment.Types)
+	for _, t := range valueTypes {
+		types[t] = true
+	}
+	return types
+}()
 
 // structTypes returns the types of values, and of all structs that these hold.
 func structTypes(values ...any) map[string]reflect.Type {

@@ -47,3 +47,24 @@ func (t *Template) SetFunction(name string, f any) {
 	t.funcs[name] = f
 	t.root.Funcs(t.funcs)
 }
+
+// Plain returns options with which a template keeps no iterations of ranges.
+func Plain(o Options) Options {
+	o.plain = true
+	return o
+}
+
+// Kept returns how many iterations of ranges a template keeps.
+func Kept(t *Template) int { return t.pass.kept }
+
+// Repeated returns how many iterations of ranges the last pass repeated.
+func Repeated(t *Template) int { return t.pass.repeated }
+
+// KeptSize returns the memory that these take, about.
+func KeptSize(t *Template) int { return t.pass.keptSize }
+
+// Asked returns how many queries a template knows.
+func Asked(t *Template) int { return len(t.pass.asked) }
+
+// EffectOf says what a function means for the body of a range.
+var EffectOf = effectOf

@@ -36,6 +36,8 @@ type Options struct {
 	// MaxOutput is how many bytes the output can have. Zero or less is DefaultMaxOutput. The values that an execution makes on
 	// the way can have as much, or DefaultMaxOutput where that is more.
 	MaxOutput int
+
+	plain bool // for tests: no iteration of a range is kept
 }
 
 // Validate returns what is wrong with the delimiters, or else with what is denied. Parse does so, too.

@@ -53,14 +53,17 @@ func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 	if p.depth += nest; p.depth > maxDepth {
 		return "", p.stop(errDepth)
 	}
-	defer func() { p.depth -= nest }()
-
+	p.deepest = max(p.deepest, p.depth)
 	var dot any
 	if len(data) == 1 {
 		dot = data[0]
 	}
-	out := &page{pass: p}
-	if err := root.ExecuteTemplate(out, name, dot); err != nil {
+	out, outside := &page{pass: p}, p.out
+	p.out = out
+	err := root.ExecuteTemplate(out, name, dot)
+	p.out = outside
+	p.depth -= nest
+	if err != nil {
 		return "", p.template.execError(err)
 	}
 	if err := p.funcs.Make(len(out.text)); err != nil {

@@ -278,7 +278,7 @@ func (a asker) fileQuery(path string) (watch.Query, error) {
 	}
 	err := a.pass.checkSandbox(path)
 	if err != nil {
-		a.pass.note(a.site, q) // so that it is noticed when the link is mended
+		a.pass.note(a.pass.askedOf(q), a.site) // so that it is noticed when the link is mended
 	}
 	return q, err
 }

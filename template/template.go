@@ -20,6 +20,7 @@ import (
 	"text/template"
 	"text/template/parse"
 
+	"render/template/fragment"
 	"render/template/funcs"
 
 	"render/watch"
@@ -46,7 +47,7 @@ type Template struct {
 // A Result is what one execution gave.
 type Result struct {
 	Output  []byte        // nil unless the pass is finished (R4)
-	Used    []watch.Query // all that was asked, each once, in the order of asking
+	Used    []watch.Query // all that was asked, each once, in the order of asking; the slice of the last execution where that asked the same
 	Pending []watch.Query // of these, what has no answer yet
 	Absent  []watch.Query // of these, what was needed and does not exist
 	Writes  []Write       // what else is to be written, by writeToFile
@@ -67,8 +68,7 @@ type pass struct {
 	lookup   Lookup
 	env      func(string) (string, bool)
 	funcs    *funcs.Env
-	sandbox  string // of the function file
-	asked    map[watch.Query]*asked
+	sandbox  string                                   // of the function file
 	parsed   funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
 	result   Result
 	size     int // of the last output
@@ -82,10 +82,30 @@ type pass struct {
 	steps     int // marks that were passed
 	mark      int // the last of them
 	depth     int // see mark
+	deepest   int // the greatest depth since a recording, or the execution, began
 
 	scratch *funcs.Scratch
 	writes  map[string]int // where in Result.Writes the write of a path is
 	skipped bool           // whether a plugin was not asked, because something was unanswered
+	strict  bool           // a missing key is an error
+
+	number   uint64                 // counts passes
+	asked    map[watch.Query]*asked // of earlier passes, too
+	asks     int                    // how many of these this pass has asked
+	sequence sequence               // which they are
+	output   *page                  // of the whole template
+	out      *page                  // of the template that is executed at this point
+
+	ranges     []*ranged
+	plain      bool         // nothing is kept
+	recording  *recording   // nil for none
+	recordings uint64       // counts them
+	kept       int          // iterations that ranges keep
+	keptSize   int          // in memory, about
+	used       int          // how many of them are part of this pass
+	full       bool         // one was not kept, for want of room
+	repeated   int          // how many iterations this pass has repeated
+	key        fragment.Key // of an element; for use at once
 }
 
 // argument is what a function was given, and for which kind of query.
@@ -93,9 +113,13 @@ type argument struct{ kind, text string }
 
 const maxParsed = 20_000 // arguments kept in a generation
 
+// asked is what passes know of a query.
 type asked struct {
-	site   int
-	absent bool // it is in Result.Absent already
+	query     watch.Query
+	pass      uint64 // the last pass that asked it; what follows is from that pass
+	site      int
+	absent    bool   // it is in Result.Absent already
+	recording uint64 // the last recording that it is part of
 }
 
 // Parse parses a text. The name is what errors call it, usually its file. An error is an *Error and tells the place.
@@ -116,12 +140,14 @@ func Parse(name, body string, o Options) (*Template, error) {
 		}
 	}
 	b := binder{t: t, denied: d, funcs: make(template.FuncMap)}
+	ranges := fragment.Find(p.trees, effectOf)
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		b.text = p.owners[name]
 		if err := b.bind(p.trees[name].Root); err != nil {
 			return nil, err
 		}
 	}
+	b.keep(ranges)
 	m := marker{shared: b.shared}
 	b.funcs[printable] = t.pass.funcs.Printable
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
@@ -144,6 +170,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 func (t *Template) configure(o Options) (d denied, err error) {
 	t.strict = o.ErrorOnMissingKey
 	t.pass.template, t.pass.env = t, o.Env
+	t.pass.plain, t.pass.asked = o.plain, make(map[watch.Query]*asked)
 	t.pass.maxOutput, t.pass.maxSteps = o.MaxOutput, maxSteps
 	if o.MaxOutput <= 0 {
 		t.pass.maxOutput = DefaultMaxOutput
@@ -229,18 +256,26 @@ func (p *pass) unanswered() bool { return len(p.result.Pending) > 0 || len(p.res
 // run executes the template and reports whether it failed, also where that is no error of the result.
 func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
-	p.asked = make(map[watch.Query]*asked, len(p.asked))
-	p.result = Result{Used: make([]watch.Query, 0, len(p.result.Used))}
-	p.scratch, p.writes, p.skipped = funcs.NewScratch(p.funcs), nil, false
+	p.result = Result{}
+	p.scratch, p.writes, p.skipped, p.strict = funcs.NewScratch(p.funcs), nil, false, strict
 	p.funcs.Begin()
-	p.steps, p.mark, p.depth = 0, len(t.marks), 0
+	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
+	p.number++
+	p.asks, p.used, p.repeated, p.full, p.recording = 0, 0, 0, false, nil
+	p.sequence.begin()
 	missingKey := "missingkey=zero"
 	if strict {
 		missingKey = "missingkey=error"
 	}
 	out := &page{pass: p, text: make([]byte, 0, p.size+p.size/8)}
+	p.output, p.out = out, out
 	t.root.Option(missingKey)
 	err := t.execute(out)
+	p.result.Used = p.sequence.end()
+	if err == nil || p.full || len(p.asked) > 2*p.asks+maxParsed { // an error hides what would have been used
+		p.forgetUnused()
+	}
+	p.output, p.out = nil, nil
 	switch {
 	case p.unanswered():
 		p.result.Writes = nil
@@ -256,8 +291,8 @@ func (t *Template) run(strict bool) (failed bool) {
 
 // Where returns the place in the text, as name:line:column, where the last execution first asked a query.
 func (t *Template) Where(q watch.Query) string {
-	a, ok := t.pass.asked[q]
-	if !ok {
+	a := t.pass.asked[q]
+	if a == nil || a.pass != t.pass.number {
 		return t.Name()
 	}
 	site := t.sites[a.site]
@@ -267,28 +302,77 @@ func (t *Template) Where(q watch.Query) string {
 // ask looks a query up for the function at a site and records it (R1).
 func (p *pass) ask(site int, q watch.Query) (value any, answered bool) {
 	value, answered = p.lookup(q)
-	if p.note(site, q) && !answered {
+	a := p.askedOf(q)
+	if p.note(a, site) && !answered {
 		p.result.Pending = append(p.result.Pending, q)
+	}
+	if p.recording != nil {
+		p.recording.add(a, site, value, answered)
 	}
 	return value, answered
 }
 
+func (p *pass) askedOf(q watch.Query) *asked {
+	a := p.asked[q]
+	if a == nil {
+		a = &asked{query: q}
+		p.asked[q] = a
+	}
+	return a
+}
+
 // note records that a query was asked at a site, and reports whether that is the first time.
-func (p *pass) note(site int, q watch.Query) (first bool) {
-	if p.asked[q] != nil {
+func (p *pass) note(a *asked, site int) (first bool) {
+	if a.pass == p.number {
 		return false
 	}
-	p.asked[q] = &asked{site: site}
-	p.result.Used = append(p.result.Used, q)
+	a.pass, a.site, a.absent = p.number, site, false
+	p.asks++
+	p.sequence.add(a.query)
 	return true
 }
 
 // need records that an answer says "there is none" where the template cannot do without.
 func (p *pass) need(site int, q watch.Query) {
+	if p.recording != nil {
+		p.recording.useless = true
+	}
 	if a := p.asked[q]; !a.absent {
 		a.absent, a.site = true, site
 		p.result.Absent = append(p.result.Absent, q)
 	}
+}
+
+// A sequence gathers the queries of a pass. Where they are those of the pass before, in the same order, it returns the same slice.
+type sequence struct {
+	last []watch.Query // of the pass before
+	same int           // so many of them were added again
+	own  []watch.Query // in place of last, from the first query that differs; nil until then
+}
+
+func (s *sequence) begin() { s.same, s.own = 0, nil }
+
+func (s *sequence) add(q watch.Query) {
+	if s.own == nil {
+		if s.same < len(s.last) && s.last[s.same] == q {
+			s.same++
+			return
+		}
+		s.own = append(make([]watch.Query, 0, max(len(s.last), s.same+1)), s.last[:s.same]...)
+	}
+	s.own = append(s.own, q)
+}
+
+func (s *sequence) end() []watch.Query {
+	switch {
+	case s.own != nil:
+		s.last = s.own
+	case s.same < len(s.last):
+		s.last = slices.Clone(s.last[:s.same])
+	case s.last == nil:
+		s.last = []watch.Query{}
+	}
+	return s.last
 }
 
 // query returns the query that an argument stands for. It parses an argument once.
