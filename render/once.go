@@ -73,8 +73,14 @@ func (e *Engine) applyAll() error {
 			plans, all = append(plans, plan), append(all, done)
 		}
 	}
-	return commit.All(plans, e.tools, func(i int, r commit.Result) {
+	changed := false
+	err := commit.All(plans, e.tools, func(i int, r commit.Result) {
+		changed = changed || len(r.Swapped) > 0 || r.Ran || appended(r)
 		all[i].result = r
 		e.land(all[i])
 	})
+	if err == nil && !changed && len(e.targets) > 0 {
+		e.log.Info("all files are up to date", "templates", len(e.targets))
+	}
+	return err
 }

@@ -34,7 +34,7 @@ func TestAnnotatedConfiguration(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		for line := range strings.Lines(string(out)) {
-			if !strings.Contains(line, "no such file") && !strings.Contains(line, "has no effect without once") {
+			if !strings.Contains(line, "are valid") && !strings.Contains(line, "no such file") && !strings.Contains(line, "has no effect without once") {
 				t.Errorf("render warns: %s", line)
 			}
 		}

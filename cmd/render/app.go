@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"render/cmd/render/config"
 	"render/cmd/render/logs"
@@ -14,31 +15,31 @@ import (
 const version = "0.1.0"
 
 // newApp returns the command line. Flags take one dash or two.
+//
+// The library finds the command, parses flags, and reports what is wrong with them. It does not print the help, which is made from
+// the table of settings, and the flags are values of ours: see libraryFlag.
 func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
-	flags := new(config.Flags)
+	flags, help := new(config.Flags), new(helpFlag)
 	return &cli.App{
 		Name:                      "render",
-		Flags:                     flagsOfLibrary(flags),
-		Commands:                  []*cli.Command{completionCommand(stdout), manualCommand(stdout)},
+		Flags:                     append(flagsOfLibrary(flags), help),
+		Commands:                  []*cli.Command{completionCommand(stdout), helpCommand(stdout), manualCommand(stdout)},
 		HideVersion:               true,
-		HideHelpCommand:           true,
+		HideHelp:                  true,
 		DisableSliceFlagSeparator: true,
-		CustomAppHelpTemplate:     helpText(),
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usageError{plainly(err)} },
 		Action: func(c *cli.Context) error {
-			if c.Bool("version") {
+			switch args := c.Args().Slice(); {
+			case help.asked:
+				return printHelp(stdout, append(help.topic, args...))
+			case c.Bool("version"):
 				_, err := fmt.Fprintf(stdout, "render v%s\n", version)
 				return err
-			}
-			if c.NArg() > 0 {
-				err := fmt.Errorf("extra args: %q", c.Args().Slice())
-				if _, no := strconv.ParseBool(c.Args().First()); no == nil {
-					err = fmt.Errorf("%w; a flag that is on or off takes that behind a sign: --once=%s", err, c.Args().First())
-				}
-				return usageError{err}
+			case len(args) > 0:
+				return usageError{unexpected(args)}
 			}
 			p := newProgram(flags, desk, stdout, stderr)
 			err := p.run(c.Context)
@@ -46,4 +47,24 @@ func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
 			return err
 		},
 	}
+}
+
+// plainly returns what the library finds wrong with a command line as render says it.
+func plainly(err error) error {
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		return fmt.Errorf("--%s needs a value", strings.TrimPrefix(name, "-"))
+	}
+	return err
+}
+
+// unexpected returns an error about arguments that belong to no flag, and says what may be meant.
+func unexpected(args []string) error {
+	err := fmt.Errorf("extra args: %q", args)
+	if _, no := strconv.ParseBool(args[0]); no == nil {
+		return fmt.Errorf("%w; a flag that is on or off takes that behind a sign: --once=%s", err, args[0])
+	}
+	if strings.Contains(args[0], ":") {
+		return fmt.Errorf("%w; did you mean --template %s?", err, args[0])
+	}
+	return err
 }

@@ -28,7 +28,7 @@ func unknownFlag(args []string) error {
 	for _, s := range config.WithFlags() {
 		known[s.Flag] = s.IsSwitch()
 	}
-	names := slices.Sorted(maps.Keys(known))
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(known)), func(name string) bool { return len(name) == 1 })
 	for old, now := range config.OldFlags {
 		known[old] = known[now]
 	}
@@ -36,13 +36,27 @@ func unknownFlag(args []string) error {
 		name, _, valued := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[0], "-"), "-"), "=")
 		alone, ok := known[name]
 		if !ok {
-			return usageError{fmt.Errorf("there is no flag --%s%s", name, template.Suggestion(strings.ReplaceAll(name, "_", "-"), names))}
+			return usageError{fmt.Errorf("there is no flag --%s%s", name, similarFlag(strings.ReplaceAll(name, "_", "-"), names))}
 		}
 		if args = args[1:]; !alone && !valued && len(args) > 0 {
 			args = args[1:]
 		}
 	}
 	return nil
+}
+
+// similarFlag suggests a flag in place of one that does not exist: one of a similar name, or one that its name begins with.
+func similarFlag(name string, names []string) string {
+	if len(name) == 1 {
+		return ""
+	}
+	if text := template.Suggestion(name, names); text != "" {
+		return strings.Replace(text, "did you mean ", "did you mean --", 1)
+	}
+	if i := slices.IndexFunc(names, func(known string) bool { return strings.HasPrefix(name, known+"-") }); i >= 0 {
+		return fmt.Sprintf("; did you mean --%s?", names[i])
+	}
+	return ""
 }
 
 // A libraryFlag is a flag as the library wants it. The library's own types cost a start six milliseconds, as it looks for each of

@@ -29,7 +29,7 @@ func completionCommand(stdout io.Writer) *cli.Command {
 
 // completable returns the settings whose flags are offered: not those without effect.
 func completable() []*config.Setting {
-	return slices.DeleteFunc(config.WithFlags(), func(s *config.Setting) bool { return s.Topic == config.TopicCompat })
+	return slices.DeleteFunc(config.WithFlags(), func(s *config.Setting) bool { return s.Idle != "" })
 }
 
 // completeBash takes flags with one dash or two, and values after a blank or an equals sign, which bash makes a word, as it
@@ -70,7 +70,7 @@ func completeBash(w io.Writer) error {
       word=${word#-}
       COMPREPLY=($(compgen -P "$dash" -W "%s help version" -- "${word#-}")) ;;
     *)
-      [[ $COMP_CWORD != 1 ]] || COMPREPLY=($(compgen -W "completion man" -- "$word"))
+      [[ $COMP_CWORD != 1 ]] || COMPREPLY=($(compgen -W "completion help man" -- "$word"))
       [[ $COMP_CWORD != 2 || $before != completion ]] || COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")) ;;
   esac
 }
@@ -94,7 +94,7 @@ func completeZsh(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  '*--%s[%s]%s' \\\n", s.Flag, meaning, value)
 	}
-	_, err := fmt.Fprintf(w, "#compdef render consul-template\n\n_arguments -s \\\n%s  '--help[print the help]' \\\n  '--version[print the version]' \\\n  '1::command:(completion man)' \\\n  '2::shell:(bash zsh fish)'\n", b.String())
+	_, err := fmt.Fprintf(w, "#compdef render consul-template\n\n_arguments -s \\\n%s  '--help[print the help]' \\\n  '--version[print the version]' \\\n  '1::command:(completion help man)' \\\n  '2::shell:(bash zsh fish)'\n", b.String())
 	return err
 }
 
@@ -113,6 +113,6 @@ func completeFish(w io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
-	_, err := fmt.Fprintf(w, "complete -c render -f\ncomplete -c render -n __fish_use_subcommand -a 'completion man'\ncomplete -c render -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n%scomplete -c consul-template -w render\n", b.String())
+	_, err := fmt.Fprintf(w, "complete -c render -f\ncomplete -c render -n __fish_use_subcommand -a 'completion help man'\ncomplete -c render -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n%scomplete -c consul-template -w render\n", b.String())
 	return err
 }

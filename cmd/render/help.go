@@ -1,25 +1,140 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"render/cmd/render/config"
+	"render/template"
 )
 
 const usageLines = `render [flags] --template SOURCE:DESTINATION[:COMMAND] ...
    render [flags] --config PATH ...
+   render help [TOPIC]
    render completion bash|zsh|fish
    render man`
 
-const description = `A template is text in Go's template language with functions that ask Consul; with each change of what it
-asked for, its file is rendered again, swapped in at once, and its command is run.
-
-   render --template upstreams.ctmpl:/etc/nginx/conf.d/upstreams.conf:"nginx -s reload"
+const examples = `render --template upstreams.ctmpl:/etc/nginx/conf.d/upstreams.conf:"nginx -s reload"
    render --once --template in.ctmpl:out.conf
-   render --fixture catalog.yaml --template in.ctmpl:out.conf:"echo reloaded"
+   render --fixture catalog.yaml --dry --template in.ctmpl:out.conf
    render --config /etc/render.d
-   render --source in.ctmpl --destination out.conf --perms 0640 --check "nginx -t" --command "nginx -s reload"`
+   render --source in.ctmpl --destination out.conf --check "nginx -t" --command "nginx -s reload"`
+
+// shortHelp is all that most people need.
+const shortHelp = `render keeps configuration files in sync with Consul
+
+Usage:
+   ` + usageLines + `
+
+Examples:
+   ` + examples + `
+
+The flags that most people use:
+   --template SPEC        SOURCE:DESTINATION[:COMMAND]; repeat the flag for more files
+   --config PATH          read a configuration file, or a folder of them
+   --once                 render all files once, then end
+   --timeout DURATION     with --once: give up after this time
+   --dry                  print what would be written, and change nothing
+   --parse-only           check the configuration and the templates, then end
+   --check COMMAND        restore the old files if this command fails
+   --command COMMAND      run this after the file of --destination has changed
+   --exec COMMAND         supervise a program: start it when all is rendered, end with it
+   --fixture FILE         take data from a YAML file in place of Consul
+   --consul-addr ADDRESS  where Consul is (default: localhost:8500)
+   --consul-token TOKEN   a token; in $CONSUL_HTTP_TOKEN other users cannot see it
+   --log-level LEVEL      log from this level on: trace, debug, info, warn or err
+   --version, -v          print the version
+
+render help all explains every flag, and render help TOPIC those of a topic:
+`
+
+// helpTopics are the words for topics.
+var helpTopics = []struct{ word, topic string }{
+	{"templates", config.TopicTemplates}, {"running", config.TopicRun}, {"pace", config.TopicPace}, {"actions", config.TopicActions},
+	{"files", config.TopicFiles}, {"exec", config.TopicExec}, {"consul", config.TopicConsul}, {"tls", config.TopicTLS},
+	{"transport", config.TopicTransport}, {"log", config.TopicLog}, {"compat", config.TopicCompat}, {exitTopic, ""},
+}
+
+const exitTopic = "exit"
+
+// topicWords returns the words that the help takes.
+func topicWords() []string {
+	words := []string{"all"}
+	for _, t := range helpTopics {
+		words = append(words, t.word)
+	}
+	return words
+}
+
+// printHelp prints the help: for no word the short one, else about a topic, or all.
+func printHelp(w io.Writer, about []string) error {
+	text := ""
+	switch {
+	case len(about) > 1:
+		return usageError{errors.New("help: name one topic")}
+	case len(about) == 0:
+		text = shortHelp + wrapped(strings.Join(topicWords()[1:], ", "), "   ")
+	case about[0] == "all":
+		text = helpText()
+	case about[0] == exitTopic:
+		text = exitText()
+	default:
+		i := slices.IndexFunc(helpTopics, func(t struct{ word, topic string }) bool { return t.word == about[0] })
+		if i < 0 {
+			return usageError{fmt.Errorf("help: there is no topic %q%s; the topics are %s", about[0], template.Suggestion(about[0], topicWords()), strings.Join(topicWords(), ", "))}
+		}
+		text = topicText(helpTopics[i].topic)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// helpCommand is render help, with a topic or without.
+func helpCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:   "help",
+		Action: func(c *cli.Context) error { return printHelp(stdout, c.Args().Slice()) },
+	}
+}
+
+// A helpFlag is --help, to which a topic can be given.
+type helpFlag struct {
+	asked bool
+	topic []string
+}
+
+func (f *helpFlag) String() string   { return "" }
+func (f *helpFlag) IsBoolFlag() bool { return true }
+
+// Set takes a topic after a =, or "true" without one. The library sets the other name of the flag to what String returns.
+func (f *helpFlag) Set(text string) error {
+	f.asked = true
+	if _, err := strconv.ParseBool(text); err != nil && text != "" {
+		f.topic = []string{text}
+	}
+	return nil
+}
+
+// Apply implements cli.Flag.
+func (f *helpFlag) Apply(set *flag.FlagSet) error {
+	for _, name := range f.Names() {
+		set.Var(f, name, "")
+	}
+	return nil
+}
+
+// Names implements cli.Flag.
+func (f *helpFlag) Names() []string { return []string{"help", "h"} }
+
+// IsSet implements cli.Flag.
+func (f *helpFlag) IsSet() bool { return f.asked }
 
 // exitCodes are what the exit codes mean.
 var exitCodes = []struct{ code, meaning string }{
@@ -30,35 +145,47 @@ var exitCodes = []struct{ code, meaning string }{
 	{"other", "with exec, the supervised program's own; 128 and the number of the signal that has killed it"},
 }
 
-// helpText returns the help: the flags by topic, each with its meaning, its default and its variables.
+// helpText returns all of the help: the flags by topic, each with its meaning, its default and its variables.
 func helpText() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "render keeps configuration files in sync with Consul\n\nUsage:\n   %s\n\n%s\n", usageLines, description)
+	fmt.Fprintf(&b, "render keeps configuration files in sync with Consul\n\nUsage:\n   %s\n\nExamples:\n   %s\n", usageLines, examples)
 	b.WriteString("\nOne dash or two make no difference. =false turns a flag off. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
 	for _, topic := range config.Topics {
-		fmt.Fprintf(&b, "\n%s:\n", topic)
 		if topic == config.TopicCompat {
-			b.WriteString(wrapped(namesOf(topic), "   "))
-			continue
+			b.WriteString("\nOther:\n   --version, -v\n        print the version\n   --help, -h\n        print the short help\n\n" + exitText())
 		}
-		for _, s := range flagsOf(topic) {
-			fmt.Fprintf(&b, "   %s\n%s", strings.TrimSpace("--"+s.Flag+" "+s.OperandName()), wrapped(explain(s), "        "))
-		}
+		b.WriteString("\n" + topicText(topic))
 	}
-	b.WriteString("\nOther:\n   --version, -v\n        print the version\n   --help, -h\n        print this\n\nExit codes:\n")
+	return b.String()
+}
+
+// topicText returns the help about the flags of a topic. Those without effect are a list.
+func topicText(topic string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:\n", topic)
+	if topic == config.TopicCompat {
+		return b.String() + wrapped(namesOf(topic), "   ")
+	}
+	for _, s := range flagsOf(topic) {
+		fmt.Fprintf(&b, "   %s\n%s", strings.TrimSpace("--"+s.Flag+" "+s.OperandName()), wrapped(explain(s), "        "))
+	}
+	return b.String()
+}
+
+func exitText() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
 	for _, e := range exitCodes {
 		fmt.Fprintf(&b, "   %-6s %s\n", e.code, e.meaning)
 	}
-	return escapeTemplate(b.String())
+	return b.String()
 }
 
-// escapeTemplate makes the help library, which takes its text for a template, print it as it is.
-func escapeTemplate(text string) string { return strings.ReplaceAll(text, "{{", `{{"{{"}}`) }
-
+// flagsOf returns the settings of a topic that have flags. All without effect are of the last topic.
 func flagsOf(topic string) []*config.Setting {
 	var all []*config.Setting
 	for _, s := range config.WithFlags() {
-		if s.Topic == topic {
+		if idle := s.Idle != ""; topic == config.TopicCompat && idle || topic == s.Topic && !idle {
 			all = append(all, s)
 		}
 	}
@@ -76,9 +203,6 @@ func namesOf(topic string) string {
 // explain returns what a setting means, its default and its variables, for a terminal.
 func explain(s *config.Setting) string {
 	text := strings.ReplaceAll(s.Meaning, "`", "")
-	if s.Idle != "" {
-		text = strings.TrimSpace(text + " Without effect: " + s.Idle)
-	}
 	if d := defaultOf(s); d != "" {
 		text += " (default: " + d + ")"
 	}

@@ -27,7 +27,7 @@ func manualCommand(stdout io.Writer) *cli.Command {
 func manual() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH RENDER 1 \"\" \"render %s\"\n.SH NAME\nrender \\- keeps configuration files in sync with Consul\n.SH SYNOPSIS\n.nf\n%s\n.fi\n", version, troff(unindent(usageLines)))
-	fmt.Fprintf(&b, ".SH DESCRIPTION\n.nf\n%s\n.fi\n.PP\n%s\n", troff(unindent(description)),
+	fmt.Fprintf(&b, ".SH EXAMPLES\n.nf\n%s\n.fi\n.SH DESCRIPTION\n%s\n", troff(unindent(examples)),
 		troff("One dash or two make no difference. =false turns a flag off. A flag wins over CT_LOCAL_CONFIG, whose text counts as a configuration file, that over files, and those over other variables. Where a setting has a key in configuration files it is given in brackets."))
 	for _, topic := range config.Topics {
 		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(topic))

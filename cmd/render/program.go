@@ -83,8 +83,11 @@ func (p *program) run(ctx context.Context) error {
 	stdlog.SetOutput(slog.NewLogLogger(p.log.Handler(), slog.LevelDebug).Writer())
 	p.say(notices)
 	if plan.ParseOnly { // it has written nothing but to standard error
-		_, err := render.New(nil, plan.Engine)
-		return plan.PlaceTemplates(err)
+		if _, err := render.New(nil, plan.Engine); err != nil {
+			return plan.PlaceTemplates(err)
+		}
+		p.log.Info("configuration and templates are valid", "templates", len(plan.Engine.Targets))
+		return nil
 	}
 	if err := p.pid.move(plan.PIDFile); err != nil {
 		return plan.Place("pid_file", err)

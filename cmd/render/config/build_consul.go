@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +70,9 @@ func (l *loader) consul() consul.Config {
 		cfg.MaxStale = -1
 	}
 	cfg.Username, cfg.Password = authOf(g)
+	if token, file := g.origin(&g.Consul.Token), g.origin(&g.Consul.TokenFile); cfg.Token != "" && cfg.TokenFile != "" && isVariable(file) && !isVariable(token) {
+		l.notice(token, "%s is used only if the file of %s is empty: the file wins", token.nameOf("consul.token"), file)
+	}
 	t := &g.Consul.Transport
 	for _, field := range []*time.Duration{&t.DialKeepAlive, &t.DialTimeout, &t.TLSHandshakeTimeout, &t.IdleConnTimeout} {
 		if key := g.key(field); *field == 0 {
@@ -83,6 +88,9 @@ func (l *loader) checkRanges(cfg *consul.Config) {
 	g := l.global
 	for address := range strings.SplitSeq(cfg.Address, ",") {
 		address = strings.TrimSpace(address)
+		if lacksPort(address) {
+			l.notice(g.origin(&g.Consul.Address), "consul.address: %s has no port, so that render connects to port 80; Consul's own port is 8500", address)
+		}
 		if scheme, _, found := strings.Cut(address, "://"); found && !slices.Contains([]string{"http", "https", "unix"}, scheme) {
 			l.wrong(g.values, &g.Consul.Address, "%q begins with a scheme that is none of http, https and unix", address)
 		}
@@ -103,6 +111,19 @@ func (l *loader) checkRanges(cfg *consul.Config) {
 		l.notice(g.origin(&g.BlockQueryWait), "block_query_wait: Consul takes from %s to %s; %s is used", consul.LeastWait, consul.MostWait, wait)
 	}
 	l.checkPositive(g.values, &g.BlockQueryWait)
+}
+
+// isVariable reports whether a setting was made by a variable of the environment.
+func isVariable(o origin) bool { return strings.HasPrefix(o.name, "$") }
+
+// lacksPort reports whether an address is a host alone. With a scheme the port of that may be meant.
+func lacksPort(address string) bool {
+	if address == "" || strings.Contains(address, "://") || strings.Contains(address, "/") {
+		return false
+	}
+	_, _, err := net.SplitHostPort(address)
+	missing, ok := errors.AsType[*net.AddrError](err)
+	return ok && missing.Err == "missing port in address"
 }
 
 // authOf returns the user and the password of basic authentication; none where it is off.

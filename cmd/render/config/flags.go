@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 )
 
 // Flags are the uses of flags on a command line, in their order. Each Load reads them anew, so that a reload has them, too.
@@ -15,7 +16,7 @@ type flagUse struct {
 	setting *Setting
 	name    string // as it was written
 	value   any
-	err     error // where the value must not be shown, which the error of a flag does
+	err     error // what is wrong with the value
 }
 
 // A Flag is one flag under one of its names. It is a flag.Value that notes each use.
@@ -65,14 +66,11 @@ func (f *Flag) String() string { return "" }
 // IsBoolFlag makes a flag need no value.
 func (f *Flag) IsBoolFlag() bool { return f != nil && f.Setting != nil && f.Setting.IsSwitch() }
 
-// Set notes a use.
+// Set notes a use. It returns no error: Load says what is wrong with all flags.
 func (f *Flag) Set(text string) error {
 	value, err := f.Setting.kind.parse(text)
-	if err != nil && !f.Setting.kind.private {
-		return err
-	}
 	f.flags.used = append(f.flags.used, flagUse{f.Setting, f.Name, value, err})
-	if f.Setting.Flag == "config" {
+	if f.Setting.Flag == "config" && err == nil {
 		f.flags.configs = append(f.flags.configs, value.([]string)...)
 	}
 	return nil
@@ -94,6 +92,7 @@ func (f *Flags) bring(l *loader) {
 			for key, value := range use.value.(map[string]any) {
 				v.given[key] = given{value, from}
 			}
+			l.tellBlanks(use.value.(map[string]any), from)
 		case s.Flag == "config":
 		case slices.Contains(templateSettings, s):
 			if single == nil {
@@ -107,5 +106,17 @@ func (f *Flags) bring(l *loader) {
 	}
 	if single != nil {
 		l.doc.templates = append(l.doc.templates, single)
+	}
+}
+
+// tellBlanks warns of a path with a blank beside the colon that separates it: the blank belongs to the path.
+func (l *loader) tellBlanks(spec map[string]any, from origin) {
+	source, destination := spec["source"].(string), spec["destination"].(string)
+	const text = "--template: the blank beside the colon is part of the path %q; leave it out if it is not meant"
+	if strings.TrimRight(source, " ") != source {
+		l.notice(from, text, source)
+	}
+	if strings.TrimLeft(destination, " ") != destination && strings.TrimSpace(destination) != "" {
+		l.notice(from, text, destination)
 	}
 }

@@ -142,7 +142,7 @@ var (
 	pairsKind = &kind{
 		name: "a list of NAME=value", forms: listKind.forms,
 		parse: func(s string) (any, error) { return pairs([]string{s}, nil) },
-		read:  func(v *conf.Value) (any, error) { return pairs(readList(v)) },
+		read:  func(v *conf.Value) (any, error) { return pairs(readPairs(v)) },
 		add:   appendTexts, private: true,
 	}
 
@@ -275,6 +275,23 @@ func functions(texts []string, err error) (any, error) {
 		err = template.Options{Denied: texts}.Validate()
 	}
 	return texts, err
+}
+
+// readPairs reads a list of texts. A single text is cut at commas, but for those that no NAME= comes after: they are part of a value.
+func readPairs(v *conf.Value) ([]string, error) {
+	texts, err := readList(v)
+	if err != nil || v.Kind != conf.Text {
+		return texts, err
+	}
+	var joined []string
+	for _, text := range texts {
+		if name, _, found := strings.Cut(text, "="); len(joined) > 0 && (!found || name == "") {
+			joined[len(joined)-1] += "," + text
+			continue
+		}
+		joined = append(joined, text)
+	}
+	return joined, nil
 }
 
 // pairs are texts that have to be NAME=value. An error does not show them.

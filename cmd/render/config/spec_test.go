@@ -41,7 +41,7 @@ func TestParseTemplateSpec(t *testing.T) {
 		{spec: "", err: "cannot be empty"},
 		{spec: " ", err: "cannot be empty"},
 		{spec: "::", err: "cannot be empty"},
-		{spec: ":x:y", err: `":x:y": has no source`},
+		{spec: ":x:y", err: `":x:y" has no source`},
 	}
 	for _, test := range tests {
 		t.Run(test.spec, func(t *testing.T) {

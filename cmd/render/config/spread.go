@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -96,7 +95,7 @@ func parseGuard(text string) (map[string]any, error) {
 		i := slices.IndexFunc(guardSettings, func(s *Setting) bool { return s.Key == "guard."+name })
 		switch _, twice := parts[name]; {
 		case i < 0:
-			return nil, fmt.Errorf("%q: there is no part %q; the parts are min, max_drop, hold and then", text, name)
+			return nil, fmt.Errorf("%q: there is no part %q; the parts are min, max_drop, hold and then, as in min=2,max_drop=50%%", text, name)
 		case twice:
 			return nil, fmt.Errorf("%q: %s is given twice", text, name)
 		case value == "":
@@ -114,11 +113,11 @@ func parseGuard(text string) (map[string]any, error) {
 // parseTemplateSpec reads SOURCE[:DESTINATION[:COMMAND]]. Whatever follows the second colon is the command.
 func parseTemplateSpec(spec string) (map[string]any, error) {
 	if strings.Trim(spec, ": ") == "" {
-		return nil, fmt.Errorf("template: cannot be empty; give SOURCE:DESTINATION[:COMMAND]")
+		return nil, fmt.Errorf("cannot be empty; give SOURCE:DESTINATION[:COMMAND]")
 	}
 	parts := slices.Concat(strings.SplitN(spec, ":", 3), []string{"", ""})
 	if parts[0] == "" {
-		return nil, fmt.Errorf("template %s: has no source; give SOURCE:DESTINATION[:COMMAND]", strconv.Quote(spec))
+		return nil, fmt.Errorf("%q has no source; give SOURCE:DESTINATION[:COMMAND]", spec)
 	}
 	return map[string]any{"source": parts[0], "destination": parts[1], "command": parseCommand(parts[2])}, nil
 }
