@@ -56,7 +56,14 @@ func (s *schema) hint(prefix, name string) string {
 	case s != topSchema && (topSchema.settings[key] != nil || topSchema.blocks[key] || repeated[key] != nil):
 		return "; it stands at the top of files, in no block"
 	}
-	near := template.Suggestion(name, names)
+	known := names
+	for old := range OldKeys[s.block] {
+		if rest, ok := strings.CutPrefix(old, prefix); ok {
+			known = append(known, rest)
+		}
+	}
+	slices.Sort(known[len(names):])
+	near := template.Suggestion(name, known)
 	if near == "" && len(names) <= 8 {
 		return "; there are " + strings.Join(names, ", ")
 	}

@@ -76,6 +76,15 @@ func (f *Flag) Set(text string) error {
 	return nil
 }
 
+// check notes what is wrong with the values of flags.
+func (f *Flags) check(l *loader) {
+	for _, use := range f.used {
+		if use.err != nil {
+			l.fault(origin{name: "--" + use.name}, "%s", withoutValue(use.setting, use.err))
+		}
+	}
+}
+
 // bring brings what the flags say into a loader's document. All that describes a template in single flags is one template.
 func (f *Flags) bring(l *loader) {
 	var single *values
@@ -85,8 +94,6 @@ func (f *Flags) bring(l *loader) {
 			l.notice(from, "--%s is an old name of --%s", use.name, s.Flag)
 		}
 		switch {
-		case use.err != nil:
-			l.fault(from, "%s", withoutValue(s, use.err))
 		case s == templateFlag:
 			v := l.doc.template(from)
 			for key, value := range use.value.(map[string]any) {
@@ -112,11 +119,9 @@ func (f *Flags) bring(l *loader) {
 // tellBlanks warns of a path with a blank beside the colon that separates it: the blank belongs to the path.
 func (l *loader) tellBlanks(spec map[string]any, from origin) {
 	source, destination := spec["source"].(string), spec["destination"].(string)
-	const text = "--template: the blank beside the colon is part of the path %q; leave it out if it is not meant"
-	if strings.TrimRight(source, " ") != source {
-		l.notice(from, text, source)
-	}
-	if strings.TrimLeft(destination, " ") != destination && strings.TrimSpace(destination) != "" {
-		l.notice(from, text, destination)
+	for _, path := range []string{source, destination} {
+		if trimmed := strings.TrimSpace(path); trimmed != "" && (path == source && strings.HasSuffix(path, " ") || path == destination && strings.HasPrefix(path, " ")) {
+			l.notice(from, "--template: the blank beside the colon is part of the path %q; leave it out if it is not meant", path)
+		}
 	}
 }

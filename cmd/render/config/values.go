@@ -73,7 +73,7 @@ func newSchema(block string, settings []*Setting) *schema {
 	return s
 }
 
-// names returns what a block of a schema can have, also by old names, without the prefix of the block.
+// names returns what a block of a schema can have, without the prefix of the block.
 func (s *schema) names(prefix string) []string {
 	all := make(map[string]bool)
 	add := func(key string) {
@@ -86,9 +86,6 @@ func (s *schema) names(prefix string) []string {
 	}
 	for key := range s.blocks {
 		add(key)
-	}
-	for old := range OldKeys[s.block] {
-		add(old)
 	}
 	if s.block == "" {
 		for name := range repeated {
