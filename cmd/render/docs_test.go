@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/pem"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,12 +14,6 @@ import (
 
 	"render/cmd/render/config"
 )
-
-// documents are what users read, but for the source.
-var documents = []string{
-	"../../README.md", "../../watch/README.md", "../../watch/consul/README.md", "../../template/README.md", "../../examples/nginx/README.md", "../../examples/haproxy/README.md", "../../CHANGELOG.md",
-	"README.md", "MOVING.md", "LOG.md",
-}
 
 func readAll(t *testing.T, paths ...string) string {
 	t.Helper()
@@ -103,20 +99,23 @@ var (
 	notInAnchor  = regexp.MustCompile("[^a-z0-9 _-]")
 )
 
+// anchorsOf returns the anchors of a document, its first heading first.
+func anchorsOf(t *testing.T, path string) (all []string) {
+	t.Helper()
+	text := codeBlock.ReplaceAllString(readAll(t, path), "")
+	for _, m := range heading.FindAllStringSubmatch(text, -1) {
+		all = append(all, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	for _, m := range namedAnchor.FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
 // Links between documents lead to files and anchors that exist.
 func TestDocumentLinks(t *testing.T) {
-	anchors := func(path string) (all []string) {
-		text := readAll(t, path)
-		for _, m := range namedAnchor.FindAllStringSubmatch(text, -1) {
-			all = append(all, m[1])
-		}
-		for _, m := range heading.FindAllStringSubmatch(text, -1) {
-			all = append(all, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
-		}
-		return all
-	}
 	n := 0
-	for _, path := range documents {
+	for _, path := range documents(t) {
 		for _, m := range documentLink.FindAllStringSubmatch(readAll(t, path), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
@@ -129,7 +128,7 @@ func TestDocumentLinks(t *testing.T) {
 			}
 			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s: %v", path, m[1], err)
-			} else if anchor != "" && !slices.Contains(anchors(to), anchor) {
+			} else if anchor != "" && !slices.Contains(anchorsOf(t, to), anchor) {
 				t.Errorf("%s links to %s, which has no such anchor", path, m[1])
 			}
 		}
@@ -148,7 +147,7 @@ func TestDocumentedFlags(t *testing.T) {
 	for old := range config.OldFlags {
 		known[old] = true
 	}
-	for _, path := range documents {
+	for _, path := range documents(t) {
 		for _, m := range regexp.MustCompile(`(?:^|[\s"(`+"`"+`])--([a-z][a-z-]*)`).FindAllStringSubmatch(readAll(t, path), -1) {
 			if !known[m[1]] {
 				t.Errorf("%s has --%s, which does not exist", path, m[1])
@@ -163,20 +162,28 @@ var parsedWell = regexp.MustCompile(`^time=\S+ level=INFO msg="configuration and
 func TestDocumentedConfiguration(t *testing.T) {
 	blocks := regexp.MustCompile("(?m)(?:^    .*\n|^    .*\n\n(?:    ))+|(?s:```hcl\n.*?```)|`\\{\"template\".*`")
 	source := regexp.MustCompile(`("?\bsource"?\s*[=:]\s*)"[^"]+"`)
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	n := 0
-	for _, path := range documents {
+	for _, path := range documents(t) {
 		for _, text := range blocks.FindAllString(readAll(t, path), -1) {
 			text = strings.Trim(strings.TrimPrefix(text, "```hcl"), "`")
 			if before, _, ok := strings.Cut(text, "\n    render "); ok { // a command follows
 				text = before
 			}
+			if regexp.MustCompile(`(?m)^ *consul \{`).MatchString(text) && !strings.Contains(text, "template {") { // a part
+				text += "\ntemplate {\n source = \"x\"\n destination = \"y\"\n}\n"
+			}
 			if !regexp.MustCompile(`(?m)^\s*(template \{|\{"template")`).MatchString(text) {
 				continue
 			}
+			text = strings.NewReplacer("/etc/render/consul.token", "in.ctmpl", "/etc/render/consul-ca.pem", "ca.pem").Replace(text)
 			n++
 			t.Run(fmt.Sprint(path, "#", n), func(t *testing.T) {
 				dir := t.TempDir()
 				write(t, filepath.Join(dir, "in.ctmpl"), "text")
+				write(t, filepath.Join(dir, "ca.pem"), string(authority))
 				write(t, filepath.Join(dir, "render.hcl"), source.ReplaceAllString(text, `${1}"in.ctmpl"`))
 				cmd := exec.Command("render", "--config", "render.hcl", "--parse-only")
 				cmd.Dir = dir
@@ -186,7 +193,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 			})
 		}
 	}
-	if n < 3 {
+	if n < 4 {
 		t.Errorf("found %d configurations", n)
 	}
 }
