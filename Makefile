@@ -11,9 +11,10 @@ export CONSUL
 
 .PHONY: build demo test bench soak fuzz lint consul nginx haproxy systemd clean
 
-# Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too.
+# Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
+# stacks and profiles do not need, and of the library of the command line no generator of documents.
 build:
-	CGO_ENABLED=0 go build -trimpath -o bin/render ./cmd/render
+	CGO_ENABLED=0 go build -trimpath -ldflags=-w -tags urfave_cli_no_docs -o bin/render ./cmd/render
 
 demo: build
 	examples/nginx/demo.sh

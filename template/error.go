@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"text/template/parse"
 
 	"render/template/funcs"
 )
@@ -79,6 +80,11 @@ func (t *Template) parseError(err error) *Error {
 		}
 		e.Source = text.line(e.Line)
 		e.Msg = m[4]
+		if e.Msg == "unexpected EOF" {
+			if offset, msg := t.delims.unclosed(text.text); offset >= 0 {
+				return text.errorAt(parse.Pos(offset), msg)
+			}
+		}
 	}
 	e.Msg = startInText.ReplaceAllString(e.Msg, " started at line $1")
 	e.Msg = siteInText.ReplaceAllString(e.Msg, "")

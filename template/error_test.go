@@ -66,7 +66,17 @@ func TestErrorMessages(t *testing.T) {
 			"web.ctmpl:3: unclosed action started at line 2\n" +
 				"b"},
 		{"missing end", "web.ctmpl", "{{range services}}\nx\n",
-			"web.ctmpl:3: unexpected EOF\n"},
+			"web.ctmpl:1:1: unexpected EOF: the {{range}} of this line is not closed, {{end}} is missing\n" +
+				"{{range services}}\n" +
+				"^"},
+		{"missing end of an inner block", "web.ctmpl", "{{range services}}\n  {{- with .Name -}} {{/* {{end}} */}}\n{{if .}}x{{else if 1}}y{{end}}\n{{end}}",
+			"web.ctmpl:1:1: unexpected EOF: the {{range}} of this line is not closed, {{end}} is missing\n" +
+				"{{range services}}\n" +
+				"^"},
+		{"misspelt end", "web.ctmpl", "a {{ define \"x\" }}\n{{ if key \"k\" }}b{{ ed }}\n{{ end }}\n",
+			"web.ctmpl:1:3: unexpected EOF: the {{define}} of this line is not closed, {{end}} is missing; is {{ed}} of line 2 meant to be it?\n" +
+				"a {{ define \"x\" }}\n" +
+				"  ^"},
 		{"one end too many", "web.ctmpl", "x\n{{end}}",
 			"web.ctmpl:2: unexpected {{end}}\n" +
 				"{{end}}"},
