@@ -364,7 +364,7 @@ func (k *catalog) askNodes(ctx context.Context, r agent.Request) (agent.Reply, e
 }
 
 // nodesMoved reports the queries for nodes that came, went or changed, and for the services of those that have changed. The
-// services of the others come and go by themselves.
+// services of new nodes come by themselves; what was on a node that is gone only a round finds.
 func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
 	changed, differ := make(map[string]uint64), make(changes)
 	for name, now := range k.nodes {
@@ -376,9 +376,11 @@ func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (usef
 			differ.add(name, index)
 		}
 	}
+	gone := false
 	for name := range k.nodesBefore {
 		if _, still := k.nodes[name]; !still {
 			differ.add(name, index)
+			gone = true
 		}
 	}
 	first := k.nodesBefore == nil
@@ -390,6 +392,9 @@ func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (usef
 	k.source.locked(func() {
 		useful = k.cover.reportKind(watch.KindNodes, nil, index)
 		useful = k.cover.reportKind(watch.KindNode, differ, index) || useful
+		if gone { // with several instances in one change; those without checks are in no list
+			k.source.makeSure(k.cover, true)
+		}
 	})
 	return k.report(ctx, make(changes), changed) || useful
 }

@@ -42,12 +42,15 @@ type cover struct {
 	unheard int                         // of them, that have had no answer yet
 	groups  []*group                    // of keys
 	refused time.Time                   // when the token was refused a signal
+	changed time.Time                   // when another answer to a member came
 
-	roundBegan time.Time // the last round
-	spacing    time.Duration
-	round      *time.Timer // the next; nil where none is due
-	roundAt    time.Time
-	roundAgain []time.Duration // between it and further ones
+	roundBegan   time.Time // the last round
+	spacing      time.Duration
+	round        *time.Timer // the next; nil where none is due
+	roundAt      time.Time
+	roundAgain   []time.Duration // between it and further ones
+	roundIsAgain bool            // the next is such a further one
+	quiet        *time.Timer     // brings the next round forward; nil where none is to be
 
 	slow     time.Duration // what plain reads of members take; at once more, and slowly less
 	parked   time.Duration // the least time of the answers that were lately taken for those of parked requests
@@ -66,6 +69,8 @@ const (
 	checkLeast  = 4 * time.Second       // at least
 	checkRemote = 10 * time.Second      // at most, where the agent is a client
 	checkRare   = 10 * time.Minute      // where it is not likely that there is more than was named
+	quietFor    = time.Second           // without a change, until the last round need not wait for its turn
+	quietLeast  = 3 * time.Second       // between such a round and the last; more where there are many queries
 	retryMost   = 2 * time.Second       // the longest pause between attempts of a signal that fails
 	rereadEvery = 10 * time.Second      // between reads of its queries meanwhile
 
@@ -245,10 +250,12 @@ func (s *Source) stopListening(c *cover) {
 	for len(c.groups) > 0 {
 		s.endGroup(c, c.groups[0])
 	}
-	if c.round != nil {
-		c.round.Stop()
-		c.round = nil
+	for _, timer := range []*time.Timer{c.round, c.quiet} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
+	c.round, c.quiet = nil, nil
 }
 
 // heard notes the first answer of a signal. With the last of them every member is read that may have changed before.
@@ -272,6 +279,7 @@ func (s *Source) startRound(c *cover) {
 		spacing = max(spacing, min(2*c.spacing, most))
 	}
 	c.spacing = spacing
+	s.hasten(c)
 	s.scheduleRound(c, max(time.Until(c.roundBegan.Add(spacing)), s.spread(len(c.members))), s.lags())
 }
 
@@ -284,11 +292,38 @@ func (s *Source) makeSure(c *cover, likely bool) {
 		spacing = max(checkLeast, min(4*n*remoteCost, checkRemote))
 	}
 	in := time.Second
-	if !likely {
+	if likely {
+		s.hasten(c)
+	} else {
 		spacing = checkRare
 		in = spacing
 	}
 	s.scheduleRound(c, max(in, time.Until(c.roundBegan.Add(spacing))), nil)
+}
+
+// hasten has the next round begin sooner where no further change comes: rounds are rare while changes go on, and the last change need not
+// wait for that. It must be called with the mutex held.
+func (s *Source) hasten(c *cover) {
+	in := quietFor + s.spread(len(c.members))
+	least := max(quietLeast, time.Duration(len(c.members))*checkCost)
+	in = max(in, time.Until(c.roundBegan.Add(least)))
+	if c.quiet != nil {
+		c.quiet.Stop()
+	}
+	var quiet *time.Timer
+	quiet = time.AfterFunc(in, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.quiet != quiet {
+			return
+		}
+		c.quiet = nil
+		if c.round != nil && time.Now().Before(c.roundAt) {
+			c.round.Stop()
+			s.beginRound(c)
+		}
+	})
+	c.quiet = quiet
 }
 
 // spread returns a random delay, longer for more queries, where Consul is another machine: many hosts learn of a change at one time.
@@ -319,12 +354,13 @@ func (s *Source) isNear() bool { return !s.remote && s.agent.Endpoint().Local() 
 const firstLag = 250 * time.Millisecond
 
 // scheduleRound has a round begin after a while, or when one is due before, and again after the times between further ones. Where no
-// further ones are given, those that are due stay. It must be called with the mutex held.
+// further ones are given, those that are due stay; else they give way. It must be called with the mutex held.
 func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration) {
 	at := time.Now().Add(in)
 	if c.round != nil {
 		due := c.roundAt
 		switch {
+		case again != nil && c.roundIsAgain: // it comes too soon while changes go on, and reads nothing that this round does not
 		case again != nil && due.Before(at):
 			at = due
 		case again == nil && !at.Before(due):
@@ -334,16 +370,30 @@ func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration
 		}
 		c.round.Stop()
 	}
-	c.roundAt, c.roundAgain = at, again
-	c.round = time.AfterFunc(time.Until(at), func() {
+	c.roundAt, c.roundAgain, c.roundIsAgain = at, again, false
+	var round *time.Timer
+	round = time.AfterFunc(time.Until(at), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		c.round, c.roundBegan = nil, time.Now()
-		c.reportAll(time.Time{})
-		if len(again) > 0 {
-			s.scheduleRound(c, again[0], again[1:])
+		if c.round == round {
+			s.beginRound(c)
 		}
 	})
+	c.round = round
+}
+
+// beginRound has all members read now. It must be called with the mutex held.
+func (s *Source) beginRound(c *cover) {
+	c.round, c.roundBegan = nil, time.Now()
+	if c.quiet != nil {
+		c.quiet.Stop()
+		c.quiet = nil
+	}
+	c.reportAll(time.Time{})
+	if len(c.roundAgain) > 0 {
+		s.scheduleRound(c, c.roundAgain[0], c.roundAgain[1:])
+		c.roundIsAgain = true
+	}
 }
 
 // A signal is a request that waits for changes of what many queries ask.
@@ -371,7 +421,7 @@ const (
 func (s *Source) follow(ctx context.Context, sig signal) {
 	var after, last uint64 // what is waited on, 0 where the last request failed; what was answered last
 	var idle pause.Idle
-	var reported time.Time // a failure
+	var reported, woken time.Time // a failure; the last change
 	var rest time.Duration
 	failures, first, useless := 0, true, 0
 	fastest := s.cfg.Wait // of all answers, from when the request was sent
@@ -422,6 +472,8 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 			if failures > 0 {
 				sig.recovered(got.Sent)
 			}
+			s.locked(func() { useful = useful || sig.cover.changed.After(woken) }) // by a round
+			woken = time.Now()
 			if useful {
 				useless = 0
 			} else {

@@ -138,7 +138,12 @@ func (s *Source) note(m *member, value any, got agent.Reply) {
 }
 
 // noteChange notes that another answer has come. The mutex must be held.
-func (m *member) noteChange() { m.changed = [2]time.Time{time.Now(), m.changed[0]} }
+func (m *member) noteChange() {
+	m.changed = [2]time.Time{time.Now(), m.changed[0]}
+	if m.cover != nil {
+		m.cover.changed = m.changed[0]
+	}
+}
 
 // saw reports whether an answer had an index, a short time ago. It must be called with the mutex held.
 func (s *Source) saw(index uint64) bool { return slices.Contains(s.recent[:], index) }

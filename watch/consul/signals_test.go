@@ -682,3 +682,72 @@ func TestSignalsAtNextAddress(t *testing.T) {
 		}
 	})
 }
+
+// A node that goes takes instances with it that no list of checks has: their queries are read soon.
+func TestNodeGoes(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 60, 1)
+		f.latency(time.Millisecond)
+		f.change("", func(s *store) {
+			s.register("gone", "s1-9", "s1", 80)
+			s.register("gone", "s2-9", "s2", 80)
+			s.check("gone", "s2-9", "passing", "")
+		})
+		c, _ := f.consul(Config{MaxConnections: 32})
+		queries := serviceQueries(60)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		truth := f.truth(t)
+		later(time.Minute)
+		f.change("", func(s *store) {
+			s.deregister("gone", "s1-9")
+			s.deregister("gone", "s2-9")
+			delete(s.nodes, "gone")
+			s.tables["nodes"] = s.index
+		})
+		for _, q := range queries[1:3] {
+			if took := fl.reaches(t, truth, q, time.Hour); took > 5*time.Second {
+				t.Errorf("%s: noticed after %s", q, took)
+			}
+		}
+	})
+}
+
+// While changes go on that no signal names, rounds become rare. The last of these changes does not wait for that, also behind a client
+// agent.
+func TestLastChange(t *testing.T) {
+	t.Parallel()
+	for _, connections := range []int{200, 0} { // an agent that does not say what it is may be a client
+		t.Run(fmt.Sprint(connections), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", 300, 1)
+				f.latency(time.Millisecond)
+				f.stores.connections = connections
+				c, _ := f.consul(Config{MaxConnections: 32})
+				queries := serviceQueries(300)
+				fl := follow(t, c, watch.SetConfig{}, queries...)
+				truth := f.truth(t)
+				later(time.Minute)
+				for round := range 5 {
+					before := len(f.since(time.Time{}))
+					for i := range 200 {
+						f.change("", func(s *store) { s.register("n0", fmt.Sprintf("s%d-0", i), fmt.Sprint("s", i), 2000+round) })
+						later(100*time.Millisecond + time.Duration(round)*77*time.Millisecond)
+					}
+					requests := len(f.since(time.Time{})) - before
+					for _, q := range queries[150:200] {
+						if took := fl.reaches(t, truth, q, time.Hour); took > 5*time.Second {
+							t.Errorf("%s: noticed after %s", q, took)
+						}
+					}
+					if requests > 60*200 {
+						t.Errorf("%d requests for 200 changes", requests)
+					}
+					later(time.Minute)
+				}
+			})
+		})
+	}
+}
