@@ -37,6 +37,7 @@ bench: build consul nginx
 	go run ./bench -render bin/render
 
 fuzz: consul
+	RENDER_HOSTILE_TIME=$(FUZZTIME) go test -run TestHostileTemplates -timeout 2h -v ./template
 	$(FUZZ) FuzzParse ./template
 	$(FUZZ) FuzzArguments ./template
 	$(FUZZ) FuzzHostport ./template

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template/parse"
@@ -65,6 +66,25 @@ var (
 		`(.*?)( (?:to )?iterate over more than one variable)?$`)
 )
 
+// namesInText matches the messages of text/template that have names and types, and no values. A message that is neither of these
+// nor one with a value is not shown: another version of Go may have words of its own.
+var namesInText = regexp.MustCompile(`(?s)^(?:error calling \S+: )?(?:arg \d+: )?(?:` + strings.Join([]string{
+	`can't evaluate (?:field|command) `, `can't give argument to non-function `, `can't handle `, `can't (?:index|slice) item of type `,
+	`can't print `, `cannot 3-index slice a string$`, `cannot (?:index slice/array|slice string) with `, `cannot assign nil to `,
+	`call of nil$`, `dereference of nil pointer of type `, `exceeded maximum template depth `, `expected \w+(?: integer)?; found `,
+	`incompatible types for comparison`, `indirection through explicit nil in `, `(?:index|slice|len) of (?:nil pointer|untyped nil)$`,
+	`invalid type for comparison$`, `invalid value; expected `, `len of type `, `map has no entry for key `, `missing argument for comparison$`,
+	`nil data; no entry for key `, `nil is not a command$`, `nil pointer evaluating `, `non-function \S+ of type `, `template ".*" not defined$`,
+	`too many slice indexes: \d+$`, `undefined variable: `, `value (?:has type|is nil; should be of type) `, `wrong number of args`,
+	`wrong type for value; expected `, `\S+ (?:has arguments but cannot be invoked as function|is not a method but has arguments)$`,
+	`\S+ is an unexported field of struct type `,
+}, "|") + `)`)
+
+// inText reports whether all words stand in the template.
+func (t *Template) inText(words []string) bool {
+	return !slices.ContainsFunc(words, func(word string) bool { return !t.pass.inText(word) })
+}
+
 func siteName(function string, i int) string { return function + siteMark + strconv.Itoa(i) }
 
 func (t *Template) parseError(err error) *Error {
@@ -110,8 +130,12 @@ func (t *Template) execError(err error) *Error {
 	}
 	if failed, ok := errors.AsType[*funcs.Error](err); ok {
 		e.Msg, e.Err = failed.Error(), failed.Err
-	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil && !t.pass.inText(m[2]) {
-		e.Msg = m[1] + " a value that is not in the template's text" + m[3]
+	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil {
+		if !t.pass.inText(m[2]) {
+			e.Msg = m[1] + " a value that is not in the template's text" + m[3]
+		}
+	} else if !namesInText.MatchString(e.Msg) && !t.inText(strings.Fields(e.Msg)) {
+		e.Msg = "the template failed here; the message of Go is not shown, because it may have a value"
 	}
 	e.Msg = t.delims.explain(e.Msg)
 	return e

@@ -2,6 +2,7 @@ package template
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -68,3 +69,25 @@ func Asked(t *Template) int { return len(t.pass.asked) }
 
 // EffectOf says what a function means for the body of a range.
 var EffectOf = effectOf
+
+// Signatures returns the type of each function that a template can call.
+func Signatures() map[string]reflect.Type {
+	t := &Template{}
+	if _, err := t.configure(Options{}); err != nil {
+		panic(err)
+	}
+	types := make(map[string]reflect.Type)
+	for _, name := range functionNames() {
+		if f, ok := queryFuncs[name]; ok {
+			types[name] = reflect.TypeOf(f(asker{pass: &t.pass}))
+		} else if f, ok := passFuncs[name]; ok {
+			types[name] = reflect.TypeOf(f(&t.pass))
+		} else if f, ok := funcs.Bind(name, t.pass.funcs); ok {
+			types[name] = reflect.TypeOf(f)
+		}
+	}
+	return types
+}
+
+// ExecError returns what the template makes of an error of text/template.
+func (t *Template) ExecError(err error) error { return t.execError(err) }

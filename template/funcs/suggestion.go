@@ -2,8 +2,14 @@ package funcs
 
 import "strings"
 
+// maxMisspelt is how long a misspelt name can be. A longer one is a value that was taken for a name.
+const maxMisspelt = 100
+
 // Suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
 func Suggestion(name string, known []string) string {
+	if len(name) > maxMisspelt {
+		return ""
+	}
 	best, least := "", 1+len(name)/3
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least || d == least && best == "" {
