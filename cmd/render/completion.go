@@ -82,7 +82,7 @@ complete -o filenames -F _render render consul-template
 func completeZsh(w io.Writer) error {
 	var b strings.Builder
 	for _, s := range completable() {
-		meaning := strings.NewReplacer("`", "", "'", "", "[", "(", "]", ")", ":", `\:`).Replace(s.Meaning)
+		meaning := strings.NewReplacer("`", "", "'", "", "[", "(", "]", ")", ":", `\:`).Replace(s.Brief())
 		value := ""
 		switch words := s.Words(); {
 		case words != nil:
@@ -102,7 +102,7 @@ func completeFish(w io.Writer) error {
 	var b strings.Builder
 	quote := strings.NewReplacer("`", "", `\`, `\\`, "'", `\'`)
 	for _, s := range completable() {
-		fmt.Fprintf(&b, "complete -c render -l %s -d '%s'", s.Flag, quote.Replace(s.Meaning))
+		fmt.Fprintf(&b, "complete -c render -l %s -d '%s'", s.Flag, quote.Replace(s.Brief()))
 		switch words := s.Words(); {
 		case words != nil:
 			fmt.Fprintf(&b, " -x -a '%s'", strings.Join(words, " "))

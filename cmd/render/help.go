@@ -37,22 +37,22 @@ Examples:
    ` + examples + `
 
 The flags that most people use:
-   --template SPEC        SOURCE:DESTINATION[:COMMAND]; repeat the flag for more files
-   --config PATH          read a configuration file, or a folder of them
-   --once                 render all files once, then end
-   --timeout DURATION     with --once: give up after this time
-   --dry                  print what would be written, and change nothing
-   --parse-only           check the configuration and the templates, then end
-   --check COMMAND        restore the old files if this command fails
-   --command COMMAND      run this after the file of --destination has changed
-   --exec COMMAND         supervise a program: start it when all is rendered, end with it
-   --fixture FILE         take data from a YAML file in place of Consul
-   --consul-addr ADDRESS  where Consul is (default: localhost:8500)
-   --consul-token TOKEN   a token; in $CONSUL_HTTP_TOKEN other users cannot see it
-   --log-level LEVEL      log from this level on: trace, debug, info, warn or err
+   --template SPEC        render SOURCE:DESTINATION[:COMMAND]; repeat the flag for more files
+   --config PATH          read a configuration file, or a folder of files
+   --once                 render all files once, then exit
+   --timeout DURATION     with --once: fail after this time
+   --dry                  print what render would write, and change nothing
+   --parse-only           test the configuration and the templates, then exit
+   --check COMMAND        restore the previous files if this command fails
+   --command COMMAND      run this command after the file of --destination has changed
+   --exec COMMAND         start and supervise a program when all files exist
+   --fixture FILE         use the data of a YAML file in place of Consul
+   --consul-addr ADDRESS  address of the Consul agent (default: localhost:8500)
+   --consul-token TOKEN   ACL token; $CONSUL_HTTP_TOKEN hides it from other users
+   --log-level LEVEL      lowest level to log: trace, debug, info, warn or err
    --version, -v          print the version
 
-render help all explains every flag, and render help TOPIC those of a topic:
+"render help all" explains every flag. "render help TOPIC" explains the flags of a topic:
 `
 
 // helpTopics are the words for topics.
@@ -138,18 +138,18 @@ func (f *helpFlag) IsSet() bool { return f.asked }
 
 // exitCodes are what the exit codes mean.
 var exitCodes = []struct{ code, meaning string }{
-	{"0", "done, or stopped"},
-	{"13", "a mistake on the command line or in the environment"},
-	{"14", "failed: a template or another file that the start needs is at fault, or with once not all was applied"},
-	{"15", "a mistake in the configuration, or a log that cannot be opened"},
-	{"other", "with exec, the supervised program's own; 128 and the number of the signal that has killed it"},
+	{"0", "success, or stopped by a signal"},
+	{"13", "mistake on the command line or in the environment"},
+	{"14", "failure: a template or another file that the start needs is wrong, or with once not everything was applied"},
+	{"15", "mistake in the configuration, or a log that cannot be opened"},
+	{"other", "with exec: exit code of the supervised program, or 128 plus the number of the signal that killed it"},
 }
 
 // helpText returns all of the help: the flags by topic, each with its meaning, its default and its variables.
 func helpText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "render keeps configuration files in sync with Consul\n\nUsage:\n   %s\n\nExamples:\n   %s\n", usageLines, examples)
-	b.WriteString("\nOne dash or two make no difference. =false turns a flag off. A flag wins over $CT_LOCAL_CONFIG, that over files, and those over other variables.\n")
+	b.WriteString("\nOne dash and two dashes are the same. Use =false to turn a flag off. Flags win over $CT_LOCAL_CONFIG, then come files, then other variables.\n")
 	for _, topic := range config.Topics {
 		if topic == config.TopicCompat {
 			b.WriteString("\nOther:\n   --version, -v\n        print the version\n   --help, -h\n        print the short help\n\n" + exitText())

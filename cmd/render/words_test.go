@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"render/cmd/render/config"
 )
 
 // documents returns the paths of all documents for users: each page in the repository.
@@ -96,6 +98,33 @@ func TestWordsOfDocuments(t *testing.T) {
 	}
 	if n < 1500 {
 		t.Errorf("found %d sentences", n)
+	}
+}
+
+// The help has the same rules, and each flag's text can be read alone: it begins with a capital letter and has no full stop at its end.
+func TestWordsOfHelp(t *testing.T) {
+	for _, text := range []string{shortHelp, helpText(), manual()} {
+		for _, line := range strings.Split(text, "\n\n") {
+			for _, s := range endOfSentence.Split(strings.Join(strings.Fields(line), " "), -1) {
+				checkAvoided(t, "the help", s)
+			}
+		}
+	}
+	n := 0
+	for _, s := range config.WithFlags() {
+		if s.Meaning == "" || s.Idle != "" {
+			continue
+		}
+		n++
+		if first := s.Meaning[0]; first < 'A' || first > 'Z' || strings.HasSuffix(s.Meaning, ".") {
+			t.Errorf("--%s: %q cannot be read alone", s.Flag, s.Meaning)
+		}
+		for _, sentence := range sentences(s.Meaning) {
+			checkWords(t, "--"+s.Flag, sentence)
+		}
+	}
+	if n < 80 {
+		t.Errorf("found %d flags", n)
 	}
 }
 

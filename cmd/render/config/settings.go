@@ -37,6 +37,12 @@ func (s *Setting) IsSignal() bool { return s.kind == signalKind }
 // Words returns what the value can be, where that is one of some words.
 func (s *Setting) Words() []string { return s.kind.words }
 
+// Brief returns the first sentence of the meaning.
+func (s *Setting) Brief() string {
+	first, _, _ := strings.Cut(s.Meaning, ". ")
+	return first
+}
+
 // Type returns what the value is, in a word or two.
 func (s *Setting) Type() string {
 	switch name, ok := typeNames[s.kind]; {
