@@ -18,7 +18,7 @@ const version = "0.1.0"
 //
 // The library finds the command, parses flags, and reports what is wrong with them. It does not print the help, which is made from
 // the table of settings, and the flags are values of ours: see libraryFlag.
-func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
+func newApp(signals *signalRouter, stdout io.Writer, stderr logs.Writer) *cli.App {
 	flags, help := new(config.Flags), new(helpFlag)
 	return &cli.App{
 		Name:                      "render",
@@ -41,7 +41,7 @@ func newApp(desk *desk, stdout io.Writer, stderr logs.Writer) *cli.App {
 			case len(args) > 0:
 				return usageError{unexpected(args)}
 			}
-			p := newProgram(flags, desk, stdout, stderr)
+			p := newProgram(flags, signals, stdout, stderr)
 			err := p.run(c.Context)
 			p.close(err)
 			return err

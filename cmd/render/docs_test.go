@@ -46,7 +46,7 @@ func sourcesOf(t *testing.T, folders ...string) string {
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
 	notices := sourcesOf(t, "config")
-	code := commits + notices + sourcesOf(t, ".", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
+	code := commits + notices + sourcesOf(t, ".", "host", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
 	code = verb.ReplaceAllString(code, "…")
 
 	page := readAll(t, "LOG.md")

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 
 	"render/cmd/render/config"
+	"render/cmd/render/host"
 	"render/cmd/render/logs"
 	"render/render/run"
 	"render/template"
@@ -58,21 +59,21 @@ func start() (code int) {
 		}
 		return exitDone
 	case os.Getpid() == 1:
-		return runAsInit(os.Stderr)
+		return host.RunAsInit(os.Stderr, exitFailed)
 	}
-	ctx, desk := openDesk()
-	defer desk.letEnd()
+	ctx, signals := newSignalRouter()
+	defer signals.waitForEnd()
 	stderr := logs.NewWriter(os.Stderr)
 	defer func() { _ = stderr.Flush() }() // there is nobody to report it to; a panic needs the lines before it, too
-	return runApp(ctx, desk, os.Args, os.Stdout, stderr)
+	return runApp(ctx, signals, os.Args, os.Stdout, stderr)
 }
 
 func isKeeper() bool { return len(os.Args) > 1 && os.Args[1] == keepArgument }
 
-func runApp(ctx context.Context, desk *desk, args []string, stdout io.Writer, stderr logs.Writer) (code int) {
+func runApp(ctx context.Context, signals *signalRouter, args []string, stdout io.Writer, stderr logs.Writer) (code int) {
 	err := unknownFlag(args[1:])
 	if err == nil {
-		err = newApp(desk, stdout, stderr).RunContext(ctx, args)
+		err = newApp(signals, stdout, stderr).RunContext(ctx, args)
 	}
 	if err == nil {
 		return exitDone

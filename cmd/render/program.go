@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"render/cmd/render/config"
+	"render/cmd/render/host"
 	"render/cmd/render/logs"
 	"render/render"
 	"render/watch"
@@ -25,13 +26,13 @@ import (
 
 // A program is one run of render.
 type program struct {
-	flags  *config.Flags
-	desk   *desk
-	stdout io.Writer
-	logs   *logs.Log
-	log    *slog.Logger
-	pid    pidFile
-	notify *notify // nil without systemd
+	flags   *config.Flags
+	signals *signalRouter
+	stdout  io.Writer
+	logs    *logs.Log
+	log     *slog.Logger
+	pid     host.PIDFile
+	notify  *host.Notifier // nil without systemd
 
 	plan   *config.Plan // the one in force; owned by run, then by reloads
 	seen   string       // what the configuration files were when they were read last
@@ -49,9 +50,9 @@ type asked struct {
 	end    func()
 }
 
-func newProgram(flags *config.Flags, desk *desk, stdout io.Writer, stderr logs.Writer) *program {
+func newProgram(flags *config.Flags, signals *signalRouter, stdout io.Writer, stderr logs.Writer) *program {
 	l := logs.New(stderr)
-	return &program{flags: flags, desk: desk, stdout: stdout, logs: l, log: l.Logger()}
+	return &program{flags: flags, signals: signals, stdout: stdout, logs: l, log: l.Logger()}
 }
 
 // close ends what is left of a run, which has ended with err.
@@ -59,7 +60,7 @@ func (p *program) close(err error) {
 	if err != nil {
 		p.logs.ErrorElsewhere("render has ended", "err", err)
 	}
-	if err := p.pid.remove(); err != nil {
+	if err := p.pid.Remove(); err != nil {
 		p.log.Warn("cannot remove the pid file", "err", err)
 	}
 	_ = p.logs.Close() // there is nowhere left to tell
@@ -89,10 +90,10 @@ func (p *program) run(ctx context.Context) error {
 		p.log.Info("configuration and templates are valid", "templates", len(plan.Engine.Targets))
 		return nil
 	}
-	if err := p.pid.move(plan.PIDFile); err != nil {
+	if err := p.pid.Move(plan.PIDFile); err != nil {
 		return plan.Place("pid_file", err)
 	}
-	p.notify = takeNotify(p.log)
+	p.notify = host.NewNotifier(p.log)
 	if p.files, err = watch.NewFiles(); err != nil {
 		p.log.Warn("the system does not notify of changed files", "err", err)
 	}
@@ -116,28 +117,28 @@ func (p *program) runEngine(ctx context.Context) error {
 	defer wg.Wait()
 	defer close(ended)
 	if p.notify != nil {
-		wg.Go(func() { p.notify.follow(ctx, p.engine, ended) })
+		wg.Go(func() { p.notify.Follow(ctx, p.engine, ended) })
 	}
 	if !p.plan.Engine.Once {
 		p.log.Info("render has started", "version", version, "templates", len(p.plan.Engine.Targets))
 		defer context.AfterFunc(ctx, func() {
-			p.log.Info("render ends", "because", unix.SignalName(syscall.Signal(p.desk.stopped.Load())))
+			p.log.Info("render ends", "because", unix.SignalName(syscall.Signal(p.signals.stopped.Load())))
 		})()
 		wg.Go(func() { p.reloads(ctx, ended) })
 	}
 	return p.engine.Run(ctx)
 }
 
-// assign tells the desk what the signals mean under the plan in force. A run with once takes no other configuration.
+// assign says what signals mean under the plan in force. A run with once takes no other configuration.
 func (p *program) assign() {
-	to := duties{
+	to := roles{
 		reload: p.plan.ReloadSignal, kill: p.plan.KillSignal,
 		engine: p.engine, supervises: !p.plan.Engine.Exec.Command.IsZero() && !p.plan.Dry,
 	}
 	if p.plan.Engine.Once {
 		to.reload = 0
 	}
-	p.desk.assign(to)
+	p.signals.assign(to)
 }
 
 // read reads the configuration and makes a plan of it.
@@ -196,7 +197,7 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 	defer look.Stop()
 	for {
 		select {
-		case <-p.desk.reloads:
+		case <-p.signals.reloads:
 			p.log.Info("reloading the configuration")
 		case now := <-look.C:
 			switch {
@@ -212,9 +213,9 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 		case <-ended:
 			return
 		}
-		p.notify.reloading()
+		p.notify.Reloading()
 		p.reload(ctx)
-		p.notify.reloaded()
+		p.notify.Reloaded()
 	}
 }
 
@@ -324,7 +325,7 @@ func (p *program) moveOutputs(plan *config.Plan) error {
 	if err := p.logs.Apply(plan.Log); err != nil {
 		return err
 	}
-	err := p.pid.move(plan.PIDFile)
+	err := p.pid.Move(plan.PIDFile)
 	if err != nil {
 		err = errors.Join(err, p.logs.Apply(p.plan.Log))
 	}

@@ -18,10 +18,10 @@ var forwarded = []os.Signal{
 	syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGALRM, syscall.SIGWINCH, syscall.SIGCONT,
 }
 
-// A desk takes the signals that we get to where they belong.
-type desk struct {
+// A signalRouter passes the signals that render gets to where they belong.
+type signalRouter struct {
 	signals chan os.Signal
-	duties  atomic.Pointer[duties]
+	roles   atomic.Pointer[roles]
 	reloads chan struct{} // holds one at most
 	stop    context.CancelCauseFunc
 	stops   int          // that have come; owned by serve, as is what follows
@@ -30,29 +30,29 @@ type desk struct {
 	atOnce  atomic.Bool  // a signal is about to end the process
 }
 
-// sameStop is how long a signal that ends us is still the same one: timeout(1) sends it to us, and then to our process group.
-const sameStop = 50 * time.Millisecond
+// sameStopWithin is how long a signal that ends us is still the same one: timeout(1) sends it to us, and then to our process group.
+const sameStopWithin = 50 * time.Millisecond
 
-// duties are what signals mean, once the configuration says so.
-type duties struct {
+// roles are what signals mean, once the configuration says so.
+type roles struct {
 	reload, kill syscall.Signal // 0 for none
 	engine       *render.Engine // nil before there is one
 	supervises   bool
 }
 
-// openDesk begins to take signals. SIGINT and SIGTERM end the context; until there are duties, all others do nothing.
-func openDesk() (context.Context, *desk) {
+// newSignalRouter begins to receive signals. SIGINT and SIGTERM end the context; until there are roles, all others do nothing.
+func newSignalRouter() (context.Context, *signalRouter) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	d := &desk{signals: make(chan os.Signal, 64), reloads: make(chan struct{}, 1), stop: cancel}
-	d.duties.Store(&duties{reload: syscall.SIGHUP})
+	d := &signalRouter{signals: make(chan os.Signal, 64), reloads: make(chan struct{}, 1), stop: cancel}
+	d.roles.Store(&roles{reload: syscall.SIGHUP})
 	signal.Notify(d.signals, slices.Concat([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}, forwarded)...)
 	go d.serve()
 	return ctx, d
 }
 
 // assign gives signals new meanings.
-func (d *desk) assign(to duties) {
-	d.duties.Store(&to)
+func (d *signalRouter) assign(to roles) {
+	d.roles.Store(&to)
 	for _, s := range []syscall.Signal{to.reload, to.kill} {
 		if s != 0 {
 			signal.Notify(d.signals, s)
@@ -60,16 +60,16 @@ func (d *desk) assign(to duties) {
 	}
 }
 
-func (d *desk) serve() {
+func (d *signalRouter) serve() {
 	for s := range d.signals {
 		if s, ok := s.(syscall.Signal); ok {
-			d.take(s)
+			d.handle(s)
 		}
 	}
 }
 
-func (d *desk) take(s syscall.Signal) {
-	to := d.duties.Load()
+func (d *signalRouter) handle(s syscall.Signal) {
+	to := d.roles.Load()
 	switch {
 	case s == to.reload:
 		select {
@@ -77,16 +77,16 @@ func (d *desk) take(s syscall.Signal) {
 		default:
 		}
 	case s == syscall.SIGINT, s == syscall.SIGTERM, s == to.kill:
-		d.takeStop(s, to)
+		d.handleStop(s, to)
 	case to.supervises && slices.Contains(forwarded, os.Signal(s)):
 		to.engine.Signal(s)
 	}
 }
 
-// takeStop takes a signal that ends us. A second one kills all that we have started; where that is no supervised program,
+// handleStop takes a signal that ends us. A second one kills all that we have started; where that is no supervised program,
 // whose end ends us, it ends the process at once, as does a further one.
-func (d *desk) takeStop(s syscall.Signal, to *duties) {
-	if d.stops == 1 && int32(s) == d.stopped.Load() && time.Since(d.began) < sameStop {
+func (d *signalRouter) handleStop(s syscall.Signal, to *roles) {
+	if d.stops == 1 && int32(s) == d.stopped.Load() && time.Since(d.began) < sameStopWithin {
 		return
 	}
 	d.stops++
@@ -114,9 +114,9 @@ func (d *desk) takeStop(s syscall.Signal, to *duties) {
 	}
 }
 
-// letEnd waits for the signal that is about to end the process, if there is one: without the commands that it has killed, the
+// waitForEnd waits for the signal that is about to end the process, if there is one: without the commands that it has killed, the
 // process could end by itself, and as if all were well.
-func (d *desk) letEnd() {
+func (d *signalRouter) waitForEnd() {
 	if d.atOnce.Load() {
 		select {}
 	}

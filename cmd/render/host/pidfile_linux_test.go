@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ func TestPIDFileDiskFull(t *testing.T) {
 	dir := filetest.MountSmall(t, "size=64k")
 	filetest.FillDisk(t, dir)
 	path := filepath.Join(dir, "a")
-	err := new(pidFile).move(path)
+	err := new(PIDFile).Move(path)
 	if want := "pid file: write " + path + ": no space left on device; make room for it, or give another path"; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
@@ -28,16 +28,16 @@ func TestPIDFileDiskFull(t *testing.T) {
 func TestPIDFileInFolderOfOthers(t *testing.T) {
 	dir, ours := t.TempDir(), t.TempDir()
 	path, next := filepath.Join(dir, "a"), filepath.Join(ours, "b")
-	write(t, path, "1")
-	check(t, errors.Join(os.Chmod(path, 0o666), os.Chmod(dir, 0o755), os.Chmod(ours, 0o777), os.Chmod(filepath.Dir(dir), 0o755)))
+	filetest.Write(t, path, "1")
+	filetest.Check(t, errors.Join(os.Chmod(path, 0o666), os.Chmod(dir, 0o755), os.Chmod(ours, 0o777), os.Chmod(filepath.Dir(dir), 0o755)))
 	filetest.AsNobody(t, func() {
-		var p pidFile
-		check(t, p.move(path))
-		check(t, contains(path, fmt.Sprint(os.Getpid()))())
-		if err := p.move(dir + "/b"); err == nil || !strings.Contains(err.Error(), "permission denied; give a path that user ") {
+		var p PIDFile
+		filetest.Check(t, p.Move(path))
+		filetest.Check(t, filetest.Contains(path, fmt.Sprint(os.Getpid()))())
+		if err := p.Move(dir + "/b"); err == nil || !strings.Contains(err.Error(), "permission denied; give a path that user ") {
 			t.Errorf("got %v", err)
 		}
-		if err := p.move(next); err == nil || !strings.Contains(err.Error(), "permission denied; it still holds our process id") {
+		if err := p.Move(next); err == nil || !strings.Contains(err.Error(), "permission denied; it still holds our process id") {
 			t.Errorf("got %v", err)
 		}
 		if p.path != path {

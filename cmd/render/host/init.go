@@ -1,6 +1,4 @@
-//go:build unix
-
-package main
+package host
 
 import (
 	"fmt"
@@ -12,17 +10,17 @@ import (
 	"render/render/run"
 )
 
-// runAsInit does the duties of process 1 of a container: it starts us again as a child, passes signals on, and takes care
+// RunAsInit does the duties of process 1 of a container: it starts us again as a child, passes signals on, and takes care
 // of all processes whose parents have ended. It does nothing else, so that its waiting for any process never takes away
-// the end of one that somebody waits for. It returns the child's exit code.
-func runAsInit(stderr io.Writer) (code int) {
+// the end of one that somebody waits for. It returns the child's exit code, or failed where there is no child.
+func RunAsInit(stderr io.Writer, failed int) (code int) {
 	signals, ends := make(chan os.Signal, 64), make(chan os.Signal, 1)
 	signal.Notify(signals)
 	signal.Notify(ends, syscall.SIGCHLD) // apart, so that no other takes its place
 	program, err := os.Executable()
 	if err != nil {
 		fmt.Fprintf(stderr, "render: %v\n", err)
-		return exitFailed
+		return failed
 	}
 	child, err := os.StartProcess(program, os.Args, &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
@@ -30,7 +28,7 @@ func runAsInit(stderr io.Writer) (code int) {
 	})
 	if err != nil {
 		fmt.Fprintf(stderr, "render: %v\n", err)
-		return exitFailed
+		return failed
 	}
 	for {
 		select {

@@ -1,4 +1,4 @@
-package main
+package host
 
 import (
 	"context"
@@ -17,24 +17,24 @@ import (
 )
 
 const (
-	readyEvery  = 100 * time.Millisecond // between looks at the engine until it is ready
+	readyEvery  = 100 * time.Millisecond // between looks at the status until render is ready
 	statusEvery = 5 * time.Second        // and afterwards
-	tellMost    = time.Second            // a message may take, while systemd does not listen
+	sendTimeout = time.Second            // for a message, while systemd does not accept it
 )
 
-// notify tells systemd how far we are.
-type notify struct {
+// A Notifier tells systemd how far render is. A nil one tells nobody.
+type Notifier struct {
 	socket   string
 	watchdog time.Duration // how often it wants to hear of us, at least; 0 for no matter
 	log      *slog.Logger
 	ready    atomic.Bool   // all that could be applied once was
-	news     chan struct{} // holds one at most: there may be another status
+	changed  chan struct{} // holds one at most: the status may be different
 }
 
-// takeNotify returns what systemd wants to know, nil for nothing. It is ours alone: what we start shall not speak for us,
-// so it is taken out of the environment.
-func takeNotify(log *slog.Logger) *notify {
-	n := &notify{socket: os.Getenv("NOTIFY_SOCKET"), log: log, news: make(chan struct{}, 1)}
+// NewNotifier returns what notifies systemd by the variables of the environment; nil without it. The variables are removed: what render
+// starts must not speak for it.
+func NewNotifier(log *slog.Logger) *Notifier {
+	n := &Notifier{socket: os.Getenv("NOTIFY_SOCKET"), log: log, changed: make(chan struct{}, 1)}
 	if pid := os.Getenv("WATCHDOG_PID"); pid == "" || pid == strconv.Itoa(os.Getpid()) {
 		micros, _ := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64) // 0 if it is no number
 		n.watchdog = time.Duration(max(0, micros)) * time.Microsecond
@@ -48,11 +48,11 @@ func takeNotify(log *slog.Logger) *notify {
 	return n
 }
 
-// tell tells systemd something, and returns false where that should be tried again: it has too much to do to listen.
-func (n *notify) tell(state string) bool {
+// send sends systemd a message, and returns false where that should be tried again: systemd is too busy to accept it.
+func (n *Notifier) send(state string) bool {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 	if err == nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(tellMost))
+		_ = conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 		_, err = conn.Write([]byte(state))
 		_ = conn.Close()
 	}
@@ -62,37 +62,37 @@ func (n *notify) tell(state string) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// reloading tells that a reload begins, once we are ready; nil tells nobody.
-func (n *notify) reloading() {
+// Reloading says that a reload begins, if render was ready.
+func (n *Notifier) Reloading() {
 	if n != nil && n.ready.Load() {
-		n.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
+		n.send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
 	}
 }
 
-// reloaded tells that a reload has ended, with a new configuration or the one before.
-func (n *notify) reloaded() {
+// Reloaded says that a reload has ended, with a new configuration or the previous one.
+func (n *Notifier) Reloaded() {
 	if n == nil {
 		return
 	}
 	if n.ready.Load() {
-		n.ready.Store(n.tell("READY=1")) // else follow does it
+		n.ready.Store(n.send("READY=1")) // else follow does it
 	}
 	select {
-	case n.news <- struct{}{}:
+	case n.changed <- struct{}{}:
 	default:
 	}
 }
 
-// follow tells of an engine until it has ended. ctx stops the engine.
-func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan struct{}) {
+// Follow reports the status of an engine until it has ended. ctx stops the engine.
+func (n *Notifier) Follow(ctx context.Context, engine *render.Engine, ended <-chan struct{}) {
 	var beat <-chan time.Time
 	if n.watchdog > 0 {
 		ticker := time.NewTicker(n.watchdog / 2)
 		defer ticker.Stop()
 		beat = ticker.C
 	}
-	look := time.NewTicker(readyEvery)
-	defer look.Stop()
+	poll := time.NewTicker(readyEvery)
+	defer poll.Stop()
 	due, last := false, ""
 	for {
 		status, err := engine.Status(ctx) // it comes from the engine's loop: while that is stuck, the watchdog gets nothing
@@ -101,30 +101,30 @@ func (n *notify) follow(ctx context.Context, engine *render.Engine, ended <-chan
 		}
 		if due {
 			due = false
-			n.tell("WATCHDOG=1")
+			n.send("WATCHDOG=1")
 		}
 		if text := summary(status); text != last {
 			last = text
-			n.tell("STATUS=" + text)
+			n.send("STATUS=" + text)
 		}
-		if !n.ready.Load() && isReady(status) && n.tell("READY=1") {
+		if !n.ready.Load() && isReady(status) && n.send("READY=1") {
 			n.ready.Store(true)
-			look.Reset(statusEvery)
+			poll.Reset(statusEvery)
 		}
 		select {
-		case <-look.C:
-		case <-n.news:
+		case <-poll.C:
+		case <-n.changed:
 		case <-beat:
 			due = true
 		case <-ctx.Done():
 		case <-ended:
 		}
 	}
-	n.tell("STOPPING=1")
+	n.send("STOPPING=1")
 	for { // commands and a program that are let end have time limits of their own
 		select {
 		case <-beat:
-			n.tell("WATCHDOG=1")
+			n.send("WATCHDOG=1")
 		case <-ended:
 			return
 		}

@@ -1,4 +1,6 @@
-package main
+// Package host is what the machine that render runs on wants of it: a pid file, systemd's notifications, and the duties of process 1 of a
+// container.
+package host
 
 import (
 	"bytes"
@@ -11,14 +13,14 @@ import (
 	"syscall"
 )
 
-// A pidFile tells others our process id. The zero value is none.
-type pidFile struct {
+// A PIDFile is a file with the number of this process, for other programs. The zero value is none.
+type PIDFile struct {
 	path string // "" for none
 }
 
-// move puts the file at a path, "" for nowhere, and removes the one at the previous path. On an error nothing changes.
-func (p *pidFile) move(path string) error {
-	next := pidFile{path}
+// Move puts the file at a path, "" for nowhere, and removes the one at the previous path. On an error nothing changes.
+func (p *PIDFile) Move(path string) error {
+	next := PIDFile{path}
 	if err := next.write(); err != nil {
 		return err
 	}
@@ -26,15 +28,15 @@ func (p *pidFile) move(path string) error {
 		*p = next
 		return nil
 	}
-	if err := p.remove(); err != nil {
-		return errors.Join(err, next.remove())
+	if err := p.Remove(); err != nil {
+		return errors.Join(err, next.Remove())
 	}
 	*p = next
 	return nil
 }
 
-// remove removes the file if there is one that still holds our process id.
-func (p *pidFile) remove() error {
+// Remove removes the file if there is one that still holds our process id.
+func (p *PIDFile) Remove() error {
 	if p.path == "" || !p.isOurs() {
 		return nil
 	}
@@ -45,7 +47,7 @@ func (p *pidFile) remove() error {
 }
 
 // write writes the file in its place: it may be one that was made for us in a folder that is not ours.
-func (p *pidFile) write() error {
+func (p *PIDFile) write() error {
 	if p.path == "" || p.isOurs() {
 		return nil
 	}
@@ -82,7 +84,7 @@ func explainPIDFile(path string, err error) error {
 func ourPID() []byte { return []byte(strconv.Itoa(os.Getpid())) }
 
 // isOurs reports whether the file holds our process id.
-func (p *pidFile) isOurs() bool {
+func (p *PIDFile) isOurs() bool {
 	info, err := os.Stat(p.path)
 	if err != nil || !info.Mode().IsRegular() { // to read a pipe could take for ever
 		return false
@@ -92,7 +94,7 @@ func (p *pidFile) isOurs() bool {
 }
 
 // isAt reports whether a path is that of the file, if by another name.
-func (p *pidFile) isAt(path string) bool {
+func (p *PIDFile) isAt(path string) bool {
 	if p.path == path {
 		return true
 	}
