@@ -68,6 +68,7 @@ type User[T any] struct {
 	Causes []string // what has changed since the owner was last applied, for people. The owner clears it
 
 	uses      map[watch.Query]usage
+	complete  []watch.Query // the keys of uses, as the last pass had them, where it ran to its end; else nil
 	waiting   int           // how many of the pending ones still have no answer
 	news      bool          // one of the pending ones has an answer now
 	dataRound uint64        // the round in which something else than a program's output has changed for it
@@ -239,6 +240,14 @@ func (u *User[T]) answer(q watch.Query, first bool, old, value any) bool {
 
 // replaceUses replaces what a user uses by what a pass has asked, or adds to it where the pass did not run to its end.
 func (g *Graph[T]) replaceUses(u *User[T], r template.Result) (watched, forgotten []watch.Query) {
+	if r.Complete && len(r.Used) > 0 && len(r.Used) == len(u.complete) && &r.Used[0] == &u.complete[0] {
+		return nil, nil // the queries of the pass before: nearly all passes of a large template
+	}
+	u.complete = nil
+	if r.Complete {
+		u.complete = r.Used
+	}
+
 	old := u.uses
 	u.uses = make(map[watch.Query]usage, len(r.Used))
 	u.plugins = nil
@@ -287,7 +296,7 @@ func (g *Graph[T]) remove(u *User[T]) (forgotten []watch.Query) {
 			forgotten = append(forgotten, q)
 		}
 	}
-	u.uses = nil
+	u.uses, u.complete = nil, nil
 	return forgotten
 }
 

@@ -1,7 +1,11 @@
 package graph
 
 import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,4 +158,70 @@ func TestRestless(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pass that asked what the pass before did, and says so by the same slice, leaves all uses as they are and costs nothing.
+func TestFinishWithTheSameQueries(t *testing.T) {
+	f := newFixture()
+	u := &User[string]{Owner: "u"}
+	queries := make([]watch.Query, 1000)
+	for i := range queries {
+		queries[i] = watch.NewQuery(watch.KindKV, fmt.Sprint(i), nil)
+	}
+	f.run(u, queries...)
+	for _, q := range queries {
+		f.answer(q, "v")
+	}
+	f.run(u, queries...)
+	r := template.Result{Used: queries, Complete: true}
+	if n := testing.AllocsPerRun(10, func() { f.Finish(f.Begin(u, f.now), r, f.now) }); n > 10 {
+		t.Errorf("%.0f allocations", n)
+	}
+	wantList(t, "an answer", f.answer(queries[7], "w"), "u")
+}
+
+// Whatever passes ask, and whether they run to their end, a slice that comes again means no more than its queries.
+func TestFinishOracle(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		f, g := newFixture(), newFixture()
+		u, v := &User[string]{Owner: "u"}, &User[string]{Owner: "u"}
+		used := []watch.Query{key}
+		for step := range 40 {
+			switch rng.IntN(4) {
+			case 0:
+				used = nil
+				for i := range 5 {
+					if rng.IntN(2) == 0 {
+						used = append(used, watch.NewQuery([]string{watch.KindKV, watch.KindPlugin}[i%2], fmt.Sprint(i), nil))
+					}
+				}
+			case 1:
+				q, value := watch.NewQuery([]string{watch.KindKV, watch.KindPlugin}[rng.IntN(5)%2], fmt.Sprint(rng.IntN(5)), nil), fmt.Sprint(step)
+				wantList(t, "answer", f.answer(q, value), g.answer(q, value)...)
+			case 2:
+				if rng.IntN(8) == 0 {
+					wantList(t, "removed", sorted(f.Remove(u)), sorted(g.Remove(v))...)
+				}
+			}
+			r := template.Result{Used: used, Complete: rng.IntN(4) > 0}
+			if n := len(used); n > 0 && rng.IntN(3) == 0 {
+				r.Complete, r.Pending = false, used[n-1:]
+			}
+			other := r
+			other.Used = slices.Clone(used)
+			watched, forgotten := f.Finish(f.Begin(u, f.now), r, f.now)
+			alsoWatched, alsoForgotten := g.Finish(g.Begin(v, g.now), other, g.now)
+			wantList(t, "watched", watched, alsoWatched...)
+			wantList(t, "forgotten", sorted(forgotten), sorted(alsoForgotten)...)
+			if !maps.Equal(u.uses, v.uses) || u.waiting != v.waiting || u.Wants != v.Wants || !slices.Equal(u.plugins, v.plugins) || f.Len() != g.Len() {
+				t.Fatalf("seed %d, step %d: uses are %v, want %v", seed, step, u.uses, v.uses)
+			}
+		}
+	}
+}
+
+func sorted(queries []watch.Query) []watch.Query {
+	slices.SortFunc(queries, func(a, b watch.Query) int { return strings.Compare(a.String(), b.String()) })
+	return queries
 }
