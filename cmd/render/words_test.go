@@ -60,7 +60,8 @@ var avoidedWords = map[string]string{
 }
 
 const (
-	longestSentence = 35 // words
+	longestSentence = 35  // words
+	longestLine     = 150 // characters
 )
 
 var (
@@ -125,6 +126,17 @@ func TestWordsOfHelp(t *testing.T) {
 	}
 	if n < 80 {
 		t.Errorf("found %d flags", n)
+	}
+}
+
+// Lines of text are short enough for a terminal and for a diff. Rows of tables have no such limit.
+func TestLinesOfDocuments(t *testing.T) {
+	for _, path := range documents(t) {
+		for line := range strings.Lines(codeBlock.ReplaceAllString(readAll(t, path), "")) {
+			if n := len([]rune(line)); n > longestLine && !strings.HasPrefix(line, "|") && !strings.Contains(line, "`{") {
+				t.Errorf("%s has a line of %d characters: %s", path, n, line)
+			}
+		}
 	}
 }
 
