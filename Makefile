@@ -22,9 +22,11 @@ demo: build
 test: consul nginx haproxy systemd
 	go test -race -timeout 20m ./...
 
-# The long forms of tests: queries that come and go, 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million
-# changes under random templates, crashes, and a hostile folder.
+# The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
+# 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million changes under random templates, crashes, and a
+# hostile folder.
 soak: consul
+	RENDER_SOAK_TIME=10m go test -count 1 -run Churn -v -timeout 1h ./cmd/render
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch/consul
 	RENDER_HISTORIES=10000 go test -run TestSignalsOracle -timeout 1h ./watch/consul
 	RENDER_HISTORIES=100000 go test -run TestOracleInFlight -timeout 3h ./render

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,8 +25,10 @@ import (
 type Proxy struct {
 	Addr string // host:port
 
-	agent  http.Handler
-	server *httptest.Server
+	agent    http.Handler
+	server   *httptest.Server
+	listener net.Listener
+	served   sync.WaitGroup // listeners after the first
 
 	mu         sync.Mutex // guards what follows
 	fault      Fault
@@ -40,13 +44,16 @@ type Request struct {
 }
 
 // NewProxy starts a proxy before the agent at host:port. It has no fault yet. The caller closes it.
-func NewProxy(agent string) *Proxy {
+//
+// Its connections to the agent come from the given addresses in turn. An agent counts the connections of each client address, also that
+// of a waiting request that was cut off, until its wait ends: a proxy that cuts off many needs several addresses.
+func NewProxy(agent string, from ...net.IP) *Proxy {
 	p := &Proxy{
 		fault:  Pass,
 		flying: make(map[context.Context]context.CancelCauseFunc),
 		agent: &httputil.ReverseProxy{
 			Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: agent}) },
-			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true, DialContext: inTurn(from)},
 			FlushInterval: -1,
 			ErrorLog:      log.New(io.Discard, "", 0),
 			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -59,14 +66,43 @@ func NewProxy(agent string) *Proxy {
 	p.server = httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
 	p.server.Config.ConnState = p.count
 	p.server.Start()
-	p.Addr = p.server.Listener.Addr().String()
+	p.listener = p.server.Listener
+	p.Addr = p.listener.Addr().String()
 	return p
 }
 
 // Close closes all connections and returns when no request is served any more.
 func (p *Proxy) Close() {
+	_ = p.listener.Close()
 	p.server.CloseClientConnections()
 	p.server.Close()
+	p.served.Wait()
+}
+
+// inTurn returns a function that dials from addresses in turn, or nil where there are none.
+func inTurn(from []net.IP) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if len(from) == 0 {
+		return nil
+	}
+	var n atomic.Uint64
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from[n.Add(1)%uint64(len(from))]}}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+// Refuse has the system refuse new connections. Those that are open stay.
+func (p *Proxy) Refuse() { _ = p.listener.Close() }
+
+// Accept ends Refuse.
+func (p *Proxy) Accept() error {
+	l, err := net.Listen("tcp", p.Addr)
+	if err != nil {
+		return err
+	}
+	p.listener = l
+	p.served.Go(func() { _ = p.server.Config.Serve(l) })
+	return nil
 }
 
 // Set makes a fault the answer to all further requests. Those in flight stay with what they have met.
@@ -192,8 +228,31 @@ func (f Fault) Where(match func(*http.Request) bool) Fault {
 	}
 }
 
+// Mix returns a fault that meets each request as one of several faults, at random. Those that are given more than once are more
+// likely.
+func Mix(random *rand.Rand, faults ...Fault) Fault {
+	var mu sync.Mutex
+	return func(w http.ResponseWriter, r *http.Request, agent http.Handler) {
+		mu.Lock()
+		f := faults[random.IntN(len(faults))]
+		mu.Unlock()
+		f(w, r, agent)
+	}
+}
+
 // Pass is no fault: the agent answers.
 func Pass(w http.ResponseWriter, r *http.Request, agent http.Handler) { agent.ServeHTTP(w, r) }
+
+// Late has the agent answer, after a pause.
+func Late(pause time.Duration) Fault {
+	return func(w http.ResponseWriter, r *http.Request, agent http.Handler) {
+		select {
+		case <-time.After(pause):
+			agent.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}
+}
 
 // Status answers with a status, and with Retry-After where that is not 0.
 func Status(code int, retryAfter time.Duration) Fault {

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -100,6 +103,8 @@ func TestFaults(t *testing.T) {
 		{"filtered", Filtered, list, "200 [] Index=8 Results-Filtered-By-ACLs=true"},
 		{"filtered, consistent", Filtered, list + "&consistent", "200 [] Index=8 Results-Filtered-By-ACLs=true"},
 		{"filtered, key", Filtered, key, whole + " Index=7"},
+		{"late", Late(time.Millisecond), list, whole + " Index=7"},
+		{"mix", Mix(rand.New(rand.NewPCG(1, 0)), Reset, Reset), list, "reset"},
 		{"dribble", Dribble(time.Millisecond), list, whole + " Index=7"},
 		{"idle", Idle(time.Millisecond, 504), list + "&index=7", "504 Gateway Timeout"},
 		{"idle, cut", Idle(time.Millisecond, 0), list + "&index=7", "cut"},
@@ -156,6 +161,59 @@ func TestInterruptedAnswer(t *testing.T) {
 	p.Hit(Pass)
 	if body, err := io.ReadAll(resp.Body); len(body) > 1 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %q, %v", body, err)
+	}
+}
+
+// TestMix has each fault of a mix meet requests.
+func TestMix(t *testing.T) {
+	p := testProxy(t)
+	p.Set(Mix(rand.New(rand.NewPCG(1, 0)), Reset, Half))
+	met := make(map[string]bool)
+	for range 30 {
+		met[get(p, "/v1/health/service/web")] = true
+	}
+	if len(met) != 2 {
+		t.Errorf("got %v", met)
+	}
+}
+
+// TestRefuse has nobody listen for a while. Who is connected stays so.
+func TestRefuse(t *testing.T) {
+	p := testProxy(t)
+	const path, whole = "/v1/health/service/web", `200 [{"Some":"thing"}] Index=7`
+	for range 3 {
+		p.Refuse()
+		if _, err := net.Dial("tcp", p.Addr); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("a connection is not refused: %v", err)
+		}
+		if err := p.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(p, path); got != whole {
+			t.Fatalf("got %s", got)
+		}
+	}
+}
+
+// TestFrom has connections come from several addresses.
+func TestFrom(t *testing.T) {
+	var mu sync.Mutex
+	hosts := make(map[string]bool)
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		mu.Lock()
+		hosts[host] = true
+		mu.Unlock()
+		w.Header().Set("Connection", "close")
+	}))
+	defer agent.Close()
+	p := NewProxy(strings.TrimPrefix(agent.URL, "http://"), net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 3))
+	defer p.Close()
+	for range 4 {
+		get(p, "/v1/health/service/web")
+	}
+	if !hosts["127.0.0.2"] || !hosts["127.0.0.3"] || len(hosts) != 2 {
+		t.Errorf("connections from %v", hosts)
 	}
 }
 
