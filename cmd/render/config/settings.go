@@ -190,7 +190,7 @@ var consulSettings = []*Setting{
 	{Key: "consul.retry.backoff", Flag: "consul-retry-backoff", kind: durationKind, Default: "250ms", Topic: TopicConsul, Meaning: "Pause after the first failure of a query. Each further failure doubles the pause"},
 	{Key: "consul.retry.max_backoff", Flag: "consul-retry-max-backoff", kind: durationKind, Default: "4s", Topic: TopicConsul, Meaning: "Limit of the pause after a failure. 0: no limit"},
 
-	{Key: "consul.ssl.enabled", Flag: "consul-ssl", Library: "CONSUL_HTTP_SSL", kind: boolKind, DefaultText: "true, if another TLS setting is set", Topic: TopicTLS, Meaning: "Use HTTPS, also if the address does not say so. false: other TLS settings do not turn on HTTPS"},
+	{Key: "consul.ssl.enabled", Flag: "consul-ssl", Library: "CONSUL_HTTP_SSL", kind: boolKind, DefaultText: "true, if another TLS setting is set", Topic: TopicTLS, Meaning: "Use HTTPS, also if the address does not say so. false: ignore the other TLS settings"},
 	{Key: "consul.ssl.verify", Flag: "consul-ssl-verify", Library: "CONSUL_HTTP_SSL_VERIFY", kind: boolKind, Default: "true", Topic: TopicTLS, Meaning: "Verify the certificate of Consul. false: accept any certificate"},
 	{Key: "consul.ssl.ca_cert", Flag: "consul-ssl-ca-cert", Library: "CONSUL_CACERT", kind: textKind, Operand: "FILE", DefaultText: "the authorities of the system", Topic: TopicTLS, Meaning: "File with certificates of the authorities that render trusts"},
 	{Key: "consul.ssl.ca_cert_bytes", Flag: "consul-ssl-ca-cert-bytes", kind: textKind, Operand: "PEM", Topic: TopicTLS, Meaning: "Certificates of the authorities that render trusts, as PEM text in place of a file"},
