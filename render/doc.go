@@ -17,7 +17,7 @@
 //   - render/pass: passes beside the loop.
 //   - render/output: what a target wants on disk, and in which stage each of its outputs is.
 //   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
-//   - render/disk: one destination, in folders that others may write to; intent marks.
+//   - render/disk: one destination, and intent marks; render/disk/folder: files and folders where others may write.
 //   - render/run: programs: commands with limits, the supervised program; render/supervise: what the supervised program has to be
 //     told; render/plugin: programs of templates, as queries.
 //   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.

@@ -3,7 +3,7 @@ package render
 import (
 	"errors"
 
-	"render/render/disk"
+	"render/render/disk/folder"
 	"render/render/sources"
 	"render/template"
 )
@@ -60,7 +60,7 @@ func (e *Engine) readTarget(cfg Target, s sources.Files) (*target, error) {
 	t := &target{cfg: cfg, texts: x, template: parsed}
 	t.Owner = t
 	if cfg.Destination != "" {
-		t.path, err = disk.RealPath(cfg.Destination)
+		t.path, err = folder.RealPath(cfg.Destination)
 	}
 	return t, err
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"render/render/disk"
+	"render/render/disk/folder"
 )
 
 // Validate returns all that is wrong with the configuration, or nil.
@@ -69,11 +69,11 @@ func (c Config) validateTargets() error {
 // overwrites returns an error where a target's destination is its own source, or another's destination. Makers has the sources
 // of those seen so far, by where their destinations really are.
 func (t Target) overwrites(makers map[string]string) error {
-	path, err := disk.RealPath(t.Destination)
+	path, err := folder.RealPath(t.Destination)
 	if err != nil {
 		return fmt.Errorf("template %s: destination %s: %w", t.Source, t.Destination, err)
 	}
-	if source, err := disk.RealPath(t.Source); err == nil && source == path && t.Contents == "" {
+	if source, err := folder.RealPath(t.Source); err == nil && source == path && t.Contents == "" {
 		return fmt.Errorf("template %s: would be overwritten by what it makes", t.Source)
 	}
 	if other, taken := makers[path]; taken {

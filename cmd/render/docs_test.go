@@ -44,7 +44,7 @@ func sourcesOf(t *testing.T, folders ...string) string {
 // LOG.md has each message from level info on, and no other. What a commit, its destinations and the configuration warn of is a
 // message, too. A "…" in LOG.md stands for what differs between lines.
 func TestLogReference(t *testing.T) {
-	commits := sourcesOf(t, "../../render/commit", "../../render/disk")
+	commits := sourcesOf(t, "../../render/commit", "../../render/disk", "../../render/disk/folder")
 	notices := sourcesOf(t, "config")
 	code := commits + notices + sourcesOf(t, ".", "host", "logs", "../../render", "../../render/run", "../../watch", "../../watch/consul", "../../watch/consul/agent")
 	code = verb.ReplaceAllString(code, "…")

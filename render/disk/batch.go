@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -52,7 +54,7 @@ type record struct {
 // A folderState is what a batch knows about one folder.
 type folderState struct {
 	folder  string
-	found   *folder                    // where Stage has found it; nil where nothing was staged
+	found   *folder.Folder             // where Stage has found it; nil where nothing was staged
 	records map[string]*record         // by name
 	marks   map[string]map[string]bool // on disk: the names in each mark, by the name of the mark
 	after   string                     // on disk: the mark that decides for those that this batch has written; "" means that they do
@@ -146,14 +148,14 @@ func (b *Batch) owner(o Options) (owner, error) {
 
 // register notes that a file has a destination. It returns what a mark says of new contents in place; nil for nothing. A
 // destination that is kept because of a debt gives way to one with contents.
-func (b *Batch) register(f *File, found *folder, name string) (debt *entry, err error) {
+func (b *Batch) register(f *File, found *folder.Folder, name string) (debt *entry, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.state(found.path)
+	l := b.state(found.Path)
 	l.found = found
 	r := l.records[name]
 	if r == nil {
-		r = &record{place: place{found.path, name}}
+		r = &record{place: place{found.Path, name}}
 		l.records[name] = r
 	}
 	if f.rec != nil && f.rec != r && r.owes == nothing { // its path has led elsewhere until now
@@ -199,7 +201,7 @@ func (b *Batch) Stage(w Want) (f *File, warnings []string, err error) {
 }
 
 // changed notes that names in the folder of a file have changed.
-func (b *Batch) changed(f *File) { b.folders[f.folder.path].dirty = true }
+func (b *Batch) changed(f *File) { b.folders[f.folder.Path].dirty = true }
 
 // all returns the states of all folders, sorted by path.
 func (b *Batch) all() []*folderState {
@@ -218,7 +220,7 @@ func (b *Batch) Save(files []*File) (failed map[*File]error, warnings []string, 
 	groups := make(map[string][]*File)
 	for _, f := range files {
 		if f.state == staged {
-			groups[f.folder.path] = append(groups[f.folder.path], f)
+			groups[f.folder.Path] = append(groups[f.folder.Path], f)
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(groups)) {
@@ -233,14 +235,14 @@ func (b *Batch) Save(files []*File) (failed map[*File]error, warnings []string, 
 
 // saveFolder is Save for files of one folder. Its error is that of a disk that does not sync.
 func (b *Batch) saveFolder(files []*File, failed map[*File]error) (warnings []string, err error) {
-	d, err := files[0].folder.open()
+	d, err := files[0].folder.Open()
 	if err != nil {
 		for _, f := range files {
 			failed[f] = err
 		}
 		return nil, nil
 	}
-	defer d.close()
+	defer d.Close()
 
 	var kept []*File
 	for _, f := range files {
@@ -271,14 +273,14 @@ func (b *Batch) saveFolder(files []*File, failed map[*File]error) (warnings []st
 		f.mustAct = false
 		f.forgetOld(d)
 	}
-	if _, noSync := errors.AsType[syncError](err); noSync {
+	if _, noSync := errors.AsType[folder.SyncError](err); noSync {
 		return warnings, err
 	}
 	return warnings, nil
 }
 
 // save gives the old file a second name and notes that the action has to succeed.
-func (f *File) save(d dir) error {
+func (f *File) save(d folder.Dir) error {
 	if f.disk == nil {
 		if err := f.clear(d, savedName(f.name)); err != nil {
 			return err
@@ -288,19 +290,6 @@ func (f *File) save(d dir) error {
 		return err
 	}
 	f.rec.unmarkable, f.mustAct = false, true
-	return nil
-}
-
-// A syncError says that a folder could not be synced.
-type syncError struct{ error }
-
-func (e syncError) Unwrap() error { return e.error }
-
-// sync syncs a folder.
-func (d dir) sync() error {
-	if err := d.syncFolder(); err != nil {
-		return syncError{&fs.PathError{Op: "sync", Path: d.folder.path, Err: err}}
-	}
 	return nil
 }
 
@@ -326,26 +315,26 @@ func (r *record) owed() (e entry, ok bool) {
 		e.Earlier = r.now
 	}
 	if f.saved != nil {
-		e.Saved = f.saved.savedID()
+		e.Saved = savedIDOf(*f.saved)
 	}
 	return e, true
 }
 
 // mark makes the marks of a folder name what they have to name, and syncs the folder.
-func (b *Batch) mark(d dir) error {
-	l := b.state(d.folder.path)
+func (b *Batch) mark(d folder.Dir) error {
+	l := b.state(d.Folder.Path)
 	if err := b.writeMarks(d, l); err != nil {
 		return err
 	}
 	l.dirty = false
-	return d.sync()
+	return d.Sync()
 }
 
 // writeMarks writes the mark of a folder: all that is still owed there, and what other batches have in a mark of that name. It removes
 // the other marks of this batch. Two batches may have entries in one mark: the debts of a crash that a new configuration has
 // given to different actions.
-func (b *Batch) writeMarks(d dir, l *folderState) error {
-	defer b.Left.lockMarks(d.folder.path)()
+func (b *Batch) writeMarks(d folder.Dir, l *folderState) error {
+	defer b.Left.lockMarks(d.Folder.Path)()
 	entries := l.owed()
 	name := ""
 	if len(entries) > 0 {
@@ -370,7 +359,7 @@ func (b *Batch) writeMarks(d dir, l *folderState) error {
 		}
 		l.marks[name] = names
 		if l.after == "" {
-			b.first = d.path(name)
+			b.first = d.Path(name)
 		}
 	}
 	for mark := range l.marks {
@@ -384,18 +373,18 @@ func (b *Batch) writeMarks(d dir, l *folderState) error {
 }
 
 // entriesOfOthers returns the entries of a mark that are not of this batch.
-func (l *folderState) entriesOfOthers(d dir, mark string) ([]entry, error) {
+func (l *folderState) entriesOfOthers(d folder.Dir, mark string) ([]entry, error) {
 	entries, err := readMark(d, mark)
 	if errors.Is(err, fs.ErrNotExist) || err == errNotOurs || err == errOldFormat {
 		return nil, nil
 	}
 	entries = slices.DeleteFunc(entries, func(e entry) bool { return l.records[string(e.Name)] != nil })
-	return entries, d.pathError("read", mark, err)
+	return entries, d.PathError("read", mark, err)
 }
 
 // removeEntries removes the entries of this batch from a mark, and the mark where it has no others. The marks of the folder
 // are locked.
-func (l *folderState) removeEntries(d dir, mark string) error {
+func (l *folderState) removeEntries(d folder.Dir, mark string) error {
 	others, err := l.entriesOfOthers(d, mark)
 	if err != nil {
 		return err
@@ -403,7 +392,7 @@ func (l *folderState) removeEntries(d dir, mark string) error {
 	if len(others) > 0 {
 		err = writeMark(d, mark, others)
 	} else {
-		err = d.pathError("remove", mark, d.unlinkAny(mark))
+		err = d.PathError("remove", mark, d.Remove(mark))
 	}
 	if err == nil {
 		delete(l.marks, mark)
@@ -478,13 +467,13 @@ func (b *Batch) decide(marked []*folderState) (first *folderState, err error) {
 	if first == nil {
 		return nil, nil
 	}
-	err = first.within(func(d dir) error { return b.writeDecision(d, first, marked) })
+	err = first.within(func(d folder.Dir) error { return b.writeDecision(d, first, marked) })
 	b.step("decided")
 	return first, err
 }
 
 // writeDecision replaces the entries of this batch in the first mark by what says that the other marks do not apply.
-func (b *Batch) writeDecision(d dir, first *folderState, marked []*folderState) error {
+func (b *Batch) writeDecision(d folder.Dir, first *folderState, marked []*folderState) error {
 	defer b.Left.lockMarks(first.folder)()
 	mark := filepath.Base(b.first)
 	entries, err := first.entriesOfOthers(d, mark)
@@ -506,14 +495,14 @@ func (b *Batch) writeDecision(d dir, first *folderState, marked []*folderState) 
 	if err := writeMark(d, mark, entries); err != nil {
 		return err
 	}
-	return d.sync()
+	return d.Sync()
 }
 
 // removeAllEntries removes all entries of this batch from the marks of a folder. With the folder the marks are gone.
 func (b *Batch) removeAllEntries(l *folderState) error {
 	var errs []error
 	isThere := false
-	err := l.within(func(d dir) error {
+	err := l.within(func(d folder.Dir) error {
 		isThere = true
 		defer b.Left.lockMarks(l.folder)()
 		for mark := range l.marks {
@@ -529,13 +518,13 @@ func (b *Batch) removeAllEntries(l *folderState) error {
 }
 
 // within opens the folder of a state. A folder that is gone needs no attention any more.
-func (l *folderState) within(do func(d dir) error) error {
-	var d dir
+func (l *folderState) within(do func(d folder.Dir) error) error {
+	var d folder.Dir
 	var err error
 	if l.found != nil {
-		d, err = l.found.open()
+		d, err = l.found.Open()
 	} else {
-		d, err = openFolder(l.folder)
+		d, err = folder.Open(l.folder)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -543,7 +532,7 @@ func (l *folderState) within(do func(d dir) error) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	return do(d)
 }
 
@@ -560,7 +549,7 @@ func (l *folderState) hasSaved() bool {
 // finish notes that nothing is owed in a folder any more, and removes saved files or makes backups of them.
 func (l *folderState) finish() (warnings []string) {
 	if l.hasSaved() {
-		err := l.within(func(d dir) error {
+		err := l.within(func(d folder.Dir) error {
 			warnings = l.finishSaved(d)
 			return nil
 		})
@@ -582,7 +571,7 @@ func (l *folderState) finish() (warnings []string) {
 }
 
 // finishSaved removes the saved files of a folder, or makes backups of them.
-func (l *folderState) finishSaved(d dir) (warnings []string) {
+func (l *folderState) finishSaved(d folder.Dir) (warnings []string) {
 	for _, r := range l.records {
 		if f := r.file; f != nil && f.folder != nil {
 			if w := f.finish(d); w != "" {
@@ -590,7 +579,7 @@ func (l *folderState) finishSaved(d dir) (warnings []string) {
 			}
 		}
 		if r.owes != nothing {
-			_ = d.unlinkAny(savedName(r.name))
+			_ = d.Remove(savedName(r.name))
 		}
 	}
 	return warnings
@@ -606,7 +595,7 @@ func (b *Batch) Close() (debts []Debt, warnings []string) {
 			}
 		}
 		if !l.isMarked() || len(l.marks) > 0 || l.hasSaved() {
-			if err := l.within(func(d dir) error { return b.closeFolder(d, l) }); err != nil {
+			if err := l.within(func(d folder.Dir) error { return b.closeFolder(d, l) }); err != nil {
 				warnings = append(warnings, fmt.Sprintf("the next start may not know which actions have yet to succeed: %v", err))
 			}
 		}
@@ -616,7 +605,7 @@ func (b *Batch) Close() (debts []Debt, warnings []string) {
 	return debts, warnings
 }
 
-func (b *Batch) closeFolder(d dir, l *folderState) error {
+func (b *Batch) closeFolder(d folder.Dir, l *folderState) error {
 	for _, r := range l.records { // there was no action
 		if f := r.file; f != nil && f.state == swapped && !f.mustAct {
 			f.forgetOld(d)
@@ -627,7 +616,7 @@ func (b *Batch) closeFolder(d dir, l *folderState) error {
 	}
 	if l.dirty && len(l.marks) > 0 {
 		l.dirty = false
-		return d.sync()
+		return d.Sync()
 	}
 	return nil // without an action nothing depends on when a new name is on disk: a start that finds the old file renders it again
 }
@@ -677,7 +666,7 @@ func (b *Batch) Sync() error {
 			continue
 		}
 		l.dirty = false
-		errs = append(errs, l.within(dir.sync))
+		errs = append(errs, l.within(folder.Dir.Sync))
 	}
 	return errors.Join(errs...)
 }

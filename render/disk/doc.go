@@ -2,13 +2,19 @@
 //
 // # How a destination is reached
 //
-// The path of a destination is resolved once, component by component, on directory descriptors. No component is followed
-// blindly: a link is followed only where it belongs to root or to us, or to the owner of what it leads to. After that the
-// destination is a name in a folder, and the folder is a path without links plus a device and inode number. Each operation
-// opens the folder again without following any link, compares the numbers and works relative to the descriptor. So nobody
-// can redirect an operation to another folder, and a batch of any size needs a handful of descriptors.
-//
+// Package folder resolves the path of a destination once, and follows no link blindly. After that the destination is a name in
+// a folder that cannot be exchanged for another one: each operation opens the folder again and checks that it is the same.
 // Contents, owner, mode and extended attributes are read and written through descriptors only.
+//
+// # What is where
+//
+//   - batch.go: the destinations of one commit: stage, save, settle, close; which marks are written when.
+//   - file.go: one destination: compare, stage, swap, undo.
+//   - temporary.go, options.go: a new file beside a destination, its mode, its owner; syncs.go: many are synced together.
+//   - mark.go, names.go: the intent mark, and the names of our files.
+//   - recall.go, leftovers.go: what an earlier run left.
+//   - expect.go: whether a destination is still as it should be. append.go: what is added to the end of a file.
+//   - folder: how folders and files are opened where others may write.
 //
 // # What is on disk beside a destination
 //

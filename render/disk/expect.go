@@ -7,19 +7,21 @@ import (
 	"os"
 	"time"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
 // An Expected is what a destination should be. It is for one goroutine at a time.
 type Expected struct {
 	path  string
-	rule  linkRule
+	rule  folder.LinkRule
 	real  string // from the root, where links lead
 	own   string // from the root, where the destination itself is: real, where it is no link
 	o     Options
 	ids   owner
 	want  content
-	known info // of the file when it last was as expected; zero where that is too recent to tell a later change
+	known folder.Info // of the file when it last was as expected; zero where that is too recent to tell a later change
 }
 
 // Expect returns what a destination should be: contents of this sum and size, at the path where links lead now, with the
@@ -30,15 +32,15 @@ func Expect(path string, o Options, sum [sha256.Size]byte, size int64) (*Expecte
 	if x.ids, err = o.owner(); err != nil {
 		return nil, err
 	}
-	if x.path, err = absolute(path); err != nil {
+	if x.path, err = folder.Absolute(path); err != nil {
 		return nil, err
 	}
-	if x.own, err = realName(path); err != nil {
+	if x.own, err = folder.RealName(path); err != nil {
 		return nil, err
 	}
 	x.real = x.own
 	if is, err := os.Lstat(x.own); err == nil && is.Mode()&fs.ModeSymlink != 0 {
-		x.real, err = RealPath(path)
+		x.real, err = folder.RealPath(path)
 		return x, err
 	}
 	return x, nil
@@ -60,20 +62,20 @@ const settling = 2 * time.Second
 // mode or owner than options ask for. A file that has not changed since it was as expected is not read, nor is one of another
 // size. The error is that of a file or folder that cannot be read.
 func (x *Expected) Differs() (bool, error) {
-	d, name, err := resolve(x.path, x.rule, false)
+	d, name, err := folder.Resolve(x.path, x.rule, false)
 	if err != nil {
-		_, noFolder := errors.AsType[noFolderError](err)
+		_, noFolder := errors.AsType[folder.MissingError](err)
 		_, unreadable := errors.AsType[*fs.PathError](err)
 		if noFolder || !unreadable || errors.Is(err, unix.ENOTDIR) {
 			return true, nil // a folder is missing, or there is a link now that is not followed
 		}
 		return false, err
 	}
-	defer d.close()
-	if d.path(name) != x.real {
+	defer d.Close()
+	if d.Path(name) != x.real {
 		return true, nil
 	}
-	is, err := d.statAt(name)
+	is, err := d.StatAt(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return true, nil
@@ -81,27 +83,27 @@ func (x *Expected) Differs() (bool, error) {
 		return false, err
 	case is == x.known:
 		return false, nil
-	case !is.isRegular() || is.size != x.want.Size || x.o.attributes(x.ids, &is) != is.attributes():
+	case !is.IsRegular() || is.Size != x.want.Size || x.o.attributes(x.ids, &is) != attributesOf(is):
 		return true, nil
 	}
 	return x.read(d, name)
 }
 
-func (x *Expected) read(d dir, name string) (bool, error) {
+func (x *Expected) read(d folder.Dir, name string) (bool, error) {
 	now := time.Now()
-	h, is, err := openRegular(d, name)
+	h, is, err := folder.OpenRegular(d, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	if err != nil {
-		return !is.isRegular() && is != info{}, err
+		return !is.IsRegular() && is != folder.Info{}, err
 	}
-	defer h.close()
-	got, err := contentOf(h, is.size)
+	defer h.Close()
+	got, err := contentOf(h, is.Size)
 	if err != nil || got != x.want {
 		return err == nil, err
 	}
-	if after, err := h.stat(); err == nil && after == is && now.Sub(time.Unix(0, is.ctime)) > settling {
+	if after, err := h.Stat(); err == nil && after == is && now.Sub(time.Unix(0, is.Ctime)) > settling {
 		x.known = is
 	}
 	return false, nil

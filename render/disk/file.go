@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -49,20 +51,20 @@ type File struct {
 	rec   *record // nil where nothing is known of the destination yet
 
 	// What Stage has found.
-	folder *folder    // nil where Stage has not got so far
-	name   string     // in the folder
-	disk   *info      // what is in place before the swap; nil for none
-	attrs  attributes // of the new file
-	old    *info      // what to go back to: not what is in place where a debt is live; nil for none
+	folder *folder.Folder // nil where Stage has not got so far
+	name   string         // in the folder
+	disk   *folder.Info   // what is in place before the swap; nil for none
+	attrs  attributes     // of the new file
+	old    *folder.Info   // what to go back to: not what is in place where a debt is live; nil for none
 
 	// How far it is.
 	state     state
 	method    method
-	temporary string   // name of the staged file
-	stagedID  identity // of that
-	saved     *info    // the old file under its second name; nil where it has none
-	before    []byte   // what was in place before it was written in place
-	mustAct   bool     // Save was called: the action has to succeed
+	temporary string          // name of the staged file
+	stagedID  folder.Identity // of that
+	saved     *folder.Info    // the old file under its second name; nil where it has none
+	before    []byte          // what was in place before it was written in place
+	mustAct   bool            // Save was called: the action has to succeed
 }
 
 // Path returns Want.Path.
@@ -125,8 +127,8 @@ func (f *File) stage() (warnings []string, err error) {
 		}
 	}
 
-	d, name, err := resolve(w.Path, w.Options.rule(w.NoLinks), !w.Options.NoFolders && !w.Keep)
-	if _, missing := errors.AsType[noFolderError](err); missing {
+	d, name, err := folder.Resolve(w.Path, w.Options.rule(w.NoLinks), !w.Options.NoFolders && !w.Keep)
+	if _, missing := errors.AsType[folder.MissingError](err); missing {
 		if w.Keep {
 			return nil, nil
 		}
@@ -135,8 +137,8 @@ func (f *File) stage() (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.close()
-	debt, err := f.batch.register(f, d.folder, name)
+	defer d.Close()
+	debt, err := f.batch.register(f, d.Folder, name)
 	if err != nil {
 		return nil, err
 	}
@@ -146,22 +148,22 @@ func (f *File) stage() (warnings []string, err error) {
 
 	f.attrs = w.Options.attributes(ids, f.disk)
 	if f.disk == nil {
-		return f.stageNew(d, noHandle)
+		return f.stageNew(d, folder.NoHandle)
 	}
 	return f.compare(d)
 }
 
 // find finds out what is in place. debt is what a mark says of new contents there; nil for nothing.
-func (f *File) find(d dir, name string, debt *entry) error {
-	is, err := d.statAt(name)
+func (f *File) find(d folder.Dir, name string, debt *entry) error {
+	is, err := d.StatAt(name)
 	switch {
 	case err == nil:
-		if err := is.mustBeRegular(); err != nil {
+		if err := is.MustBeRegular(); err != nil {
 			return err
 		}
 		f.disk = &is
 	case !errors.Is(err, fs.ErrNotExist):
-		return d.pathError("stat", name, err)
+		return d.PathError("stat", name, err)
 	}
 	f.old = f.disk
 	if debt != nil {
@@ -171,50 +173,50 @@ func (f *File) find(d dir, name string, debt *entry) error {
 		}
 		f.batch.assessed(f, a)
 	}
-	f.folder, f.name = d.folder, name
+	f.folder, f.name = d.Folder, name
 	return nil
 }
 
 // compare compares the contents in place with the wanted ones.
-func (f *File) compare(d dir) (warnings []string, err error) {
-	h, is, err := openRegular(d, f.name)
+func (f *File) compare(d folder.Dir) (warnings []string, err error) {
+	h, is, err := folder.OpenRegular(d, f.name)
 	if err != nil {
-		return nil, d.pathError("open", f.name, err)
+		return nil, d.PathError("open", f.name, err)
 	}
-	defer h.close()
-	if is.identity != f.disk.identity {
-		return nil, fmt.Errorf("%s changed while it was read", d.path(f.name))
+	defer h.Close()
+	if is.Identity != f.disk.Identity {
+		return nil, fmt.Errorf("%s changed while it was read", d.Path(f.name))
 	}
-	if is.size != int64(len(f.want.Contents)) {
+	if is.Size != int64(len(f.want.Contents)) {
 		return f.stageNew(d, h)
 	}
-	same, err := h.holds(f.want.Contents)
+	same, err := h.Holds(f.want.Contents)
 	switch {
 	case err != nil:
-		return nil, d.pathError("read", f.name, err)
+		return nil, d.PathError("read", f.name, err)
 	case !same:
 		return f.stageNew(d, h)
-	case is.attributes() == f.attrs:
+	case attributesOf(is) == f.attrs:
 		return nil, nil
 	}
 	return f.repair(d, h)
 }
 
 // source returns what the new file gets. The old one, if there is one, is open.
-func (f *File) source(old handle) source {
+func (f *File) source(old folder.Handle) source {
 	s := source{contents: bytes.NewReader(f.want.Contents), want: f.attrs, old: old, syncs: f.batch.Syncs}
 	if f.disk != nil {
-		s.keepOwner, s.oldOwner = f.want.Options.keepsOwner(), f.disk.uid
+		s.keepOwner, s.oldOwner = f.want.Options.keepsOwner(), f.disk.UID
 	}
 	return s
 }
 
-func (f *File) stageNew(d dir, old handle) (warnings []string, err error) {
+func (f *File) stageNew(d folder.Dir, old folder.Handle) (warnings []string, err error) {
 	name, is, warnings, err := writeTemporary(d, f.name, f.source(old))
 	_, noOwner := errors.AsType[ownerError](err)
 	switch {
 	case errors.Is(err, unix.EROFS) && f.disk != nil: // a file that is mounted into a folder that cannot be written
-		if f.disk.size > maxCopy {
+		if f.disk.Size > maxCopy {
 			return nil, f.tooLarge()
 		}
 		f.method, f.state = inPlace, staged
@@ -224,7 +226,7 @@ func (f *File) stageNew(d dir, old handle) (warnings []string, err error) {
 	case err != nil:
 		return nil, err
 	}
-	f.temporary, f.stagedID, f.state = name, is.identity, staged
+	f.temporary, f.stagedID, f.state = name, is.Identity, staged
 	return f.about(warnings), nil
 }
 
@@ -237,18 +239,18 @@ func (f *File) about(warnings []string) []string {
 }
 
 func (f *File) tooLarge() error {
-	return fmt.Errorf("it can only be written in place, and the old file has %d bytes; at most %d can be kept", f.disk.size, maxCopy)
+	return fmt.Errorf("it can only be written in place, and the old file has %d bytes; at most %d can be kept", f.disk.Size, maxCopy)
 }
 
 // repair gives a file that has its contents the mode and owner that it should have. Nobody needs to reload because of that.
 // An inode that may have another name, in a folder where others make names, is not touched: a new file takes its place.
-func (f *File) repair(d dir, h handle) (warnings []string, err error) {
-	if f.disk.nlink != 1 || !f.folder.isOurs() {
+func (f *File) repair(d folder.Dir, h folder.Handle) (warnings []string, err error) {
+	if f.disk.Links != 1 || !f.folder.IsOurs() {
 		temporary, _, warnings, err := writeTemporary(d, f.name, f.source(h))
 		if err == nil {
-			if err = d.rename(temporary, f.name); err != nil {
-				_ = d.unlinkAny(temporary)
-				err = d.pathError("rename to", f.name, err)
+			if err = d.Rename(temporary, f.name); err != nil {
+				_ = d.Remove(temporary)
+				err = d.PathError("rename to", f.name, err)
 			}
 		}
 		if !errors.Is(err, unix.EROFS) && !isMounted(err) {
@@ -256,16 +258,16 @@ func (f *File) repair(d dir, h handle) (warnings []string, err error) {
 		}
 	}
 	if err := f.attrs.give(h); err != nil {
-		return nil, d.pathError("change", f.name, err)
+		return nil, d.PathError("change", f.name, err)
 	}
 	return nil, f.repaired(d)
 }
 
 // repaired notes what is in place after a repair.
-func (f *File) repaired(d dir) error {
-	is, err := d.statAt(f.name)
+func (f *File) repaired(d folder.Dir) error {
+	is, err := d.StatAt(f.name)
 	if err != nil {
-		return d.pathError("stat", f.name, err)
+		return d.PathError("stat", f.name, err)
 	}
 	if f.old == f.disk {
 		f.old = &is
@@ -275,11 +277,11 @@ func (f *File) repaired(d dir) error {
 }
 
 // give gives an open file attributes. The mode is the last: a new owner takes bits away.
-func (a attributes) give(h handle) error {
+func (a attributes) give(h folder.Handle) error {
 	if err := a.owner.give(h); err != nil {
 		return err
 	}
-	return h.chmod(a.mode)
+	return h.Chmod(a.mode)
 }
 
 // isMounted reports whether a rename has failed because there is a mount of its own in the way.
@@ -293,9 +295,9 @@ func (f *File) Candidate() (path string, remove func(), err error) {
 	case f.folder == nil:
 		return f.want.Path, remove, nil
 	case f.temporary != "":
-		return filepath.Join(f.folder.path, f.temporary), remove, nil
+		return filepath.Join(f.folder.Path, f.temporary), remove, nil
 	case f.state != staged:
-		return filepath.Join(f.folder.path, f.name), remove, nil
+		return filepath.Join(f.folder.Path, f.name), remove, nil
 	}
 	tmp, err := os.MkdirTemp("", "render-check-")
 	if err != nil {
@@ -307,7 +309,7 @@ func (f *File) Candidate() (path string, remove func(), err error) {
 }
 
 // keepOld gives the file in place a second name, or makes a copy of it where it can have none.
-func (f *File) keepOld(d dir) error {
+func (f *File) keepOld(d folder.Dir) error {
 	if f.disk == nil || f.saved != nil {
 		return nil
 	}
@@ -324,39 +326,39 @@ func (f *File) keepOld(d dir) error {
 }
 
 // clear removes what a crash has left under a name of ours. What is no file was not left by us.
-func (f *File) clear(d dir, name string) error {
-	is, err := d.statAt(name)
+func (f *File) clear(d folder.Dir, name string) error {
+	is, err := d.StatAt(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil && !is.isRegular() {
-		return inTheWay(d.path(name))
+	if err == nil && !is.IsRegular() {
+		return inTheWay(d.Path(name))
 	}
 	if err == nil {
-		err = d.unlinkAny(name)
+		err = d.Remove(name)
 	}
 	if err != nil {
-		return errors.Join(inTheWay(d.path(name)), err)
+		return errors.Join(inTheWay(d.Path(name)), err)
 	}
 	return nil
 }
 
 // secondName gives the file in place another name, or a copy of it where it can have no other.
-func (f *File) secondName(d dir, name string) (info, error) {
+func (f *File) secondName(d folder.Dir, name string) (folder.Info, error) {
 	if f.canLink() {
-		err := d.link(f.name, name)
+		err := d.Link(f.name, name)
 		switch {
 		case err == nil:
-			is, err := d.statAt(name)
-			if err == nil && !is.isSameFile(*f.disk) {
+			is, err := d.StatAt(name)
+			if err == nil && !is.IsSameFile(*f.disk) {
 				err = errors.New("it changed while it was read")
 			}
 			if err != nil {
-				_ = d.unlinkAny(name)
+				_ = d.Remove(name)
 			}
 			return is, err
 		case errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, fs.ErrNotExist):
-			return info{}, d.pathError("link to", name, err)
+			return folder.Info{}, d.PathError("link to", name, err)
 		}
 	}
 	return f.copyTo(d, name)
@@ -366,32 +368,32 @@ func (f *File) secondName(d dir, name string) (info, error) {
 // in place is not, and one that we could not remove again must not be made.
 func (f *File) canLink() bool {
 	euid := os.Geteuid()
-	mayRemove := euid == 0 || f.disk.uid == euid || f.folder.uid == euid || f.folder.mode&fs.ModeSticky == 0
+	mayRemove := euid == 0 || f.disk.UID == euid || f.folder.UID == euid || f.folder.Mode&fs.ModeSticky == 0
 	return f.method == byName && mayRemove
 }
 
-func (f *File) copyTo(d dir, name string) (info, error) {
-	h, is, err := openRegular(d, f.name)
+func (f *File) copyTo(d folder.Dir, name string) (folder.Info, error) {
+	h, is, err := folder.OpenRegular(d, f.name)
 	if err != nil {
-		return info{}, d.pathError("open", f.name, err)
+		return folder.Info{}, d.PathError("open", f.name, err)
 	}
-	defer h.close()
-	if !is.isSameFile(*f.disk) {
-		return info{}, errors.New("it changed while it was read")
+	defer h.Close()
+	if !is.IsSameFile(*f.disk) {
+		return folder.Info{}, errors.New("it changed while it was read")
 	}
 	s, err := copyOf(h, is)
 	if err != nil {
-		return info{}, err
+		return folder.Info{}, err
 	}
 	temporary, _, _, err := writeTemporary(d, f.name, s)
 	if err != nil {
-		return info{}, err
+		return folder.Info{}, err
 	}
-	if err := d.rename(temporary, name); err != nil {
-		_ = d.unlinkAny(temporary)
-		return info{}, d.pathError("rename to", name, err)
+	if err := d.Rename(temporary, name); err != nil {
+		_ = d.Remove(temporary)
+		return folder.Info{}, d.PathError("rename to", name, err)
 	}
-	return d.statAt(name)
+	return d.StatAt(name)
 }
 
 // BackUp keeps the file on disk as DESTINATION.bak, if Options.Backup says so. It is called before the swap, and only where no
@@ -400,11 +402,11 @@ func (f *File) BackUp() error {
 	if !f.want.Options.Backup || f.disk == nil || f.state != staged {
 		return nil
 	}
-	d, err := f.folder.open()
+	d, err := f.folder.Open()
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	link := hidden(f.name) + backupEnd
 	if err := f.clear(d, link); err != nil {
 		return err
@@ -412,10 +414,10 @@ func (f *File) BackUp() error {
 	if _, err := f.secondName(d, link); err != nil {
 		return err
 	}
-	if err = d.renameOver(link, f.name+backupEnd); err != nil {
-		_ = d.unlinkAny(link)
+	if err = d.RenameOver(link, f.name+backupEnd); err != nil {
+		_ = d.Remove(link)
 	}
-	return d.pathError("rename to", f.name+backupEnd, err)
+	return d.PathError("rename to", f.name+backupEnd, err)
 }
 
 // Swap puts the new contents in place. A file whose name cannot be given to another file, because it is mounted by itself, is
@@ -424,11 +426,11 @@ func (f *File) Swap() (warnings []string, err error) {
 	if f.state != staged {
 		return nil, nil
 	}
-	d, err := f.folder.open()
+	d, err := f.folder.Open()
 	if err != nil {
 		return nil, err
 	}
-	defer d.close()
+	defer d.Close()
 	if f.method == byName {
 		warnings, err = f.swapName(d)
 		if err != nil {
@@ -447,31 +449,31 @@ func (f *File) Swap() (warnings []string, err error) {
 }
 
 // swapName gives the staged file the name of the destination. Where that is mounted the method is another one afterwards.
-func (f *File) swapName(d dir) (warnings []string, err error) {
+func (f *File) swapName(d folder.Dir) (warnings []string, err error) {
 	if !f.mustAct && !f.batch.NoUndo { // only this process may go back
 		if err := f.keepOld(d); err != nil {
 			return nil, err
 		}
 	}
-	is, err := d.statAt(f.temporary)
-	if err == nil && is.identity != f.stagedID {
+	is, err := d.StatAt(f.temporary)
+	if err == nil && is.Identity != f.stagedID {
 		err = errors.New("another file has this name now")
 	}
 	if err != nil {
-		return nil, d.pathError("rename", f.temporary, err)
+		return nil, d.PathError("rename", f.temporary, err)
 	}
-	err = d.rename(f.temporary, f.name)
+	err = d.Rename(f.temporary, f.name)
 	if err == nil {
 		f.temporary = ""
 		return nil, nil
 	}
-	err = d.pathError("rename to", f.name, err)
+	err = d.PathError("rename to", f.name, err)
 	if !isMounted(err) || f.disk == nil {
 		return nil, err
 	}
 
 	warnings = []string{fmt.Sprintf("%s is written in place: %v", f.want.Path, err)}
-	if err := d.unlinkAny(f.temporary); err != nil {
+	if err := d.Remove(f.temporary); err != nil {
 		return warnings, err
 	}
 	f.temporary, f.method = "", inPlace
@@ -479,11 +481,11 @@ func (f *File) swapName(d dir) (warnings []string, err error) {
 }
 
 // saveForWriting makes sure that the saved file is not the one that will be written in place.
-func (f *File) saveForWriting(d dir) error {
-	if f.saved == nil || f.saved.identity != f.disk.identity {
+func (f *File) saveForWriting(d folder.Dir) error {
+	if f.saved == nil || f.saved.Identity != f.disk.Identity {
 		return nil
 	}
-	if err := d.unlinkAny(savedName(f.name)); err != nil {
+	if err := d.Remove(savedName(f.name)); err != nil {
 		return err
 	}
 	f.saved = nil
@@ -497,16 +499,16 @@ func (f *File) saveForWriting(d dir) error {
 }
 
 // swapContents writes the new contents through to the file in place. It keeps the old ones in memory.
-func (f *File) swapContents(d dir) error {
-	if f.disk.size > maxCopy {
+func (f *File) swapContents(d folder.Dir) error {
+	if f.disk.Size > maxCopy {
 		return f.tooLarge()
 	}
-	h, is, err := openRegular(d, f.name)
+	h, is, err := folder.OpenRegular(d, f.name)
 	if err != nil {
 		return err
 	}
-	defer h.close()
-	if !is.isSameFile(*f.disk) {
+	defer h.Close()
+	if !is.IsSameFile(*f.disk) {
 		return errors.New("it changed while it was read")
 	}
 	before, err := io.ReadAll(io.LimitReader(h, maxCopy+1))
@@ -518,57 +520,38 @@ func (f *File) swapContents(d dir) error {
 }
 
 // overwrite writes contents through to the file in place, and what was there before where that fails half-way.
-func (f *File) overwrite(d dir, contents []byte, want attributes, before []byte) error {
-	if _, _, err := closed(openRegular(d, f.name)); err != nil {
+func (f *File) overwrite(d folder.Dir, contents []byte, want attributes, before []byte) error {
+	if _, _, err := closed(folder.OpenRegular(d, f.name)); err != nil {
 		return err
 	}
-	h, err := openAt(d.handle, f.name, unix.O_WRONLY, 0)
+	h, err := folder.OpenAt(d.Handle, f.name, unix.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer h.close()
-	is, err := h.stat()
+	defer h.Close()
+	is, err := h.Stat()
 	if err == nil {
-		err = is.mustBeRegular()
+		err = is.MustBeRegular()
 	}
-	if err == nil && is.nlink > 1 && !f.folder.isOurs() {
+	if err == nil && is.Links > 1 && !f.folder.IsOurs() {
 		err = errors.New("it has another hard link, and others may write to its folder")
 	}
-	if err == nil && is.attributes() != want {
+	if err == nil && attributesOf(is) != want {
 		err = want.give(h)
 	}
 	if err != nil {
 		return err
 	}
-	if err := h.replace(contents); err != nil {
-		return errors.Join(err, h.replace(before))
+	if err := h.Replace(contents); err != nil {
+		return errors.Join(err, h.Replace(before))
 	}
 	return nil
 }
 
 // closed closes a file that was only opened to see whether that is possible.
-func closed(h handle, is info, err error) (handle, info, error) {
-	h.close()
-	return noHandle, is, err
-}
-
-// replace writes contents over those of an open file, and syncs.
-func (h handle) replace(contents []byte) error {
-	for at := 0; at < len(contents); {
-		n := 0
-		err := again(func() (err error) { n, err = unix.Pwrite(int(h), contents[at:], int64(at)); return err })
-		if err == nil && n <= 0 {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return &fs.PathError{Op: "write", Path: "its contents", Err: err}
-		}
-		at += n
-	}
-	if err := again(func() error { return unix.Ftruncate(int(h), int64(len(contents))) }); err != nil {
-		return err
-	}
-	return h.sync()
+func closed(h folder.Handle, is folder.Info, err error) (folder.Handle, folder.Info, error) {
+	h.Close()
+	return folder.NoHandle, is, err
 }
 
 // Undo puts the old file back, or removes the new one where there was none. acted says that the action may have acted on the
@@ -578,9 +561,9 @@ func (f *File) Undo(acted bool) error {
 	if !f.Live() {
 		return nil
 	}
-	d, err := f.folder.open()
+	d, err := f.folder.Open()
 	if err == nil {
-		defer d.close()
+		defer d.Close()
 		err = f.restoreOurs(d)
 	}
 	if err != nil {
@@ -599,7 +582,7 @@ func (f *File) Undo(acted bool) error {
 }
 
 // restoreOurs restores the old file, unless what is in place is not what was put there.
-func (f *File) restoreOurs(d dir) error {
+func (f *File) restoreOurs(d folder.Dir) error {
 	isOurs, err := f.isInPlace(d)
 	if err != nil {
 		return err
@@ -610,7 +593,7 @@ func (f *File) restoreOurs(d dir) error {
 	f.batch.warnings = append(f.batch.warnings,
 		fmt.Sprintf("%s was changed by someone else after render wrote it; it stays, and the old file is not restored", f.want.Path))
 	if f.saved != nil && f.checkSaved(d) == nil {
-		_ = d.unlinkAny(savedName(f.name))
+		_ = d.Remove(savedName(f.name))
 	}
 	return nil
 }
@@ -618,41 +601,41 @@ func (f *File) restoreOurs(d dir) error {
 // isInPlace reports whether the contents in place are still those of this batch, or of the earlier commit whose debt is live.
 // It goes by the contents, as Recall does: a number of an inode is given to another file soon. A file that was removed has
 // nothing that an undo could destroy.
-func (f *File) isInPlace(d dir) (bool, error) {
+func (f *File) isInPlace(d folder.Dir) (bool, error) {
 	want := f.rec.now
 	if f.state == swapped {
 		want = f.content()
 	}
-	is, err := d.statAt(f.name)
+	is, err := d.StatAt(f.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return true, nil
 	case err != nil:
-		return false, d.pathError("stat", f.name, err)
-	case !is.isRegular() || is.size != want.Size:
+		return false, d.PathError("stat", f.name, err)
+	case !is.IsRegular() || is.Size != want.Size:
 		return false, nil
 	}
 
-	h, is, err := openRegular(d, f.name)
+	h, is, err := folder.OpenRegular(d, f.name)
 	if err != nil {
-		return false, d.pathError("open", f.name, err)
+		return false, d.PathError("open", f.name, err)
 	}
-	defer h.close()
-	got, err := contentOf(h, is.size)
-	return got == want, d.pathError("read", f.name, err)
+	defer h.Close()
+	got, err := contentOf(h, is.Size)
+	return got == want, d.PathError("read", f.name, err)
 }
 
-func (f *File) restore(d dir) error {
+func (f *File) restore(d folder.Dir) error {
 	if f.old == nil {
-		return d.pathError("remove", f.name, d.unlinkAny(f.name))
+		return d.PathError("remove", f.name, d.Remove(f.name))
 	}
 	if f.method == byName {
 		if err := f.checkSaved(d); err != nil {
 			return err
 		}
-		err := d.renameOver(savedName(f.name), f.name)
+		err := d.RenameOver(savedName(f.name), f.name)
 		if !isMounted(err) {
-			return d.pathError("rename to", f.name, err)
+			return d.PathError("rename to", f.name, err)
 		}
 		f.method = inPlace
 	}
@@ -661,39 +644,39 @@ func (f *File) restore(d dir) error {
 	if err != nil {
 		return err
 	}
-	if err := f.overwrite(d, before, f.old.attributes(), f.want.Contents); err != nil {
+	if err := f.overwrite(d, before, attributesOf(*f.old), f.want.Contents); err != nil {
 		return err
 	}
 	if f.saved != nil {
-		return d.unlinkAny(savedName(f.name))
+		return d.Remove(savedName(f.name))
 	}
 	return nil
 }
 
 // checkSaved checks that the saved file is still what it was.
-func (f *File) checkSaved(d dir) error {
+func (f *File) checkSaved(d folder.Dir) error {
 	saved := savedName(f.name)
-	is, err := d.statAt(saved)
-	if err == nil && (f.saved == nil || is.identity != f.saved.identity) {
+	is, err := d.StatAt(saved)
+	if err == nil && (f.saved == nil || is.Identity != f.saved.Identity) {
 		err = errors.New("another file has this name now")
 	}
-	return d.pathError("stat", saved, err)
+	return d.PathError("stat", saved, err)
 }
 
 // contentsBefore returns what was in place of a file that is written in place.
-func (f *File) contentsBefore(d dir) ([]byte, error) {
+func (f *File) contentsBefore(d folder.Dir) ([]byte, error) {
 	if f.before != nil {
 		return f.before, nil
 	}
 	if err := f.checkSaved(d); err != nil {
 		return nil, err
 	}
-	h, is, err := openRegular(d, savedName(f.name))
+	h, is, err := folder.OpenRegular(d, savedName(f.name))
 	if err != nil {
 		return nil, err
 	}
-	defer h.close()
-	if is.size > maxCopy {
+	defer h.Close()
+	if is.Size > maxCopy {
 		return nil, f.tooLarge()
 	}
 	return io.ReadAll(io.LimitReader(h, maxCopy))
@@ -713,62 +696,62 @@ func (f *File) Discard() {
 	if f.state != staged {
 		return
 	}
-	if d, err := f.folder.open(); err == nil {
+	if d, err := f.folder.Open(); err == nil {
 		f.discardStaged(d)
 		f.forgetOld(d)
-		d.close()
+		d.Close()
 	}
 	f.state, f.mustAct = unchanged, false
 }
 
-func (f *File) discardStaged(d dir) {
+func (f *File) discardStaged(d folder.Dir) {
 	if f.temporary != "" {
-		_ = d.unlinkAny(f.temporary)
+		_ = d.Remove(f.temporary)
 		f.temporary = ""
 	}
 }
 
 // forgetOld removes the second name of a file that stays in place. The one of an earlier commit is still of use.
-func (f *File) forgetOld(d dir) {
+func (f *File) forgetOld(d folder.Dir) {
 	if f.saved != nil && f.rec.owes != forNew {
-		_ = d.unlinkAny(savedName(f.name))
+		_ = d.Remove(savedName(f.name))
 		f.saved = nil
 	}
 }
 
 // finish removes the saved file when the action has succeeded, or makes it the backup.
-func (f *File) finish(d dir) (warning string) {
+func (f *File) finish(d folder.Dir) (warning string) {
 	saved := savedName(f.name)
 	if f.saved == nil || f.state == undone {
 		return ""
 	}
 	keep, err := f.isBackup(d, saved)
 	if err == nil && keep {
-		err = d.pathError("rename to", f.name+backupEnd, d.renameOver(saved, f.name+backupEnd))
+		err = d.PathError("rename to", f.name+backupEnd, d.RenameOver(saved, f.name+backupEnd))
 	}
 	if err != nil {
 		warning = fmt.Sprintf("%s has no backup: %v", f.want.Path, err)
 	}
 	if err != nil || !keep {
-		_ = d.unlinkAny(saved)
+		_ = d.Remove(saved)
 	}
 	f.saved = nil
 	return warning
 }
 
 // isBackup reports whether the saved file is to be the backup: not where it has the contents in place.
-func (f *File) isBackup(d dir, saved string) (bool, error) {
+func (f *File) isBackup(d folder.Dir, saved string) (bool, error) {
 	if !f.want.Options.Backup || !f.mustAct && f.rec.owes == nothing {
 		return false, nil
 	}
-	h, is, err := openRegular(d, saved)
+	h, is, err := folder.OpenRegular(d, saved)
 	if err != nil {
 		return false, err
 	}
-	defer h.close()
-	if is.size != int64(len(f.want.Contents)) {
+	defer h.Close()
+	if is.Size != int64(len(f.want.Contents)) {
 		return true, nil
 	}
-	same, err := h.holds(f.want.Contents)
+	same, err := h.Holds(f.want.Contents)
 	return !same, err
 }

@@ -409,32 +409,6 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// Two paths of one file are the same, by whatever links; and what does not exist is kept as it is.
-func TestRealPath(t *testing.T) {
-	p := newPlace(t)
-	p.must(os.Mkdir(p.path("dir"), 0o755))
-	p.must(os.Symlink("dir", p.path("dirlink")))
-	p.must(os.Symlink("dir/out", p.path("link")))
-	p.must(os.Symlink("../dirlink/out", p.path("dir/circle")))
-	p.must(os.Symlink("loop", p.path("loop")))
-	p.must(os.Symlink("no/../such", p.path("dangling")))
-	t.Chdir(p.dir)
-	for path, want := range map[string]string{
-		"dir/out": "dir/out", "dirlink/out": "dir/out", "link": "dir/out", "dir/circle": "dir/out", "dir/../dir//out": "dir/out",
-		"dirlink/not/yet/out": "dir/not/yet/out", "loop": "loop", "dir/": "dir", "dirlink": "dir", ".": ".", "dirlink/..": ".",
-		"dangling": "such",
-	} {
-		for _, path := range []string{path, p.dir + "/" + path} {
-			if got, err := RealPath(path); err != nil || got != filepath.Join(p.dir, want) {
-				t.Errorf("%s: got %s, %v", path, got, err)
-			}
-		}
-	}
-	if got, err := RealPath("/"); got != "/" || err != nil {
-		t.Errorf("got %s, %v", got, err)
-	}
-}
-
 // Two destinations of a batch that are one file are an error, and one that is kept gives way to one with contents.
 func TestOneFileTwice(t *testing.T) {
 	p := newPlace(t)

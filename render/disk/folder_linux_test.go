@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -403,6 +405,8 @@ func TestLinksOfOthers(t *testing.T) {
 	}
 }
 
+const accessList = "system.posix_acl_access"
+
 // accessListOf returns an access control list: what the system takes for one.
 func accessListOf(owner, group, other uint16, user uint32) []byte {
 	list := binary.LittleEndian.AppendUint32(nil, 2) // the version of the format
@@ -600,13 +604,13 @@ func TestExpected(t *testing.T) {
 	h, err := os.OpenFile(p.path("real"), os.O_RDWR, 0)
 	p.must(err)
 	defer func() { _ = h.Close() }()
-	d, err := openFolder(p.dir)
+	d, err := folder.Open(p.dir)
 	p.must(err)
-	defer d.close()
-	if x.known != (info{}) {
+	defer d.Close()
+	if x.known != (folder.Info{}) {
 		t.Error("a change of just now is trusted")
 	}
-	x.known, err = d.statAt("real")
+	x.known, err = d.StatAt("real")
 	p.must(err)
 	x.want.Sum = sum{}
 	differs(false)
@@ -625,7 +629,7 @@ func TestExpectedIsNotReadAgain(t *testing.T) {
 	f := File{want: p.wants("out", "right")}
 	x, err := Expect(p.path("out"), Options{}, f.content().Sum, f.content().Size)
 	p.must(err)
-	for end := time.Now().Add(settling * 5); x.known == (info{}); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(settling * 5); x.known == (folder.Info{}); time.Sleep(10 * time.Millisecond) {
 		if differs, err := x.Differs(); differs || err != nil || time.Now().After(end) {
 			t.Fatalf("differs: %v, %v", differs, err)
 		}
@@ -768,31 +772,5 @@ func TestBusyFile(t *testing.T) {
 		if info, _ := p.stat("out"); p.ino("out") != ino || info.Mode() != 0o640 {
 			t.Errorf("mode %o", info.Mode())
 		}
-	}
-}
-
-// A path is resolved to the same place name by name as by the system in one step.
-func TestOpenByNames(t *testing.T) {
-	p := newPlace(t)
-	p.must(os.MkdirAll(p.path("a/b"), 0o755))
-	p.must(os.Symlink("a", p.path("link")))
-	p.write("file", "", 0o600)
-	for path, ok := range map[string]bool{"": true, "a/b": true, "link/b": false, "a/none": false, "file": false} {
-		slow, slowErr := openByNames(p.path(path))
-		fast, fastErr := openWithoutLinks(p.path(path))
-		if (slowErr == nil) != ok || (fastErr == nil) != ok {
-			t.Errorf("%s: %v, %v", path, slowErr, fastErr)
-		}
-		if ok {
-			a, err := slow.stat()
-			p.must(err)
-			b, err := fast.stat()
-			p.must(err)
-			if a.identity != b.identity {
-				t.Errorf("%s: %+v, %+v", path, a, b)
-			}
-		}
-		slow.close()
-		fast.close()
 	}
 }

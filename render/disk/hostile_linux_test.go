@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -156,7 +158,7 @@ func victim(t *testing.T, path string, until time.Time, give bool) (swaps, failu
 		if x, err := Expect(path, w.Options, sha256.Sum256(w.Contents), int64(len(w.Contents))); err == nil {
 			_, _ = x.Differs()
 		}
-		_, _ = RealPath(path)
+		_, _ = folder.RealPath(path)
 	}
 	return swaps, failures
 }

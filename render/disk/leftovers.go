@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"render/render/disk/folder"
 )
 
 // Leftovers are what earlier runs left for paths that are not known at the start: those of writeToFile. Each folder is read
@@ -21,23 +23,23 @@ type Leftovers struct {
 type leftovers struct {
 	mu        sync.Mutex // guards what follows, also while the folder is read
 	isRead    bool
-	temporary map[string][]string // by what hidden returns for the destination
-	saved     map[string]bool     // by the same
-	debts     map[string]Debt     // by the name of the destination
-	marks     map[string]info     // by name: what the mark was when it was read
-	oldMarks  map[string]bool     // by name: marks in another format
+	temporary map[string][]string    // by what hidden returns for the destination
+	saved     map[string]bool        // by the same
+	debts     map[string]Debt        // by the name of the destination
+	marks     map[string]folder.Info // by name: what the mark was when it was read
+	oldMarks  map[string]bool        // by name: marks in another format
 }
 
 // Recall is the function Recall for one path, without the other debts of the same marks. It is to be called before the first
 // commit of the path.
 func (l *Leftovers) Recall(path string) ([]Debt, error) {
-	d, name, err := resolve(path, trustedLinks, false)
+	d, name, err := folder.Resolve(path, folder.TrustedLinks, false)
 	if err != nil {
 		return nil, nil // Stage reports it
 	}
-	defer d.close()
+	defer d.Close()
 
-	left := l.of(d.folder.path)
+	left := l.of(d.Folder.Path)
 	left.mu.Lock()
 	defer left.mu.Unlock()
 	var errs []error
@@ -96,8 +98,8 @@ func (l *Leftovers) lockMarks(folder string) (unlock func()) {
 }
 
 // read lists a folder, and reads all its marks.
-func (l *Leftovers) read(left *leftovers, d dir) error {
-	unlock := sync.OnceFunc(l.lockMarks(d.folder.path))
+func (l *Leftovers) read(left *leftovers, d folder.Dir) error {
+	unlock := sync.OnceFunc(l.lockMarks(d.Folder.Path))
 	defer unlock()
 	found, err := findRemains(d, nil)
 	if err != nil {
@@ -113,9 +115,9 @@ func (l *Leftovers) read(left *leftovers, d dir) error {
 		left.temporary[base] = append(left.temporary[base], name)
 	}
 
-	left.marks, left.oldMarks = make(map[string]info), make(map[string]bool)
+	left.marks, left.oldMarks = make(map[string]folder.Info), make(map[string]bool)
 	for _, mark := range found.marks {
-		if is, err := d.statAt(mark); err == nil {
+		if is, err := d.StatAt(mark); err == nil {
 			left.marks[mark] = is
 		}
 	}
@@ -130,16 +132,16 @@ func (l *Leftovers) read(left *leftovers, d dir) error {
 
 // debtOf returns the debt of a destination. A mark that has changed since it was read is read again: the action may have
 // succeeded meanwhile.
-func (l *Leftovers) debtOf(left *leftovers, d dir, name string) (debt Debt, found bool, err error) {
+func (l *Leftovers) debtOf(left *leftovers, d folder.Dir, name string) (debt Debt, found bool, err error) {
 	debt, found = left.debts[name]
 	if mark := markName(name); left.oldMarks[mark] {
 		old := recallEntry(d, entry{Name: fileName(name), Old: true}, "")
-		old.Mark = d.path(mark)
+		old.Mark = d.Path(mark)
 		if !found {
 			return old, isThere(d, mark), nil
 		}
 		delete(left.oldMarks, mark)
-		defer l.lockMarks(d.folder.path)()
+		defer l.lockMarks(d.Folder.Path)()
 		return debt, true, dropEntry(d, old)
 	}
 	if !found {
@@ -147,16 +149,16 @@ func (l *Leftovers) debtOf(left *leftovers, d dir, name string) (debt Debt, foun
 	}
 
 	mark := filepath.Base(debt.Mark)
-	if is, err := d.statAt(mark); err == nil && is == left.marks[mark] {
+	if is, err := d.StatAt(mark); err == nil && is == left.marks[mark] {
 		return debt, true, nil
 	}
-	defer l.lockMarks(d.folder.path)()
+	defer l.lockMarks(d.Folder.Path)()
 	entries, err := readMark(d, mark)
 	if err != nil {
 		return Debt{}, false, nil // the mark is gone, or is not ours any more
 	}
 	i := slices.IndexFunc(entries, func(e entry) bool { return string(e.Name) == name && e.Settled == "" })
-	if i < 0 || entries[i].isSettled(d.path(mark)) {
+	if i < 0 || entries[i].isSettled(d.Path(mark)) {
 		return Debt{}, false, nil
 	}
 	now := recallEntry(d, entries[i], "")
@@ -164,13 +166,13 @@ func (l *Leftovers) debtOf(left *leftovers, d dir, name string) (debt Debt, foun
 	return now, true, nil
 }
 
-func isThere(d dir, name string) bool {
-	_, err := d.statAt(name)
+func isThere(d folder.Dir, name string) bool {
+	_, err := d.StatAt(name)
 	return err == nil
 }
 
 // remove removes what nobody needs of a destination.
-func (left *leftovers) remove(d dir, name string, keepSaved bool) error {
+func (left *leftovers) remove(d folder.Dir, name string, keepSaved bool) error {
 	base := hidden(name)
 	var errs []error
 	if left.saved[base] && !keepSaved {
@@ -191,14 +193,14 @@ func DropSaved(debts []Debt) {
 		if debt.entry.Saved == (savedID{}) {
 			continue
 		}
-		d, err := openFolder(debt.at.folder)
+		d, err := folder.Open(debt.at.folder)
 		if err != nil {
 			continue
 		}
 		saved := savedName(debt.at.name)
-		if is, err := d.statAt(saved); err == nil && is.savedID() == debt.entry.Saved {
+		if is, err := d.StatAt(saved); err == nil && savedIDOf(is) == debt.entry.Saved {
 			_ = removeOurs(d, saved)
 		}
-		d.close()
+		d.Close()
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
+	"render/render/disk/folder"
 )
 
 // A mark is read up to this size.
@@ -45,7 +45,7 @@ type savedID struct {
 	Time  int64  `json:"mtime"`
 }
 
-func (i info) savedID() savedID { return savedID{i.ino, i.size, i.mtime} }
+func savedIDOf(i folder.Info) savedID { return savedID{i.Ino, i.Size, i.Mtime} }
 
 // A content is what a file holds.
 type content struct {
@@ -125,20 +125,20 @@ var (
 )
 
 // readMark returns the entries of a mark in a folder. It believes only a regular file of ours that nobody else can write to.
-func readMark(d dir, name string) ([]entry, error) {
-	is, err := d.statAt(name)
+func readMark(d folder.Dir, name string) ([]entry, error) {
+	is, err := d.StatAt(name)
 	if err != nil {
 		return nil, err
 	}
-	if !is.isOurMark() {
+	if !isOurMark(is) {
 		return nil, errNotOurs
 	}
-	h, is, err := openRegular(d, name)
+	h, is, err := folder.OpenRegular(d, name)
 	if err != nil {
 		return nil, err
 	}
-	defer h.close()
-	if !is.isOurMark() {
+	defer h.Close()
+	if !isOurMark(is) {
 		return nil, errNotOurs
 	}
 	text, err := io.ReadAll(io.LimitReader(h, maxMark))
@@ -152,30 +152,30 @@ func readMark(d dir, name string) ([]entry, error) {
 	return entries, nil
 }
 
-func (i info) isOurMark() bool {
-	return i.isRegular() && i.uid == os.Geteuid() && i.nlink == 1 && i.mode&0o022 == 0 && i.size <= maxMark
+func isOurMark(i folder.Info) bool {
+	return i.IsRegular() && i.UID == os.Geteuid() && i.Links == 1 && i.Mode&0o022 == 0 && i.Size <= maxMark
 }
 
 // writeMark writes a mark with some entries. The mark is on disk under its name, whole and synced, or not at all.
-func writeMark(d dir, name string, entries []entry) error {
+func writeMark(d folder.Dir, name string, entries []entry) error {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.Name, b.Name) })
 	text, err := formatMark(entries)
 	if err != nil {
 		return err
 	}
-	if is, err := d.statAt(name); err == nil && !is.isRegular() {
-		return inTheWay(d.path(name))
+	if is, err := d.StatAt(name); err == nil && !is.IsRegular() {
+		return inTheWay(d.Path(name))
 	}
 	temporary, _, _, err := writeTemporary(d, string(entries[0].Name), source{
-		contents: bytes.NewReader(text), old: noHandle, want: attributes{0o600, owner{-1, -1}},
+		contents: bytes.NewReader(text), old: folder.NoHandle, want: attributes{0o600, owner{-1, -1}},
 	})
 	if err != nil {
 		return err
 	}
-	if err = d.rename(temporary, name); err != nil {
-		_ = d.unlinkAny(temporary)
+	if err = d.Rename(temporary, name); err != nil {
+		_ = d.Remove(temporary)
 	}
-	return d.pathError("rename to", name, err)
+	return d.PathError("rename to", name, err)
 }
 
 // isSettled reports whether an action has succeeded for an entry, although the mark that names it, by its path, is there: the
@@ -184,18 +184,18 @@ func (e entry) isSettled(mark string) bool {
 	if e.After == "" {
 		return false
 	}
-	d, err := openFolder(filepath.Dir(string(e.After)))
+	d, err := folder.Open(filepath.Dir(string(e.After)))
 	if err != nil {
 		return false
 	}
-	defer d.close()
+	defer d.Close()
 	entries, err := readMark(d, filepath.Base(string(e.After)))
 	return err == nil && slices.ContainsFunc(entries, func(e entry) bool { return string(e.Settled) == mark })
 }
 
 // dropEntries removes entries from a mark, and the mark where no other entries remain. A mark that is missing, or not one of
 // ours in this format, is left alone. The marks of the folder are locked.
-func dropEntries(d dir, mark string, drop func(entry) bool) error {
+func dropEntries(d folder.Dir, mark string, drop func(entry) bool) error {
 	entries, err := readMark(d, mark)
 	if errors.Is(err, fs.ErrNotExist) || err == errNotOurs || err == errOldFormat {
 		return nil
@@ -204,9 +204,9 @@ func dropEntries(d dir, mark string, drop func(entry) bool) error {
 	entries = slices.DeleteFunc(entries, drop)
 	switch {
 	case err != nil:
-		return d.pathError("read", mark, err)
+		return d.PathError("read", mark, err)
 	case len(entries) == 0:
-		return d.pathError("remove", mark, d.unlinkAny(mark))
+		return d.PathError("remove", mark, d.Remove(mark))
 	case len(entries) == n:
 		return nil
 	}
@@ -219,85 +219,37 @@ func inTheWay(path string) error { return fmt.Errorf("%s is in the way; remove i
 type assessment struct {
 	live  bool // new contents are in place; otherwise the old ones, or those of somebody else
 	now   content
-	saved *info // where live: the file before, under its second name; nil for none
+	saved *folder.Info // where live: the file before, under its second name; nil for none
 }
 
 // assess finds out what is in place of what a mark says. Nothing that cannot be verified is believed.
-func (e entry) assess(d dir, place *info) assessment {
+func (e entry) assess(d folder.Dir, place *folder.Info) assessment {
 	name := string(e.Name)
-	if place == nil || !place.isRegular() || place.size != e.New.Size && place.size != e.Earlier.Size {
+	if place == nil || !place.IsRegular() || place.Size != e.New.Size && place.Size != e.Earlier.Size {
 		return assessment{}
 	}
-	h, is, err := openRegular(d, name)
-	if err != nil || is.identity != place.identity {
-		h.close()
+	h, is, err := folder.OpenRegular(d, name)
+	if err != nil || is.Identity != place.Identity {
+		h.Close()
 		return assessment{}
 	}
-	defer h.close()
-	now, err := contentOf(h, is.size)
+	defer h.Close()
+	now, err := contentOf(h, is.Size)
 	if err != nil || !e.isNew(now) {
 		return assessment{}
 	}
 	if !e.Old {
 		return assessment{live: true, now: now}
 	}
-	saved, err := d.statAt(savedName(name))
-	if err != nil || !saved.isRegular() || saved.savedID() != e.Saved || saved.identity == is.identity {
+	saved, err := d.StatAt(savedName(name))
+	if err != nil || !saved.IsRegular() || savedIDOf(saved) != e.Saved || saved.Identity == is.Identity {
 		return assessment{}
 	}
 	return assessment{live: true, now: now, saved: &saved}
 }
 
 // contentOf reads an open file of a known size.
-func contentOf(h handle, size int64) (content, error) {
-	hash := sha256.New()
-	n, err := io.CopyBuffer(hash, io.LimitReader(h, size+1), make([]byte, min(size+1, chunk)))
-	if err == nil && n != size {
-		err = errors.New("its size changed while it was read")
-	}
-	return content{size, sum(hash.Sum(nil))}, err
-}
-
-// openRegular opens a file to read it. What is no regular file is an error, and not opened.
-func openRegular(d dir, name string) (handle, info, error) {
-	is, err := d.statAt(name)
-	if err == nil {
-		err = is.mustBeRegular()
-	}
-	if err != nil {
-		return noHandle, is, err
-	}
-	h, err := openAt(d.handle, name, unix.O_RDONLY, 0)
-	if err != nil {
-		return noHandle, is, err
-	}
-	is, err = h.stat()
-	if err == nil {
-		err = is.mustBeRegular()
-	}
-	if err != nil {
-		h.close()
-		return noHandle, is, err
-	}
-	return h, is, nil
-}
-
-func (i info) mustBeRegular() error {
-	switch {
-	case i.mode.IsDir():
-		return errFolder
-	case i.isLink():
-		return errors.New("has become a link")
-	case !i.isRegular():
-		return errors.New("is not a regular file")
-	}
-	return nil
-}
-
-// pathError adds the path of a file in the folder to an error of the system.
-func (d dir) pathError(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &fs.PathError{Op: op, Path: d.path(name), Err: err}
+func contentOf(h folder.Handle, size int64) (content, error) {
+	sum, err := h.Sum(size)
+	return content{size, sum}, err
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"render/render/disk/folder"
 )
 
 // R13: the mark is on disk while the action runs, stays where it fails and nothing was there before, and goes where it
@@ -95,12 +97,12 @@ func TestHalfAMark(t *testing.T) {
 	entryOf := func(p testPlace, name, now string, old bool) string {
 		e := entry{Name: fileName(name), Old: old, New: content{int64(len(now)), sha256.Sum256([]byte(now))}}
 		if old {
-			h, err := openFolder(p.dir)
+			h, err := folder.Open(p.dir)
 			p.must(err)
-			defer h.close()
-			is, err := h.statAt(savedName(name))
+			defer h.Close()
+			is, err := h.StatAt(savedName(name))
 			p.must(err)
-			e.Saved = is.savedID()
+			e.Saved = savedIDOf(is)
 		}
 		b, err := formatMark([]entry{e})
 		p.must(err)

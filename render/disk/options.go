@@ -5,6 +5,8 @@ import (
 	"math"
 	"os/user"
 	"strconv"
+
+	"render/render/disk/folder"
 )
 
 // Options say how a destination is written.
@@ -27,7 +29,8 @@ type attributes struct {
 	owner
 }
 
-func (i info) attributes() attributes { return attributes{i.mode, owner{i.uid, i.gid}} }
+// attributesOf returns the attributes of a file.
+func attributesOf(i folder.Info) attributes { return attributes{i.Mode, owner{i.UID, i.GID}} }
 
 // Find returns an error where there is no such user or group.
 func (o Options) Find() error {
@@ -52,10 +55,10 @@ func (o Options) owner() (owner, error) {
 
 // attributes returns what a file gets. Nil for old means that there is none. Bits that give rights of the owner or the group
 // to others are not passed on to another owner or group.
-func (o Options) attributes(ids owner, old *info) attributes {
+func (o Options) attributes(ids owner, old *folder.Info) attributes {
 	want := attributes{newFileMode, owner{-1, -1}}
 	if old != nil {
-		want = old.attributes()
+		want = attributesOf(*old)
 	}
 	if ids.uid >= 0 {
 		want.uid = ids.uid
@@ -66,7 +69,7 @@ func (o Options) attributes(ids owner, old *info) attributes {
 	switch {
 	case o.Perms != 0:
 		want.mode = o.Perms
-	case old != nil && want.owner != old.attributes().owner:
+	case old != nil && want.owner != attributesOf(*old).owner:
 		want.mode &= fs.ModePerm
 	}
 	want.mode &= fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
@@ -77,14 +80,14 @@ func (o Options) attributes(ids owner, old *info) attributes {
 // not allowed the file is ours.
 func (o Options) keepsOwner() bool { return o.User == "" && o.Group == "" }
 
-func (o Options) rule(write bool) linkRule {
+func (o Options) rule(write bool) folder.LinkRule {
 	switch {
 	case write:
-		return writeLinks
+		return folder.WriteLinks
 	case o.RefuseLinks:
-		return rootLinks
+		return folder.RootLinks
 	}
-	return trustedLinks
+	return folder.TrustedLinks
 }
 
 func userID(name string) (int, error) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -24,20 +26,20 @@ func Recall(paths []string) (debts []Debt, err error) { return recallPaths(paths
 // recallPaths is Recall where commits may be under way whose batches have the same Leftovers.
 func recallPaths(paths []string, l *Leftovers) (debts []Debt, err error) {
 	type group struct {
-		folder *folder
+		folder *folder.Folder
 		paths  map[string]string // by name
 	}
 	groups := make(map[string]*group)
 	for _, path := range paths {
-		d, name, err := resolve(path, trustedLinks, false)
+		d, name, err := folder.Resolve(path, folder.TrustedLinks, false)
 		if err != nil {
 			continue
 		}
-		d.close()
-		g := groups[d.folder.path]
+		d.Close()
+		g := groups[d.Folder.Path]
 		if g == nil {
-			g = &group{d.folder, make(map[string]string)}
-			groups[d.folder.path] = g
+			g = &group{d.Folder, make(map[string]string)}
+			groups[d.Folder.Path] = g
 		}
 		if g.paths[name] == "" {
 			g.paths[name] = path
@@ -62,13 +64,13 @@ type remains struct {
 }
 
 // recallFolder is Recall for one folder, in which the destinations have these names.
-func recallFolder(folder *folder, paths map[string]string, l *Leftovers) ([]Debt, error) {
-	d, err := folder.open()
+func recallFolder(folder *folder.Folder, paths map[string]string, l *Leftovers) ([]Debt, error) {
+	d, err := folder.Open()
 	if err != nil {
 		return nil, err
 	}
-	defer d.close()
-	unlock := l.lockMarks(folder.path)
+	defer d.Close()
+	unlock := l.lockMarks(folder.Path)
 	found, err := findRemains(d, paths)
 	if err != nil {
 		unlock()
@@ -96,18 +98,18 @@ func recallFolder(folder *folder, paths map[string]string, l *Leftovers) ([]Debt
 
 // findRemains lists a folder: what concerns some destinations, by name, or all where there are no names. A folder that cannot be
 // read has nothing.
-func findRemains(d dir, paths map[string]string) (remains, error) {
+func findRemains(d folder.Dir, paths map[string]string) (remains, error) {
 	found := remains{saved: make(map[string]bool)}
 	all := paths == nil
 	hiddenNames := make(map[string]bool, len(paths))
 	for name := range paths {
 		hiddenNames[hidden(name)] = true
 	}
-	h, err := openAt(d.handle, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	h, err := folder.OpenAt(d.Handle, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return found, nil
 	}
-	list := os.NewFile(uintptr(h), d.folder.path)
+	list := os.NewFile(uintptr(h), d.Folder.Path)
 	defer func() { _ = list.Close() }()
 	for {
 		names, err := list.Readdirnames(1000)
@@ -134,16 +136,16 @@ func findRemains(d dir, paths map[string]string) (remains, error) {
 }
 
 // removeOurs removes a file that we have left. What is no regular file was not left by us; neither was what we may not remove.
-func removeOurs(d dir, name string) error {
-	is, err := d.statAt(name)
-	if err != nil || !is.isRegular() {
+func removeOurs(d folder.Dir, name string) error {
+	is, err := d.StatAt(name)
+	if err != nil || !is.IsRegular() {
 		return nil
 	}
-	err = d.unlinkAny(name)
-	if errors.Is(err, fs.ErrPermission) && is.uid != os.Geteuid() {
+	err = d.Remove(name)
+	if errors.Is(err, fs.ErrPermission) && is.UID != os.Geteuid() {
 		return nil
 	}
-	return d.pathError("remove", name, err)
+	return d.PathError("remove", name, err)
 }
 
 // recalled is what the marks of a folder say.
@@ -155,7 +157,7 @@ type recalled struct {
 
 // recallMarks reads all marks that concern one of the destinations, or all where there are no names. It removes entries that do
 // not apply any more.
-func recallMarks(d dir, marks []string, paths map[string]string) (found recalled, err error) {
+func recallMarks(d folder.Dir, marks []string, paths map[string]string) (found recalled, err error) {
 	oldMarks := make(map[string]string, len(paths)) // destinations, by the name that a mark of theirs alone has
 	for name := range paths {
 		oldMarks[markName(name)] = name
@@ -174,7 +176,7 @@ func recallMarks(d dir, marks []string, paths map[string]string) (found recalled
 		case err == errNotOurs || errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
-			errs = append(errs, d.pathError("read", mark, err))
+			errs = append(errs, d.PathError("read", mark, err))
 			continue
 		}
 		if paths != nil && !slices.ContainsFunc(entries, func(e entry) bool { return paths[string(e.Name)] != "" }) {
@@ -182,7 +184,7 @@ func recallMarks(d dir, marks []string, paths map[string]string) (found recalled
 		}
 
 		// What a mark has decided does not apply any more.
-		path := d.path(mark)
+		path := d.Path(mark)
 		settled, decides := settledBy(entries, path), func(e entry) bool { return e.Settled != "" }
 		if len(settled) > 0 {
 			errs = append(errs, dropEntries(d, mark, func(e entry) bool { return settled[e.After] }))
@@ -222,7 +224,7 @@ func settledBy(entries []entry, mark string) map[fileName]bool {
 
 // completeAll removes marks of a folder which say that other marks do not apply any more, and before that the others: a crash
 // came between. No mark is locked.
-func (l *Leftovers) completeAll(d dir, marks []string) error {
+func (l *Leftovers) completeAll(d folder.Dir, marks []string) error {
 	var errs []error
 	for _, mark := range marks {
 		errs = append(errs, l.complete(d, mark))
@@ -230,7 +232,7 @@ func (l *Leftovers) completeAll(d dir, marks []string) error {
 	return errors.Join(errs...)
 }
 
-func (l *Leftovers) complete(d dir, mark string) error {
+func (l *Leftovers) complete(d folder.Dir, mark string) error {
 	entries, err := readMark(d, mark)
 	if err != nil {
 		return nil // it has changed meanwhile
@@ -239,7 +241,7 @@ func (l *Leftovers) complete(d dir, mark string) error {
 		if e.Settled == "" {
 			continue
 		}
-		other, err := openFolder(filepath.Dir(string(e.Settled)))
+		other, err := folder.Open(filepath.Dir(string(e.Settled)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -247,12 +249,12 @@ func (l *Leftovers) complete(d dir, mark string) error {
 			return err
 		}
 		isSettled := sync.OnceValue(func() bool { // asked with the other mark locked: a commit may have written both anew
-			return entry{After: fileName(d.path(mark))}.isSettled(string(e.Settled))
+			return entry{After: fileName(d.Path(mark))}.isSettled(string(e.Settled))
 		})
 		err = l.dropEntries(other, filepath.Base(string(e.Settled)), func(e entry) bool {
-			return string(e.After) == d.path(mark) && isSettled()
+			return string(e.After) == d.Path(mark) && isSettled()
 		})
-		other.close()
+		other.Close()
 		if err != nil {
 			return err
 		}
@@ -261,22 +263,22 @@ func (l *Leftovers) complete(d dir, mark string) error {
 }
 
 // dropEntries removes entries from a mark for good.
-func (l *Leftovers) dropEntries(d dir, mark string, drop func(entry) bool) error {
-	defer l.lockMarks(d.folder.path)()
+func (l *Leftovers) dropEntries(d folder.Dir, mark string, drop func(entry) bool) error {
+	defer l.lockMarks(d.Folder.Path)()
 	if err := dropEntries(d, mark, drop); err != nil {
 		return err
 	}
-	return d.sync()
+	return d.Sync()
 }
 
 // recallEntry returns the debt of an entry.
-func recallEntry(d dir, e entry, path string) Debt {
+func recallEntry(d folder.Dir, e entry, path string) Debt {
 	name := string(e.Name)
 	if path == "" {
-		path = d.path(name)
+		path = d.Path(name)
 	}
-	debt := Debt{Path: path, at: place{d.folder.path, name}, entry: entry{Name: e.Name, Old: true}}
-	is, err := d.statAt(name)
+	debt := Debt{Path: path, at: place{d.Folder.Path, name}, entry: entry{Name: e.Name, Old: true}}
+	is, err := d.StatAt(name)
 	if err != nil {
 		return debt
 	}
@@ -287,7 +289,7 @@ func recallEntry(d dir, e entry, path string) Debt {
 }
 
 // dropEntry removes a debt from its mark: another mark has it, too. The marks of the folder are locked.
-func dropEntry(d dir, debt Debt) error {
+func dropEntry(d folder.Dir, debt Debt) error {
 	mark := filepath.Base(debt.Mark)
 	l := &folderState{records: map[string]*record{debt.at.name: {}}, marks: make(map[string]map[string]bool)}
 	return l.removeEntries(d, mark)

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"render/render/disk/folder"
 )
 
 const (
@@ -34,12 +36,12 @@ type syncing struct {
 }
 
 // sync syncs an open file of a device.
-func (s *Syncs) sync(h handle, device uint64) error {
+func (s *Syncs) sync(h folder.Handle, device uint64) error {
 	if s == nil {
-		return h.sync()
+		return h.Sync()
 	}
-	h.beginSync()
-	return s.join(device, h.sync)
+	h.BeginSync()
+	return s.join(device, h.Sync)
 }
 
 // join has a file synced in the next round of its device, by a function.

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +22,7 @@ func TestSyncsOfMany(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			h := handle(1 << 20) // nothing is open there
+			h := folder.Handle(1 << 20) // nothing is open there
 			if i%10 != 0 {
 				f, err := os.Create(p.path(fmt.Sprint(i)))
 				if err != nil {
@@ -28,7 +30,7 @@ func TestSyncsOfMany(t *testing.T) {
 					return
 				}
 				defer func() { _ = f.Close() }()
-				h = handle(f.Fd())
+				h = folder.Handle(f.Fd())
 			}
 			if err := s.sync(h, 1); errors.Is(err, unix.EBADF) != (i%10 == 0) || err != nil && i%10 != 0 {
 				t.Errorf("file %d: %v", i, err)

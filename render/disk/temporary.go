@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 
+	"render/render/disk/folder"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -19,9 +21,9 @@ const maxNames = 100
 type source struct {
 	contents  io.Reader
 	want      attributes
-	keepOwner bool   // the owner is a wish: where it is not allowed the file is ours
-	old       handle // whose extended attributes are copied; noHandle for none
-	oldOwner  int    // who owns that
+	keepOwner bool          // the owner is a wish: where it is not allowed the file is ours
+	old       folder.Handle // whose extended attributes are copied; noHandle for none
+	oldOwner  int           // who owns that
 	syncs     *Syncs
 }
 
@@ -33,38 +35,38 @@ func (e ownerError) Unwrap() error { return e.error }
 
 // writeTemporary writes a new file beside a destination, with a name of its own, and syncs it. Until it is complete nobody
 // else can read it.
-func writeTemporary(d dir, destination string, s source) (name string, is info, warnings []string, err error) {
-	h := noHandle
+func writeTemporary(d folder.Dir, destination string, s source) (name string, is folder.Info, warnings []string, err error) {
+	h := folder.NoHandle
 	for range maxNames {
 		name = temporaryName(destination)
-		h, err = openAt(d.handle, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+		h, err = folder.OpenAt(d.Handle, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 		if !errors.Is(err, unix.EEXIST) {
 			break
 		}
 	}
 	if err != nil {
-		return "", info{}, nil, d.pathError("create", name, err)
+		return "", folder.Info{}, nil, d.PathError("create", name, err)
 	}
-	defer h.close()
+	defer h.Close()
 	warnings, err = s.fill(h)
 	if err == nil {
-		is, err = h.stat()
+		is, err = h.Stat()
 	}
 	if err == nil {
-		err = s.syncs.sync(h, is.dev)
+		err = s.syncs.sync(h, is.Dev)
 	}
 	if err != nil {
-		_ = d.unlinkAny(name)
+		_ = d.Remove(name)
 		if _, noOwner := errors.AsType[ownerError](err); !noOwner {
-			err = d.pathError("write", name, err)
+			err = d.PathError("write", name, err)
 		}
-		return "", info{}, nil, err
+		return "", folder.Info{}, nil, err
 	}
 	return name, is, warnings, nil
 }
 
 // fill gives a new file, which nobody else can open yet, its contents and attributes. The mode is the last.
-func (s source) fill(h handle) (warnings []string, err error) {
+func (s source) fill(h folder.Handle) (warnings []string, err error) {
 	if _, err := io.Copy(h, s.contents); err != nil {
 		return nil, err
 	}
@@ -78,47 +80,43 @@ func (s source) fill(h handle) (warnings []string, err error) {
 		return nil, ownerError{err}
 	}
 
-	if s.old != noHandle {
-		lost, err := copyExtended(s.old, h, want.uid == s.oldOwner)
+	if s.old != folder.NoHandle {
+		lost, err := folder.CopyExtended(s.old, h, want.uid == s.oldOwner)
 		if err != nil {
 			return nil, err
 		}
 		warnings = append(warnings, lost...)
 	}
-	return warnings, h.chmod(want.mode)
+	return warnings, h.Chmod(want.mode)
 }
 
 // give gives an open file an owner and a group, where they are others than it has.
-func (o owner) give(h handle) error {
-	is, err := h.stat()
-	if err != nil || (o.uid < 0 || o.uid == is.uid) && (o.gid < 0 || o.gid == is.gid) {
+func (o owner) give(h folder.Handle) error {
+	is, err := h.Stat()
+	if err != nil || (o.uid < 0 || o.uid == is.UID) && (o.gid < 0 || o.gid == is.GID) {
 		return err
 	}
-	return again(func() error { return unix.Fchown(int(h), o.uid, o.gid) })
+	return h.Chown(o.uid, o.gid)
 }
 
 // withoutOwner returns the attributes of a file that cannot have the owner that was wished for. The group is kept where
 // possible; another group gets no more rights than everybody has.
-func (a attributes) withoutOwner(h handle) (attributes, error) {
+func (a attributes) withoutOwner(h folder.Handle) (attributes, error) {
 	a.mode &= fs.ModePerm
 	if err := (owner{-1, a.gid}).give(h); err != nil {
 		a.mode &^= 0o070 &^ (a.mode & 0o007 << 3)
 	}
-	is, err := h.stat()
-	a.owner = owner{is.uid, is.gid}
+	is, err := h.Stat()
+	a.owner = owner{is.UID, is.GID}
 	return a, err
 }
 
-func (h handle) chmod(mode fs.FileMode) error {
-	return again(func() error { return unix.Fchmod(int(h), unixMode(mode)) })
-}
-
 // copyOf returns what makes a copy of an open file.
-func copyOf(h handle, is info) (source, error) {
-	if is.size > maxCopy {
-		return source{}, fmt.Errorf("it would have to be copied, and has %d bytes; at most %d can be", is.size, maxCopy)
+func copyOf(h folder.Handle, is folder.Info) (source, error) {
+	if is.Size > maxCopy {
+		return source{}, fmt.Errorf("it would have to be copied, and has %d bytes; at most %d can be", is.Size, maxCopy)
 	}
 	return source{
-		contents: io.LimitReader(h, is.size), want: is.attributes(), keepOwner: true, old: h, oldOwner: is.uid,
+		contents: io.LimitReader(h, is.Size), want: attributesOf(is), keepOwner: true, old: h, oldOwner: is.UID,
 	}, nil
 }

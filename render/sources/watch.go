@@ -10,7 +10,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"render/render/disk"
+	"render/render/disk/folder"
 	"render/render/notice"
 	"render/template"
 )
@@ -156,7 +156,7 @@ func (w *Watch) watchFolders() {
 			continue
 		}
 		add(path)
-		if end, err := disk.RealPath(path); err == nil && end != path {
+		if end, err := folder.RealPath(path); err == nil && end != path {
 			add(end)
 		}
 		if k.partials && isFolder(path) {

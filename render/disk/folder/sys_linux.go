@@ -1,4 +1,4 @@
-package disk
+package folder
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 const folderFlags = unix.O_PATH | unix.O_DIRECTORY
 
 // openWithoutLinks opens a folder by a path from the root of which no component is a link.
-func openWithoutLinks(path string) (handle, error) {
+func openWithoutLinks(path string) (Handle, error) {
 	fd := -1
 	err := again(func() (err error) {
 		fd, err = unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
@@ -22,36 +22,36 @@ func openWithoutLinks(path string) (handle, error) {
 		})
 		return err
 	})
-	return handle(fd), err
+	return Handle(fd), err
 }
 
 // readLink returns a link in a folder, and where it leads. Both are of the same link, whoever exchanges it meanwhile.
-func readLink(dir handle, name string) (info, string, error) {
-	h, err := openAt(dir, name, unix.O_PATH, 0)
+func readLink(dir Handle, name string) (Info, string, error) {
+	h, err := OpenAt(dir, name, unix.O_PATH, 0)
 	if err != nil {
-		return info{}, "", err
+		return Info{}, "", err
 	}
-	defer h.close()
-	link, err := h.stat()
-	if err != nil || !link.isLink() {
+	defer h.Close()
+	link, err := h.Stat()
+	if err != nil || !link.IsLink() {
 		return link, "", err
 	}
 	target, err := readLinkAt(h, "")
 	return link, target, err
 }
 
-// beginSync has the contents of an open file written to the disk, and waits for nothing. It is no more than a hint.
-func (h handle) beginSync() { _ = unix.SyncFileRange(int(h), 0, 0, unix.SYNC_FILE_RANGE_WRITE) }
+// BeginSync has the contents of an open file written to the disk, and waits for nothing. It is no more than a hint.
+func (h Handle) BeginSync() { _ = unix.SyncFileRange(int(h), 0, 0, unix.SYNC_FILE_RANGE_WRITE) }
 
 const (
 	accessList   = "system.posix_acl_access"
 	selinuxLabel = "security.selinux"
 )
 
-// copyExtended gives a new file the extended attributes of an old one: the label of SELinux, the access control list if
+// CopyExtended gives a new file the extended attributes of an old one: the label of SELinux, the access control list if
 // withList says so, and attributes of users. Nothing else is copied: capabilities, for example, belong to contents. An access
 // control list that the new file has from its folder is removed where the old file has none. What gets lost is a warning.
-func copyExtended(from, to handle, withList bool) (warnings []string, err error) {
+func CopyExtended(from, to Handle, withList bool) (warnings []string, err error) {
 	names, err := listExtended(from)
 	if err != nil {
 		return nil, nil // the file system has none
@@ -82,7 +82,7 @@ func copyExtended(from, to handle, withList bool) (warnings []string, err error)
 	return warnings, nil
 }
 
-func copyOne(from, to handle, name string) error {
+func copyOne(from, to Handle, name string) error {
 	value, err := getExtended(from, name)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func copyOne(from, to handle, name string) error {
 // maxExtended is the most that the kernel accepts as a list of names, and as a value.
 const maxExtended = 64 << 10
 
-func listExtended(h handle) ([]string, error) {
+func listExtended(h Handle) ([]string, error) {
 	size, err := unix.Flistxattr(int(h), nil)
 	if err != nil || size == 0 {
 		return nil, err
@@ -108,7 +108,7 @@ func listExtended(h handle) ([]string, error) {
 	return strings.FieldsFunc(string(list[:size]), func(r rune) bool { return r == 0 }), nil
 }
 
-func getExtended(h handle, name string) ([]byte, error) {
+func getExtended(h Handle, name string) ([]byte, error) {
 	size, err := unix.Fgetxattr(int(h), name, nil)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package disk
+package folder
 
 import (
 	"errors"
@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A linkRule says which links are followed on the way to a destination.
-type linkRule int
+// A LinkRule says which links are followed on the way to a destination.
+type LinkRule int
 
 const (
-	trustedLinks linkRule = iota // links of root, ours, and of the owner of what they lead to
-	rootLinks                    // links to folders, of root or ours; the destination itself is none
-	writeLinks                   // trustedLinks, but neither the destination nor its folder is one
+	TrustedLinks LinkRule = iota // links of root, ours, and of the owner of what they lead to
+	RootLinks                    // links to folders, of root or ours; the destination itself is none
+	WriteLinks                   // trustedLinks, but neither the destination nor its folder is one
 	allLinks                     // to compare paths only
 )
 
@@ -34,85 +34,15 @@ var (
 	errFolder      = errors.New("is a directory")
 )
 
-// A noFolderError says that a folder on the way does not exist.
-type noFolderError struct{ error }
+// A MissingError says that a folder on the way does not exist.
+type MissingError struct{ error }
 
-func (e noFolderError) Unwrap() error { return e.error }
+// Unwrap returns the error of the system.
+func (e MissingError) Unwrap() error { return e.error }
 
-// A folder is where a destination is: a path from the root that had no link in it, and what was found there.
-type folder struct {
-	path string
-	info
-}
-
-// A dir is an open folder.
-type dir struct {
-	handle
-	folder *folder
-}
-
-func (d dir) path(name string) string { return filepath.Join(d.folder.path, name) }
-
-// open opens the folder again. A folder that is another one now is an error.
-func (f *folder) open() (dir, error) {
-	d, err := openFolder(f.path)
-	if err == nil && d.folder.identity != f.identity {
-		d.close()
-		return dir{noHandle, nil}, fmt.Errorf("%s was replaced by another folder", f.path)
-	}
-	return d, err
-}
-
-// isOurs reports whether nobody but root and we can give names in the folder to other files.
-func (f *folder) isOurs() bool {
-	return (f.uid == 0 || f.uid == os.Geteuid()) && f.mode&0o022 == 0
-}
-
-// openReal opens a folder by a path from the root without following any link.
-func openReal(path string) (handle, error) {
-	if h, err := openWithoutLinks(path); err == nil {
-		return h, nil
-	}
-	return openByNames(path)
-}
-
-// openByNames is openReal where the system cannot open a path without links in one step.
-func openByNames(path string) (handle, error) {
-	at, err := openAt(unix.AT_FDCWD, "/", folderFlags, 0)
-	if err != nil {
-		return noHandle, err
-	}
-	for name := range strings.SplitSeq(path, "/") {
-		if name == "" {
-			continue
-		}
-		next, err := openAt(at, name, folderFlags, 0)
-		at.close()
-		if err != nil {
-			return noHandle, err
-		}
-		at = next
-	}
-	return at, nil
-}
-
-// openFolder opens a folder by a path from the root without following any link.
-func openFolder(path string) (dir, error) {
-	h, err := openReal(path)
-	if err != nil {
-		return dir{noHandle, nil}, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	is, err := h.stat()
-	if err != nil {
-		h.close()
-		return dir{noHandle, nil}, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	return dir{h, &folder{path, is}}, nil
-}
-
-// absolute returns a path from the root. Unlike filepath.Abs it leaves each ".." where it is: what that means depends on
+// Absolute returns a path from the root. Unlike filepath.Abs it leaves each ".." where it is: what that means depends on
 // links.
-func absolute(path string) (string, error) {
+func Absolute(path string) (string, error) {
 	if strings.HasPrefix(path, "/") {
 		return path, nil
 	}
@@ -120,34 +50,34 @@ func absolute(path string) (string, error) {
 	return wd + "/" + path, err
 }
 
-// resolve returns the folder of a path, open, and the name in it. The name need not exist; it is no link, if nobody makes it
+// Resolve returns the folder of a path, open, and the name in it. The name need not exist; it is no link, if nobody makes it
 // one. With make, folders that do not exist are made.
-func resolve(path string, rule linkRule, make bool) (d dir, name string, err error) {
-	none := dir{noHandle, nil}
-	if path, err = absolute(path); err != nil {
+func Resolve(path string, rule LinkRule, make bool) (d Dir, name string, err error) {
+	none := Dir{NoHandle, nil}
+	if path, err = Absolute(path); err != nil {
 		return none, "", err
 	}
-	w := &walker{rule: rule, make: make, at: noHandle}
+	w := &walker{rule: rule, make: make, at: NoHandle}
 	if err = w.begin(path); err == nil {
 		name, err = w.walk()
 	}
-	var is info
+	var is Info
 	if err == nil {
-		is, err = w.at.stat()
+		is, err = w.at.Stat()
 	}
 	if err != nil {
-		w.at.close()
+		w.at.Close()
 		return none, "", err
 	}
-	return dir{w.at, &folder{w.real, is}}, name, nil
+	return Dir{w.at, &Folder{w.real, is}}, name, nil
 }
 
 // A walker resolves a path.
 type walker struct {
-	rule linkRule
+	rule LinkRule
 	make bool
 
-	at    handle // the folder that it has come to
+	at    Handle // the folder that it has come to
 	real  string // its path without links
 	items []item // what is still to be resolved, the last first
 	links int    // how many were followed
@@ -179,18 +109,18 @@ func (w *walker) begin(path string) error {
 		return err
 	}
 	w.push(path)
-	if w.rule == writeLinks && len(w.items) > 1 {
+	if w.rule == WriteLinks && len(w.items) > 1 {
 		w.items[1].noLink = true
 	}
 	return nil
 }
 
 func (w *walker) toRoot() error {
-	root, err := openAt(unix.AT_FDCWD, "/", folderFlags, 0)
+	root, err := OpenAt(unix.AT_FDCWD, "/", folderFlags, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: "/", Err: err}
 	}
-	w.at.close()
+	w.at.Close()
 	w.at, w.real = root, "/"
 	return nil
 }
@@ -237,17 +167,17 @@ func (w *walker) isLast() bool {
 
 // enter goes on to a folder in the one that was reached.
 func (w *walker) enter(it item) error {
-	next, err := openAt(w.at, it.name, folderFlags, 0)
+	next, err := OpenAt(w.at, it.name, folderFlags, 0)
 	switch {
 	case err == nil:
-		w.at.close()
+		w.at.Close()
 		w.at, w.real = next, filepath.Join(w.real, it.name)
 		return nil
 	case errors.Is(err, unix.ENOENT) && w.make:
 		return w.makeFolder(it)
 	case errors.Is(err, unix.ENOENT):
 		w.items = append(w.items, it)
-		return noFolderError{&fs.PathError{Op: "open", Path: w.path(it.name), Err: err}}
+		return MissingError{&fs.PathError{Op: "open", Path: w.path(it.name), Err: err}}
 	case errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
 		return w.follow(it)
 	}
@@ -288,19 +218,19 @@ func (w *walker) race(name string) error {
 
 // last reports whether the last name is the destination. A link is followed.
 func (w *walker) last(it item) (done bool, err error) {
-	is, err := w.at.statAt(it.name)
+	is, err := w.at.StatAt(it.name)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		if is, err = w.at.stat(); err != nil { // what does not exist yet belongs to who owns the folder
+		if is, err = w.at.Stat(); err != nil { // what does not exist yet belongs to who owns the folder
 			return false, err
 		}
 	case err != nil:
 		return false, &fs.PathError{Op: "stat", Path: w.path(it.name), Err: err}
-	case is.isLink():
+	case is.IsLink():
 		return false, w.follow(it)
 	}
 	for _, pending := range w.items {
-		if err := pending.end.check(w.path(it.name), is.uid); err != nil {
+		if err := pending.end.check(w.path(it.name), is.UID); err != nil {
 			return false, err
 		}
 	}
@@ -313,33 +243,33 @@ func (w *walker) follow(it item) error {
 	path := w.path(it.name)
 	isLast := w.isLast()
 	switch {
-	case errors.Is(err, unix.ENOENT), err == nil && is.mode.IsDir(), err == nil && !is.isLink() && isLast:
+	case errors.Is(err, unix.ENOENT), err == nil && is.Mode.IsDir(), err == nil && !is.IsLink() && isLast:
 		w.items = append(w.items, it)
 		return w.race(it.name)
 	case err != nil:
 		return &fs.PathError{Op: "readlink", Path: path, Err: err}
-	case !is.isLink():
+	case !is.IsLink():
 		w.items = append(w.items, it)
 		return &fs.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
-	case w.rule == rootLinks && isLast:
+	case w.rule == RootLinks && isLast:
 		return errLinkRefused
-	case w.rule == writeLinks && (isLast || it.noLink):
+	case w.rule == WriteLinks && (isLast || it.noLink):
 		return errWriteLink
 	}
 	if w.links++; w.links > maxLinks {
 		return errors.New("too many links")
 	}
 	if isLast && w.rule != allLinks { // such as /proc/self/fd/1
-		if end, err := w.at.statWith(it.name, 0); err == nil && !end.mode.IsDir() && !end.isRegular() {
+		if end, err := w.at.statWith(it.name, 0); err == nil && !end.Mode.IsDir() && !end.IsRegular() {
 			return errors.New("is not a regular file; --dry prints what would be written")
 		}
 	}
 
-	if w.rule != allLinks && is.uid != 0 && is.uid != os.Geteuid() {
-		if w.rule == rootLinks {
-			return fmt.Errorf("%s is a link of user %d, and links are refused; replace it by a folder, or give the link to root", path, is.uid)
+	if w.rule != allLinks && is.UID != 0 && is.UID != os.Geteuid() {
+		if w.rule == RootLinks {
+			return fmt.Errorf("%s is a link of user %d, and links are refused; replace it by a folder, or give the link to root", path, is.UID)
 		}
-		w.items = append(w.items, item{end: &link{path: path, uid: is.uid}})
+		w.items = append(w.items, item{end: &link{path: path, uid: is.UID}})
 	}
 	if strings.HasPrefix(target, "/") {
 		if err := w.toRoot(); err != nil {
@@ -355,11 +285,11 @@ func (w *walker) checkFolder(l *link) error {
 	if l == nil || l.checked {
 		return nil
 	}
-	is, err := w.at.stat()
+	is, err := w.at.Stat()
 	if err != nil {
 		return err
 	}
-	return l.check(w.real, is.uid)
+	return l.check(w.real, is.UID)
 }
 
 // check checks that a link leads to a file of its owner.
@@ -376,7 +306,7 @@ func (l *link) check(end string, uid int) error {
 }
 
 // readLinkAt returns where a link leads.
-func readLinkAt(dir handle, name string) (string, error) {
+func readLinkAt(dir Handle, name string) (string, error) {
 	for size := 256; ; size *= 2 {
 		buffer, n := make([]byte, size), 0
 		err := again(func() (err error) { n, err = unix.Readlinkat(int(dir), name, buffer); return err })
@@ -393,19 +323,19 @@ func readLinkAt(dir handle, name string) (string, error) {
 // result are the same file. What does not exist or cannot be reached is kept as it is. The only error is that of a missing
 // working directory.
 func RealPath(path string) (string, error) {
-	path, err := absolute(path)
+	path, err := Absolute(path)
 	if err != nil {
 		return "", err
 	}
 	if real, ok := realPath(path); ok {
 		return real, nil
 	}
-	return realName(path) // links in a circle, for example
+	return RealName(path) // links in a circle, for example
 }
 
-// realName is RealPath, but a link in the last place is not followed.
-func realName(path string) (string, error) {
-	path, err := absolute(path)
+// RealName is RealPath, but a link in the last place is not followed.
+func RealName(path string) (string, error) {
+	path, err := Absolute(path)
 	if err != nil {
 		return "", err
 	}
@@ -419,13 +349,13 @@ func realName(path string) (string, error) {
 
 // realPath returns where a path from the root leads, and whether only missing names have ended the search.
 func realPath(path string) (real string, ok bool) {
-	w := &walker{rule: allLinks, at: noHandle}
-	defer func() { w.at.close() }()
+	w := &walker{rule: allLinks, at: NoHandle}
+	defer func() { w.at.Close() }()
 	if err := w.begin(path); err != nil {
 		return filepath.Clean(path), false
 	}
 	name, err := w.walk()
-	_, noFolder := errors.AsType[noFolderError](err)
+	_, noFolder := errors.AsType[MissingError](err)
 	switch {
 	case err == nil:
 		return w.path(name), true
