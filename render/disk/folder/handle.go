@@ -152,6 +152,7 @@ func (h Handle) Remove(name string) error {
 
 // Rename gives a file of the folder another name there. What had that name loses it.
 func (h Handle) Rename(from, to string) error {
+	defer holdReplaced(h, to).Close()
 	return again(func() error { return unix.Renameat(int(h), from, int(h), to) })
 }
 

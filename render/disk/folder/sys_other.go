@@ -34,5 +34,8 @@ func readLink(dir Handle, name string) (Info, string, error) {
 // BeginSync does nothing: it is a matter of Linux here.
 func (h Handle) BeginSync() {}
 
+// holdReplaced holds nothing: it is a matter of one file system of Linux.
+func holdReplaced(Handle, string) Handle { return NoHandle }
+
 // CopyExtended copies nothing: extended attributes are a matter of Linux here.
 func CopyExtended(_, _ Handle, _ bool) ([]string, error) { return nil, nil }
