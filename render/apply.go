@@ -34,7 +34,7 @@ var (
 // removed by somebody else: then it is written again. One whose template has changed runs at once, and its
 // file stays as it is until a pass is finished; one whose other settings have changed is compared with the disk again.
 // What is asked by templates before and after stays watched. The files of targets that are gone stay on disk. An action of
-// the same name, or made of the same command, keeps its pace and what it owes. A program to supervise is left alone where
+// the same name, or made of the same command, keeps its pace and its debts. A program to supervise is left alone where
 // its Exec is the same but for the Keeper, also by another Config.Env; else it is replaced when everything is rendered, or
 // ended where there is to be none. Only the end of a program that is in force ends Run.
 //
@@ -181,7 +181,7 @@ func (p *proposal) landed(a *action) {
 }
 
 // receive takes a proposal, and finds out which actions it affects: those that a target leaves, joins, or has other settings
-// in, those with other settings, and those that owe something. Another text of a template affects none: an output in flight
+// in, those with other settings, and those that have debts. Another text of a template affects none: an output in flight
 // is one of the text before, and what the new text gives follows it.
 func (e *Engine) receive(p *proposal) {
 	e.coming = p
@@ -313,7 +313,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	altered := e.regroup(before)
 	e.followDebts(s.owners)
 	e.dropDebts(before)
-	e.owe(p.debts)
+	e.giveDebts(p.debts)
 	e.newDestinations(s.added)
 
 	// What each target has to do.
@@ -466,7 +466,7 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 	e.tellJudged(now)
 }
 
-// debtOwners returns whose files actions owe something for (R13), before targets and actions change. A file that is nobody's
+// debtOwners returns whose files actions have debts for (R13), before targets and actions change. A file that is nobody's
 // any more, as one that writeToFile wrote, goes with the others of its mark.
 func (e *Engine) debtOwners(targets []*target) map[string]*target {
 	if len(e.owing) == 0 {
@@ -496,7 +496,7 @@ func (e *Engine) debtOwners(targets []*target) map[string]*target {
 	return owners
 }
 
-// followDebts has the action of the target whose file it is owe what another action has owed for it.
+// followDebts moves a debt to the action of the target that has its file, where another action has it.
 func (e *Engine) followDebts(owners map[string]*target) {
 	for _, a := range slices.Collect(maps.Keys(e.owing)) {
 		e.moveDebts(a, func(d disk.Debt) (*action, disk.Debt) {
@@ -512,7 +512,7 @@ func (e *Engine) followDebts(owners map[string]*target) {
 	}
 }
 
-// dropDebts lets go of what actions owe that are gone, for files that are nobody's any more. It stays on disk that they do, for
+// dropDebts forgets the debts of actions that are gone, for files that are nobody's any more. The debts stay on disk, for
 // a target that comes back; the old files do not: by then they would be out of date.
 func (e *Engine) dropDebts(before []*action) {
 	var debts []disk.Debt

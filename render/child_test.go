@@ -334,6 +334,7 @@ func TestChangesWhileProgramEnds(t *testing.T) {
 	s.set(kv("a"), "5") // comes after all that is under way
 	s.awaitEvents("start INT start INT start")
 	s.wantFile("seen", "045")
+	s.await("the line of the third start", func() bool { return s.log.count("started") >= 3 }) // it comes after the program runs
 	if n := s.log.count("started"); n != 3 {
 		t.Errorf("it was started %d times, want 3", n)
 	}

@@ -103,7 +103,7 @@ func (e *Engine) rerun(t *target) {
 	e.schedule.Now(t.action)
 }
 
-// landClaims lets go of what only the commit that has ended was writing.
+// landClaims drops the claims of paths that only the commit that has ended was writing.
 func (e *Engine) landClaims(t *target) {
 	if !maps.Equal(e.claims.Of(t), t.writing) {
 		e.setClaims(t, maps.Clone(t.writing))

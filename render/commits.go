@@ -101,7 +101,8 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	return p, done
 }
 
-// gatherDebts has an action owe what another has owed for files that its targets write: they were nobody's meanwhile.
+// gatherDebts moves the debts of files that the targets of an action write to that action. Nobody wrote them meanwhile, and another
+// action had their debts.
 func (e *Engine) gatherDebts(a *action, targets []*target) {
 	for other, paths := range e.otherDebtors(a, targets) {
 		e.moveDebts(other, func(d disk.Debt) (*action, disk.Debt) {
@@ -113,7 +114,7 @@ func (e *Engine) gatherDebts(a *action, targets []*target) {
 	}
 }
 
-// busyDebtor returns an action with a commit in flight that owes something for a file that targets write; nil for none.
+// busyDebtor returns an action with a commit in flight that has a debt for a file that targets write; nil for none.
 func (e *Engine) busyDebtor(a *action, targets []*target) *action {
 	for other := range e.otherDebtors(a, targets) {
 		if other.busy {
@@ -123,7 +124,7 @@ func (e *Engine) busyDebtor(a *action, targets []*target) *action {
 	return nil
 }
 
-// otherDebtors returns the actions other than a that owe something for files that some targets write, with their paths.
+// otherDebtors returns the actions other than a that have debts for files that some targets write, with their paths.
 func (e *Engine) otherDebtors(a *action, targets []*target) map[*action]map[string]bool {
 	if len(e.debtors) == 0 {
 		return nil
@@ -145,21 +146,21 @@ func (e *Engine) otherDebtors(a *action, targets []*target) map[*action]map[stri
 	return found
 }
 
-// moveDebts gives each debt of an action to the action that owes it from now on.
+// moveDebts gives each debt of an action to the action that has it from now on.
 func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)) {
-	owed := map[*action][]disk.Debt{from: nil}
+	debtsOf := map[*action][]disk.Debt{from: nil}
 	for _, d := range from.debts {
 		a, d := to(d)
-		owed[a] = append(owed[a], d)
+		debtsOf[a] = append(debtsOf[a], d)
 	}
-	e.setDebts(from, owed[from])
-	delete(owed, from)
-	if len(owed) == 0 {
+	e.setDebts(from, debtsOf[from])
+	delete(debtsOf, from)
+	if len(debtsOf) == 0 {
 		return
 	}
 	from.owed = from.owed && len(from.debts) > 0
 	from.retry = time.Now()
-	for a, debts := range owed {
+	for a, debts := range debtsOf {
 		e.setDebts(a, slices.Concat(a.debts, debts))
 		a.owed, a.retry = true, time.Now()
 		e.schedule.Now(a)

@@ -70,8 +70,8 @@
 //     that writeToFile writes belongs to one target, by whatever name; only to append several may share one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
 //   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the
-//     previous one stays in effect. Targets that are the same keep their output, answers and watchers, and nothing runs for them; what
-//     actions owe is owed by those that follow them; a supervised program that is the same is left alone. So it is with a
+//     previous one stays in effect. Targets that are the same keep their output, answers and watchers, and nothing runs for them; the
+//     debts of actions pass to those that follow them; a supervised program that is the same is left alone. So it is with a
 //     template that changes on disk, where that is watched: it is a proposal, too, and a text that cannot be used changes
 //     nothing.
 //   - R11 Doubt keeps data. An answer that takes something to nothing counts only once a leader-consistent read confirms it,

@@ -344,7 +344,7 @@ func (e *Engine) longestTimeout() time.Duration {
 	return longest
 }
 
-// recall removes what an earlier run left beside the destinations of targets, and has actions owe what they owed then (R13).
+// recall removes what an earlier run left beside the destinations of targets, and gives actions the debts that they had then (R13).
 func (e *Engine) recall(targets []*target) {
 	if e.cfg.Dry != nil {
 		return
@@ -353,7 +353,7 @@ func (e *Engine) recall(targets []*target) {
 	if err != nil {
 		e.log.Warn("cannot read what an earlier run left", "err", err)
 	}
-	e.owe(debts)
+	e.giveDebts(debts)
 }
 
 // recallDebts reads what earlier runs left on disk for some targets. It is not for the loop.
@@ -365,33 +365,33 @@ func (e *Engine) recallDebts(targets []*target) ([]disk.Debt, error) {
 	return e.tools.Left.RecallAll(paths)
 }
 
-// owe gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
+// giveDebts gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
 // the others of its mark, until a target writes the path.
-func (e *Engine) owe(debts []disk.Debt) {
+func (e *Engine) giveDebts(debts []disk.Debt) {
 	ofMark := make(map[string]*action)
 	for _, d := range debts {
 		if t := e.byDestination[d.Path]; t != nil {
 			ofMark[d.Mark] = t.action
 		}
 	}
-	owed := make(map[*action][]disk.Debt)
+	debtsOf := make(map[*action][]disk.Debt)
 	for _, d := range debts {
 		a := ofMark[d.Mark]
 		if t := e.byDestination[d.Path]; t != nil {
 			a = t.action
 		}
 		if a != nil {
-			owed[a] = append(owed[a], d)
+			debtsOf[a] = append(debtsOf[a], d)
 		}
 	}
-	for a, debts := range owed {
+	for a, debts := range debtsOf {
 		e.setDebts(a, slices.Concat(a.debts, debts))
 		a.owed, a.retry = true, time.Now()
 		e.schedule.Now(a)
 	}
 }
 
-// setDebts changes what an action owes.
+// setDebts changes the debts of an action.
 func (e *Engine) setDebts(a *action, debts []disk.Debt) {
 	for _, d := range a.debts {
 		if e.debtors[d.Path] == a {

@@ -351,7 +351,7 @@ func quoted(output string) string {
 }
 
 // swap puts the staged files in their places. A file that fails is noted in Failed and left out; of an atomic action all
-// files are. What an atomic action owes is done all the same.
+// files are. An atomic action that has debts acts on them all the same.
 func (c *commit) swap() error {
 	if c.Action.Atomic && len(c.r.Failed) > 0 {
 		for _, err := range c.r.Failed {

@@ -43,8 +43,8 @@ const (
 type record struct {
 	place
 	path  string
-	owes  obligation
-	entry entry   // of the mark, where something is owed
+	debt  obligation
+	entry entry   // of the mark, where there is a debt
 	now   content // in place, where that is for new contents
 	file  *File   // the last that was staged; nil for none
 
@@ -88,9 +88,9 @@ func NewBatch(debts []Debt) *Batch {
 			continue
 		}
 		l := b.state(debt.at.folder)
-		r := &record{place: debt.at, path: debt.Path, owes: forOld, entry: debt.entry, unmarkable: debt.unmarkable}
+		r := &record{place: debt.at, path: debt.Path, debt: forOld, entry: debt.entry, unmarkable: debt.unmarkable}
 		if debt.live {
-			r.owes = forNew
+			r.debt = forNew
 		}
 		l.records[debt.at.name] = r
 		b.debts[debt.Path] = r
@@ -158,8 +158,8 @@ func (b *Batch) register(f *File, found *folder.Folder, name string) (debt *entr
 		r = &record{place: place{found.Path, name}}
 		l.records[name] = r
 	}
-	if f.rec != nil && f.rec != r && r.owes == nothing { // its path has led elsewhere until now
-		r.owes, r.entry = forOld, entry{Name: fileName(name), Old: true}
+	if f.rec != nil && f.rec != r && r.debt == nothing { // its path has led elsewhere until now
+		r.debt, r.entry = forOld, entry{Name: fileName(name), Old: true}
 	}
 	f.rec = r
 	other := r.file
@@ -171,7 +171,7 @@ func (b *Batch) register(f *File, found *folder.Folder, name string) (debt *entr
 		return nil, fmt.Errorf("it is the same file as %s, another destination of this commit", other.want.Path)
 	}
 	r.file, r.path = f, f.want.Path
-	if r.owes != forNew {
+	if r.debt != forNew {
 		return nil, nil
 	}
 	e := r.entry
@@ -186,7 +186,7 @@ func (b *Batch) assessed(f *File, a assessment) {
 		return
 	}
 	if f.rec.now = a.now; !a.live {
-		f.rec.owes = forOld
+		f.rec.debt = forOld
 	}
 }
 
@@ -293,25 +293,25 @@ func (f *File) save(d folder.Dir) error {
 	return nil
 }
 
-// owed returns the entries of what a folder's mark has to name.
-func (l *folderState) owed() []entry {
+// debtEntries returns the entries that the mark of a folder has to have.
+func (l *folderState) debtEntries() []entry {
 	var entries []entry
 	for _, r := range l.records {
-		if e, ok := r.owed(); ok && !r.unmarkable {
+		if e, ok := r.debtEntry(); ok && !r.unmarkable {
 			entries = append(entries, e)
 		}
 	}
 	return entries
 }
 
-// owed returns the entry of a destination for which an action has to succeed.
-func (r *record) owed() (e entry, ok bool) {
+// debtEntry returns the entry of a destination for which an action has to succeed.
+func (r *record) debtEntry() (e entry, ok bool) {
 	f := r.file
 	if f == nil || !f.mustAct || f.state != staged && f.state != swapped {
-		return r.entry, r.owes != nothing
+		return r.entry, r.debt != nothing
 	}
 	e = entry{Name: fileName(r.name), Old: f.old != nil, New: f.content()}
-	if r.owes == forNew {
+	if r.debt == forNew {
 		e.Earlier = r.now
 	}
 	if f.saved != nil {
@@ -330,12 +330,12 @@ func (b *Batch) mark(d folder.Dir) error {
 	return d.Sync()
 }
 
-// writeMarks writes the mark of a folder: all that is still owed there, and what other batches have in a mark of that name. It removes
+// writeMarks writes the mark of a folder: all debts there, and what other batches have in a mark of that name. It removes
 // the other marks of this batch. Two batches may have entries in one mark: the debts of a crash that a new configuration has
 // given to different actions.
 func (b *Batch) writeMarks(d folder.Dir, l *folderState) error {
 	defer b.Left.lockMarks(d.Folder.Path)()
-	entries := l.owed()
+	entries := l.debtEntries()
 	name := ""
 	if len(entries) > 0 {
 		names := make(map[string]bool)
@@ -539,14 +539,14 @@ func (l *folderState) within(do func(d folder.Dir) error) error {
 // hasSaved reports whether there may be saved files in a folder.
 func (l *folderState) hasSaved() bool {
 	for _, r := range l.records {
-		if r.owes != nothing || r.file != nil && r.file.saved != nil {
+		if r.debt != nothing || r.file != nil && r.file.saved != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// finish notes that nothing is owed in a folder any more, and removes saved files or makes backups of them.
+// finish notes that a folder has no debts any more, and removes saved files or makes backups of them.
 func (l *folderState) finish() (warnings []string) {
 	if l.hasSaved() {
 		err := l.within(func(d folder.Dir) error {
@@ -559,7 +559,7 @@ func (l *folderState) finish() (warnings []string) {
 	}
 
 	for _, r := range l.records {
-		r.owes = nothing
+		r.debt = nothing
 		if f := r.file; f != nil {
 			f.mustAct = false
 			if f.state == swapped {
@@ -578,7 +578,7 @@ func (l *folderState) finishSaved(d folder.Dir) (warnings []string) {
 				warnings = append(warnings, w)
 			}
 		}
-		if r.owes != nothing {
+		if r.debt != nothing {
 			_ = d.Remove(savedName(r.name))
 		}
 	}
@@ -627,25 +627,25 @@ func (l *folderState) isMarked() bool {
 	for _, names := range l.marks {
 		maps.Copy(named, names)
 	}
-	owed := l.owed()
-	for _, e := range owed {
+	entries := l.debtEntries()
+	for _, e := range entries {
 		if !named[string(e.Name)] {
 			return false
 		}
 	}
-	return len(owed) == len(named)
+	return len(entries) == len(named)
 }
 
 // debts returns the debts in a folder.
 func (l *folderState) debts() []Debt {
 	var debts []Debt
 	for _, r := range l.records {
-		e, ok := r.owed()
+		e, ok := r.debtEntry()
 		if !ok {
 			continue
 		}
 		isSwapped := r.file != nil && r.file.state == swapped
-		debt := Debt{Path: r.path, at: r.place, entry: e, live: r.owes == forNew || isSwapped, unmarkable: r.unmarkable}
+		debt := Debt{Path: r.path, at: r.place, entry: e, live: r.debt == forNew || isSwapped, unmarkable: r.unmarkable}
 		for mark, names := range l.marks {
 			if names[r.name] {
 				debt.Mark = filepath.Join(l.folder, mark)

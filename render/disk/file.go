@@ -87,7 +87,7 @@ func (f *File) Swapped() bool { return f.state == swapped || f.state == settled 
 
 // Owed reports whether the action had to succeed for the destination before this batch, or has to for the old file, which is
 // in place again.
-func (f *File) Owed() bool { return f.isRecorded() && f.rec.owes != nothing }
+func (f *File) Owed() bool { return f.isRecorded() && f.rec.debt != nothing }
 
 // isRecorded reports whether the record of the destination is about this File, and not about another one of the batch.
 func (f *File) isRecorded() bool { return f.rec != nil && (f.rec.file == f || f.rec.file == nil) }
@@ -95,7 +95,7 @@ func (f *File) isRecorded() bool { return f.rec != nil && (f.rec.file == f || f.
 // Live reports whether new contents are in place, by this batch or an earlier one, and the action has not succeeded since.
 func (f *File) Live() bool {
 	if f.state == unchanged || f.state == staged {
-		return f.folder != nil && f.Owed() && f.rec.owes == forNew
+		return f.folder != nil && f.Owed() && f.rec.debt == forNew
 	}
 	return f.state == swapped
 }
@@ -105,7 +105,7 @@ func (f *File) HadFile() bool { return f.old != nil }
 
 // Back reports whether the action has to succeed for the old file, or for none, and that is what is in place.
 func (f *File) Back() bool {
-	return f.Owed() && f.rec.owes == forOld && f.state != swapped
+	return f.Owed() && f.rec.debt == forOld && f.state != swapped
 }
 
 // content returns size and sum of the new contents.
@@ -572,8 +572,8 @@ func (f *File) Undo(acted bool) error {
 
 	f.discardStaged(d)
 	f.state, f.mustAct, f.saved = undone, false, nil
-	if f.rec.owes != nothing || acted {
-		f.rec.owes = forOld
+	if f.rec.debt != nothing || acted {
+		f.rec.debt = forOld
 		f.rec.entry = entry{Name: fileName(f.name), Old: f.old != nil}
 	}
 	f.batch.changed(f)
@@ -713,7 +713,7 @@ func (f *File) discardStaged(d folder.Dir) {
 
 // forgetOld removes the second name of a file that stays in place. The one of an earlier commit is still of use.
 func (f *File) forgetOld(d folder.Dir) {
-	if f.saved != nil && f.rec.owes != forNew {
+	if f.saved != nil && f.rec.debt != forNew {
 		_ = d.Remove(savedName(f.name))
 		f.saved = nil
 	}
@@ -741,7 +741,7 @@ func (f *File) finish(d folder.Dir) (warning string) {
 
 // isBackup reports whether the saved file is to be the backup: not where it has the contents in place.
 func (f *File) isBackup(d folder.Dir, saved string) (bool, error) {
-	if !f.want.Options.Backup || !f.mustAct && f.rec.owes == nothing {
+	if !f.want.Options.Backup || !f.mustAct && f.rec.debt == nothing {
 		return false, nil
 	}
 	h, is, err := folder.OpenRegular(d, saved)
