@@ -114,9 +114,10 @@ func TestSprigFuncs(t *testing.T) {
 
 func TestSprigErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{`{{randInt 1 2}}`, `t:1:3: there is no function randInt: it would give another result in each pass, and the file would be written for ever`},
-		{`{{sprig_genPrivateKey "rsa"}}`, `t:1:3: there is no function sprig_genPrivateKey: it would give another result in each pass, and the file would be written for ever`},
-		{`{{if false}}{{now}}{{end}}`, `t:1:15: there is no function now: it would give another result in each pass, and the file would be written for ever`},
+		{`{{randInt 1 2}}`, `t:1:3: there is no function randInt: its result differs from pass to pass, so that each change of other data would change the file, too`},
+		{`{{sprig_genPrivateKey "rsa"}}`, `t:1:3: there is no function sprig_genPrivateKey: its result differs from pass to pass, so that each change of other data would change the file, too`},
+		{`{{if false}}{{now}}{{end}}`, `t:1:15: there is no function now: its result differs from pass to pass, so that each change of other data would change the file, too`},
+		{`{{durationRound (toDate "2006" "2020")}}`, `t:1:3: durationRound: takes a duration: the time since a time depends on the clock`},
 		{`{{sprig_env "HOME"}}`, `t:1:3: there is no function sprig_env: use env`},
 		{`{{nomadVar "a"}}`, `t:1:3: nomadVar needs Nomad, which this build does not read yet`},
 		{`{{fail "no such luck"}}`, `t:1:3: fail: no such luck`},

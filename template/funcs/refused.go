@@ -18,7 +18,7 @@ var refused = func() map[string]string {
 	add("pkiCert secret secrets vault", "%s needs Vault, which this build does not read yet")
 	add("nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe",
 		"%s needs Nomad, which this build does not read yet")
-	const unrepeatable = "there is no function %s: it would give another result in each pass, and the file would be written for ever"
+	const unrepeatable = "there is no function %s: its result differs from pass to pass, so that each change of other data would change the file, too"
 	add(unrepeatableSprig, unrepeatable)
 	add("sprig_"+strings.Join(strings.Fields(unrepeatableSprig), " sprig_"), unrepeatable)
 	add("expandenv sprig_env sprig_expandenv", "there is no function %s: use env")

@@ -2,10 +2,12 @@ package funcs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // ownSprig are functions of sprig that are written anew: they decode exactly, keep what they compiled, or stay within bounds.
@@ -29,6 +31,14 @@ var ownSprig = map[string]func(*Env) any{
 		return func(s string) (any, error) {
 			v, err := e.decodeJSON(s)
 			return withFloats(v), Wrap("sprig_mustFromJson", err)
+		}
+	},
+	"durationRound": func(*Env) any {
+		return func(duration any) (string, error) {
+			if _, isTime := duration.(time.Time); isTime {
+				return "", Wrap("durationRound", errors.New("takes a duration: the time since a time depends on the clock"))
+			}
+			return sprigFuncs["durationRound"].f.(func(any) string)(duration), nil
 		}
 	},
 	"uniq": func(e *Env) any {
