@@ -75,7 +75,7 @@ var namesInText = regexp.MustCompile(`(?s)^(?:error calling \S+: )?(?:arg \d+: )
 	`incompatible types for comparison`, `indirection through explicit nil in `, `(?:index|slice|len) of (?:nil pointer|untyped nil)$`,
 	`invalid type for comparison$`, `invalid value; expected `, `len of type `, `map has no entry for key `, `missing argument for comparison$`,
 	`nil data; no entry for key `, `nil is not a command$`, `nil pointer evaluating `, `non-function \S+ of type `, `template ".*" not defined$`,
-	`too many slice indexes: \d+$`, `undefined variable: `, `value (?:has type|is nil; should be of type) `, `wrong number of args`,
+	`reflect: \w+ index out of range$`, `too many slice indexes: \d+$`, `undefined variable: `, `value (?:has type|is nil; should be of type) `, `wrong number of args`,
 	`wrong type for value; expected `, `\S+ (?:has arguments but cannot be invoked as function|is not a method but has arguments)$`,
 	`\S+ is an unexported field of struct type `,
 }, "|") + `)`)

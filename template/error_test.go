@@ -310,15 +310,16 @@ func TestErrorsHaveNoValues(t *testing.T) {
 func TestUnknownMessage(t *testing.T) {
 	tmpl := parse(t, "{{/* it went wrong */}}")
 	for message, want := range map[string]string{
-		"it went wrong":                                      "it went wrong",
-		"it went wrong: hunter2":                             "the template failed here; the message of Go is not shown, because it may have a value",
-		"a new message with hunter2 in it":                   "the template failed here; the message of Go is not shown, because it may have a value",
-		"error calling index: a new message with hunter2":    "the template failed here; the message of Go is not shown, because it may have a value",
-		"error calling index: index of untyped nil":          "error calling index: index of untyped nil",
-		"error calling index: index out of range: 31337":     "error calling index: index out of range: a value that is not in the template's text",
-		"error calling len: len of type int":                 "error calling len: len of type int",
-		"wrong number of args for upper: want 1 got 0":       "wrong number of args for upper: want 1 got 0",
-		"error calling call: error calling f: found hunter2": "the template failed here; the message of Go is not shown, because it may have a value",
+		"it went wrong":                                          "it went wrong",
+		"it went wrong: hunter2":                                 "the template failed here; the message of Go is not shown, because it may have a value",
+		"a new message with hunter2 in it":                       "the template failed here; the message of Go is not shown, because it may have a value",
+		"error calling index: a new message with hunter2":        "the template failed here; the message of Go is not shown, because it may have a value",
+		"error calling index: index of untyped nil":              "error calling index: index of untyped nil",
+		"error calling index: reflect: slice index out of range": "error calling index: reflect: slice index out of range",
+		"error calling index: index out of range: 31337":         "error calling index: index out of range: a value that is not in the template's text",
+		"error calling len: len of type int":                     "error calling len: len of type int",
+		"wrong number of args for upper: want 1 got 0":           "wrong number of args for upper: want 1 got 0",
+		"error calling call: error calling f: found hunter2":     "the template failed here; the message of Go is not shown, because it may have a value",
 	} {
 		err := tmpl.ExecError(errors.New("template: :1:2: executing \"\" at <x>: " + message))
 		if got := err.Error(); got != "t:1:3: "+want {
