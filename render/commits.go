@@ -5,20 +5,18 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
 	"render/render/output"
+	"render/render/run"
 	"render/watch/pause"
 )
 
 const (
 	diskSlots = 64 // commits that are at their files at one time; commands and checks do not count
-
-	mostCauses = 8 << 10 // bytes of RENDER_CAUSE
 )
 
 func backoff(failures int) time.Duration {
@@ -97,7 +95,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	if len(done.causes) == 0 && a.failures > 0 {
 		done.causes = []string{"an earlier attempt failed"}
 	}
-	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + cause(done.because())})
+	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + run.Variable(done.because())})
 	return p, done
 }
 
@@ -165,16 +163,6 @@ func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)
 		a.owed, a.retry = true, time.Now()
 		e.schedule.Now(a)
 	}
-}
-
-// cause returns a text for the environment of a command: the kernel does not start a program with a variable that is too
-// long, and names in Consul may be as long as somebody likes.
-func cause(text string) string {
-	text = strings.ReplaceAll(text, "\x00", "")
-	if len(text) <= mostCauses {
-		return text
-	}
-	return strings.ToValidUTF8(text[:mostCauses], "") + "…"
 }
 
 // land takes the end of a commit: its targets are applied, or tried again later (R12, R13).

@@ -2,15 +2,14 @@ package render
 
 import (
 	"context"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"render/render/graph"
 	"render/render/output"
 	"render/render/pace"
 	"render/render/pass"
+	"render/render/run"
 	"render/render/schedule"
 	"render/template"
 	"render/watch"
@@ -233,10 +232,5 @@ func (t *target) where(q watch.Query) string {
 
 // lookupEnv returns a variable of the environment of templates. Passes call it beside the loop.
 func (e *Engine) lookupEnv(name string) (string, bool) {
-	for _, entry := range slices.Backward(*e.env.Load()) {
-		if value, ok := strings.CutPrefix(entry, name+"="); ok {
-			return value, true
-		}
-	}
-	return os.LookupEnv(name)
+	return run.Lookup(*e.env.Load(), name)
 }

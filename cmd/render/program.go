@@ -93,6 +93,7 @@ func (p *program) run(ctx context.Context) error {
 	if err := p.pid.Move(plan.PIDFile); err != nil {
 		return plan.Place("pid_file", err)
 	}
+	limitMemory(p.log)
 	p.notify = host.NewNotifier(p.log)
 	if p.files, err = watch.NewFiles(); err != nil {
 		p.log.Warn("the system does not notify of changed files", "err", err)

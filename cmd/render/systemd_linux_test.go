@@ -132,6 +132,45 @@ func TestWatchdog(t *testing.T) {
 	d.endsWith(7)
 }
 
+// Templates that do not end leave the rest what it needs: the watchdog is fed, another template follows its data, and the end
+// does not wait for them.
+func TestEndlessTemplates(t *testing.T) {
+	s := startSystemd(t)
+	t.Setenv("WATCHDOG_USEC", "200000")
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data.yaml")
+	write(t, data, "keys: {a: 1}")
+	write(t, filepath.Join(dir, "in"), `{{key "a"}}`)
+	endless := `{{range 4000}}{{range 4000}}{{$x := sha256sum (repeat 1000 "x")}}{{end}}{{end}}`
+	write(t, filepath.Join(dir, "endless1"), endless)
+	write(t, filepath.Join(dir, "endless2"), endless)
+	d := startRender(t, dir, "--fixture", data, "--template", "endless1:out1", "--template", "endless2:out2", "--template", "in:out")
+	holds := func(want string) func() error {
+		return func() error {
+			if got, err := os.ReadFile(filepath.Join(dir, "out")); err != nil || string(got) != want {
+				return fmt.Errorf("the file holds %q, %v", got, err)
+			}
+			return nil
+		}
+	}
+	awaits(t, holds("1"))
+	before := s.count("WATCHDOG=1")
+	awaits(t, func() error {
+		if s.count("WATCHDOG=1") < before+10 {
+			return errors.New("the watchdog hears nothing")
+		}
+		return nil
+	})
+	write(t, data, "keys: {a: 2}")
+	awaits(t, holds("2"))
+	began := time.Now()
+	d.signal(syscall.SIGTERM)
+	<-d.ended
+	if took := time.Since(began); took > 2*time.Second { // a loaded machine takes its time
+		t.Errorf("the end took %s", took)
+	}
+}
+
 func (s *systemd) count(message string) (n int) {
 	for _, m := range s.messages() {
 		if m == message {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -47,4 +48,26 @@ func (e Env) Environ(ours, added []string) []string {
 		}
 	}
 	return append(append(env, added...), e.Custom...)
+}
+
+// Lookup returns a variable of our environment with some entries added, and false where there is none.
+func Lookup(added []string, name string) (string, bool) {
+	for _, entry := range slices.Backward(added) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value, true
+		}
+	}
+	return os.LookupEnv(name)
+}
+
+const mostVariable = 8 << 10 // bytes
+
+// Variable returns a text as the value of a variable: the kernel does not start a program with one that is too long, and names in
+// Consul may be as long as somebody likes.
+func Variable(text string) string {
+	text = strings.ReplaceAll(text, "\x00", "")
+	if len(text) <= mostVariable {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostVariable], "") + "…"
 }

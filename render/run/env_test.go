@@ -2,6 +2,7 @@ package run
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -58,4 +59,28 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// Of entries with the same name the last one is used; what is not added is that of the process.
+func TestLookup(t *testing.T) {
+	t.Setenv("RENDER_TEST_OURS", "ours")
+	t.Setenv("RENDER_TEST_ADDED", "ours")
+	added := []string{"RENDER_TEST_ADDED=first", "RENDER_TEST_ADDED=last", "RENDER_TEST_EMPTY="}
+	for name, want := range map[string]string{"OURS": "ours", "ADDED": "last", "EMPTY": ""} {
+		if got, ok := Lookup(added, "RENDER_TEST_"+name); got != want || !ok {
+			t.Errorf("%s: got %q, %t, want %q", name, got, ok, want)
+		}
+	}
+	if got, ok := Lookup(added, "RENDER_TEST_MISSING"); ok {
+		t.Errorf("one that is missing: got %q", got)
+	}
+}
+
+// A value has no zero byte, and a length that the kernel takes.
+func TestVariable(t *testing.T) {
+	for text, want := range map[string]int{"short": 5, "a\x00b": 2, strings.Repeat("x", mostVariable): mostVariable, strings.Repeat("ä", mostVariable): mostVariable + len("…")} {
+		if got := Variable(text); len(got) != want || strings.Contains(got, "\x00") {
+			t.Errorf("%.10q: %d bytes, want %d", text, len(got), want)
+		}
+	}
 }
