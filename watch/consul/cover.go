@@ -205,7 +205,7 @@ func (s *Source) listen(c *cover, m *member) bool {
 	if c.stop != nil {
 		return time.Since(c.refused) > refusedRetry
 	}
-	if s.signals+len(catalogSignals) > s.mostSignals() {
+	if s.signals+len(catalogSignals) > s.mostSignals() && s.listensToCatalog() {
 		return false
 	}
 
@@ -214,6 +214,17 @@ func (s *Source) listen(c *cover, m *member) bool {
 	s.signals += c.signals
 	s.listenToCatalog(ctx, c)
 	return true
+}
+
+// listensToCatalog reports whether there are signals of a catalog. The first catalog gets them in any case: groups of keys may have taken all
+// that there may be, before refusals made these few. The mutex must be held.
+func (s *Source) listensToCatalog() bool {
+	for _, c := range s.scopes {
+		if c.catalog() && c.stop != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // mostSignals leaves connections for other requests.

@@ -751,3 +751,40 @@ func TestLastChange(t *testing.T) {
 		})
 	}
 }
+
+// Groups of keys that were there first leave the catalog its signals, also after refusals, when there may be few.
+func TestCatalogBesideManyGroups(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 60, 1)
+		f.latency(time.Millisecond)
+		var keys []watch.Query
+		for i := range 12 {
+			folder := strings.Repeat(string(rune('a'+i)), 3)
+			f.fill("", folder, 10)
+			keys = append(keys, keyQueries(folder, 10)...)
+		}
+		c, _ := f.consul(Config{MaxConnections: 128})
+		fl := follow(t, c, watch.SetConfig{}, keys...)
+		truth := f.truth(t)
+		later(time.Minute)
+		f.fail(func(w http.ResponseWriter, _ *http.Request) bool {
+			http.Error(w, "no", http.StatusTooManyRequests)
+			return true
+		})
+		later(20 * time.Second)
+		f.fail(nil)
+		queries := serviceQueries(60)
+		for _, q := range queries {
+			fl.set.Watch(q)
+		}
+		later(10 * time.Second)
+		for i := range 10 {
+			f.change("", func(s *store) { s.check("n0", fmt.Sprintf("s%d-0", i), "critical", "") })
+			if took := fl.reaches(t, truth, queries[i], time.Hour); took > time.Second {
+				t.Errorf("a flip is noticed after %s", took)
+			}
+		}
+	})
+}
