@@ -35,6 +35,8 @@ func TestFind(t *testing.T) {
 		{`{{$x := 1}}{{range .}}{{$x := $x}}{{ask $x}}{{end}}`, "[$x]"},
 		{`{{$x := 1}}{{range .}}{{if .}}{{$x := 2}}{{end}}{{ask $x}}{{end}}`, "[$x]"},
 		{`{{$x := 1}}{{range .}}{{if .}}{{$x := 2}}{{else}}{{ask $x}}{{end}}{{end}}`, "[$x]"},
+		{`{{$x := 1}}{{range .}}{{with $x := 2}}{{end}}{{ask $x}}{{end}}`, "[$x]"},
+		{`{{$x := 1}}{{range .}}{{range $i, $x := .}}{{end}}{{ask $x}}{{end}}`, "[$x]"},
 		{`{{if .}}{{$x := 1}}{{else}}{{range .}}{{ask $x}}{{end}}{{end}}`, ""},
 		{`{{$x := 1}}{{range .}}{{ask .}}{{$x = 2}}{{end}}`, ""},
 		{`{{range .}}{{ask .}}{{$x := 1}}{{$x = 2}}{{end}}`, "[]"},
