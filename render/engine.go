@@ -35,16 +35,18 @@ const (
 // An Engine keeps the targets of a configuration in sync with a source. One goroutine, the loop of Run, owns what is below
 // "owned by the loop". Others reach it by channels: watches by their mailboxes, commits by landings, callers by the rest.
 type Engine struct {
-	src       watch.Source
-	begun     Config // what New was given
-	log       *slog.Logger
-	questions chan chan status.Status
-	proposals chan *proposal
-	refusals  chan error
-	applying  chan struct{} // holds a token while somebody is at Apply
-	ended     chan struct{}
+	src        watch.Source
+	begun      Config // what New was given
+	log        *slog.Logger
+	questions  chan chan status.Status
+	progresses chan chan status.Progress
+	proposals  chan *proposal
+	refusals   chan error
+	applying   chan struct{} // holds a token while somebody is at Apply
+	ended      chan struct{}
 
 	// Owned by the loop.
+	started       time.Time     // when Run was called
 	cfg           Config        // in force
 	coming        *proposal     // replaces it when no action that it affects is busy; nil for none
 	refused       refused       // the last configuration that was rejected
@@ -104,6 +106,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		cfg:        cfg,
 		log:        cfg.Log,
 		questions:  make(chan chan status.Status),
+		progresses: make(chan chan status.Progress),
 		proposals:  make(chan *proposal),
 		refusals:   make(chan error),
 		applying:   make(chan struct{}, 1),
@@ -177,6 +180,7 @@ func (e *Engine) number() {
 // succeeding. Without it Run returns nil once ctx is done, and never before (R12); commits in flight are let end.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
+	e.started = time.Now()
 	e.recall(e.targets)
 	e.set = watch.NewSet(e.src, watch.SetConfig{
 		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(), Log: e.log,
@@ -239,6 +243,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.landPass(p)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
+		case answer := <-e.progresses: // Progress
+			answer <- e.progress()
 		case x := <-e.drift.Reports(): // somebody else has changed a file
 			e.drifted(x, time.Now())
 		case p := <-e.offers(): // a new configuration, or new texts of templates

@@ -73,14 +73,44 @@ func (e *Engine) applyAll() error {
 			plans, all = append(plans, plan), append(all, done)
 		}
 	}
-	changed := false
+	written, commands := make(map[string]bool), 0
 	err := commit.All(plans, e.tools, func(i int, r commit.Result) {
-		changed = changed || len(r.Swapped) > 0 || r.Ran || appended(r)
+		for _, path := range r.Swapped {
+			written[path] = true
+		}
+		for file, err := range r.Appends {
+			written[plans[i].Files[file].Destination] = written[plans[i].Files[file].Destination] || err == nil
+		}
+		if r.Ran {
+			commands++
+		}
 		all[i].result = r
 		e.land(all[i])
 	})
-	if err == nil && !changed && len(e.targets) > 0 {
-		e.log.Info("all files are up to date", "templates", len(e.targets))
+	if err == nil && len(e.targets) > 0 {
+		e.logSummary(written, commands)
 	}
 	return err
+}
+
+// logSummary logs what a run with Config.Once did: the files that it wrote, and how many commands, or what stands for one, ran.
+func (e *Engine) logSummary(written map[string]bool, commands int) {
+	files, unchanged := 0, 0
+	for _, is := range written {
+		if is {
+			files++
+		}
+	}
+	for _, t := range e.targets {
+		if !written[t.cfg.Destination] {
+			unchanged++
+		}
+	}
+
+	took := time.Since(e.started).Round(time.Millisecond)
+	if files == 0 && commands == 0 {
+		e.log.Info("all files are up to date", "templates", len(e.targets), "took", took)
+		return
+	}
+	e.log.Info("run completed", "written", files, "unchanged", unchanged, "commands", commands, "took", took)
 }

@@ -184,7 +184,7 @@ func TestLogOfOnceIsComplete(t *testing.T) {
 	all, err := io.ReadAll(reader)
 	check(t, err)
 	check(t, cmd.Wait())
-	if got := filetest.Messages(t, string(all)); !slices.Equal(got, slices.Repeat([]string{"rendered"}, targets)) {
+	if got := filetest.Messages(t, string(all)); !slices.Equal(got, append(slices.Repeat([]string{"rendered"}, targets), "run completed")) {
 		t.Errorf("%d lines: %q", len(got), got)
 	}
 }

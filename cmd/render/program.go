@@ -120,6 +120,8 @@ func (p *program) runEngine(ctx context.Context) error {
 	if p.notify != nil {
 		wg.Go(func() { p.notify.Follow(ctx, p.engine, ended) })
 	}
+	dry := p.plan.Dry // what it prints may go to the same terminal
+	wg.Go(func() { p.showProgress(ctx, !dry, ended) })
 	if !p.plan.Engine.Once {
 		p.log.Info("render has started", "version", version, "templates", len(p.plan.Engine.Targets))
 		defer context.AfterFunc(ctx, func() {
@@ -154,7 +156,7 @@ func (p *program) read() (*config.Plan, config.Notices, error) {
 	plan.Consul.Log = p.log
 	plan.Consul.UserAgent = "render/" + version
 	if plan.Dry {
-		plan.Engine.Dry = p.stdout
+		plan.Engine.Dry = logs.Printable(p.stdout)
 	}
 	if plan.ParseOnly {
 		plan.Engine.Dry = io.Discard

@@ -281,8 +281,8 @@
 # "trace", "debug", "info", "warn" or "err".
 #log_level = "info"
 
-# "text" or "json".
-#log_format = "text"
+# "auto", "text" or "json". "auto": short lines for people on a terminal, otherwise "text".
+#log_format = "auto"
 
 # A log file beside standard error (example).
 #log_file {

@@ -124,6 +124,17 @@ type QueryStatus struct {
 	Since    time.Time
 }
 
+// Progress is how far the first render is. Nested queries are counted when a template asks them, so both numbers of queries grow.
+type Progress struct {
+	Queries  int // that templates use
+	Answered int // queries
+	Targets  int
+	Executed int // targets whose last pass waited for no answer
+}
+
+// Complete reports whether no target waits for an answer.
+func (p Progress) Complete() bool { return p.Executed == p.Targets }
+
 // An IncompleteError says why a run that renders once could not render: nothing was written.
 type IncompleteError struct {
 	Targets []TargetStatus // those that could not finish

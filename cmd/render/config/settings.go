@@ -146,7 +146,7 @@ var globalSettings = slices.Concat([]*Setting{
 	{Key: "pid_file", Flag: "pid-file", kind: textKind, Operand: "FILE", Topic: TopicRun, Meaning: "File for the process number of render. render removes the file at the end"},
 
 	{Key: "log_level", Flag: "log-level", Env: []string{"CT_LOG", "CONSUL_TEMPLATE_LOG", "CONSUL_TEMPLATE_LOG_LEVEL"}, kind: levelKind, Default: "info", Operand: "LEVEL", Topic: TopicLog, Meaning: "Lowest level that is logged: trace, debug, info, warn or err"},
-	{Key: "log_format", Flag: "log-format", Env: []string{"RENDER_LOG_FORMAT"}, kind: choice("text", "json"), Default: "text", Operand: "FORMAT", Topic: TopicLog, Meaning: "Format of the log"},
+	{Key: "log_format", Flag: "log-format", Env: []string{"RENDER_LOG_FORMAT"}, kind: choice("auto", "text", "json"), Default: "auto", Operand: "FORMAT", Topic: TopicLog, Meaning: "Format of the log. `auto`: short lines for people on a terminal, otherwise `text`"},
 	{Key: "log_file.path", Flag: "log-file", kind: textKind, Operand: "FILE", Topic: TopicLog, Meaning: "File for the log, in addition to standard error. `.log` is added to a name without an extension. A path that ends with a slash is a folder for `render.log`"},
 	{Key: "log_file.log_rotate_bytes", Flag: "log-rotate-bytes", kind: countKind, Default: "0", Operand: "BYTES", Topic: TopicLog, Meaning: "Size in bytes at which render begins a new log file. 0: no limit"},
 	{Key: "log_file.log_rotate_duration", Flag: "log-rotate-duration", kind: durationKind, Default: "24h", Topic: TopicLog, Meaning: "Age at which render begins a new log file. 0: no limit"},

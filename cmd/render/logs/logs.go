@@ -1,10 +1,12 @@
 // Package logs has the log of the program: to standard error, and beside it to a file that is rotated and to syslog. Its
 // settings can change while it is in use. Whoever logs never waits for a place that hangs, once StartQueues was called.
 //
-//	logs.go    the settings, the log, and the handler that follows them
-//	queue.go   lines of one place, written in the background
-//	file.go    a log file, and its rotation
-//	syslog.go  the syslog daemon of the machine
+//	logs.go      the settings, the log, and the handler that follows them
+//	people.go    the format for people who read a terminal
+//	terminal.go  terminals, and their line of progress
+//	queue.go     lines of one place, written in the background
+//	file.go      a log file, and its rotation
+//	syslog.go    the syslog daemon of the machine
 //
 // It knows log/slog, and nothing else of the program.
 package logs
@@ -25,7 +27,7 @@ import (
 // Settings say where the log goes besides standard error, and what of it.
 type Settings struct {
 	Level  string // trace, debug, info, warn, err or error, in any case
-	Format string // text or json; syslog has its own
+	Format string // auto, text or json; auto is the format for people on a terminal, else text. Syslog has its own
 	Syslog SyslogSettings
 	File   FileSettings
 }
@@ -55,13 +57,17 @@ func parseLevel(name string) (slog.Level, error) {
 	return level, nil
 }
 
-// newHandler returns what writes lines of a format that is known.
-func newHandler(w io.Writer, format string, least slog.Level) slog.Handler {
+// handler returns what writes lines in the format of a writer: to it, or to what stands for it.
+func (w Writer) handler(to io.Writer, least slog.Level) slog.Handler {
 	opts := &slog.HandlerOptions{Level: least, ReplaceAttr: nameTrace}
-	if format == "json" {
-		return slog.NewJSONHandler(w, opts)
+	t, _ := w.place.(*terminal)
+	switch {
+	case w.format == formatPeople && t != nil:
+		return &peopleHandler{to: to, terminal: t, least: least}
+	case w.format == formatJSON:
+		return slog.NewJSONHandler(to, opts)
 	}
-	return slog.NewTextHandler(w, opts)
+	return slog.NewTextHandler(to, opts)
 }
 
 // nameTrace has trace called so, which slog would call DEBUG-4.
@@ -86,6 +92,7 @@ type Log struct {
 // A generation is the log between two changes of its settings. It does not change itself, but for the file.
 type generation struct {
 	least  slog.Level
+	people bool // stderr has the format for people
 	stderr slog.Handler
 	others []slog.Handler
 	all    slog.Handler  // with stderr
@@ -94,11 +101,11 @@ type generation struct {
 	syslog *syslogSender // nil for none; the next generation has the same if its settings are
 }
 
-// New returns a log that goes to stderr alone, as text, from info on: what there is to say before there are settings.
+// New returns a log that goes to stderr alone, in the format auto, from info on: what there is to say before there are settings.
 // Whoever logs waits until the line is written.
 func New(stderr Writer) *Log {
 	l := &Log{stderr: stderr}
-	l.current.Store(l.plain("text", slog.LevelInfo))
+	l.current.Store(l.plain(formatAuto, slog.LevelInfo))
 	return l
 }
 
@@ -111,8 +118,12 @@ func (l *Log) StartQueues() {
 
 // plain returns a generation with nothing but standard error.
 func (l *Log) plain(format string, least slog.Level) *generation {
-	h := newHandler(Writer{l.stderr.queue, l.stderr.place, format}, format, least)
-	return &generation{least: least, stderr: h, all: h}
+	if _, ok := l.stderr.place.(*terminal); ok && format == formatAuto {
+		format = formatPeople
+	}
+	w := Writer{l.stderr.queue, l.stderr.place, format}
+	h := w.handler(w, least)
+	return &generation{least: least, people: format == formatPeople, stderr: h, all: h}
 }
 
 // Logger returns the log. It, and what is derived from it, follows all changes.
@@ -135,7 +146,7 @@ func (l *Log) Apply(s Settings) error {
 // Close closes what there is besides standard error, to which the logger goes on to log.
 func (l *Log) Close() error {
 	old := l.current.Load()
-	return l.swap(&generation{least: old.least, stderr: old.stderr, all: old.stderr})
+	return l.swap(&generation{least: old.least, people: old.people, stderr: old.stderr, all: old.stderr})
 }
 
 // open returns a new generation, which takes over what the old one has of a file and of syslog if it can.
@@ -144,8 +155,8 @@ func (l *Log) open(s Settings, old *generation) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Format != "text" && s.Format != "json" {
-		return nil, unknown("log format", s.Format, "text", "json")
+	if formats := []string{formatAuto, formatText, formatJSON}; !slices.Contains(formats, s.Format) {
+		return nil, unknown("log format", s.Format, formats...)
 	}
 	g := l.plain(s.Format, least)
 	if s.File.Path != "" {
@@ -156,7 +167,8 @@ func (l *Log) open(s Settings, old *generation) (*generation, error) {
 			g.file.Logger = old.file.Logger // closed with the old generation, it opens the file again
 		}
 		g.queue = l.queueOf(g.file, old)
-		g.others = append(g.others, newHandler(Writer{g.queue, g.file, s.Format}, s.Format, least))
+		w := Writer{g.queue, g.file, s.Format}
+		g.others = append(g.others, w.handler(w, least))
 	}
 	if s.Syslog.Enabled {
 		if g.syslog, err = takeSyslog(s.Syslog, old.syslog, l.report); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"regexp"
 	"sync"
 	"time"
@@ -43,11 +44,19 @@ type queueItem struct {
 type Writer struct {
 	queue  *queue
 	place  io.Writer
-	format string // text or json
+	format string // one of the formats
 }
 
-// NewWriter returns what writes text to a place: at once, until a Log that uses it calls StartQueues.
-func NewWriter(place io.Writer) Writer { return Writer{newQueue(), place, "text"} }
+// NewWriter returns what writes text to a place: at once, until a Log that uses it calls StartQueues. A terminal gets no control
+// characters, apart from newlines and tabs.
+func NewWriter(place io.Writer) Writer {
+	if f, ok := place.(*os.File); ok {
+		if t := openTerminal(f, os.Getenv); t != nil {
+			place = t
+		}
+	}
+	return Writer{newQueue(), place, formatText}
+}
 
 // Flush waits until all lines so far are written, at most two seconds.
 func (w Writer) Flush() error { return w.queue.flush() }
@@ -60,23 +69,28 @@ func newQueue() *queue {
 
 // Write writes one line. Once the queue is started it returns at once, without an error.
 func (w Writer) Write(line []byte) (int, error) {
-	if w.format == "json" {
+	length := len(line)
+	if w.format == formatJSON {
 		line = escapeControls(line)
+	}
+	if _, ok := w.place.(*terminal); ok && w.format == formatText {
+		line = []byte(printable(string(line), '\n', '\t'))
 	}
 	q := w.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.started {
-		return w.place.Write(line)
+		_, err := w.place.Write(line)
+		return length, err
 	}
 	full := len(q.items) >= queueLines || q.bytes+len(line) > queueBytes
 	if q.dropped > 0 || full && len(q.items) > 0 {
 		q.dropped++
 		q.gap = w
-		return len(line), nil
+		return length, nil
 	}
 	q.addLine(w.place, bytes.Clone(line))
-	return len(line), nil
+	return length, nil
 }
 
 // control finds the control characters that encoding/json leaves as they are. To some terminals U+009B begins a command.
@@ -175,7 +189,7 @@ func (q *queue) markGap() {
 	var line bytes.Buffer
 	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines dropped: they come faster than they are written", 0)
 	r.Add("lines", q.dropped)
-	_ = newHandler(&line, q.gap.format, slog.LevelWarn).Handle(context.Background(), r) // a buffer accepts all
+	_ = q.gap.handler(&line, slog.LevelWarn).Handle(context.Background(), r) // a buffer accepts all
 	q.addLine(q.gap.place, line.Bytes())
 	q.dropped = 0
 }
