@@ -258,6 +258,46 @@ func TestDroppedInstances(t *testing.T) {
 	})
 }
 
+// A place of a template that is probably a mistake is logged once, also where only a later answer leads to it, and again
+// when the template is another. A pass that lacks an answer reports nothing.
+func TestSuspectPlaces(t *testing.T) {
+	const message = "a template has a probable mistake"
+	bubble(t, func(t *testing.T, r *rig) {
+		target := r.target("a", `{{range service (key "name")}}{{end}}[{{(key "k" | parseJSON).x}}]`)
+		r.start(Config{Targets: []Target{target}})
+		if n := r.log.count(message); n != 0 {
+			t.Errorf("before there are answers: %d reports:\n%s", n, r.log)
+		}
+		r.set(kv("name"), "")
+		r.set(kv("k"), `{"x": 1}`)
+		r.wantFile("a", "[1]")
+		r.wantLog(`a.ctmpl:1:9","why":"the service has no name, so it has no instances"`)
+		r.set(kv("k"), `{"y": "canary"}`)
+		r.wantFile("a", "[<no value>]")
+		r.wantLog(`a.ctmpl:1:41","why":"a value does not exist here, and <no value> is printed in its place"`)
+		r.set(kv("k"), `{"z": "canary"}`)
+		r.apply(Config{Targets: []Target{target}})
+		if n := r.log.count(message); n != 2 || strings.Contains(r.log.String(), "canary") {
+			t.Errorf("%d reports:\n%s", n, r.log)
+		}
+
+		target.Contents = "{{.}}"
+		r.apply(Config{Targets: []Target{target}})
+		r.wantFile("a", "<no value>")
+		if n := r.log.count(message); n != 3 {
+			t.Errorf("%d reports with another text:\n%s", n, r.log)
+		}
+	})
+	bubble(t, func(t *testing.T, r *rig) {
+		if err := r.run(t.Context(), Config{Once: true, Targets: []Target{r.target("a", "{{range service}}{{end}}{{.}}")}}); err != nil {
+			t.Error(err)
+		}
+		if n := r.log.count(message); n != 2 {
+			t.Errorf("%d reports of a run with Once:\n%s", n, r.log)
+		}
+	})
+}
+
 func TestEnvironment(t *testing.T) {
 	t.Setenv("FROM_OUTSIDE", "outside")
 	bubble(t, func(t *testing.T, r *rig) {

@@ -135,7 +135,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	}
 
 	t.blocked, t.report, t.passed, t.overruns = time.Time{}, time.Time{}, false, 0
-	e.noteDropped(t)
+	e.noteWarnings(t)
 	if !t.Want(output.New(&t.result)) {
 		t.Causes = nil
 		return

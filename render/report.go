@@ -217,12 +217,16 @@ func (e *Engine) logFault(t *target) {
 	e.log.LogAttrs(context.Background(), slog.LevelError, "template failed; its file stays as it is", attrs...)
 }
 
-// noteDropped tells when a template begins to leave instances out because they have no usable address.
-func (e *Engine) noteDropped(t *target) {
+// noteWarnings logs when a template begins to leave instances out because they have no usable address, and each place that
+// is probably a mistake once.
+func (e *Engine) noteWarnings(t *target) {
 	if d := t.result.Dropped; len(d) > 0 && !slices.Equal(d, t.dropped) {
 		e.log.Warn("instances are left out", "template", t.cfg.Source, "count", len(d), "first", d[0].ID, "node", d[0].Node, "why", d[0].Reason)
 	}
-	t.dropped, t.result.Dropped = t.result.Dropped, nil
+	for _, s := range t.template.Unreported(t.result) {
+		e.log.Warn("a template has a probable mistake", "template", t.cfg.Source, "place", s.Place(), "why", s.Why)
+	}
+	t.dropped, t.result.Dropped, t.result.Suspect = t.result.Dropped, nil, nil
 }
 
 // logCommit tells what a commit did, why, and how its command ended.

@@ -76,6 +76,13 @@ func (m *marker) markList(list *parse.ListNode) {
 
 			// The turn of a loop passes a mark, also where there is nothing in it to execute.
 			n.List.Nodes = append([]parse.Node{m.mark(n, 0)}, n.List.Nodes...)
+		case *parse.TextNode:
+			nodes = append(nodes, n)
+			if string(n.Text) == noValue { // in two parts it is not what text/template prints
+				rest := *n
+				n.Text, rest.Text = n.Text[:1], n.Text[1:]
+				nodes = append(nodes, &rest)
+			}
 		default:
 			nodes = append(nodes, n)
 		}
@@ -135,6 +142,9 @@ func (w *page) Write(b []byte) (int, error) {
 	}
 	if len(w.text)+len(b) > p.maxOutput {
 		return 0, p.stop(fmt.Errorf("the output exceeds %d bytes, the limit of max_output", p.maxOutput))
+	}
+	if string(b) == noValue {
+		p.addSuspect(Suspect{p.site(), printsNoValue})
 	}
 	w.text = append(w.text, b...)
 	return len(b), nil

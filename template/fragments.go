@@ -38,6 +38,7 @@ type iteration struct {
 	output  []byte
 	replies []reply   // to all that it asked, each query once, in the order of asking
 	dropped []Dropped // instances that hostport left out
+	suspect []Suspect // places that are probably mistakes, each once
 	steps   int       // marks that it passed
 	mark    int       // the last of them
 	depth   int       // how much deeper than the range it went
@@ -63,6 +64,7 @@ type recording struct {
 const (
 	iterationSize = 320     // of an iteration without output and replies
 	replySize     = 48      // of a reply
+	suspectSize   = 32      // of a suspect
 	freeKeep      = 1 << 20 // bytes that iterations may take in any case
 	queryKeep     = 512     // bytes that they may take for each query that the pass asks
 )
@@ -189,6 +191,9 @@ func (p *pass) repeat(it *iteration) {
 		p.note(r.asked, r.site)
 	}
 	p.result.Dropped = append(p.result.Dropped, it.dropped...)
+	for _, s := range it.suspect {
+		p.addSuspect(s)
+	}
 	p.out.text = append(p.out.text, it.output...)
 	p.steps += it.steps
 	p.mark = it.mark
@@ -207,7 +212,7 @@ func (p *pass) use(it *iteration) {
 // store keeps an iteration for later passes, unless iterations take too much memory: more than twice the output and something
 // for each query, or a quarter of what an output may have.
 func (p *pass) store(g *group, key string, it *iteration) {
-	it.size = iterationSize + len(key) + len(it.output) + len(it.replies)*replySize
+	it.size = iterationSize + len(key) + len(it.output) + len(it.replies)*replySize + len(it.suspect)*suspectSize
 	for _, d := range it.dropped {
 		it.size += len(d.ID) + len(d.Node) + 64
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Whatever the template is and whatever changes, a pass that repeats what earlier passes kept gives what a pass gives that
-// keeps nothing: output, queries in their order and with their places, what is pending, absent, dropped and written, and errors.
+// keeps nothing: output, queries in their order and with their places, what is pending, absent, dropped, suspect and written, and errors.
 // RENDER_CHANGES is the number of changes.
 func TestFragmentsOracle(t *testing.T) {
 	changes := 5000
@@ -22,7 +22,7 @@ func TestFragmentsOracle(t *testing.T) {
 		changes, _ = strconv.Atoi(s)
 	}
 	const perTemplate = 25
-	var sum struct{ finished, pending, absent, failed, kept, dropped, repeated int }
+	var sum struct{ finished, pending, absent, failed, kept, dropped, suspect, repeated int }
 	for seed := range uint64(changes / perTemplate) {
 		if done := int(seed) * perTemplate; done > 0 && done%100_000 == 0 {
 			t.Logf("after %d changes: %+v", done, sum)
@@ -57,6 +57,7 @@ func TestFragmentsOracle(t *testing.T) {
 			sum.kept += template.Kept(kept)
 			sum.repeated += template.Repeated(kept)
 			sum.dropped += len(got.Dropped)
+			sum.suspect += len(got.Suspect)
 			switch {
 			case len(got.Pending) > 0:
 				sum.pending++
@@ -73,7 +74,7 @@ func TestFragmentsOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", sum)
-	if n := changes / 50; sum.finished < n || sum.pending < n || sum.absent < n || sum.failed < n || sum.repeated < n || sum.dropped < n {
+	if n := changes / 50; sum.finished < n || sum.pending < n || sum.absent < n || sum.failed < n || sum.repeated < n || sum.dropped < n || sum.suspect < n {
 		t.Errorf("the templates leave out too much: %+v", sum)
 	}
 }
@@ -89,6 +90,7 @@ func difference(want, got template.Result) string {
 		{"pending", want.Pending, got.Pending},
 		{"absent", want.Absent, got.Absent},
 		{"dropped", want.Dropped, got.Dropped},
+		{"suspect", places(want), places(got)},
 		{"writes", want.Writes, got.Writes},
 		{"error", text(want.Err), text(got.Err)},
 		{"complete", want.Complete, got.Complete},

@@ -79,8 +79,12 @@ func needed[T any](a asker, q watch.Query) T {
 // list returns the answer to the query that a function's arguments ask, an empty list where they ask nothing.
 func list[T any](a asker, function, kind string, f form, args []any) ([]T, error) {
 	q, err := a.query(kind, f, args)
-	if err != nil || q == (watch.Query{}) {
+	if err != nil {
 		return []T{}, funcs.Wrap(function, err)
+	}
+	if q == (watch.Query{}) {
+		a.pass.addSuspect(Suspect{a.pass.template.sites[a.site], noName})
+		return []T{}, nil
 	}
 	all, _ := answer[[]T](a, q)
 	return all, nil

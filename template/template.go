@@ -40,6 +40,8 @@ type Template struct {
 	sites  []site           // the places where the text asks queries
 	pass   pass             // the present execution, or the last
 
+	reported map[Suspect]bool // see Unreported
+
 	marks    []mark
 	markBase []byte // the array of all marks' texts
 }
@@ -52,6 +54,7 @@ type Result struct {
 	Absent  []watch.Query // of these, what was needed and does not exist
 	Writes  []Write       // what else is to be written, by writeToFile
 	Dropped []Dropped     // instances that hostport left out, each time
+	Suspect []Suspect     // places that are probably mistakes, each once
 	Err     error         // an *Error; nil while anything is pending or absent: the fault may come from that
 
 	// Complete reports whether Used has all queries that the template asks with the present answers: the execution ran to its
@@ -84,10 +87,11 @@ type pass struct {
 	depth     int // see mark
 	deepest   int // the greatest depth since a recording, or the execution, began
 
-	scratch *funcs.Scratch
-	writes  map[string]int // where in Result.Writes the write of a path is
-	skipped bool           // whether a plugin was not asked, because something was unanswered
-	strict  bool           // a missing key is an error
+	suspects map[Suspect]bool // of this execution
+	scratch  *funcs.Scratch
+	writes   map[string]int // where in Result.Writes the write of a path is
+	skipped  bool           // whether a plugin was not asked, because something was unanswered
+	strict   bool           // a missing key is an error
 
 	number   uint64                 // counts passes
 	asked    map[watch.Query]*asked // of earlier passes, too
@@ -258,6 +262,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p := &t.pass
 	p.result = Result{}
 	p.scratch, p.writes, p.skipped, p.strict = funcs.NewScratch(p.funcs), nil, false, strict
+	clear(p.suspects)
 	p.funcs.Begin()
 	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
 	p.number++

@@ -1,0 +1,110 @@
+package template_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"render/template"
+	"render/watch"
+)
+
+// places returns the suspects of a result as texts.
+func places(r template.Result) (all []string) {
+	for _, s := range r.Suspect {
+		what := "name"
+		if strings.Contains(s.Why, "<no value>") {
+			what = "value"
+		}
+		all = append(all, s.Place()+" "+what)
+	}
+	return all
+}
+
+func TestSuspect(t *testing.T) {
+	known := answers{
+		kv("json"): `{"a": 1, "null": null}`, kv("empty"): "", kv("odd"): "x<no value>",
+		service("web"): []*watch.HealthService{{ID: "a"}, {ID: "b"}}, service("none"): []*watch.HealthService{},
+	}
+	for _, c := range []struct {
+		text, output string
+		want         []string
+	}{
+		// A value that does not exist.
+		{"{{.}}", "<no value>", []string{"t:1:3 value"}},
+		{"a\n  {{.x}}", "a\n  <no value>", []string{"t:2:5 value"}},
+		{`{{with key "json" | parseJSON}}{{.a}} {{.b}}{{end}}`, "1 <no value>", []string{"t:1:41 value"}},
+		{`{{with key "json" | parseJSON}}{{.null}}{{end}}`, "<no value>", []string{"t:1:34 value"}},
+		{`{{range service "web"}}{{$.x}}{{end}}`, "<no value><no value>", []string{"t:1:26 value"}},
+		{`{{.x}}{{.y}}{{.x}}`, "<no value><no value><no value>", []string{"t:1:3 value", "t:1:9 value", "t:1:15 value"}},
+		{`{{define "d"}}{{.}}{{end}}{{template "d"}}{{executeTemplate "d"}}`, "<no value><no value>", []string{"t:1:17 value"}},
+		{`{{$x := executeTemplate "d"}}{{.}}{{define "d"}}-{{end}}`, "<no value>", []string{"t:1:32 value"}},
+		{`{{if true}}{{scratch.Get "k"}}{{end}}{{list}}`, "<no value>[]", []string{"t:1:14 value"}},
+
+		// What is there.
+		{"<no value>", "<no value>", nil},
+		{`{{"a"}}<no value>{{"b"}}`, "a<no value>b", nil},
+		{"{{.}}<no value>{{/* c */}}", "<no value><no value>", []string{"t:1:3 value"}},
+		{`{{key "odd"}}{{key "empty"}}{{""}}`, "x<no value>", nil},
+		{`{{if .x}}{{.x}}{{end}}{{with .y}}{{.}}{{end}}{{.x | default "d"}}`, "d", nil},
+		{`{{$x := print .}}{{if eq $x "<no value>"}}{{end}}`, "", nil},
+
+		// A service without a name.
+		{`{{range service}}x{{end}}`, "", []string{"t:1:9 name"}},
+		{`{{range service ""}}x{{end}}`, "", []string{"t:1:9 name"}},
+		{`{{range service (key "empty")}}x{{end}}{{connect ""}}`, "[]", []string{"t:1:9 name", "t:1:42 name"}},
+		{`{{range service (name "")}}x{{end}}`, "", []string{"t:1:9 name"}},
+		{`{{range service "web"}}{{service ""}}{{end}}`, "[][]", []string{"t:1:26 name"}},
+		{`{{range service "none"}}x{{end}}{{range services}}x{{end}}`, "", nil},
+	} {
+		known[query(watch.KindServices, "", "")] = []*watch.CatalogSnippet{}
+		tmpl := parse(t, c.text)
+		for range 2 { // an execution knows nothing of the one before
+			r := tmpl.Execute(t.Context(), known.lookup)
+			if got := places(r); string(r.Output) != c.output || r.Err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s\n got %q, %v, %v\nwant %q, %v", c.text, r.Output, r.Err, got, c.output, c.want)
+			}
+		}
+	}
+}
+
+// Partials have their own places, and iterations that are repeated have theirs.
+func TestSuspectPlaces(t *testing.T) {
+	known := answers{kv("a"): `{"y": 1}`, kv("b"): `{"y": 1}`}
+	tmpl, err := template.Parse("t", `{{range $i, $k := split "," "a,b"}}{{with key $k | parseJSON}}{{template "p" .x}}{{end}}{{end}}`,
+		template.Options{Partials: []template.Partial{{Name: "dir/p", Text: "\n{{.}}"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"[dir/p:2:3 value]", "[dir/p:2:3 value]", "[dir/p:2:3 value]", "[]"} {
+		switch i {
+		case 2:
+			known[kv("a")] = `{"x": 1}` // the other iteration has what both had
+		case 3:
+			known[kv("b")] = `{"x": 1}`
+		}
+		r := tmpl.Execute(t.Context(), known.lookup)
+		if got := fmt.Sprint(places(r)); got != want {
+			t.Errorf("pass %d: got %s, want %s", i, got, want)
+		}
+	}
+}
+
+func TestUnreported(t *testing.T) {
+	known := answers{kv("a"): "", kv("b"): "x"}
+	tmpl := parse(t, `{{range service (key "a")}}{{end}}{{if eq (key "b") "y"}}{{.}}{{end}}`)
+	unreported := func() int { return len(tmpl.Unreported(tmpl.Execute(t.Context(), known.lookup))) }
+	first, second := unreported(), unreported()
+	known[kv("b")] = "y"
+	third, fourth := unreported(), unreported()
+	if first != 1 || second != 0 || third != 1 || fourth != 0 {
+		t.Errorf("got %d, %d, %d, %d", first, second, third, fourth)
+	}
+
+	tmpl = parse(t, strings.Repeat("{{.}}\n", 10_000))
+	r := tmpl.Execute(t.Context(), known.lookup)
+	if all := tmpl.Unreported(r); len(r.Suspect) != 10_000 || len(all) != 20 || all[19].Place() != "t:20:3" || len(tmpl.Unreported(r)) > 0 {
+		t.Errorf("got %v of %d", all, len(r.Suspect))
+	}
+}
