@@ -92,7 +92,7 @@ func (e *Engine) prepare(p *proposal, s status.Status) {
 	if p.cfg.Dry == nil && len(added) > 0 {
 		var err error
 		if p.debts, err = e.recallDebts(added); err != nil {
-			e.log.Warn("cannot read what an earlier run left", "err", err)
+			e.log.Warn("leftovers of an earlier run not read", "err", err)
 		}
 	}
 	p.program = p.cfg.Exec.Find()
@@ -346,7 +346,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	e.program.Outdated = e.program.Child != nil && !e.program.Child.Program().Equal(p.cfg.Exec)
 	e.refused, e.stale.report = refused{}, time.Time{}
 	clear(e.stale.targets)
-	e.log.Info("a new configuration is in force", "added", len(s.added), "changed", changed,
+	e.log.Info("configuration reloaded", "added", len(s.added), "changed", changed,
 		"removed", len(s.gone), "same", len(s.kept)-changed)
 }
 
@@ -536,7 +536,7 @@ type refused struct {
 // reject notes that a configuration is not used (R14).
 func (e *Engine) reject(err error, now time.Time) {
 	e.refused = refused{err, now.Add(reportEvery)}
-	e.log.Error("the new configuration is not used; the one before stays in force", "err", err)
+	e.log.Error("reload failed; the previous configuration stays in effect", "err", err)
 }
 
 // reportRefused tells that the newest configuration is still not in force, when it is time to.
@@ -544,6 +544,6 @@ func (e *Engine) reportRefused(now time.Time) {
 	r := &e.refused
 	if r.err != nil && !now.Before(r.report) {
 		r.report = now.Add(reportEvery)
-		e.log.Warn("the new configuration is still not used; the one before stays in force", "err", r.err)
+		e.log.Warn("reload still fails; the previous configuration stays in effect", "err", r.err)
 	}
 }

@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	notUsed      = "the new configuration is not used; the one before stays in force"
-	stillNotUsed = "the new configuration is still not used; the one before stays in force"
-	inForce      = "a new configuration is in force"
+	notUsed      = "reload failed; the previous configuration stays in effect"
+	stillNotUsed = "reload still fails; the previous configuration stays in effect"
+	inForce      = "configuration reloaded"
 )
 
 func (r *rig) apply(cfg Config) {
@@ -610,7 +610,7 @@ func TestR10OtherGuards(t *testing.T) {
 		r.wantFile("a", "1 2 ")
 		elapse(2 * time.Second)
 		r.wantFile("a", "1 ")
-		if n := r.log.count("a guard lets answers through again"); n != 2 {
+		if n := r.log.count("answer recovered, no longer held back by a guard"); n != 2 {
 			t.Errorf("%d lines\n%s", n, r.log)
 		}
 	})

@@ -27,7 +27,7 @@ func TestCheckBeforeSwap(t *testing.T) {
 		r.wantFile("a", "a1 ")
 		r.wantFile("checks", "staged bad\na1 b1")
 		r.wantFile("runs", "a1 b1\n")
-		r.wantLog("check failed; what was there before stays")
+		r.wantLog("check failed, retrying; the previous files stay")
 		r.wantLog(a.Destination)
 		r.wantLog(":bad") // what the check has printed
 		if s := r.status().Targets; s[0].State != status.Failed || s[0].Err == nil || s[1].State != status.Applied {

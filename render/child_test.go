@@ -108,7 +108,7 @@ func (s *supervised) awaitEvents(want string) {
 func (s *supervised) notStarted() {
 	s.t.Helper()
 	s.status()
-	if s.log.count("started") > 0 {
+	if s.log.count("program started") > 0 {
 		s.t.Fatalf("the program was started\nlog:\n%s", s.log)
 	}
 }
@@ -265,7 +265,7 @@ func TestProgramStartsBeforeItAnswers(t *testing.T) {
 			for _, next := range []struct{ value, failure string }{{"bad", "command failed"}, {"wrong", "verification failed"}} {
 				s.set(kv("a"), next.value)
 				s.await("the "+next.failure, func() bool {
-					return s.log.count(next.failure+"; what was there before stays; it is tried again") > 0
+					return s.log.count(next.failure+", retrying; the previous files stay") > 0
 				})
 				s.await("the old file", func() bool { return s.read("out") == "1" })
 			}
@@ -334,8 +334,8 @@ func TestChangesWhileProgramEnds(t *testing.T) {
 	s.set(kv("a"), "5") // comes after all that is under way
 	s.awaitEvents("start INT start INT start")
 	s.wantFile("seen", "045")
-	s.await("the line of the third start", func() bool { return s.log.count("started") >= 3 }) // it comes after the program runs
-	if n := s.log.count("started"); n != 3 {
+	s.await("the line of the third start", func() bool { return s.log.count("program started") >= 3 }) // it comes after the program runs
+	if n := s.log.count("program started"); n != 3 {
 		t.Errorf("it was started %d times, want 3", n)
 	}
 }
@@ -544,7 +544,7 @@ func TestOnceFailsWithoutProgram(t *testing.T) {
 	if err := s.ends(); err == nil {
 		t.Error("no error")
 	}
-	if s.log.count("started") > 0 {
+	if s.log.count("program started") > 0 {
 		t.Error("the program was started")
 	}
 }

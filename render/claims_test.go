@@ -137,7 +137,7 @@ func TestClaimInFlight(t *testing.T) {
 	r.await("the command", func() bool { return r.read("begun") != "no file" })
 	r.wantFile("shared", "from a")
 	r.write("a.ctmpl", `{{key "a"}} edited`) // it does not write the file any more
-	r.await("the edit", func() bool { return r.log.count("templates have changed") == 1 })
+	r.await("the edit", func() bool { return r.log.count("templates changed") == 1 })
 	r.world.set(kv("b"), "w")
 	r.await("the conflict", func() bool { return r.status().Targets[1].State == status.Failed })
 	r.write("go", "")

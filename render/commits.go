@@ -46,7 +46,7 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 	if e.cfg.Dry != nil {
 		for _, t := range targets {
 			if err := e.print(t); err != nil {
-				e.log.Error("cannot print", "err", err)
+				e.log.Error("printing failed", "err", err)
 			}
 		}
 		return

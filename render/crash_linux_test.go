@@ -123,6 +123,6 @@ func testKilled(t *testing.T, fails bool, step, then string) {
 		t.Errorf("mode %o", info.Mode())
 	}
 	if fails && then == "new" {
-		r.await("the failure", func() bool { return r.log.count("command failed; what was there before stays; it is tried again") > 0 })
+		r.await("the failure", func() bool { return r.log.count("command failed, retrying; the previous files stay") > 0 })
 	}
 }

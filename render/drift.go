@@ -51,10 +51,10 @@ func (e *Engine) drifted(x *drift.Expected, now time.Time) {
 	}
 	t.Drifted = true
 	if t.cfg.Drift != RepairDrift {
-		e.log.Warn("somebody has changed a file; it stays so until its template gives something else", "file", x.Destination, "template", t.cfg.Source)
+		e.log.Warn("file changed by another program; render keeps it until the output of its template changes", "file", x.Destination, "template", t.cfg.Source)
 		return
 	}
-	e.log.Warn("somebody has changed a file; it is written again", "file", x.Destination, "template", t.cfg.Source)
+	e.log.Warn("file changed by another program; render rewrites it", "file", x.Destination, "template", t.cfg.Source)
 	t.Doubt()
 	t.AddCause(x.Destination + " was changed by somebody else")
 	e.rerun(t)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	driftWarned   = "somebody has changed a file; it stays so until its template gives something else"
-	driftRepaired = "somebody has changed a file; it is written again"
+	driftWarned   = "file changed by another program; render keeps it until the output of its template changes"
+	driftRepaired = "file changed by another program; render rewrites it"
 )
 
 // The regular check, in fake time: nothing tells of the changes.

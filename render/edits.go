@@ -63,7 +63,7 @@ func (e *Engine) edit(found *sources.Changes, now time.Time) {
 	}
 	e.tellFaults(before, now)
 	if len(fresh) > 0 {
-		e.log.Info("templates have changed", "template", commit.Summary(names, mostNamed, ", "), "templates", len(names))
+		e.log.Info("templates changed", "template", commit.Summary(names, mostNamed, ", "), "templates", len(names))
 	}
 	e.runNow(fresh, nil)
 }
@@ -96,11 +96,11 @@ func (e *Engine) faults() map[string]*fault {
 // tellFaults tells of the faults that are new, and of those that are gone.
 func (e *Engine) tellFaults(before map[string]*fault, now time.Time) {
 	stale := e.faults()
-	e.logFaults(slog.LevelError, "a template has changed and cannot be used; its text before stays in force", stale, before)
+	e.logFaults(slog.LevelError, "changed template is unusable; its previous text stays in use", stale, before)
 	for _, text := range slices.Sorted(maps.Keys(before)) {
 		f := before[text]
 		if !slices.ContainsFunc(f.targets, func(t *target) bool { return t.stale != nil }) {
-			e.log.Info("a template can be used again", "template", f.names(), "before", f.err)
+			e.log.Info("changed template is usable again", "template", f.names(), "before", f.err)
 		}
 	}
 	e.stale.report = reportNext(now, len(stale) > 0)
@@ -110,7 +110,7 @@ func (e *Engine) tellFaults(before map[string]*fault, now time.Time) {
 func (e *Engine) reportFaults(now time.Time) {
 	if !e.stale.report.IsZero() && !now.Before(e.stale.report) {
 		stale := e.faults()
-		e.logFaults(slog.LevelWarn, "a template still cannot be used; its text before stays in force", stale, nil)
+		e.logFaults(slog.LevelWarn, "changed template is still unusable; its previous text stays in use", stale, nil)
 		e.stale.report = reportNext(now, len(stale) > 0)
 	}
 }

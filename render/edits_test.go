@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	unusable      = "a template has changed and cannot be used; its text before stays in force"
-	stillUnusable = "a template still cannot be used; its text before stays in force"
-	usableAgain   = "a template can be used again"
-	haveChanged   = "templates have changed"
+	unusable      = "changed template is unusable; its previous text stays in use"
+	stillUnusable = "changed template is still unusable; its previous text stays in use"
+	usableAgain   = "changed template is usable again"
+	haveChanged   = "templates changed"
 )
 
 // In real time a change is noticed at once, however it is made.

@@ -312,13 +312,13 @@ func (e *Engine) drain() {
 		case <-long:
 			for _, a := range e.actions {
 				if a.busy {
-					e.log.Info("ending as soon as its command has ended", "action", a.key.name)
+					e.log.Info("stopping when the command ends", "action", a.key.name)
 				}
 			}
 		case <-tooLong:
 			for _, a := range e.actions {
 				if a.busy {
-					e.log.Error("a commit does not end; the next start does it again", "action", a.key.name)
+					e.log.Error("commit does not end; the next start repeats it", "action", a.key.name)
 				}
 			}
 			return
@@ -357,7 +357,7 @@ func (e *Engine) recall(targets []*target) {
 	}
 	debts, err := e.recallDebts(targets)
 	if err != nil {
-		e.log.Warn("cannot read what an earlier run left", "err", err)
+		e.log.Warn("leftovers of an earlier run not read", "err", err)
 	}
 	e.giveDebts(debts)
 }

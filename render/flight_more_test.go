@@ -141,10 +141,10 @@ func TestVerifyWhileProgramIsReplaced(t *testing.T) {
 	r.await("the program", func() bool { return r.read("live") == "1" })
 	cfg.Exec = prog("q")
 	r.must(r.engine.Apply(context.Background(), cfg))
-	r.await("the end of the first", func() bool { return r.log.count("ending the program, because the configuration has changed") == 1 })
+	r.await("the end of the first", func() bool { return r.log.count("program stopping, the configuration changed") == 1 })
 	r.world.set(kv("k"), "2") // while the first one ends, which takes it 4 s
-	r.await("the second program", func() bool { return r.log.count("started") == 2 && r.read("live") == "2" })
-	if n := r.log.count("verification failed; what was there before stays; it is tried again"); n > 0 || r.read("out") != "2" {
+	r.await("the second program", func() bool { return r.log.count("program started") == 2 && r.read("live") == "2" })
+	if n := r.log.count("verification failed, retrying; the previous files stay"); n > 0 || r.read("out") != "2" {
 		t.Errorf("a good file was taken back because the program is being replaced: out %q", r.read("out"))
 	}
 }

@@ -44,7 +44,7 @@ func TestEditedBackInFlight(t *testing.T) {
 			r.await("the command", func() bool { return r.read("begun") != "no file" })
 			r.wantFile("a", "edited 1")
 			r.write("a.ctmpl", `good {{key "k"}}`)
-			r.await("the previous text", func() bool { return r.log.count("templates have changed") == 2 })
+			r.await("the previous text", func() bool { return r.log.count("templates changed") == 2 })
 			r.write("go", "")
 			r.await("the end", func() bool { return applied() && r.read("a") == "good 1" })
 			r.world.set(kv("o"), "2") // something else of the same action changes
@@ -254,7 +254,7 @@ func TestVerifyAfterProgramIsTold(t *testing.T) {
 	r.await("the new file", func() bool { return r.read("live") == "2" && r.applied() })
 	r.world.set(kv("k"), "bad")
 	r.await("the undo", func() bool {
-		return r.log.count("verification failed; what was there before stays; it is tried again") > 0
+		return r.log.count("verification failed, retrying; the previous files stay") > 0
 	})
 	r.await("the program to have the old file", func() bool { return r.read("live") == "2" && r.read("out") == "2" })
 }

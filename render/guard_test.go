@@ -17,12 +17,12 @@ import (
 
 // What guards log.
 const (
-	logHolds     = "a guard holds an answer back"
-	logStill     = "a guard still holds an answer back"
-	logRecovered = "a guard lets answers through again"
-	logAccepted  = "a guard lets through what it has held back for long"
-	logFailed    = "a guard has held an answer back for long: the template that asks fails, and its file stays as it is"
-	logForgotten = "a guard lets go: the template does not ask any more"
+	logHolds     = "answer held back by a guard"
+	logStill     = "answer still held back by a guard"
+	logRecovered = "answer recovered, no longer held back by a guard"
+	logAccepted  = "held answer accepted, the hold of the guard is over"
+	logFailed    = "held answer fails its template, the hold of the guard is over; the file stays as it is"
+	logForgotten = "held answer dropped, the template no longer uses the query"
 )
 
 const addresses = `{{range service "web"}}{{.Address}} {{end}}`

@@ -217,7 +217,7 @@ func (e *Engine) reportPasses(now time.Time) {
 // endPasses ends the passes under way. One that does not end is left behind.
 func (e *Engine) endPasses() {
 	if p := e.passes.End(passGrace); p != nil {
-		e.log.Warn("ending while a template is still executing", "template", p.Owner.cfg.Source)
+		e.log.Warn("stopping while a template is executing", "template", p.Owner.cfg.Source)
 	}
 }
 

@@ -299,7 +299,7 @@ func TestEndDuringPass(t *testing.T) {
 				if took := time.Since(began); took > time.Second {
 					t.Errorf("the end took %s", took)
 				}
-				if left := strings.Contains(r.log.String(), "ending while a template is still executing"); left == heeds {
+				if left := strings.Contains(r.log.String(), "stopping while a template is executing"); left == heeds {
 					t.Errorf("left behind: %t", left)
 				}
 			})

@@ -69,7 +69,7 @@ func (e *Engine) supervise(now time.Time) (wake time.Time) {
 	case p.Child == nil && ready:
 		e.startProgram()
 	case p.Child != nil && (ready || !e.supervises()):
-		e.log.Info("ending the program, because the configuration has changed", "program", p.Child.Program().Command.String())
+		e.log.Info("program stopping, the configuration changed", "program", p.Child.Program().Command.String())
 		p.Replace()
 	case !ready:
 		return wake

@@ -61,7 +61,7 @@ func TestR10ProgramIsReplaced(t *testing.T) {
 		t.Errorf("got %s", s.events())
 	}
 	r.world.set(kv("b"), "1")
-	s.await("the end", func() bool { return s.log.count("ending the program, because the configuration has changed") == 1 })
+	s.await("the end", func() bool { return s.log.count("program stopping, the configuration changed") == 1 })
 	r.apply(cfg) // meanwhile it is the first again: that is a new one nevertheless
 	r.apply(second)
 	s.write("go", "")
@@ -75,7 +75,7 @@ func TestR10ProgramIsReplaced(t *testing.T) {
 	s.await("the end of the first", func() bool { return !groupLives(s.pids()[0]) })
 	s.cancel(run.StopSignal{Signal: syscall.SIGTERM})
 	s.endsWith(7)
-	if n := s.log.count("started"); n != 2 {
+	if n := s.log.count("program started"); n != 2 {
 		t.Errorf("%d starts", n)
 	}
 }
@@ -146,7 +146,7 @@ func TestR10StopWhileProgramIsReplaced(t *testing.T) {
 			if groupLives(s.pids()[0]) {
 				t.Error("it is still there")
 			}
-			if n := s.log.count("started"); n != 1 {
+			if n := s.log.count("program started"); n != 1 {
 				t.Errorf("%d starts", n)
 			}
 		})

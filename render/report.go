@@ -126,7 +126,7 @@ func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time)
 	}
 	if len(f.errs) > 0 && f.report.IsZero() {
 		f.since, f.report = now, now.Add(reportEvery)
-		e.log.Warn("a query failed; it is tried again, and what is rendered stays", "err", f.example())
+		e.log.Warn("query failed, retrying; files stay as they are", "err", f.example())
 	}
 }
 
@@ -137,7 +137,7 @@ func (e *Engine) forgetFailure(q watch.Query) {
 	}
 	delete(f.errs, q)
 	if len(f.errs) == 0 {
-		e.log.Info("no query fails any more", "after", time.Since(f.since).Round(time.Millisecond))
+		e.log.Info("queries recovered", "for", time.Since(f.since).Round(time.Millisecond))
 		f.report = time.Time{}
 	}
 }
@@ -156,16 +156,16 @@ func (e *Engine) tellJudged(now time.Time) {
 			e.schedule.Now(j.Owner.action) // its other members do not wait for ever
 		}
 	}
-	e.logGuards(slog.LevelWarn, "a guard holds an answer back", byVerdict[graph.Begun], now)
-	e.logGuards(slog.LevelInfo, "a guard lets answers through again", byVerdict[graph.Recovered], now)
-	e.logGuards(slog.LevelWarn, "a guard lets through what it has held back for long", byVerdict[graph.Accepted], now)
-	e.logGuards(slog.LevelError, "a guard has held an answer back for long: the template that asks fails, and its file stays as it is", byVerdict[graph.Failed], now)
-	e.logGuards(slog.LevelInfo, "a guard lets go: the template does not ask any more", byVerdict[graph.Forgotten], now)
+	e.logGuards(slog.LevelWarn, "answer held back by a guard", byVerdict[graph.Begun], now)
+	e.logGuards(slog.LevelInfo, "answer recovered, no longer held back by a guard", byVerdict[graph.Recovered], now)
+	e.logGuards(slog.LevelWarn, "held answer accepted, the hold of the guard is over", byVerdict[graph.Accepted], now)
+	e.logGuards(slog.LevelError, "held answer fails its template, the hold of the guard is over; the file stays as it is", byVerdict[graph.Failed], now)
+	e.logGuards(slog.LevelInfo, "held answer dropped, the template no longer uses the query", byVerdict[graph.Forgotten], now)
 }
 
 // reportGuards tells of the guards that still hold, and returns when to do so again.
 func (e *Engine) reportGuards(now time.Time) (next time.Time) {
-	e.logGuards(slog.LevelWarn, "a guard still holds an answer back", e.graph.StillHeld(), now)
+	e.logGuards(slog.LevelWarn, "answer still held back by a guard", e.graph.StillHeld(), now)
 	return reportNext(now, e.graph.Holds())
 }
 
@@ -251,7 +251,7 @@ func (e *Engine) logCommit(done landing) {
 	}
 
 	if errors.Is(a.err, commit.ErrStopping) {
-		e.log.LogAttrs(context.Background(), slog.LevelInfo, "a commit is interrupted; the next start does it again", append(attrs, slog.String("action", a.key.name))...)
+		e.log.LogAttrs(context.Background(), slog.LevelInfo, "commit interrupted; the next start repeats it", append(attrs, slog.String("action", a.key.name))...)
 		return
 	}
 	if a.err != nil {
@@ -260,9 +260,8 @@ func (e *Engine) logCommit(done landing) {
 			attrs = nil
 		}
 		attrs = append(attrs, slog.Any("err", a.err))
-		msg := done.failure()
+		msg := done.failure(!e.cfg.Once)
 		if !e.cfg.Once {
-			msg += "; it is tried again"
 			attrs = append(attrs, slog.Duration("in", time.Until(a.retry).Round(time.Millisecond)))
 		}
 		e.log.LogAttrs(context.Background(), slog.LevelError, msg, attrs...)
@@ -278,8 +277,8 @@ func (e *Engine) logCommit(done landing) {
 	}
 }
 
-// failure says what has failed, and what became of the files.
-func (done *landing) failure() string {
+// failure says what has failed, whether render retries, and what became of the files.
+func (done *landing) failure(retrying bool) string {
 	err := done.action.err
 	what := "commit failed"
 	_, command := errors.AsType[commit.CommandError](err)
@@ -291,8 +290,11 @@ func (done *landing) failure() string {
 	case errors.Is(err, commit.ErrCheck):
 		what = "check failed"
 	}
+	if retrying {
+		what += ", retrying"
+	}
 	if done.result.Rejected || errors.Is(err, commit.ErrCheck) {
-		what += "; what was there before stays"
+		what += "; the previous files stay"
 	}
 	return what
 }

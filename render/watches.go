@@ -28,7 +28,7 @@ func (e *Engine) endWatches() {
 	select {
 	case <-ended:
 	case <-hung.C:
-		e.log.Error("a look at files does not end; a file system hangs")
+		e.log.Error("check of files hangs, a file system does not answer")
 	}
 }
 

@@ -51,6 +51,6 @@ func (s *Set) logPanic(err PanicError, place string) {
 	s.panics[place] = true
 	s.mu.Unlock()
 	if !known {
-		s.cfg.Log.Error("a fault in render, please report it with the stack; the query is tried again", "query", err.Query.String(), "panic", err.What, "stack", string(err.Stack))
+		s.cfg.Log.Error("fault in render, retrying the query; please report the stack", "query", err.Query.String(), "panic", err.What, "stack", string(err.Stack))
 	}
 }

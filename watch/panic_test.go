@@ -97,7 +97,7 @@ func TestPanic(t *testing.T) {
 				later(time.Minute)
 
 				logged := log.String()
-				if n := strings.Count(logged, "level=ERROR msg=\"a fault in render"); n != 1 || strings.Count(logged, "\n") != 1 {
+				if n := strings.Count(logged, "level=ERROR msg=\"fault in render"); n != 1 || strings.Count(logged, "\n") != 1 {
 					t.Errorf("the fault is logged %d times:\n%s", n, logged)
 				}
 				if !strings.Contains(logged, "(*faulty).panics(") || strings.Contains(logged, secretText) {

@@ -201,11 +201,11 @@ func TestNginxDoesNotTake(t *testing.T) {
 		args    []string
 		says    []string
 	}{
-		{"reload.sh", func(n *nginx) string { return n.reload() + " 4" }, nil, []string{"command failed; what was there before stays", "nginx keeps its previous configuration"}},
+		{"reload.sh", func(n *nginx) string { return n.reload() + " 4" }, nil, []string{"command failed, retrying; the previous files stay", "nginx keeps its previous configuration"}},
 		{
 			"verify", func(n *nginx) string { return n.command("-s reload") },
 			[]string{"--verify", "http://" + port + "/", "--verify-status", "204", "--verify-within", "4s"},
-			[]string{"verification failed; what was there before stays", "got the status 418, not 204"},
+			[]string{"verification failed, retrying; the previous files stay", "got the status 418, not 204"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestVerifyStatus(t *testing.T) {
 	check(t, err)
 	write(t, data, "keys: {status: 500}")
 	awaits(t, func() error {
-		return reported(d.said(), "verification failed; what was there before stays", "got the status 500, not 200")
+		return reported(d.said(), "verification failed, retrying; the previous files stay", "got the status 500, not 200")
 	})
 	check(t, contains(out, string(good))())
 	awaits(t, func() error { return httpStatus(url, http.StatusOK) }) // the command has run again, for the old file
@@ -331,7 +331,7 @@ frontend http
 	for i := range 4 {
 		set(2*i+1, fmt.Sprintf("    no-such-line-%d", i))
 		awaits(t, func() error {
-			return reported(d.said(), "check failed; what was there before stays", fmt.Sprintf("no-such-line-%d", i))
+			return reported(d.said(), "check failed, retrying; the previous files stay", fmt.Sprintf("no-such-line-%d", i))
 		})
 		check(t, serves(2*i)())
 		set(2*i+2, "# good")

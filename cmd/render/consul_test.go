@@ -75,7 +75,7 @@ func TestConsulIsNotThereYet(t *testing.T) {
 	check(t, agent.Register("later", "later-1", "10.0.0.1", 80, "passing"))
 	check(t, agent.Put("later", "value"))
 	awaits(t, contains(filepath.Join(dir, "out"), "10.0.0.1 value"))
-	awaits(t, d.saying("no query fails any more"))
+	awaits(t, d.saying("queries recovered"))
 	d.stop()
 }
 
@@ -95,7 +95,7 @@ func TestConsulGoesAwayAndComesBackWiped(t *testing.T) {
 	check(t, err)
 
 	agent.Stop()
-	awaits(t, d.saying("a query failed"))
+	awaits(t, d.saying("query failed"))
 	changed := func() error {
 		select {
 		case <-d.ended:

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const dropMessage = "log lines dropped: they come faster than they are written"
+const dropMessage = "log lines dropped, the reader is too slow"
 
 // shortened returns a log with less of long attributes, so that a regular expression is done with it soon.
 func shortened(log string) string { return strings.ReplaceAll(log, strings.Repeat("x", 500), "") }
@@ -115,7 +115,7 @@ func TestNobodyReadsLog(t *testing.T) {
 	if lines == 0 || len(rendered)+lines != targets*rounds {
 		t.Errorf("%d commits and %d dropped lines, not %d", len(rendered), lines, targets*rounds)
 	}
-	if last := got[len(got)-1]; last != "render ends" {
+	if last := got[len(got)-1]; last != "render stopping" {
 		t.Errorf("the last line is %q", last)
 	}
 }
@@ -142,7 +142,7 @@ func TestLogIsCompleteAtEnd(t *testing.T) {
 	check(t, err)
 	d.endsWith(exitDone)
 	got := filetest.Messages(t, string(all))
-	if want := filetest.Messages(t, readAll(t, filepath.Join(dir, "file.log"))); !slices.Equal(got, want) || got[len(got)-1] != "render ends" {
+	if want := filetest.Messages(t, readAll(t, filepath.Join(dir, "file.log"))); !slices.Equal(got, want) || got[len(got)-1] != "render stopping" {
 		t.Errorf("standard error has %q, the log file %q", got, want)
 	}
 }

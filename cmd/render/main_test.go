@@ -106,7 +106,7 @@ func TestReloadTakesToken(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	arrives(t, gone, "one")
 	arrives(t, tokens, "two")
-	awaits(t, d.saying("a new configuration is in force"))
+	awaits(t, d.saying("configuration reloaded"))
 	d.stop()
 }
 

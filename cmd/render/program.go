@@ -58,10 +58,10 @@ func newProgram(flags *config.Flags, signals *signalRouter, stdout io.Writer, st
 // close ends what is left of a run, which has ended with err.
 func (p *program) close(err error) {
 	if err != nil {
-		p.logs.ErrorElsewhere("render has ended", "err", err)
+		p.logs.ErrorElsewhere("render failed", "err", err)
 	}
 	if err := p.pid.Remove(); err != nil {
-		p.log.Warn("cannot remove the pid file", "err", err)
+		p.log.Warn("pid file not removed", "err", err)
 	}
 	_ = p.logs.Close() // there is nowhere left to tell
 }
@@ -96,7 +96,7 @@ func (p *program) run(ctx context.Context) error {
 	limitMemory(p.log)
 	p.notify = host.NewNotifier(p.log)
 	if p.files, err = watch.NewFiles(); err != nil {
-		p.log.Warn("the system does not notify of changed files", "err", err)
+		p.log.Warn("file notifications unavailable; render checks files regularly", "err", err)
 	}
 	defer p.files.Close()
 	if p.asked, err = p.ask(plan); err != nil {
@@ -123,9 +123,9 @@ func (p *program) runEngine(ctx context.Context) error {
 	dry := p.plan.Dry // what it prints may go to the same terminal
 	wg.Go(func() { p.showProgress(ctx, !dry, ended) })
 	if !p.plan.Engine.Once {
-		p.log.Info("render has started", "version", version, "templates", len(p.plan.Engine.Targets))
+		p.log.Info("render started", "version", version, "templates", len(p.plan.Engine.Targets))
 		defer context.AfterFunc(ctx, func() {
-			p.log.Info("render ends", "because", unix.SignalName(syscall.Signal(p.signals.stopped.Load())))
+			p.log.Info("render stopping", "signal", unix.SignalName(syscall.Signal(p.signals.stopped.Load())))
 		})()
 		wg.Go(func() { p.reloads(ctx, ended) })
 	}
@@ -201,13 +201,13 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 	for {
 		select {
 		case <-p.signals.reloads:
-			p.log.Info("reloading the configuration")
+			p.log.Info("reload started", "because", "signal")
 		case now := <-look.C:
 			switch {
 			case p.plan.WatchConfig && watched.Settled(p.seen):
-				p.log.Info("reloading the configuration, because its files have changed")
+				p.log.Info("reload started", "because", "configuration files changed")
 			case p.isMended(now):
-				p.log.Info("reloading the configuration, because what was wrong with it is mended")
+				p.log.Info("reload started", "because", "error of the configuration fixed")
 			default:
 				continue
 			}
@@ -253,7 +253,7 @@ func (p *program) reload(ctx context.Context) {
 	p.plan = plan
 	p.assign()
 	if keys := plan.Differences(before); len(keys) > 0 {
-		p.log.Info("settings have changed", "settings", strings.Join(keys, ", "))
+		p.log.Info("settings changed", "settings", strings.Join(keys, ", "))
 	}
 	p.say(notices)
 }
@@ -304,7 +304,7 @@ func (p *program) prepare(plan *config.Plan) (settle func(taken bool), err error
 	return func(taken bool) {
 		if !taken {
 			if err := p.moveOutputs(p.plan); err != nil {
-				p.log.Warn("cannot go back to the log and the pid file of the configuration in force", "err", err)
+				p.log.Warn("previous log and pid file not restored", "err", err)
 			}
 		}
 		switch {

@@ -244,9 +244,9 @@ func (r *reloadRig) eachOnce() {
 		change func()
 		text   string
 	}{
-		{r.breakConfig, "is not used"},
-		{r.changeConfig, "is in force"},
-		{func() { r.change("in/page", false) }, "templates have changed"},
+		{r.breakConfig, "reload failed"},
+		{r.changeConfig, "configuration reloaded"},
+		{func() { r.change("in/page", false) }, "templates changed"},
 		{r.changeService, "-s reload"},
 	} {
 		once.change()

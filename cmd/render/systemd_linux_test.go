@@ -257,7 +257,7 @@ func TestSystemdDoesNotListen(t *testing.T) {
 	hears("READY=1")
 	fill()
 	d.signal(syscall.SIGHUP)
-	awaits(t, d.saying("a new configuration is in force"))
+	awaits(t, d.saying("configuration reloaded"))
 	hears("READY=1")
 	fill()
 	d.stop()
@@ -276,10 +276,10 @@ func TestReloading(t *testing.T) {
 	d := startRender(t, dir, "--config", config)
 	awaits(t, s.hears("STATUS=0 of 1 templates applied"))
 	d.signal(syscall.SIGHUP)
-	awaits(t, d.saying("reloading the configuration"))
+	awaits(t, d.saying("reload started"))
 	write(t, filepath.Join(dir, "go"), "")
 	awaits(t, s.hears("READY=1"))
-	awaits(t, d.saying("a new configuration is in force"))
+	awaits(t, d.saying("configuration reloaded"))
 	for _, message := range s.messages() {
 		if strings.HasPrefix(message, "RELOADING=1") {
 			t.Fatal("it has told of a reload before it was ready")

@@ -165,7 +165,7 @@ func TestTerminalShowsProgress(t *testing.T) {
 	awaits(t, screen.Says(1, "0 of 2 queries answered, 0 of 1 templates executed, 3s"))
 	check(t, cmd.Process.Signal(syscall.SIGTERM))
 	check(t, cmd.Wait())
-	awaitScreen(t, screen, "render ends")
+	awaitScreen(t, screen, "render stopping")
 	if got := shownOn(screen); strings.Contains(got, "queries answered") {
 		t.Errorf("the terminal shows progress at the end:\n%s", got)
 	}

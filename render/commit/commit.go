@@ -185,7 +185,7 @@ func (c *commit) recall() {
 	for _, path := range c.Fresh {
 		debts, err := c.Left.Recall(path)
 		if err != nil {
-			c.warn([]string{fmt.Sprintf("cannot read what an earlier run left: %v", err)})
+			c.warn([]string{fmt.Sprintf("leftovers of an earlier run not read: %v", err)})
 		}
 		for _, d := range debts {
 			if !known[path] {

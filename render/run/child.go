@@ -147,7 +147,7 @@ func (c *Child) supervise() error {
 			return fmt.Errorf("start %s: %w", c.program.Command, err)
 		}
 		keep(p.cmd.Process.Pid)
-		c.log.Info("started", "program", c.program.Command.String(), "pid", p.cmd.Process.Pid)
+		c.log.Info("program started", "program", c.program.Command.String(), "pid", p.cmd.Process.Pid)
 		again, err := c.watch(p)
 		p.killRest()
 		keep(0)
@@ -193,11 +193,11 @@ func (c *Child) watch(p *process) (again bool, err error) {
 		case <-due:
 			due = nil
 			if c.program.OnChange == Restart {
-				c.log.Info("restarting, because files have changed", "program", c.program.Command.String())
+				c.log.Info("program restarting, files changed", "program", c.program.Command.String())
 				err := c.terminate(p, c.program.KillSignal)
 				return !c.stopping, err
 			}
-			c.log.Info("reloading, because files have changed", "program", c.program.Command.String(), "signal", unix.SignalName(c.program.Reload))
+			c.log.Info("program reloading, files changed", "program", c.program.Command.String(), "signal", unix.SignalName(c.program.Reload))
 			told := c.takeReload()
 			c.send(p, c.program.Reload)
 			close(told)
@@ -244,7 +244,7 @@ func (c *Child) terminate(p *process, s syscall.Signal) error {
 				c.send(p, s)
 			}
 		case <-kill.C:
-			c.log.Warn("the program does not end; it is killed", "program", c.program.Command.String(), "after", c.killTimeout())
+			c.log.Warn("program does not stop, killing it", "program", c.program.Command.String(), "after", c.killTimeout())
 			p.signalGroup(syscall.SIGKILL)
 			killed = true
 		}

@@ -172,7 +172,7 @@ func TestProgramIsRestarted(t *testing.T) {
 	if Alive(-s.pids()[0]) {
 		t.Error("something of the first is left")
 	}
-	if s.log.count("started") != 2 || s.log.count("restarting, because files have changed") != 1 {
+	if s.log.count("program started") != 2 || s.log.count("program restarting, files changed") != 1 {
 		t.Errorf("log:\n%s", s.log)
 	}
 }
@@ -212,7 +212,7 @@ func TestChangesWhileProgramEnds(t *testing.T) {
 	s.write("out", "5")
 	s.reloads() // comes after all that was under way
 	s.awaitEvents("start INT start INT start")
-	if got := s.read("seen"); got != "045" || s.log.count("started") != 3 {
+	if got := s.read("seen"); got != "045" || s.log.count("program started") != 3 {
 		t.Errorf("it has seen %q", got)
 	}
 }
@@ -230,7 +230,7 @@ func TestManyReloads(t *testing.T) {
 		all.Go(func() { <-s.Reload() })
 	}
 	all.Wait()
-	told := s.log.count("reloading, because files have changed")
+	told := s.log.count("program reloading, files changed")
 	if told < 1 || told > 20 {
 		t.Errorf("it was told %d times", told)
 	}
@@ -263,7 +263,7 @@ func TestProgramThatIgnoresItsKillSignal(t *testing.T) {
 			if took := time.Since(began); took < 200*time.Millisecond {
 				t.Errorf("it had %s to end", took)
 			}
-			if s.log.count("the program does not end; it is killed") != 2 {
+			if s.log.count("program does not stop, killing it") != 2 {
 				t.Errorf("log:\n%s", s.log)
 			}
 		})
@@ -295,7 +295,7 @@ func TestProgramGetsReloadSignal(t *testing.T) {
 	s.awaitEvents("start HUP")
 	s.reloads()
 	s.awaitEvents("start HUP HUP")
-	if s.log.count("reloading, because files have changed") != 2 {
+	if s.log.count("program reloading, files changed") != 2 {
 		t.Errorf("log:\n%s", s.log)
 	}
 }

@@ -49,7 +49,7 @@ func TestKeeper(t *testing.T) {
 			group, err := statOf(s.pids()[0])
 			p.must(err)
 			t.Cleanup(func() { _ = syscall.Kill(-group.group, syscall.SIGKILL) })
-			p.await("the keeper, who is told before that is logged", func() bool { return strings.Contains(p.read("log"), "msg=started") })
+			p.await("the keeper, who is told before that is logged", func() bool { return strings.Contains(p.read("log"), `msg="program started"`) })
 			p.must(cmd.Process.Kill())
 			_ = cmd.Wait()
 			p.awaitEnd(-group.group)

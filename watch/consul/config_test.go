@@ -298,7 +298,7 @@ func TestTokenFile(t *testing.T) {
 			later(time.Second)
 			move()
 		}
-		if last() != "secret-003" || out.count("the credentials for consul have changed and cannot be used") != 1 || fl.errors() != 0 {
+		if last() != "secret-003" || out.count("consul credentials changed and are unusable") != 1 || fl.errors() != 0 {
 			t.Errorf("the file has gone; token %q, told: %s", last(), out)
 		}
 		write("")
@@ -612,7 +612,7 @@ func TestCertificatesChange(t *testing.T) {
 			t.Errorf("shown: %s", got)
 		}
 		mu.Unlock()
-		if out.count("certificates for consul have changed") != 1 {
+		if out.count("consul certificates changed") != 1 {
 			t.Errorf("told: %s", out)
 		}
 		write(t, certFile, []byte("broken"))
@@ -625,7 +625,7 @@ func TestCertificatesChange(t *testing.T) {
 		for range 5 {
 			check(t, fetch())
 		}
-		if n := out.count("the credentials for consul have changed and cannot be used"); n != 2 {
+		if n := out.count("consul credentials changed and are unusable"); n != 2 {
 			t.Errorf("told %d times of two faults: %s", n, out)
 		}
 		install(a, "client-c")

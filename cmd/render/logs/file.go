@@ -66,8 +66,8 @@ func openFile(s FileSettings, report reporter) (*file, error) {
 	f := &file{
 		FileSettings: s,
 		Logger:       &lumberjack.Logger{Filename: s.name(), MaxSize: math.MaxInt32, MaxBackups: max(0, s.MaxFiles)},
-		writing:      failureLog{report: report, bad: "cannot write the log file", well: "the log file is written again"},
-		rotating:     failureLog{report: report, bad: "cannot rotate the log file", well: "the log file is rotated again"},
+		writing:      failureLog{report: report, bad: "log file write failed", well: "log file writes recovered"},
+		rotating:     failureLog{report: report, bad: "log file rotation failed", well: "log file rotation recovered"},
 	}
 	return f, f.follow()
 }

@@ -23,10 +23,10 @@ func TestLogFileDiskFull(t *testing.T) {
 		log.Info("full", "filler", strings.Repeat("x", 70))
 	}
 	filetest.Check(t, stderr.Says(200, "msg=full")())
-	filetest.Check(t, stderr.Says(1, `msg="cannot write the log file" err="write `+path+`: no space left on device"`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file write failed" err="write `+path+`: no space left on device"`)())
 	empty()
 	log.Info("after")
-	filetest.Check(t, stderr.Says(1, `msg="the log file is written again"`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file writes recovered"`)())
 	got := filetest.Messages(t, read(t, path))
 	if n := len(got); n < 10 || n > 100 || got[0] != "before" || got[n-1] != "after" {
 		t.Errorf("the file has %q", got)
@@ -42,13 +42,13 @@ func TestLogFileCannotRotate(t *testing.T) {
 	for _, m := range []string{"1", "2", "3"} {
 		log.Info(m)
 	}
-	filetest.Check(t, stderr.Says(1, `msg="cannot rotate the log file"`)())
-	filetest.Check(t, stderr.Says(1, `msg="cannot write the log file"`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file rotation failed"`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file write failed"`)())
 	filetest.Check(t, syscall.Mount("", dir, "tmpfs", syscall.MS_REMOUNT, "nr_inodes=9"))
 	log.Info("4")
-	filetest.Check(t, stderr.Says(1, `msg="the log file is written again" failures=2`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file writes recovered" failures=2`)())
 	log.Info("5")
-	filetest.Check(t, stderr.Says(1, `msg="the log file is rotated again" failures=1`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file rotation recovered" failures=1`)())
 	filetest.Check(t, has(t, dir, "render.log", "1", "4", "5")())
 	filetest.Check(t, stderr.Says(5, "level=INFO")())
 }
@@ -84,7 +84,7 @@ func TestLogFileInFolderOfOthers(t *testing.T) {
 		for _, m := range []string{"1", "2", "3"} {
 			l.Logger().Info(m)
 		}
-		filetest.Check(t, stderr.Says(1, `msg="cannot rotate the log file"`)())
+		filetest.Check(t, stderr.Says(1, `msg="log file rotation failed"`)())
 		filetest.Check(t, stderr.Says(1, "permission denied")())
 		if got := contentsOf(t, dir, "render.log"); !slices.Equal(got, []string{"1 2 3"}) {
 			t.Errorf("got %q", got)

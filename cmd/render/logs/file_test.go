@@ -244,11 +244,11 @@ func TestLogFileWithoutFolder(t *testing.T) {
 		l.Logger().Info("without")
 	}
 	filetest.Check(t, stderr.Says(5, "msg=without")())
-	filetest.Check(t, stderr.Says(1, `level=ERROR msg="cannot write the log file"`)())
+	filetest.Check(t, stderr.Says(1, `level=ERROR msg="log file write failed"`)())
 	filetest.Check(t, stderr.Says(1, "its folder "+dir+" is missing; create it")())
 	filetest.Check(t, os.Mkdir(dir, 0o755))
 	l.Logger().Info("after")
-	filetest.Check(t, stderr.Says(1, `msg="the log file is written again" failures=5`)())
+	filetest.Check(t, stderr.Says(1, `msg="log file writes recovered" failures=5`)())
 	if got := contentsOf(t, dir, "render.log"); !slices.Equal(got, []string{"after"}) {
 		t.Errorf("got %q", got)
 	}

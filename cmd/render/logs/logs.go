@@ -9,6 +9,18 @@
 //	syslog.go    the syslog daemon of the machine
 //
 // It knows log/slog, and nothing else of the program.
+//
+// A message of the program is an event in the past or a state, with its subject. What varies is in attributes, which have the
+// same meaning in all lines:
+//
+//	query, template, file, files, action, command, program: what the line is about
+//	because: the change, the answer or the request that led to the event; signal: the signal
+//	err: why something failed, without the value of a key; line: the line of a template; stack: of a fault in render
+//	output: what a command printed
+//	took: how long the event took; for: how long a state has lasted; in: the time until render retries
+//	after, wait, within: a time limit
+//	from, to: addresses; before: what has ended
+//	templates, queries, lines, failures, count, more: numbers of something; of: the total of the number before it
 package logs
 
 import (
@@ -138,7 +150,7 @@ func (l *Log) Apply(s Settings) error {
 		return err
 	}
 	if err := l.swap(next); err != nil {
-		l.report(slog.LevelWarn, "the old log was not closed cleanly", "err", err)
+		l.report(slog.LevelWarn, "previous log not closed cleanly", "err", err)
 	}
 	return nil
 }

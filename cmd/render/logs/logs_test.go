@@ -237,7 +237,7 @@ func TestLogChangesInUse(t *testing.T) {
 				filetest.Check(t, l.Close())
 				filetest.Check(t, l.stderr.queue.doWithin(filetest.Patience, done))
 				said := slices.DeleteFunc(filetest.Messages(t, stderr.String()), func(m string) bool {
-					return m == "the old log was not closed cleanly" // in time, where the machine is busy
+					return m == "previous log not closed cleanly" // in time, where the machine is busy
 				})
 				wantOnce(t, said, loggers*each, true)
 				wantOnce(t, filetest.Messages(t, read(t, path)), loggers*each, tt.inFile)

@@ -187,7 +187,7 @@ func (q *queue) markGap() {
 		return
 	}
 	var line bytes.Buffer
-	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines dropped: they come faster than they are written", 0)
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines dropped, the reader is too slow", 0)
 	r.Add("lines", q.dropped)
 	_ = q.gap.handler(&line, slog.LevelWarn).Handle(context.Background(), r) // a buffer accepts all
 	q.addLine(q.gap.place, line.Bytes())

@@ -35,7 +35,7 @@ func startedQueue(t *testing.T, place *heldPlace, format string) Writer {
 	return w
 }
 
-const dropMessage = "log lines dropped: they come faster than they are written"
+const dropMessage = "log lines dropped, the reader is too slow"
 
 // shortened returns a log with less of long attributes, so that a regular expression is done with it soon.
 func shortened(log string) string { return strings.ReplaceAll(log, strings.Repeat("x", 500), "") }
@@ -210,7 +210,7 @@ func TestLogFileHangs(t *testing.T) {
 	filetest.Awaits(t, stderr.Says(2, "level=INFO"))
 
 	filetest.Check(t, l.Apply(toFile(FileSettings{Path: second})))
-	filetest.Awaits(t, stderr.Says(1, `level=WARN msg="the old log was not closed cleanly" err="log file `+first+`: `))
+	filetest.Awaits(t, stderr.Says(1, `level=WARN msg="previous log not closed cleanly" err="log file `+first+`: `))
 	l.Logger().Info("3")
 	filetest.Awaits(t, func() error { return wantMessages(t, second, "3") })
 	filetest.Check(t, wantMessages(t, first))

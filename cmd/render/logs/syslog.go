@@ -71,7 +71,7 @@ func takeSyslog(s SyslogSettings, old *syslogSender, report reporter) (*syslogSe
 		writer:   writer,
 		lines:    make(chan syslogLine, syslogQueue),
 		closed:   make(chan error, 1),
-		sending:  failureLog{report: report, bad: "syslog does not get the log", well: "syslog gets the log again"},
+		sending:  failureLog{report: report, bad: "syslog write failed", well: "syslog writes recovered"},
 	}
 	go sender.run() // Close waits for it, as long as that makes sense
 	return sender, nil

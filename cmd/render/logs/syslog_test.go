@@ -153,7 +153,7 @@ func TestSyslogIsAway(t *testing.T) {
 	for range 5 {
 		l.Logger().Info("away")
 	}
-	filetest.Awaits(t, stderr.Says(1, `level=ERROR msg="syslog does not get the log"`))
+	filetest.Awaits(t, stderr.Says(1, `level=ERROR msg="syslog write failed"`))
 	s := d.settings("USER")
 	s.Format = "json"
 	filetest.Check(t, l.Apply(s))
@@ -162,7 +162,7 @@ func TestSyslogIsAway(t *testing.T) {
 	for text := ""; text != "back"; {
 		_, text = d.hear() // some of those before may have waited
 	}
-	filetest.Awaits(t, stderr.Says(1, `"msg":"syslog gets the log again"`))
+	filetest.Awaits(t, stderr.Says(1, `"msg":"syslog writes recovered"`))
 	filetest.Check(t, stderr.Says(5, "msg=away")())
 	filetest.Messages(t, stderr.String())
 }

@@ -106,7 +106,7 @@ func (a *Agent) moveOn(from *Endpoint, why error) bool {
 	a.at = (a.at + 1) % len(a.addresses)
 	a.current = a.endpoints[a.at]
 	a.current.silences.Store(0)
-	a.log.Warn("consul cannot be reached; the next address is asked", "was", from.address, "err", why, "now", a.current.address)
+	a.log.Warn("consul unreachable, trying the next address", "from", from.address, "err", why, "to", a.current.address)
 	from.config.HttpClient.CloseIdleConnections()
 
 	if !a.since.used.Load() {

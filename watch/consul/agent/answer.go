@@ -167,7 +167,7 @@ func (a *Agent) warnNoLeader(path string) {
 	defer a.mu.Unlock()
 	if now := time.Now(); now.Sub(a.noLeader) >= noLeaderEvery {
 		a.noLeader = now
-		a.log.Warn("consul has no leader; its first answer to a query is used, and may be out of date", "path", path)
+		a.log.Warn("consul has no leader; render uses the first answer to a query, which may be out of date", "path", path)
 	}
 }
 
@@ -239,7 +239,7 @@ func (a *Agent) refused(e *Endpoint, status string, pause time.Duration) {
 	e.limited.Store(true)
 	if a.pace.refused(pause) {
 		a.conns.fewerWaits()
-		a.log.Warn("consul refuses requests: there are too many; render asks less often for a while", "answer", status)
+		a.log.Warn("consul refuses requests, there are too many; render sends fewer requests for a minute", "status", status)
 	}
 }
 

@@ -133,16 +133,16 @@ func (a *Agent) look(done chan struct{}) {
 	a.creds.looking = nil
 	defer close(done)
 	if newToken {
-		a.log.Info("the token for consul has changed")
+		a.log.Info("consul token changed")
 	}
 	if newTLS {
-		a.log.Info("the certificates for consul have changed")
+		a.log.Info("consul certificates changed")
 	}
 	if err == nil {
 		a.creds.fault = ""
 	} else if err.Error() != a.creds.fault {
 		a.creds.fault = err.Error()
-		a.log.Warn("the credentials for consul have changed and cannot be used; the previous ones stay in use", "err", err)
+		a.log.Warn("consul credentials changed and are unusable; the previous credentials stay in use", "err", err)
 	}
 }
 

@@ -56,7 +56,7 @@ func (c *cuts) note(age time.Duration) bool {
 func (c *cuts) shorten(age time.Duration) {
 	if most := max(leastCutWait, age*4/5); c.most == 0 || most < c.most*9/10 {
 		c.most = most
-		c.log.Warn("something between here and consul cuts off requests that wait; render waits less long", "cut after", age.Round(time.Millisecond), "wait", most)
+		c.log.Warn("waiting requests to consul are cut off; render shortens its waits", "after", age.Round(time.Millisecond), "wait", most)
 	}
 }
 
