@@ -24,10 +24,10 @@ const (
 	exitConfig = 15
 )
 
-// A usageError is a mistake on the command line or in the environment.
+// A usageError is a mistake on the command line or in the environment. Its text ends with a hint on a line of its own.
 type usageError struct{ err error }
 
-func (e usageError) Error() string { return e.err.Error() + "; see render --help" }
+func (e usageError) Error() string { return e.err.Error() + "\nhint: see render --help" }
 func (e usageError) Unwrap() error { return e.err }
 
 // A settingError is a fault of a setting that only shows when it is used, as a log file that cannot be opened.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 
@@ -94,7 +95,7 @@ func TestTerminalGetsNoControlCharacters(t *testing.T) {
 		filetest.Check(t, err)
 		l.Progress(stranger)
 		got := strings.ReplaceAll(screen.String(), eraseLine, "")
-		if i := strings.IndexAny(got, "\x1b\x07\x9b\u009b\r"); i >= 0 {
+		if i := strings.IndexAny(got, "\x1b\x07\u009b\r"); i >= 0 || !utf8.ValidString(got) {
 			t.Errorf("%s: byte %d is a control character: %q", format, i, got)
 		}
 		if !strings.Contains(got, "\n\tmore\n") {
