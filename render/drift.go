@@ -33,7 +33,7 @@ func (e *Engine) watchDrift(ctx context.Context) {
 	if e.drift != nil || len(wanted) == 0 || e.cfg.Once || e.cfg.Dry != nil {
 		return
 	}
-	e.drift = drift.New(ctx, e.notifier("changes of files by others will be noticed late"))
+	e.drift = drift.New(ctx, e.notifier("changes of files by other programs are noticed late"))
 }
 
 // drifted deals with a destination that is not as it should be.

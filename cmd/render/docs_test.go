@@ -77,6 +77,7 @@ func TestLogReference(t *testing.T) {
 		t.Fatalf("found %d messages, %d warnings and %d notices in the code, and %d in LOG.md", len(logged), len(warned), len(noticed), len(documented))
 	}
 	for _, m := range slices.Concat(logged, warned, noticed) {
+		checkWords(t, "the log", m[1])
 		message := messageStart(m[1])
 		if !slices.ContainsFunc(documented, func(part string) bool { return strings.HasPrefix(message, part) }) {
 			t.Errorf("LOG.md does not have the message %q", m[1])

@@ -596,7 +596,7 @@ func (b *Batch) Close() (debts []Debt, warnings []string) {
 		}
 		if !l.isMarked() || len(l.marks) > 0 || l.hasSaved() {
 			if err := l.within(func(d folder.Dir) error { return b.closeFolder(d, l) }); err != nil {
-				warnings = append(warnings, fmt.Sprintf("the next start may not know which actions have yet to succeed: %v", err))
+				warnings = append(warnings, fmt.Sprintf("the next start may not know which actions are pending: %v", err))
 			}
 		}
 		debts = append(debts, l.debts()...)

@@ -158,7 +158,7 @@ func (l *loader) wait(v *values, s *shared) pace.Wait {
 		w.Max = s.Wait.Max
 	}
 	if w.Max < w.Min {
-		l.notice(v.origin(&s.Wait.Max), "wait.max %s is less than wait.min %s; both are taken as %s", w.Max, w.Min, w.Max)
+		l.notice(v.origin(&s.Wait.Max), "wait.max %s is less than wait.min %s; render uses %s for both", w.Max, w.Min, w.Max)
 		w.Min = w.Max
 	}
 	return w
