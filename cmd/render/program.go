@@ -34,18 +34,18 @@ type program struct {
 	pid     host.PIDFile
 	notify  *host.Notifier // nil without systemd
 
-	plan   *config.Plan // the one in force; owned by run, then by reloads
-	seen   string       // what the configuration files were when they were read last
-	retry  time.Time    // when to try again to read it; zero where it could be read
-	warned []string     // what was said of the plan in force
-	files  *watch.Files
-	source *watch.Switch
-	asked  asked // by source
-	engine *render.Engine
+	plan      *config.Plan // in effect; owned by run, then by reloads
+	signature string       // what the configuration files were when they were read last
+	retry     time.Time    // when to try again to read it; zero where it could be read
+	noticed   []string     // warnings about the plan that is in effect, which were logged
+	files     *watch.Files
+	source    *watch.Switch
+	answers   answers // of source
+	engine    *render.Engine
 }
 
-// asked is who answers queries.
-type asked struct {
+// answers are where the answers to queries come from.
+type answers struct {
 	source watch.Source
 	end    func()
 }
@@ -73,6 +73,8 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	p.plan = plan
+
+	// The log.
 	if !plan.Engine.Once && !plan.ParseOnly { // what a run prints that ends by itself is complete, however slow its reader is
 		p.logs.StartQueues()
 	}
@@ -82,7 +84,8 @@ func (p *program) run(ctx context.Context) error {
 	// What libraries print, as net/http does of connections that end oddly, is of use to developers only.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(p.log.Handler(), slog.LevelDebug).Writer())
-	p.say(notices)
+	p.logNotices(notices)
+
 	if plan.ParseOnly { // it has written nothing but to standard error
 		if _, err := render.New(nil, plan.Engine); err != nil {
 			return plan.PlaceTemplates(err)
@@ -90,6 +93,8 @@ func (p *program) run(ctx context.Context) error {
 		p.log.Info("configuration and templates are valid", "templates", len(plan.Engine.Targets))
 		return nil
 	}
+
+	// What the engine needs.
 	if err := p.pid.Move(plan.PIDFile); err != nil {
 		return plan.Place("pid_file", err)
 	}
@@ -99,11 +104,11 @@ func (p *program) run(ctx context.Context) error {
 		p.log.Warn("file notifications unavailable; render checks files regularly", "err", err)
 	}
 	defer p.files.Close()
-	if p.asked, err = p.ask(plan); err != nil {
+	if p.answers, err = p.openSource(plan); err != nil {
 		return plan.PlaceSource(err)
 	}
-	defer func() { p.asked.end() }()
-	p.source = watch.NewSwitch(p.asked.source)
+	defer func() { p.answers.end() }()
+	p.source = watch.NewSwitch(p.answers.source)
 	if p.engine, err = render.New(p.source, plan.Engine); err != nil {
 		return plan.PlaceTemplates(err)
 	}
@@ -132,7 +137,7 @@ func (p *program) runEngine(ctx context.Context) error {
 	return p.engine.Run(ctx)
 }
 
-// assign says what signals mean under the plan in force. A run with once takes no other configuration.
+// assign says what signals mean under the plan that is in effect. A run with once takes no other configuration.
 func (p *program) assign() {
 	to := roles{
 		reload: p.plan.ReloadSignal, kill: p.plan.KillSignal,
@@ -146,7 +151,7 @@ func (p *program) assign() {
 
 // read reads the configuration and makes a plan of it.
 func (p *program) read() (*config.Plan, config.Notices, error) {
-	p.seen = p.flags.Signature()
+	p.signature = p.flags.Signature()
 	plan, notices, err := config.Load(p.flags, os.Environ())
 	if err != nil {
 		return nil, notices, err
@@ -164,49 +169,49 @@ func (p *program) read() (*config.Plan, config.Notices, error) {
 	return plan, notices, nil
 }
 
-// say logs what users should know of a configuration, but for what was said of the one before.
-func (p *program) say(notices config.Notices) {
+// logNotices logs what users should know of a configuration, without what it logged for the previous configuration.
+func (p *program) logNotices(notices config.Notices) {
 	for _, text := range notices.Warn {
-		if !slices.Contains(p.warned, text) {
+		if !slices.Contains(p.noticed, text) {
 			p.log.Warn(text)
 		}
 	}
 	for _, text := range notices.Debug {
 		p.log.Debug("not read as configuration", "what", text)
 	}
-	p.warned = notices.Warn
+	p.noticed = notices.Warn
 }
 
-// ask returns who answers queries under a plan.
-func (p *program) ask(plan *config.Plan) (asked, error) {
+// openSource opens what answers the queries of a plan: Consul, or its fixture.
+func (p *program) openSource(plan *config.Plan) (answers, error) {
 	src := watch.ByKind{watch.KindFile: p.files}
 	if plan.Fixture != "" {
 		fixture, err := watch.NewFixture(p.files, plan.Fixture)
 		src[""] = fixture
-		return asked{src, func() {}}, err
+		return answers{src, func() {}}, err
 	}
 	consul, err := consul.New(plan.Consul)
 	if err != nil {
-		return asked{}, err
+		return answers{}, err
 	}
 	src[""] = consul
-	return asked{src, consul.Close}, nil
+	return answers{src, consul.Close}, nil
 }
 
 // reloads reloads the configuration whenever that is asked for, until the engine has ended.
 func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 	watched := config.Watch{Flags: p.flags}
-	look := time.NewTicker(config.WatchEvery)
-	defer look.Stop()
+	check := time.NewTicker(config.WatchEvery)
+	defer check.Stop()
 	for {
 		select {
 		case <-p.signals.reloads:
 			p.log.Info("reload started", "because", "signal")
-		case now := <-look.C:
+		case now := <-check.C:
 			switch {
-			case p.plan.WatchConfig && watched.Settled(p.seen):
+			case p.plan.WatchConfig && watched.Settled(p.signature):
 				p.log.Info("reload started", "because", "configuration files changed")
-			case p.isMended(now):
+			case p.isFixed(now):
 				p.log.Info("reload started", "because", "error of the configuration fixed")
 			default:
 				continue
@@ -222,30 +227,30 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 	}
 }
 
-// isMended reports whether a configuration that could not be read can be now, without a change of its own files: it was
-// asked for. Most time goes into other things than to find out.
-func (p *program) isMended(now time.Time) bool {
-	if p.retry.IsZero() || now.Before(p.retry) || p.flags.Signature() != p.seen {
+// isFixed reports whether a configuration that could not be read is readable now, although its own files did not change. It reads
+// the configuration again, but spends at most a twentieth of the time on that.
+func (p *program) isFixed(now time.Time) bool {
+	if p.retry.IsZero() || now.Before(p.retry) || p.flags.Signature() != p.signature {
 		return false
 	}
 	_, _, err := p.readNext()
 	return err == nil
 }
 
-// reload takes a new configuration (R10). On an error the one before stays in force, and the engine says so.
+// reload applies a new configuration (R10). On an error the previous configuration stays in effect, and the engine logs the error.
 func (p *program) reload(ctx context.Context) {
 	plan, notices, err := p.readNext()
 	if err != nil {
 		p.engine.Reject(ctx, err)
 		return
 	}
-	settle, err := p.prepare(plan)
+	finish, err := p.prepare(plan)
 	if err != nil {
 		p.engine.Reject(ctx, err)
 		return
 	}
 	err = p.engine.Apply(ctx, plan.Engine) // it says itself what is wrong
-	settle(err == nil)
+	finish(err == nil)
 	if err != nil {
 		return
 	}
@@ -255,7 +260,7 @@ func (p *program) reload(ctx context.Context) {
 	if keys := plan.Differences(before); len(keys) > 0 {
 		p.log.Info("settings changed", "settings", strings.Join(keys, ", "))
 	}
-	p.say(notices)
+	p.logNotices(notices)
 }
 
 // readNext is read for a reload. It finds all that is wrong with a configuration before anything is done for it.
@@ -283,12 +288,12 @@ func (p *program) readNext() (plan *config.Plan, notices config.Notices, err err
 	return plan, notices, nil
 }
 
-// prepare does all of a plan but what is the engine's. What it returns is to be told whether the engine has taken the plan.
-func (p *program) prepare(plan *config.Plan) (settle func(taken bool), err error) {
-	before, next := p.asked, p.asked
+// prepare applies a plan, without the part of the engine. The caller calls finish with whether the engine accepted the plan.
+func (p *program) prepare(plan *config.Plan) (finish func(accepted bool), err error) {
+	before, next := p.answers, p.answers
 	other := plan.Fixture != p.plan.Fixture || !reflect.DeepEqual(plan.Consul, p.plan.Consul)
 	if other {
-		if next, err = p.ask(plan); err != nil {
+		if next, err = p.openSource(plan); err != nil {
 			return nil, plan.PlaceSource(err)
 		}
 	}
@@ -301,14 +306,14 @@ func (p *program) prepare(plan *config.Plan) (settle func(taken bool), err error
 	if other {
 		p.use(next)
 	}
-	return func(taken bool) {
-		if !taken {
+	return func(accepted bool) {
+		if !accepted {
 			if err := p.moveOutputs(p.plan); err != nil {
 				p.log.Warn("previous log and pid file not restored", "err", err)
 			}
 		}
 		switch {
-		case other && taken:
+		case other && accepted:
 			before.end()
 		case other:
 			p.use(before)
@@ -318,9 +323,9 @@ func (p *program) prepare(plan *config.Plan) (settle func(taken bool), err error
 }
 
 // use has somebody else answer queries.
-func (p *program) use(next asked) {
+func (p *program) use(next answers) {
 	p.source.Use(next.source)
-	p.asked = next
+	p.answers = next
 }
 
 // moveOutputs takes log and pid file to where a plan wants them, both or none.

@@ -183,7 +183,7 @@ func (l *Log) open(s Settings, old *generation) (*generation, error) {
 		g.others = append(g.others, w.handler(w, least))
 	}
 	if s.Syslog.Enabled {
-		if g.syslog, err = takeSyslog(s.Syslog, old.syslog, l.report); err != nil {
+		if g.syslog, err = openSyslog(s.Syslog, old.syslog, l.report); err != nil {
 			return nil, errors.Join(err, g.close(old))
 		}
 		g.others = append(g.others, newSyslogHandler(g.syslog, least))

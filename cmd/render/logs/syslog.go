@@ -53,8 +53,8 @@ type syslogLine struct {
 	text  string
 }
 
-// takeSyslog returns the old sender if it is as the settings are, or else a new one.
-func takeSyslog(s SyslogSettings, old *syslogSender, report reporter) (*syslogSender, error) {
+// openSyslog returns the old sender if it is as the settings are, or else a new one.
+func openSyslog(s SyslogSettings, old *syslogSender, report reporter) (*syslogSender, error) {
 	if old != nil && old.settings == s {
 		return old, nil
 	}
