@@ -6,6 +6,7 @@ import (
 	"render/render/disk/folder"
 	"render/render/sources"
 	"render/template"
+	"render/watch"
 )
 
 // parse makes a target's template of its texts.
@@ -58,7 +59,7 @@ func (e *Engine) readTarget(cfg Target, s sources.Files) (*target, error) {
 		return nil, err
 	}
 	t := &target{cfg: cfg, texts: x, template: parsed}
-	t.Owner = t
+	t.Owner, t.Show = t, func(q watch.Query) string { return t.template.Show(q) }
 	if cfg.Destination != "" {
 		t.path, err = folder.RealPath(cfg.Destination)
 	}

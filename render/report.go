@@ -172,7 +172,7 @@ func (e *Engine) reportGuards(now time.Time) (next time.Time) {
 // logGuards logs a line for what has become of each query: one for all templates that saw the same of it.
 func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*target], now time.Time) {
 	type line struct {
-		query         watch.Query
+		query         string
 		guard         graph.Guard
 		first         bool
 		before, after int
@@ -181,7 +181,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*
 	since := make(map[line]time.Time)
 	var lines []line
 	for _, j := range all {
-		l := line{j.Query, j.Guard, j.First, j.Before, j.After}
+		l := line{j.Owner.template.Show(j.Query), j.Guard, j.First, j.Before, j.After}
 		if templates[l] == nil {
 			lines = append(lines, l)
 		}
@@ -191,7 +191,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*
 	for _, l := range lines[:min(len(lines), mostReported)] {
 		slices.Sort(templates[l])
 		attrs := []any{
-			"query", l.query.String(), "template", commit.Summary(templates[l], mostNamed, ", "),
+			"query", l.query, "template", commit.Summary(templates[l], mostNamed, ", "),
 			"instances", status.Instances(l.first, l.before, l.after), "guard", l.guard.String(),
 		}
 		if held := now.Sub(since[l]).Round(time.Millisecond); held > 0 {

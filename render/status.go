@@ -76,11 +76,11 @@ func (e *Engine) targetStatus(t *target) status.TargetStatus {
 func (e *Engine) missing(t *target) []status.Missing {
 	var all []status.Missing
 	for _, q := range t.result.Absent {
-		all = append(all, status.Missing{Kind: q.Kind, Query: q.String(), Where: t.where(q), None: true})
+		all = append(all, status.Missing{Kind: q.Kind, Query: t.template.Show(q), Where: t.where(q), None: true})
 	}
 	for _, q := range t.result.Pending {
 		if st, used := e.graph.State(q); used && st.Rev == 0 {
-			all = append(all, status.Missing{Kind: q.Kind, Query: q.String(), Where: t.where(q), Err: st.Err})
+			all = append(all, status.Missing{Kind: q.Kind, Query: t.template.Show(q), Where: t.where(q), Err: st.Err})
 		}
 	}
 	return all
@@ -98,7 +98,7 @@ func held(t *target) []status.Held {
 
 func heldBack(t *target, h graph.Held) status.Held {
 	return status.Held{
-		Query: h.Query.String(), Where: t.where(h.Query), First: h.First, Before: h.Before, After: h.After,
+		Query: t.template.Show(h.Query), Where: t.where(h.Query), First: h.First, Before: h.Before, After: h.After,
 		Guard: h.Guard.String(), Since: h.Since, Until: h.Until(),
 	}
 }

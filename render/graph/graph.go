@@ -64,8 +64,9 @@ const MaxCauses = 20
 // A User is the graph's part of its owner: what the owner's template uses. The zero value with an Owner uses nothing.
 type User[T any] struct {
 	Owner  T
-	Wants  bool     // a pass (R5). The graph sets it, Finish clears it; the owner may set it for a reason of its own
-	Causes []string // what has changed since the owner was last applied, for people. The owner clears it
+	Wants  bool                     // a pass (R5). The graph sets it, Finish clears it; the owner may set it for a reason of its own
+	Causes []string                 // what has changed since the owner was last applied, for people. The owner clears it
+	Show   func(watch.Query) string // how Causes show a query; nil for its String
 
 	uses      map[watch.Query]usage
 	complete  []watch.Query // the keys of uses, as the last pass had them, where it ran to its end; else nil
@@ -232,7 +233,9 @@ func (u *User[T]) answer(q watch.Query, first bool, old, value any) bool {
 			return u.waiting == 0
 		}
 	case answered:
-		u.AddCause(describeChange(q, old, value))
+		if len(u.Causes) < MaxCauses {
+			u.AddCause(describeChange(u.show(q), q.Kind, old, value))
+		}
 		return true
 	}
 	return false
@@ -353,20 +356,27 @@ var nouns = map[string]string{
 	watch.KindPrefix:      "keys",
 }
 
-// describeChange says how an answer has changed: "service web: 3 → 4 instances". It never has a value.
-func describeChange(q watch.Query, old, value any) string {
-	noun, isList := nouns[q.Kind]
+func (u *User[T]) show(q watch.Query) string {
+	if u.Show == nil {
+		return q.String()
+	}
+	return u.Show(q)
+}
+
+// describeChange says how the answer to a query of a kind has changed: "service web: 3 → 4 instances". It never has a value.
+func describeChange(q, kind string, old, value any) string {
+	noun, isList := nouns[kind]
 	switch {
 	case isList && length(old) != length(value):
 		return fmt.Sprintf("%s: %d → %d %s", q, length(old), length(value), noun)
 	case isList:
 		return fmt.Sprintf("%s: changed, %d %s", q, length(value), noun)
 	case old == nil:
-		return q.String() + ": appeared"
+		return q + ": appeared"
 	case value == nil:
-		return q.String() + ": disappeared"
+		return q + ": disappeared"
 	}
-	return q.String() + ": changed"
+	return q + ": changed"
 }
 
 func length(list any) int {

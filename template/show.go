@@ -1,0 +1,59 @@
+package template
+
+import (
+	"net/url"
+	"slices"
+	"sort"
+	"strings"
+
+	"render/watch"
+)
+
+// maxForeign is how many bytes of a name Show shows beyond its beginning that is in the text.
+const maxForeign = 24
+
+// ownOptions are the options of queries whose values are not from an answer, although the text need not have them.
+var ownOptions = []string{watch.OptAcceptFiltered, watch.OptReachable, watch.OptSandbox, watch.OptStatus}
+
+// Show returns a query as logs and errors show it. A name, or the value of an option, that is not in the template's text comes from
+// an answer, and may be the value of a key. Show shortens it, and adds that it is from an answer. Show can be called while the
+// template is executed.
+func (t *Template) Show(q watch.Query) string {
+	if q.Kind == watch.KindPlugin { // its name is made to be shown
+		return q.String()
+	}
+	name, foreign := t.showPart(q.Name)
+	opts := make(url.Values)
+	for opt, values := range q.Options() {
+		for _, value := range values {
+			shown, isForeign := value, false
+			key, rest, isPair := strings.Cut(value, "=")
+			switch {
+			case slices.Contains(ownOptions, opt):
+			case opt == watch.OptMeta && isPair && t.pass.inText(key):
+				shown, isForeign = t.showPart(rest)
+				shown = key + "=" + shown
+			default:
+				shown, isForeign = t.showPart(value)
+			}
+			foreign = foreign || isForeign
+			opts.Add(opt, shown)
+		}
+	}
+	if !foreign {
+		return q.String()
+	}
+	return watch.NewQuery(q.Kind, name, opts).String() + " (from an answer)"
+}
+
+// showPart returns a part of a query as it is shown, and whether it is not in the text.
+func (t *Template) showPart(part string) (shown string, foreign bool) {
+	if t.pass.inText(part) {
+		return part, false
+	}
+	known := sort.Search(len(part), func(n int) bool { return !t.pass.inText(part[:n+1]) })
+	if known+maxForeign >= len(part) {
+		return part, true
+	}
+	return strings.ToValidUTF8(part[:known+maxForeign], "") + "...", true
+}
