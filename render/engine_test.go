@@ -261,7 +261,7 @@ func TestDroppedInstances(t *testing.T) {
 // A place of a template that is probably a mistake is logged once, also where only a later answer leads to it, and again
 // when the template is another. A pass that lacks an answer reports nothing.
 func TestSuspectPlaces(t *testing.T) {
-	const message = "a template has a probable mistake"
+	const message = "template has a probable mistake"
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{range service (key "name")}}{{end}}[{{(key "k" | parseJSON).x}}]`)
 		r.start(Config{Targets: []Target{target}})

@@ -224,7 +224,7 @@ func (e *Engine) noteWarnings(t *target) {
 		e.log.Warn("instances are left out", "template", t.cfg.Source, "count", len(d), "first", d[0].ID, "node", d[0].Node, "why", d[0].Reason)
 	}
 	for _, s := range t.template.Unreported(t.result) {
-		e.log.Warn("a template has a probable mistake", "template", t.cfg.Source, "place", s.Place(), "why", s.Why)
+		e.log.Warn("template has a probable mistake", "template", t.cfg.Source, "place", s.Place(), "why", s.Why)
 	}
 	t.dropped, t.result.Dropped, t.result.Suspect = t.result.Dropped, nil, nil
 }
