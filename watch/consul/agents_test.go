@@ -347,6 +347,38 @@ func TestListsThatWake(t *testing.T) {
 		t.Errorf("what a passing check prints wakes %v", woken)
 	}
 
+	const here, there = "/v1/catalog/node-services/node-web-001-0", "/v1/catalog/node-services/node-web-002-0"
+	register := func(node, id string, port int) func() error {
+		return func() error {
+			_, err := agent.Client.Catalog().Register(&api.CatalogRegistration{
+				Node: node, SkipNodeUpdate: true, Service: &api.AgentService{ID: id, Service: "web-001", Port: port}}, nil)
+			return err
+		}
+	}
+	instances := []struct {
+		name string
+		want []string
+		do   func() error
+	}{
+		{"another port", []string{here}, register("node-web-001-0", "web-001-0", 81)},
+		{"another port elsewhere", []string{there}, register("node-web-002-0", "web-002-0", 81)},
+		{"an instance more", []string{here}, register("node-web-001-0", "more", 80)},
+		{"an instance less", []string{here}, func() error {
+			_, err := agent.Client.Catalog().Deregister(&api.CatalogDeregistration{Node: "node-web-001-0", ServiceID: "more"}, nil)
+			return err
+		}},
+		{"a failing check", nil, output(api.HealthCritical)},
+		{"a node more", nil, func() error {
+			_, err := agent.Client.Catalog().Register(&api.CatalogRegistration{Node: "node-more", Address: "10.0.0.30"}, nil)
+			return err
+		}},
+	}
+	for _, c := range instances {
+		if woken := wakes(t, agent, []string{here, there}, len(c.want), c.do); strings.Join(woken, " ") != strings.Join(c.want, " ") {
+			t.Errorf("%s wakes %v of the lists of instances, want %v", c.name, woken, c.want)
+		}
+	}
+
 	app, below := "/v1/kv/app?keys", "/v1/kv/app/one/?recurse"
 	check(t, agent.Put("app/one/a", "1"))
 	keys := []struct {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -31,7 +32,13 @@ var catalogSignals = []string{servicesPath, checksPath + "critical", checksPath 
 // listenToCatalog asks the signals of a catalog until ctx is done. It must be called with the mutex held.
 func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	params := c.scope.params()
-	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: semaphore.NewWeighted(1)}}
+	c.nodes = &nodeLists{source: s, cover: c, params: params, lists: make(map[string]*nodeList), news: make(chan struct{})}
+	c.nodes.follow = func(sig signal) context.CancelFunc {
+		ctx, stop := context.WithCancel(ctx)
+		s.tasks.Go(func() { s.follow(ctx, sig) })
+		return stop
+	}
+	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: semaphore.NewWeighted(1)}, lists: c.nodes}
 	answered := func() { s.heard(c) }
 	failed := func(err error, report bool) {
 		s.locked(func() {
@@ -76,8 +83,13 @@ type catalog struct {
 	services map[string][]string // the last answer
 	tags     map[string][]string // before it
 	checks   *checkList
+	lists    *nodeLists
+
+	checksRead time.Time // when the list of all checks was last read because of a change that nodes have named; the mutex guards it
+	checksDue  bool      // it is read soon; the mutex guards it
 
 	nodes, nodesBefore map[string]uint64 // when each has last changed
+	nodesPartial       bool              // the token may not see all
 }
 
 func (k *catalog) request(r agent.Request, path string) agent.Request {
@@ -97,18 +109,25 @@ func (k *catalog) askServices(ctx context.Context, r agent.Request) (agent.Reply
 	return got, err
 }
 
-// servicesMoved reports the queries for the services that have changed. A service whose name or tags differ names itself; one
-// that has more or fewer checks is found in the list of all checks. What neither explains, such as another port, needs a round.
+// servicesMoved reports the queries for the services that have changed. A service whose name or tags differ names itself; the others are
+// named by the signals of their nodes. Where nodes have none, a service that has more or fewer checks is found in the list of all checks;
+// what this does not explain, such as another port, needs a round.
 func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parked bool) (useful bool) {
 	s := k.source
 	first := k.tags == nil
 	changed := changedServices(k.tags, k.services, index)
 	k.tags = k.services
 	if first {
-		s.tasks.Go(func() { k.checks.learn(ctx, k) })
+		s.tasks.Go(func() { k.learn(ctx) })
 		return true
 	}
-	explained, answered := len(changed) > 0, false
+	listed := len(changed) > 0
+	s.locked(func() {
+		useful = k.cover.reportNames(changed)
+		useful = k.cover.reportList(listed, index) || useful
+	})
+	brought, all := k.lists.explain(ctx, index)
+	explained, answered := listed || brought, false
 	if !explained {
 		came, gone := k.checks.compare(ctx, k, before, index, changed)
 		explained = came || k.movedAt(ctx, gone, index)
@@ -117,11 +136,15 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	useful = k.cover.reportNames(changed)
-	useful = k.cover.reportKind(watch.KindServices, nil, index) || useful
-	useful = k.cover.reportKind(watch.KindNode, nil, index) || useful // their indexes move with the list of services
+	useful = k.cover.reportNames(changed) || useful
+	if !brought || !all { // else a signal has named the node
+		useful = k.cover.reportKind(watch.KindNode, nil, index) || useful
+	}
+	if brought && all {
+		k.readChecksLater(ctx)
+	}
 	if explained || answered {
-		s.makeSure(k.cover, !parked || answered)
+		s.makeSure(k.cover, answered || !parked && !(brought && all))
 	} else {
 		s.startRound(k.cover)
 	}
@@ -152,9 +175,7 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 		var saw, polled bool
 		k.source.locked(func() {
 			saw = k.source.saw(index)
-			for m := range k.cover.members {
-				polled = polled || m.query.Kind == watch.KindService && m.polls || time.Since(m.changed[0]) < evidence
-			}
+			polled = k.cover.polling > 0 || time.Since(k.cover.changed) < evidence
 		})
 		if saw || !polled || time.Now().After(end) {
 			return saw
@@ -198,16 +219,49 @@ const (
 
 const learnAfter = time.Second // the first answers come before
 
-// learn gets the list a first time.
-func (l *checkList) learn(ctx context.Context, k *catalog) {
+// learn has the signals of nodes begin, and gets the list of all checks a first time.
+func (k *catalog) learn(ctx context.Context) {
 	if pause.For(ctx, learnAfter) {
-		l.compare(ctx, k, math.MaxUint64, math.MaxUint64, make(changes))
+		k.lists.begin()
+		k.readChecks(ctx)
 	}
 }
 
+// readChecks has the queries read for the services whose checks have come, gone or changed since the list of all checks was last read.
+func (k *catalog) readChecks(ctx context.Context) {
+	changed := make(changes)
+	_, gone := k.checks.compare(ctx, k, math.MaxUint64, math.MaxUint64, changed)
+	k.source.locked(func() {
+		for name, was := range gone {
+			delete(changed, strings.ToLower(was.service))
+			if k.lists.has(name.node, was.serviceID) { // else the signal of the node has reported it
+				k.cover.reportService(was.service)
+			}
+		}
+		k.cover.reportNames(changed)
+	})
+}
+
+// readChecksLater has the list of all checks read after a while: a passing check that comes or goes alone is in no other list. It must be
+// called with the mutex held.
+func (k *catalog) readChecksLater(ctx context.Context) {
+	if k.checksDue {
+		return
+	}
+	k.checksDue = true
+	in := max(time.Second, time.Until(k.checksRead.Add(max(checkLeast, min(time.Duration(len(k.cover.members))*checkCost, checkRemote)))))
+	k.source.tasks.Go(func() {
+		if !pause.For(ctx, in) {
+			return
+		}
+		k.source.locked(func() { k.checksDue, k.checksRead = false, time.Now() })
+		k.readChecks(ctx)
+	})
+}
+
 // compare adds to changed the services whose checks came, went or changed their status. It reports whether a service's check came with
-// the change of the list of services to an index, and returns the services that have lost checks.
-func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed changes) (came bool, gone changes) {
+// the change of the list of services to an index, and returns the checks that have gone.
+func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed changes) (came bool, gone map[checkName]checkState) {
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		return false, nil
 	}
@@ -237,10 +291,10 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 		}
 		came = came || c.CreateIndex == index && c.ServiceName != ""
 	}
-	gone = make(changes)
+	gone = make(map[checkName]checkState)
 	for name, was := range l.known {
 		if _, still := now[name]; !still {
-			gone.add(was.service, index)
+			gone[name] = was
 			changed.add(was.service, index)
 		}
 	}
@@ -250,8 +304,12 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 
 const mostGone = 4 // services that are asked for because they have lost checks; for more a round is cheaper
 
-// movedAt reports whether one of some services has changed at an index.
-func (k *catalog) movedAt(ctx context.Context, names changes, index uint64) bool {
+// movedAt reports whether one of the services of some checks has changed at an index.
+func (k *catalog) movedAt(ctx context.Context, checks map[checkName]checkState, index uint64) bool {
+	names := make(changes)
+	for _, c := range checks {
+		names.add(c.service, index)
+	}
 	if len(names) > mostGone {
 		return false
 	}
@@ -359,13 +417,14 @@ func (k *catalog) askNodes(ctx context.Context, r agent.Request) (agent.Reply, e
 		for _, n := range list {
 			k.nodes[n.Node] = n.ModifyIndex
 		}
+		k.nodesPartial = got.Filtered
 	}
 	return got, err
 }
 
 // nodesMoved reports the queries for nodes that came, went or changed, and for the services of those that have changed. The
-// services of new nodes come by themselves; what was on a node that is gone only a round finds.
-func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (useful bool) {
+// services of new nodes come by themselves; what was on a node that is gone its own signal names, or only a round finds.
+func (k *catalog) nodesMoved(ctx context.Context, before, index uint64, _ bool) (useful bool) {
 	changed, differ := make(map[string]uint64), make(changes)
 	for name, now := range k.nodes {
 		was, known := k.nodesBefore[name]
@@ -376,15 +435,16 @@ func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (usef
 			differ.add(name, index)
 		}
 	}
-	gone := false
+	var gone []string
 	for name := range k.nodesBefore {
 		if _, still := k.nodes[name]; !still {
 			differ.add(name, index)
-			gone = true
+			gone = append(gone, name)
 		}
 	}
 	first := k.nodesBefore == nil
 	k.nodesBefore = k.nodes
+	k.lists.update(k.nodes, before, index, k.nodesPartial)
 	if first {
 		return true
 	}
@@ -392,7 +452,8 @@ func (k *catalog) nodesMoved(ctx context.Context, _, index uint64, _ bool) (usef
 	k.source.locked(func() {
 		useful = k.cover.reportKind(watch.KindNodes, nil, index)
 		useful = k.cover.reportKind(watch.KindNode, differ, index) || useful
-		if gone { // with several instances in one change; those without checks are in no list
+		k.cover.giveUp(gone)
+		if len(gone) > 0 && !k.lists.complete() { // with several instances in one change; those without checks are in no list
 			k.source.makeSure(k.cover, true)
 		}
 	})

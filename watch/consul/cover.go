@@ -37,9 +37,11 @@ type cover struct {
 	members map[*member]bool
 	names   map[string]map[*member]bool // of services in lower case: the queries for their instances
 	waiting int                         // members that somebody waits on
+	polling int                         // members for instances that a request waits for
 	stop    context.CancelFunc          // nil where no signal is asked
 	signals int                         // of a catalog, that are asked
 	unheard int                         // of them, that have had no answer yet
+	nodes   *nodeLists                  // of a catalog whose signals have been asked
 	groups  []*group                    // of keys
 	refused time.Time                   // when the token was refused a signal
 	changed time.Time                   // when another answer to a member came
@@ -186,6 +188,42 @@ func (c *cover) reportKind(kind string, names changes, index uint64) (reported b
 	return reported
 }
 
+// reportList has the members for the list of services read, which has moved to an index: all where the list differs, else those that have
+// a part of it by a filter. It reports whether there are any.
+func (c *cover) reportList(differs bool, index uint64) (reported bool) {
+	for m := range c.members {
+		if m.query.Kind == watch.KindServices && (differs || m.query.Options().Has(watch.OptFilter)) {
+			m.reportChange(index)
+			reported = true
+		}
+	}
+	return reported
+}
+
+// reportNode has the members for a node read, which has changed at an index. One that does not name its node as Consul lists it, but by an
+// identifier, may be for this one.
+func (c *cover) reportNode(name string, index uint64) {
+	for m := range c.members {
+		if m.query.Kind != watch.KindNode {
+			continue
+		}
+		if _, listed := c.nodes.names[m.query.Name]; !listed {
+			m.report()
+		} else if m.query.Name == name {
+			m.reportChange(index)
+		}
+	}
+}
+
+// giveUp ends requests that wait for one of some nodes, which are gone.
+func (c *cover) giveUp(nodes []string) {
+	for m := range c.members {
+		if m.giveUp != nil && m.query.Kind == watch.KindNode && slices.Contains(nodes, m.query.Name) {
+			m.giveUp(errUnseen)
+		}
+	}
+}
+
 // reportNames has the members for the instances of some services read. It reports whether there are any.
 func (c *cover) reportNames(names changes) (reported bool) {
 	for name, index := range names {
@@ -195,6 +233,13 @@ func (c *cover) reportNames(names changes) (reported bool) {
 		}
 	}
 	return reported
+}
+
+// reportService has the members for the instances of a service read: it has changed, at an index that is not known.
+func (c *cover) reportService(name string) {
+	for m := range c.names[strings.ToLower(name)] {
+		m.report()
+	}
 }
 
 // listen makes sure that signals tell of changes of a member. It reports whether they do. It must be called with the mutex held.
@@ -257,6 +302,7 @@ func (s *Source) stopListening(c *cover) {
 		c.stop()
 		c.stop = nil
 		s.signals -= c.signals
+		c.nodes.endAll()
 	}
 	for len(c.groups) > 0 {
 		s.endGroup(c, c.groups[0])
@@ -523,7 +569,8 @@ func (s *Source) wasParked(c *cover, took time.Duration) bool {
 // must be called with the mutex held.
 func (s *Source) timed(c *cover, took time.Duration) {
 	c.slow = max(took, c.slow*7/8)
-	if took > parkedFor && c.parked < parkedFactor*took && time.Since(c.parkedAt) < took+hindsight {
+	complete := c.nodes != nil && c.nodes.complete() // then each change has a signal that does not miss it
+	if !complete && took > parkedFor && c.parked < parkedFactor*took && time.Since(c.parkedAt) < took+hindsight {
 		s.makeSure(c, true)
 		c.parkedAt = time.Time{}
 	}

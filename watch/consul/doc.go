@@ -24,6 +24,7 @@
 //	member.go       what is known of a query, and how a call for it waits
 //	cover.go        scopes, rounds, and how a signal is followed
 //	catalog.go      signals of services, checks and nodes
+//	nodes.go        signals of the instances of each node
 //	keys.go         signals of keys: groups
 //	reread.go       which queries a Set also reads now and then
 //	agent/          a package of its own: a request from its admission to its answer

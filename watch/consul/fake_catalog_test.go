@@ -40,9 +40,10 @@ type storedNode struct {
 }
 
 type storedInstance struct {
-	service string
-	port    int
-	tags    []string
+	service        string
+	port           int
+	tags           []string
+	created, index uint64
 }
 
 type storedCheck struct {
@@ -72,14 +73,18 @@ func (s *store) clone() *store {
 	return &c
 }
 
-// node registers a node, or changes its address.
+// node registers a node, with a check as its agent does, or changes its address.
 func (s *store) node(name, address string) {
-	if was, ok := s.nodes[name]; ok && was.address == address {
+	was, ok := s.nodes[name]
+	if ok && was.address == address {
 		return
 	}
 	s.nodes[name] = storedNode{address, s.index}
 	s.tables["nodes"], s.onNode[name] = s.index, s.index
 	s.touchNode(name)
+	if !ok {
+		s.check(name, "", "passing", "")
+	}
 }
 
 // touchNode moves the indexes of all services of a node.
@@ -97,10 +102,15 @@ func (s *store) register(node, id, service string, port int, tags ...string) {
 		s.node(node, "10.0.0.1")
 	}
 	at := instanceName{node, id}
-	if was, ok := s.instances[at]; ok && was.port == port && slices.Equal(was.tags, tags) {
+	was, ok := s.instances[at]
+	if ok && was.port == port && slices.Equal(was.tags, tags) {
 		return
 	}
-	s.instances[at] = storedInstance{service, port, tags}
+	in := storedInstance{service, port, tags, s.index, s.index}
+	if ok {
+		in.created = was.created
+	}
+	s.instances[at] = in
 	s.tables["services"], s.services[service], s.onNode[node] = s.index, s.index, s.index
 }
 
@@ -124,6 +134,22 @@ func (s *store) deregister(node, id string) {
 	}
 	delete(s.services, in.service)
 	s.extinct = s.index
+}
+
+// forget deregisters a node with all that is on it.
+func (s *store) forget(name string) {
+	if _, ok := s.nodes[name]; !ok {
+		return
+	}
+	for at := range s.instances {
+		if at.node == name {
+			s.deregister(name, at.id)
+		}
+	}
+	s.uncheck(checkName{name, "node:" + name})
+	delete(s.nodes, name)
+	delete(s.onNode, name)
+	s.tables["nodes"] = s.index
 }
 
 // check makes a check or changes it; one of a node where id is empty.
@@ -210,7 +236,7 @@ func (s *store) answer(path string, params map[string][]string) (body any, index
 		}
 		return list, s.tables["checks"], wake
 	case strings.HasPrefix(path, "/v1/catalog/node/"), strings.HasPrefix(path, "/v1/catalog/node-services/"):
-		return s.describeNode(last, strings.HasPrefix(path, "/v1/catalog/node/")), max(s.tables["nodes"], s.tables["services"]), s.onNode[last]
+		return s.describeNode(last, strings.HasPrefix(path, "/v1/catalog/node/")), s.onNode[last], s.onNode[last]
 	case strings.HasPrefix(path, "/v1/health/service/"):
 		index, ok := s.services[last]
 		switch {
@@ -271,7 +297,9 @@ func (s *store) describeNode(name string, byID bool) any {
 	list, services := []map[string]any{}, map[string]any{}
 	for at, in := range s.instances {
 		if at.node == name {
-			services[at.id] = map[string]any{"ID": at.id, "Service": in.service, "Port": in.port, "Tags": in.tags}
+			services[at.id] = map[string]any{
+				"ID": at.id, "Service": in.service, "Port": in.port, "Tags": in.tags, "CreateIndex": in.created, "ModifyIndex": in.index,
+			}
 			list = append(list, services[at.id].(map[string]any))
 		}
 	}

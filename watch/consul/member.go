@@ -32,9 +32,10 @@ type member struct {
 	filtered bool      // it lacked what the token may not read
 	answered bool      // it has had an answer, of whatever address
 	changed  [2]time.Time
-	since    *agent.Epoch // in which it was answered
-	polls    bool         // a request waits for it
-	covered  time.Time    // when its cover got to know it
+	since    *agent.Epoch            // in which it was answered
+	polls    bool                    // a request waits for it
+	giveUp   context.CancelCauseFunc // ends that request
+	covered  time.Time               // when its cover got to know it
 
 	doubt    time.Time // when it may have changed: an answer to an older request does not count
 	expected uint64    // it has changed at this index: an answer with a lower one does not count; 0 means that it has not
@@ -256,15 +257,23 @@ func (s *Source) next(m *member, c *call, after uint64) (todo action, came *resu
 	slots := s.agent.Slots()
 	covered := m.cover != nil && s.crowded(e, s.waiting)
 	hot := covered && m.isHot() && m.cover.catalog() && !m.polls && s.polling < slots/2
-	if (!covered || hot) && s.agent.BeginWait(s.signals) {
-		m.polls = true
-		s.polling++
+	if (!covered || hot) && s.agent.BeginWait(s.signals+s.nodeSignals) {
+		s.countPoll(m, 1)
 		return waits, nil
 	}
 	if covered && s.listen(m.cover, m) {
 		return sleeps, nil
 	}
 	return turns, nil
+}
+
+// countPoll notes that a request begins to wait for a member, or with -1 that one has ended. It must be called with the mutex held.
+func (s *Source) countPoll(m *member, n int) {
+	m.polls = n > 0
+	s.polling += n
+	if m.cover != nil && m.query.Kind == watch.KindService {
+		m.cover.polling += n
+	}
 }
 
 // crowded reports whether there are more queries than connections. It must be called with the mutex held.
@@ -305,17 +314,26 @@ func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint
 	return value, index, err
 }
 
+// errUnseen ends a request that waits for a node: it does not return when the node is deregistered.
+var errUnseen = errors.New("the node is gone")
+
 // poll makes a request that waits, with the slot that next has taken.
 func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64, error) {
 	s.letFirstsPass(ctx)
 	wait := s.pollWait(m)
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	s.locked(func() { m.giveUp = giveUp })
 	began := time.Now()
 	value, index, err := s.ask(ctx, m, agent.Request{After: after, Wait: wait})
 
-	s.mu.Lock()
-	m.polls = false
-	s.polling--
-	s.mu.Unlock()
+	s.locked(func() {
+		m.giveUp = nil
+		s.countPoll(m, -1)
+	})
+	if errors.Is(context.Cause(ctx), errUnseen) {
+		value, index, err = nil, after, nil
+	}
 	s.agent.EndWait(ctx, began.Add(wait*17/16))
 	return value, index, err
 }
@@ -349,10 +367,16 @@ func (s *Source) pollWait(m *member) time.Duration {
 	case !s.longWaits:
 		return s.cfg.Wait
 	case m.cover != nil && s.crowded(e, s.waiting):
+		if m.query.Kind == watch.KindNode {
+			return min(s.cfg.Wait, turnEvery) // when the node is deregistered the request does not return
+		}
 		return hotWait
 	case e.HTTP2() && time.Since(s.began) < trialTime && s.waiting > s.agent.Slots():
 		return trialWait
 	case time.Since(s.began) < startTime || e.Limited():
+		return s.cfg.Wait
+	}
+	if m.query.Kind == watch.KindNode { // as above
 		return s.cfg.Wait
 	}
 	return max(s.cfg.Wait, min(time.Duration(s.waiting)*waitPerQuery, longestWait))

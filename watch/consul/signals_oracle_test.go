@@ -194,7 +194,7 @@ func (h *history) change() {
 		key := fmt.Sprintf("f%d/k%d", h.IntN(historyFolders), h.IntN(historyKeys))
 		status := []string{"passing", "passing", "warning", "critical"}[h.IntN(4)]
 		what := ""
-		switch h.IntN(15) {
+		switch h.IntN(16) {
 		case 0, 1:
 			what = "register " + node + " " + id
 			s.register(node, id, service, h.IntN(60000))
@@ -230,6 +230,9 @@ func (h *history) change() {
 		case 13:
 			what = "delete " + key[:3]
 			s.remove(key[:3])
+		case 15:
+			what = "deregister " + node
+			s.forget(node)
 		}
 		h.note("%d: %s in %q", s.index, what, dc)
 	})
@@ -333,8 +336,8 @@ func (h *history) end(events int) {
 			break
 		}
 		if time.Since(began) > limit {
-			h.t.Errorf("after %s:\n%s\nhistory (faults %v, server %v, stale %s):\n%s", limit, strings.Join(text, "\n"), h.faults,
-				h.f.stores.connections > 0, h.src.cfg.MaxStale, strings.Join(slices.Clone(h.log)[max(0, len(h.log)-60):], "\n"))
+			h.t.Errorf("after %s:\n%s\nhistory (faults %v, server %v at %s, stale %s):\n%s", limit, strings.Join(text, "\n"), h.faults,
+				h.f.stores.connections > 0, h.src.cfg.Address, h.src.cfg.MaxStale, strings.Join(slices.Clone(h.log)[max(0, len(h.log)-60):], "\n"))
 			return
 		}
 	}

@@ -149,28 +149,29 @@ func TestRequestsOfChanges(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(s *store, i int)
-		query  func(i int) watch.Query // of which it is a change; nil where nobody watches it
-		most   float64                 // requests a change
+		most   float64 // requests a change
 	}{
 		{"flip", func(s *store, i int) {
 			s.check("n0", fmt.Sprintf("s%d-0", i), []string{"critical", "passing"}[i/250], "")
-		}, nil, 8},
+		}, 8},
 		{"registration", func(s *store, i int) {
 			s.register("n1", fmt.Sprint("more", i), fmt.Sprint("s", i), 80)
 			s.check("n1", fmt.Sprint("more", i), "passing", "")
-		}, nil, 8},
-		{"deregistration", func(s *store, i int) { s.deregister("n0", fmt.Sprintf("s%d-0", i)) }, nil, 8},
-		{"key", func(s *store, i int) { s.put(fmt.Sprint("app/k", i%20), fmt.Sprint("w", i)) }, nil, 3},
+		}, 8},
+		{"deregistration", func(s *store, i int) { s.deregister("n0", fmt.Sprintf("s%d-0", i)) }, 8},
+		{"port", func(s *store, i int) { s.register("n0", fmt.Sprintf("s%d-0", i), fmt.Sprint("s", i), 80) }, 8},
+		{"key", func(s *store, i int) { s.put(fmt.Sprint("app/k", i%20), fmt.Sprint("w", i)) }, 3},
 		{"flip of an unwatched service", func(s *store, i int) {
 			s.check("n0", "other-0", []string{"critical", "passing"}[i%2], "")
-		}, nil, 6},
+		}, 6},
 		{"registration of an unwatched service", func(s *store, i int) {
 			s.register("n2", fmt.Sprint("other-new", i), "other", 80)
 			s.check("n2", fmt.Sprint("other-new", i), "passing", "")
-		}, nil, 6},
-		{"unwatched key", func(s *store, i int) { s.put(fmt.Sprint("elsewhere/k", i), "w") }, nil, 1},
+		}, 6},
+		{"port of an unwatched service", func(s *store, i int) { s.register("n0", "other-0", "other", 100+i) }, 6},
+		{"unwatched key", func(s *store, i int) { s.put(fmt.Sprint("elsewhere/k", i), "w") }, 1},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		each := func(t *testing.T, address string) {
 			bubble(t, func(t *testing.T, f *fake) {
 				f.hold("")
 				f.stock("", 500, 1)
@@ -181,7 +182,7 @@ func TestRequestsOfChanges(t *testing.T) {
 				})
 				f.latency(time.Millisecond)
 				queries := append(serviceQueries(500), keyQueries("app", 20)...)
-				c, _ := f.consul(Config{MaxConnections: 128})
+				c, _ := f.consul(Config{Address: address, MaxConnections: 128})
 				fl := follow(t, c, watch.SetConfig{}, queries...)
 				later(time.Minute)
 				f.change("", func(s *store) { test.change(s, 7) }) // the first has the lists of checks read
@@ -199,8 +200,43 @@ func TestRequestsOfChanges(t *testing.T) {
 				later(5 * time.Second)
 				fl.agrees(t, f, queries)
 			})
-		})
+		}
+		t.Run(test.name, func(t *testing.T) { each(t, "") })
+		t.Run(test.name+" at a server", func(t *testing.T) { each(t, serverHere) })
 	}
+}
+
+const serverHere = "127.0.0.1:8500" // where a fake is a server on this machine
+
+// A check that passes and comes or goes alone is in no list that wakes: it is found soon after another change.
+func TestPassingCheckAlone(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 200, 2)
+		f.change("", func(s *store) {
+			s.register("n0", "plain", "s7", 80)
+			s.check("n1", "s8-1", "critical", "") // the list of an empty status wakes at any change of a check
+			s.check("n1", "s9-1", "warning", "")
+		})
+		f.latency(time.Millisecond)
+		queries := serviceQueries(200)
+		c, _ := f.consul(Config{Address: serverHere})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(5 * time.Minute)
+		for i, change := range []func(s *store){
+			func(s *store) { s.check("n0", "plain", "passing", "") },
+			func(s *store) { s.uncheck(checkName{"n0", "service:plain"}) },
+		} {
+			f.change("", change)
+			later(time.Second)
+			f.change("", func(s *store) { s.register("n1", "s100-1", "s100", 100+i) })
+			if took := fl.reaches(t, f.truth(t), queries[7], time.Minute); took > 15*time.Second {
+				t.Errorf("change %d is noticed after %s", i, took)
+			}
+			later(time.Minute)
+		}
+	})
 }
 
 // What a quiet minute costs, and one in which checks print something else at each run.
@@ -420,8 +456,9 @@ func TestChurn(t *testing.T) {
 func TestSignalRefused(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{servicesPath, nodesPath, checksPath + "critical", checksPath + "any", "/v1/catalog/node-services/"} {
-		for _, status := range []int{http.StatusForbidden, http.StatusBadRequest, http.StatusInternalServerError} {
-			t.Run(fmt.Sprint(path, " ", status), func(t *testing.T) {
+		for i, status := range []int{http.StatusForbidden, http.StatusBadRequest, http.StatusInternalServerError, http.StatusForbidden} {
+			address := []string{"", "", "", serverHere}[i]
+			t.Run(fmt.Sprint(path, " ", status, " ", address), func(t *testing.T) {
 				bubble(t, func(t *testing.T, f *fake) {
 					f.hold("")
 					f.stock("", 40, 1)
@@ -433,7 +470,7 @@ func TestSignalRefused(t *testing.T) {
 						http.Error(w, "no", status)
 						return true
 					})
-					c, _ := f.consul(Config{MaxConnections: 32})
+					c, _ := f.consul(Config{Address: address, MaxConnections: 32})
 					queries := serviceQueries(40)
 					fl := follow(t, c, watch.SetConfig{}, queries...)
 					later(time.Minute)
@@ -466,6 +503,147 @@ func TestSignalRefused(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Where the nodes are few, any change of an instance is noticed at once, however many come and whatever they change, and no change leads
+// to a round.
+func TestSignalsOfNodes(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{serverHere, "10.0.0.1:8500"} {
+		t.Run(address, func(t *testing.T) { testSignalsOfNodes(t, address) })
+	}
+}
+
+func testSignalsOfNodes(t *testing.T, address string) {
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 200, 2)
+		f.latency(time.Millisecond)
+		c, _ := f.consul(Config{Address: address})
+		queries := serviceQueries(200)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		truth := f.truth(t)
+		later(5 * time.Minute)
+		began := time.Now()
+		for i := range 60 {
+			f.change("", func(s *store) {
+				id, service := fmt.Sprintf("s%d-0", i), fmt.Sprint("s", i)
+				switch i % 6 {
+				case 0:
+					s.register("n0", id, service, 7000+i) // a port alone
+				case 1:
+					s.register("n1", fmt.Sprint("more", i), service, 80) // without a check
+				case 2:
+					s.register("n0", id, service, 1000+i, "tag")
+				case 3:
+					s.deregister("n0", id)
+				case 4:
+					s.register(fmt.Sprint("new", i), id+"new", service, 80) // with its node
+				case 5:
+					s.forget(fmt.Sprint("new", i-1))
+					i--
+				}
+			})
+			if took := fl.reaches(t, truth, queries[i], 5*time.Second); took > 50*time.Millisecond {
+				t.Errorf("change %d is noticed after %s", i, took)
+			}
+			later(time.Second)
+		}
+		if n := len(f.since(began)); n > 60*10 {
+			t.Errorf("%d requests for 60 changes", n)
+		}
+		for i := range 100 { // at one time
+			f.change("", func(s *store) {
+				s.register(fmt.Sprint("n", i%2), fmt.Sprintf("s%d-%d", i, i%2), fmt.Sprint("s", i), 9000+i)
+			})
+		}
+		later(200 * time.Millisecond)
+		fl.agrees(t, f, queries)
+	})
+}
+
+// Where nodes cannot have signals, none has: what else tells of changes does.
+func TestNoSignalsOfNodes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		prepare func(f *fake)
+		others  int // queries that no signal speaks for
+	}{
+		{"many nodes", func(f *fake) { f.stock("", 1, 70) }, 0},
+		{"many queries of other kinds", func(*fake) {}, 60},
+		{"nodes that the token may not see", func(f *fake) {
+			f.stores.token = func(path string, _ map[string][]string) bool { return path == nodesPath }
+		}, 0},
+		{"a node with very many instances", func(f *fake) {
+			f.change("", func(s *store) {
+				for i := range 12_000 {
+					s.register("n0", fmt.Sprint("one of very many instances, ", i), "many", 80)
+				}
+			})
+		}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", 200, 1)
+				test.prepare(f)
+				f.latency(time.Millisecond)
+				queries := serviceQueries(200)
+				c, _ := f.consul(Config{Address: serverHere})
+				fl := follow(t, c, watch.SetConfig{}, queries...)
+				for i := range test.others {
+					fl.set.Watch(watch.NewQuery(watch.KindConnect, fmt.Sprint("s", i), nil))
+				}
+				later(time.Minute)
+				began := time.Now()
+				later(10 * time.Minute)
+				for _, r := range f.since(began) {
+					if strings.HasPrefix(r.path, "/v1/catalog/node-services/") {
+						t.Fatalf("request for %s", r.path)
+					}
+				}
+				f.change("", func(s *store) { s.register("n0", "s3-0", "s3", 7000) })
+				later(10 * time.Second)
+				fl.agrees(t, f, queries)
+			})
+		})
+	}
+}
+
+// A request that waits for a node does not return when the node is deregistered.
+func TestNodeQueryOfNodeThatGoes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		others  int // queries
+		address string
+		limit   time.Duration
+	}{
+		{0, "", 61 * time.Second},
+		{60, "", 3 * time.Second},
+		{60, serverHere, time.Second},
+	} {
+		t.Run(fmt.Sprint(test.others, " others ", test.address), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				f.hold("")
+				f.stock("", 100, 2)
+				f.latency(time.Millisecond)
+				node := watch.NewQuery(watch.KindNode, "n1", nil)
+				c, _ := f.consul(Config{Address: test.address, MaxConnections: 32})
+				fl := follow(t, c, watch.SetConfig{}, append(serviceQueries(test.others), node)...)
+				truth := f.truth(t)
+				later(10 * time.Minute)
+				for i := range 3 { // it changes often, so that it deserves a request of its own
+					f.change("", func(s *store) { s.node("n1", fmt.Sprint("10.0.0.", 50+i)) })
+					later(10 * time.Second)
+				}
+				f.change("", func(s *store) { s.forget("n1") })
+				if took := fl.reaches(t, truth, node, 2*time.Minute); took > test.limit {
+					t.Errorf("noticed after %s", took)
+				}
+			})
+		})
 	}
 }
 

@@ -34,18 +34,19 @@ type Source struct {
 	life  life
 	began time.Time
 
-	mu         sync.Mutex // guards what follows
-	members    map[watch.Query]*member
-	unanswered int // members that have no answer yet
-	waiting    int // members that somebody waits on
-	polling    int // of them, those that a request waits for
-	scopes     map[scope]*cover
-	signals    int                 // requests of covers
-	remote     bool                // the agent is not known to be a server: servers answer what it passes on, for many hosts
-	recent     [64]uint64          // indexes of answers, the last ones
-	at         int                 // where the next of recent goes
-	reads      *semaphore.Weighted // of reads of members, at a time
-	announce   *time.Timer
+	mu          sync.Mutex // guards what follows
+	members     map[watch.Query]*member
+	unanswered  int // members that have no answer yet
+	waiting     int // members that somebody waits on
+	polling     int // of them, those that a request waits for
+	scopes      map[scope]*cover
+	signals     int                 // requests of covers
+	nodeSignals int                 // of nodes
+	remote      bool                // the agent is not known to be a server: servers answer what it passes on, for many hosts
+	recent      [64]uint64          // indexes of answers, the last ones
+	at          int                 // where the next of recent goes
+	reads       *semaphore.Weighted // of reads of members, at a time
+	announce    *time.Timer
 }
 
 // A life ends what a Source does by itself.

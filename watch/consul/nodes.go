@@ -1,0 +1,271 @@
+package consul
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"time"
+
+	"render/watch/consul/agent"
+)
+
+// Where there are few nodes, each has a signal of its own: the list of the instances on the node. It wakes at each change of one of
+// these, and at no other change; its answer says which instances have changed. A change that the list of services does not name, such as
+// another port, then needs neither the list of all checks nor a round.
+
+const (
+	nodeBytes    = 1 << 20         // of the list of a node's instances: where one is larger, no node has a signal
+	nodeWait     = 3 * time.Minute // so that about 20 of these requests end in a minute
+	nodeEvidence = 2 * time.Second // from the answer of the list of services to that of the list of a node, at most
+)
+
+// nodeLists are the signals of the nodes of a catalog.
+type nodeLists struct {
+	source *Source
+	cover  *cover
+	params url.Values
+	follow func(signal) (stop context.CancelFunc)
+
+	// The Source's mutex guards what follows.
+	begun    bool // the first answers to queries have had their time
+	ended    bool
+	partial  bool // the token may not see all nodes
+	tooLarge time.Time
+	names    map[string]uint64 // of all nodes
+	lists    map[string]*nodeList
+	seen     [64]span      // of the last answers
+	at       int           // where the next goes
+	news     chan struct{} // closed at the next answer
+}
+
+// A span is what an answer brings: the changes after an index, up to another.
+type span struct{ after, upTo uint64 }
+
+// A nodeList is the list of the instances on a node.
+type nodeList struct {
+	stop      context.CancelFunc
+	index     uint64 // of the last answer; 0 where there is none, or the last request has failed
+	instances map[string]listedInstance
+}
+
+// A listedInstance is one instance of a list.
+type listedInstance struct {
+	ID, Service string
+	ModifyIndex uint64
+}
+
+// begin has the signals begin, once the first answers have had their time.
+func (l *nodeLists) begin() {
+	l.source.mu.Lock()
+	defer l.source.mu.Unlock()
+	l.begun = true
+	l.adjust()
+}
+
+// update notes which nodes there are at an index of their list, which had another index before.
+func (l *nodeLists) update(names map[string]uint64, before, index uint64, partial bool) {
+	l.source.mu.Lock()
+	defer l.source.mu.Unlock()
+	for name, list := range l.lists {
+		if _, still := names[name]; !still {
+			gone := make(changes)
+			for _, in := range list.instances {
+				gone.add(in.Service, index)
+			}
+			l.reportGone(gone)
+			l.note(span{before, index})
+		}
+	}
+	l.names, l.partial = names, partial
+	l.adjust()
+}
+
+// adjust begins the signals of new nodes and ends those of nodes that are gone; all where it is not worth it to have them. It must be
+// called with the mutex held, as must all that follow but ask.
+func (l *nodeLists) adjust() {
+	wanted := l.wanted()
+	for name, list := range l.lists {
+		if _, still := l.names[name]; !still || !wanted {
+			l.end(name, list)
+		}
+	}
+	if !wanted {
+		return
+	}
+	for name := range l.names {
+		if l.lists[name] == nil {
+			l.start(name)
+		}
+	}
+}
+
+// wanted reports whether nodes are to have signals. There must be few nodes: what is left is for queries that no signal speaks for,
+// and for those that change often.
+func (l *nodeLists) wanted() bool {
+	s := l.source
+	if !l.begun || l.partial || l.ended || l.cover.scope.dc != "" || time.Since(l.tooLarge) < tooLargeHold {
+		return false
+	}
+	others := s.signals + s.nodeSignals - len(l.lists)
+	for _, m := range s.members {
+		if m.cover == nil {
+			others++
+		}
+	}
+	return len(l.names)+others <= s.agent.Slots()*2/3
+}
+
+func (l *nodeLists) start(name string) {
+	list := new(nodeList)
+	var found []listedInstance
+	list.stop = l.follow(signal{
+		cover: l.cover,
+		ask: func(ctx context.Context, r agent.Request) (got agent.Reply, err error) {
+			found, got, err = l.ask(ctx, name, r)
+			l.source.locked(func() {
+				if err == nil && list.instances != nil { // else it is set by moved
+					list.index = got.Index
+				}
+			})
+			return got, err
+		},
+		moved: func(_ context.Context, before, index uint64, _ bool) bool {
+			l.source.locked(func() { l.moved(name, list, found, span{cmp.Or(before, index-1), index}) })
+			return true
+		},
+		failed: func(err error, _ bool) {
+			l.source.locked(func() { l.failed(list, err) })
+		},
+		recovered: func(time.Time) {}, // the answer is compared with that before the failure
+		answered:  func() {},
+	})
+	l.lists[name] = list
+	l.source.nodeSignals++
+}
+
+func (l *nodeLists) end(name string, list *nodeList) {
+	list.stop()
+	delete(l.lists, name)
+	l.source.nodeSignals--
+}
+
+// endAll ends all signals, when those of the catalog end.
+func (l *nodeLists) endAll() {
+	l.ended = true
+	for name, list := range l.lists {
+		l.end(name, list)
+	}
+}
+
+func (l *nodeLists) ask(ctx context.Context, name string, r agent.Request) (found []listedInstance, got agent.Reply, err error) {
+	s := l.source
+	if s.longWaits {
+		r.Wait = nodeWait
+	}
+	if r.After == 0 {
+		r.Bound = s.reads
+	}
+	r.Path, r.Params, r.Limit, r.Unless = "/v1/catalog/node-services/"+segment(name), l.params, nodeBytes, r.After
+
+	var answer struct{ Services []listedInstance }
+	got, err = s.agent.Get(ctx, r, &answer)
+	return answer.Services, got, err
+}
+
+// moved reports the queries for a node, and for the services whose instances differ from those of the last answer.
+func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, at span) {
+	changed, gone, now := make(changes), make(changes), make(map[string]listedInstance, len(found))
+	for _, in := range found {
+		now[in.ID] = in
+		if was, known := list.instances[in.ID]; !known || was.ModifyIndex != in.ModifyIndex {
+			changed.add(in.Service, in.ModifyIndex)
+		}
+	}
+	for id, was := range list.instances {
+		if _, still := now[id]; !still {
+			gone.add(was.Service, at.upTo)
+		}
+	}
+
+	list.instances, list.index = now, at.upTo
+	l.reportGone(gone)
+	l.cover.reportNames(changed)
+	l.cover.reportNode(name, at.upTo)
+	l.note(at)
+}
+
+// reportGone reports the queries for services that have lost instances, at an index or before: a list does not say when. What an agent that is
+// a server answers now has the change.
+func (l *nodeLists) reportGone(services changes) {
+	if !l.source.isNear() {
+		l.cover.reportNames(services)
+		return
+	}
+	for name := range services {
+		l.cover.reportService(name)
+	}
+}
+
+// has reports whether an instance is on a node.
+func (l *nodeLists) has(node, id string) bool {
+	list := l.lists[node]
+	if list == nil {
+		return false
+	}
+	_, is := list.instances[id]
+	return is
+}
+
+func (l *nodeLists) failed(list *nodeList, err error) {
+	list.index = 0
+	if errors.Is(err, agent.ErrTooLarge) {
+		l.tooLarge = time.Now()
+		l.adjust()
+	}
+}
+
+// note notes what an answer has brought.
+func (l *nodeLists) note(at span) {
+	l.seen[l.at%len(l.seen)] = at
+	l.at++
+	close(l.news)
+	l.news = make(chan struct{})
+}
+
+// saw reports whether an answer has brought the change at an index.
+func (l *nodeLists) saw(index uint64) bool {
+	return slices.ContainsFunc(l.seen[:], func(s span) bool { return s.after < index && index <= s.upTo })
+}
+
+// complete reports whether each node has a signal that works.
+func (l *nodeLists) complete() bool {
+	for _, list := range l.lists {
+		if list.index == 0 {
+			return false
+		}
+	}
+	return len(l.names) > 0 && len(l.lists) == len(l.names)
+}
+
+// explain reports whether the signal of a node has brought the change at an index, and whether the signals bring all that there are. It
+// must be called without the mutex. It waits a little for the signal.
+func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all bool) {
+	timeout := time.NewTimer(nodeEvidence)
+	defer timeout.Stop()
+	for {
+		var news chan struct{}
+		l.source.locked(func() { brought, all, news = l.saw(index), l.complete(), l.news })
+		if brought || !all {
+			return brought, all
+		}
+		select {
+		case <-news:
+		case <-timeout.C:
+			return false, true
+		case <-ctx.Done():
+			return false, false
+		}
+	}
+}
