@@ -435,11 +435,11 @@ func (k *catalog) nodesMoved(ctx context.Context, before, index uint64, _ bool) 
 			differ.add(name, index)
 		}
 	}
-	var gone []string
+	gone := false
 	for name := range k.nodesBefore {
 		if _, still := k.nodes[name]; !still {
 			differ.add(name, index)
-			gone = append(gone, name)
+			gone = true
 		}
 	}
 	first := k.nodesBefore == nil
@@ -452,8 +452,8 @@ func (k *catalog) nodesMoved(ctx context.Context, before, index uint64, _ bool) 
 	k.source.locked(func() {
 		useful = k.cover.reportKind(watch.KindNodes, nil, index)
 		useful = k.cover.reportKind(watch.KindNode, differ, index) || useful
-		k.cover.giveUp(gone)
-		if len(gone) > 0 && !k.lists.complete() { // with several instances in one change; those without checks are in no list
+		k.cover.reportUnlisted(k.nodes)
+		if gone && !k.lists.complete() { // with several instances in one change; those without checks are in no list
 			k.source.makeSure(k.cover, true)
 		}
 	})

@@ -215,10 +215,15 @@ func (c *cover) reportNode(name string, index uint64) {
 	}
 }
 
-// giveUp ends requests that wait for one of some nodes, which are gone.
-func (c *cover) giveUp(nodes []string) {
+// reportUnlisted has the members read for nodes that are not among those that there are: a request that waits for one does not return
+// when the node goes, and a node may have come and gone since the last list.
+func (c *cover) reportUnlisted(nodes map[string]uint64) {
 	for m := range c.members {
-		if m.giveUp != nil && m.query.Kind == watch.KindNode && slices.Contains(nodes, m.query.Name) {
+		if _, listed := nodes[m.query.Name]; listed || m.query.Kind != watch.KindNode || m.query.Name == "" {
+			continue
+		}
+		m.report()
+		if m.giveUp != nil {
 			m.giveUp(errUnseen)
 		}
 	}
@@ -289,6 +294,9 @@ func (s *Source) endUnused(c *cover) {
 		defer s.mu.Unlock()
 		if unused() {
 			s.stopListening(c)
+			for m := range c.members { // a call may have begun to wait for the signals meanwhile
+				m.wake()
+			}
 			if len(c.members) == 0 {
 				delete(s.scopes, c.scope)
 			}

@@ -46,6 +46,7 @@ type member struct {
 type call struct {
 	wake   chan struct{} // of size 1
 	result *result       // what has come for it; the Source's mutex guards it
+	turn   time.Time     // when a query that nothing covers is read; zero where that is not said yet
 }
 
 type result struct {
@@ -299,7 +300,11 @@ func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint
 	}
 	s.mu.Unlock()
 
-	value, index, err := s.read(ctx, m, r)
+	r.Bound = s.reads
+	if r.After != 0 {
+		r.Bound = s.expects // plain reads need not wait until a wrong report is given up
+	}
+	value, index, err := s.ask(ctx, m, r)
 	s.locked(func() {
 		switch {
 		case err != nil:
@@ -417,15 +422,19 @@ func (s *Source) isRemote() bool {
 }
 
 // turn pauses until it is the turn of a query that nothing covers. It reports whether that has come; it has not where the call is
-// woken or ctx is done before.
+// woken or ctx is done before. A call that is woken keeps its turn: calls are woken more often than turns come.
 func (s *Source) turn(ctx context.Context, c *call) bool {
-	s.mu.Lock()
-	every := max(turnEvery, min(time.Duration(s.waiting)*time.Minute/mostTurns, time.Minute))
-	s.mu.Unlock()
-	t := time.NewTimer(pause.Jittered(every))
+	if c.turn.IsZero() {
+		s.mu.Lock()
+		every := max(turnEvery, min(time.Duration(s.waiting)*time.Minute/mostTurns, time.Minute))
+		s.mu.Unlock()
+		c.turn = time.Now().Add(pause.Jittered(every))
+	}
+	t := time.NewTimer(time.Until(c.turn))
 	defer t.Stop()
 	select {
 	case <-t.C:
+		c.turn = time.Time{}
 		return true
 	case <-c.wake:
 	case <-ctx.Done():

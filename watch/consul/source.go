@@ -46,6 +46,7 @@ type Source struct {
 	recent      [64]uint64          // indexes of answers, the last ones
 	at          int                 // where the next of recent goes
 	reads       *semaphore.Weighted // of reads of members, at a time
+	expects     *semaphore.Weighted // of them, those that wait for a change that was reported
 	announce    *time.Timer
 }
 
@@ -77,7 +78,8 @@ func newSource(cfg Config, dial agent.Dial) (*Source, error) {
 	}
 	s.cfg = s.agent.Config()
 	s.log = s.cfg.Log
-	s.reads = semaphore.NewWeighted(int64(cmp.Or(s.cfg.MaxConnections, agent.DefaultMaxConnections) / 4))
+	forReads := int64(cmp.Or(s.cfg.MaxConnections, agent.DefaultMaxConnections) / 4)
+	s.reads, s.expects = semaphore.NewWeighted(forReads), semaphore.NewWeighted(forReads/2)
 	return s, nil
 }
 
