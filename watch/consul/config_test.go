@@ -681,7 +681,7 @@ func TestAddresses(t *testing.T) {
 		if host() != "a:8500" {
 			t.Errorf("asks %s", host())
 		}
-		if n := out.count("the next address is asked"); n != 3 {
+		if n := out.count("trying the next address"); n != 3 {
 			t.Errorf("told %d times: %s", n, out)
 		}
 		if fl.failing() != 0 {

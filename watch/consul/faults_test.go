@@ -123,7 +123,7 @@ func TestSlowQueryMovesNobody(t *testing.T) {
 				slow := watch.NewQuery(watch.KindService, "x", map[string][]string{watch.OptDatacenter: {"dc2"}})
 				fl := follow(t, c, watch.SetConfig{}, append(queries, slow)...)
 				later(10 * time.Minute)
-				if out.count("the next address is asked") != 0 || fl.failing() != 1 {
+				if out.count("trying the next address") != 0 || fl.failing() != 1 {
 					t.Errorf("%d queries in error; logged: %s", fl.failing(), out)
 				}
 				if n := len(f.since(time.Now().Add(-time.Minute))); n > 50*5 {
@@ -467,7 +467,7 @@ func TestResets(t *testing.T) {
 			})
 			f.cut()
 			later(10 * time.Minute)
-			if k := out.count("the next address is asked"); k != moves {
+			if k := out.count("trying the next address"); k != moves {
 				t.Errorf("every %d: moved %d times: %s", every, k, out)
 			}
 			f.put(paths[0], "4711")
@@ -500,7 +500,7 @@ func TestAddressThatDropsAll(t *testing.T) {
 		f.mu.Unlock()
 		later(5 * time.Second)
 		fl.agree(t, f, queries, paths)
-		if out.count("the next address is asked") != 1 {
+		if out.count("trying the next address") != 1 {
 			t.Errorf("logged: %s", out)
 		}
 		later(20 * time.Second) // until net/http has given up dialing
