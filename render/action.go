@@ -3,7 +3,6 @@ package render
 import (
 	"time"
 
-	"render/render/commit"
 	"render/render/disk"
 	"render/render/pace"
 	"render/render/schedule"
@@ -55,14 +54,6 @@ func (a *action) without(t *target) {
 	delete(a.wanting, t)
 	delete(a.unfinished, t)
 	delete(a.changed, t)
-}
-
-// steps returns what a commit of the action does.
-func (a Action) steps() commit.Action {
-	return commit.Action{
-		Check: a.Check, Command: a.Command, Signal: a.Signal, Verify: a.Verify,
-		Timeout: a.Timeout, Splay: a.Splay, Atomic: a.Atomic, Env: a.Env,
-	}
 }
 
 // advanceAll lets each action do what it can whose turn it is, and returns when the next of them has something to do.

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"render/render/disk"
-	"render/render/graph"
-	"render/render/run"
 	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
@@ -84,7 +82,7 @@ func (e *Engine) prepare(p *proposal, s status.Status) {
 		}
 		if !present[t.path] {
 			added = append(added, t)
-		} else if t.cfg.Drift.matters() {
+		} else if t.cfg.Drift.Matters() {
 			_, err := os.Lstat(t.path)
 			t.missing = errors.Is(err, fs.ErrNotExist)
 		}
@@ -405,19 +403,12 @@ func (e *Engine) succeed(p *proposal) succession {
 // replace gives a target the settings of another, and its template where that is not the same.
 func (t *target) replace(next *target) keptTarget {
 	k := keptTarget{target: t, from: t.action, was: t.cfg, missing: next.missing}
-	k.renewed = !t.texts.Equal(next.texts) || !reflect.DeepEqual(t.cfg.ofTemplate(), next.cfg.ofTemplate())
+	k.renewed = !t.texts.Equal(next.texts) || !reflect.DeepEqual(t.cfg.OfTemplate(), next.cfg.OfTemplate())
 	if k.renewed {
 		t.renew(next.template, next.texts)
 	}
 	t.was, t.cfg, t.stale = t.cfg.Destination, next.cfg, nil
 	return k
-}
-
-// ofTemplate returns the settings that say what a target's template gives.
-func (t Target) ofTemplate() Target {
-	t.Destination, t.Action, t.Command, t.Implied = "", "", run.Command{}, nil
-	t.File, t.Drift, t.Guard, t.RemoveDelay = disk.Options{}, "", graph.Guard{}, 0
-	return t
 }
 
 // carryOver makes a target that has been there before follow its new settings, and reports whether anything has changed.
@@ -434,7 +425,7 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 		t.Doubt()
 		t.AddCause("its settings have changed")
 	}
-	if !again && e.cfg.Dry == nil && t.Known && !t.action.busy && t.cfg.Drift.matters() && (t.Drifted || k.missing) {
+	if !again && e.cfg.Dry == nil && t.Known && !t.action.busy && t.cfg.Drift.Matters() && (t.Drifted || k.missing) {
 		again, other = true, true
 		t.Doubt()
 		t.AddCause(t.cfg.Destination + " was changed by somebody else")

@@ -67,7 +67,7 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	e.gatherDebts(a, targets)
 	p := commit.Plan{
-		Action: a.cfg.steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
+		Action: a.cfg.Steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
 		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.Child == nil,
 		Tell:          e.teller(),
 	}
@@ -236,7 +236,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
 		t.Accept()
-		if t.cfg.Drift.matters() {
+		if t.cfg.Drift.Matters() {
 			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.Main, o.Size)
 		}
 	}

@@ -7,23 +7,11 @@ import (
 	"render/render/drift"
 )
 
-// A Drift says what becomes of a destination that somebody else has changed or removed.
-type Drift string
-
-// What becomes of such a destination; "" means IgnoreDrift.
-const (
-	WarnDrift   Drift = "warn"   // it is logged
-	RepairDrift Drift = "repair" // it is written again, and the action runs
-	IgnoreDrift Drift = "ignore"
-)
-
-func (d Drift) matters() bool { return d == WarnDrift || d == RepairDrift }
-
 // watchDrift starts to watch the destinations where a target wants that, and forgets those that none does any more.
 func (e *Engine) watchDrift(ctx context.Context) {
 	wanted := make(map[string]bool)
 	for _, t := range e.targets {
-		if t.cfg.Drift.matters() {
+		if t.cfg.Drift.Matters() {
 			wanted[t.cfg.Destination] = true
 		}
 	}

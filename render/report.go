@@ -241,7 +241,7 @@ func (e *Engine) logCommit(done landing) {
 		attrs = append(attrs, slog.String("files", commit.Summary(r.Tried, mostNamed, ", ")), slog.String("because", done.because()))
 	}
 	if r.Ran {
-		if doing := a.cfg.steps().String(); doing != "" {
+		if doing := a.cfg.Steps().String(); doing != "" {
 			attrs = append(attrs, slog.String("command", doing))
 		}
 		attrs = append(attrs, slog.Duration("took", r.Took.Round(time.Millisecond)))
