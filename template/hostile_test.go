@@ -129,7 +129,7 @@ func (p *hostileProcess) stop() {
 
 // executeSeeds executes the template of each seed that it reads, in little memory.
 func executeSeeds(in io.Reader, out io.Writer) {
-	limit := syscall.Rlimit{Cur: hostileMemory, Max: hostileMemory}
+	limit := syscall.Rlimit{Cur: hostileMemory * raceMemory, Max: hostileMemory * raceMemory}
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
 		panic(err)
 	}

@@ -129,6 +129,9 @@ func (s *Source) note(m *member, value any, got agent.Reply) {
 	if got.Sent.Before(m.began) && got.Index <= m.index {
 		return // a newer request was faster
 	}
+	if got.Index < m.expected && m.expected <= m.index && got.Sent.Sub(m.began) > s.cfg.MaxStale && !got.Streamed {
+		m.expected = 0 // every server has had that change: indexes have gone back
+	}
 	if m.index != 0 && m.index != got.Index {
 		m.noteChange()
 	}
@@ -290,19 +293,27 @@ func (s *Source) crowded(e *agent.Endpoint, queries int) bool {
 // little later, and of several servers one may be behind, so that the next requests wait; until Config.MaxStale is over.
 func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint64, error) {
 	s.mu.Lock()
-	expected := m.expected
+	expected, missed := m.expected, time.Since(m.missed)
+	most := max(s.cfg.MaxStale, namedWait)
 	r := agent.Request{Named: true}
-	if s.remote || !m.missed.IsZero() {
+	switch {
+	case m.missed.IsZero() && s.remote:
 		r.After, r.Wait = after, namedWait
-	}
-	if !m.missed.IsZero() {
-		r.Wait = max(namedWait, time.Since(m.missed))
+	case !m.missed.IsZero() && missed < most:
+		r.After, r.Wait = after, max(namedWait, min(missed, most-missed))
 	}
 	s.mu.Unlock()
 
 	r.Bound = s.reads
 	if r.After != 0 {
-		r.Bound = s.expects // plain reads need not wait until a wrong report is given up
+		place, stop := context.WithTimeout(ctx, r.Wait)
+		defer stop()
+		if s.expects.Acquire(place, 1) == nil { // plain reads need not wait until a wrong report is given up
+			defer s.expects.Release(1)
+			r.Bound = nil
+		} else {
+			r.After = 0 // many others wait: a plain read shows at least what the server has
+		}
 	}
 	value, index, err := s.ask(ctx, m, r)
 	s.locked(func() {

@@ -861,6 +861,48 @@ func TestSignalsAtNextAddress(t *testing.T) {
 	})
 }
 
+// Where indexes go back, as after a restore of a snapshot, all changes that were reported have indexes that no answer reaches: neither
+// these queries nor the plain reads of others wait for that.
+func TestIndexesGoBack(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ stale, quiet, most time.Duration }{
+		{2 * time.Second, time.Minute, 2 * time.Second}, {30 * time.Second, time.Minute, 2 * time.Second},
+		{2 * time.Second, time.Second, 10 * time.Second}, {30 * time.Second, time.Second, 10 * time.Second}, // a server may be behind
+	} {
+		t.Run(fmt.Sprintf("stale %s, quiet %s", test.stale, test.quiet), func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fake) {
+				const services = 300
+				f.hold("")
+				f.stock("", services, 1)
+				f.fill("", "app", 20)
+				f.change("", func(s *store) { s.put("app/large", strings.Repeat("x", 5<<20)) }) // the group asks for names only
+				f.latency(time.Millisecond)
+				c, _ := f.consul(Config{Address: "http://localhost:8500", MaxConnections: 32, MaxStale: test.stale})
+				queries := append(serviceQueries(services), keyQueries("app", 20)...)
+				fl := follow(t, c, watch.SetConfig{}, queries...)
+				later(10 * time.Second)
+				for i := range services {
+					f.change("", func(s *store) { s.check("n0", fmt.Sprintf("s%d-0", i), "critical", "") })
+					later(10 * time.Millisecond)
+				}
+				later(test.quiet)
+				fl.agrees(t, f, queries)
+
+				f.reset("", firstIndex/2)
+				later(5 * time.Second)
+				for i := range 20 {
+					f.change("", func(s *store) {
+						s.check("n0", fmt.Sprintf("s%d-0", 10*i), "passing", "")
+						s.put(fmt.Sprint("app/k", i), "new")
+					})
+				}
+				later(test.most)
+				fl.agrees(t, f, queries)
+			})
+		})
+	}
+}
+
 // A node that goes takes instances with it that no list of checks has: their queries are read soon.
 func TestNodeGoes(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,7 @@ type Source struct {
 	recent      [64]uint64          // indexes of answers, the last ones
 	at          int                 // where the next of recent goes
 	reads       *semaphore.Weighted // of reads of members, at a time
-	expects     *semaphore.Weighted // of them, those that wait for a change that was reported
+	expects     *semaphore.Weighted // of reads that wait for a change that was reported, beside these
 	announce    *time.Timer
 }
 

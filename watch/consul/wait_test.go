@@ -142,7 +142,7 @@ func TestCutsAreLearned(t *testing.T) {
 				if fl.is(queries[0]) != "7" {
 					t.Error("a change does not arrive")
 				}
-				if fl.errors() != 0 || out.count("cuts off") != 1 || out.count("WARN") != 1 {
+				if fl.errors() != 0 || out.count("cut off") != 1 || out.count("WARN") != 1 {
 					t.Errorf("%d errors; told: %s", fl.errors(), out)
 				}
 			})

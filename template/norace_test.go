@@ -1,0 +1,6 @@
+//go:build !race
+
+package template_test
+
+// raceMemory is how many times the memory of a process is needed with the race detector.
+const raceMemory = 1
