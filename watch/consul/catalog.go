@@ -144,7 +144,7 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		k.readChecksLater(ctx)
 	}
 	if explained || answered {
-		s.makeSure(k.cover, answered || !parked && !(brought && all))
+		s.makeSure(k.cover, !parked || answered)
 	} else {
 		s.startRound(k.cover)
 	}

@@ -577,8 +577,7 @@ func (s *Source) wasParked(c *cover, took time.Duration) bool {
 // must be called with the mutex held.
 func (s *Source) timed(c *cover, took time.Duration) {
 	c.slow = max(took, c.slow*7/8)
-	complete := c.nodes != nil && c.nodes.complete() // then each change has a signal that does not miss it
-	if !complete && took > parkedFor && c.parked < parkedFactor*took && time.Since(c.parkedAt) < took+hindsight {
+	if took > parkedFor && c.parked < parkedFactor*took && time.Since(c.parkedAt) < took+hindsight {
 		s.makeSure(c, true)
 		c.parkedAt = time.Time{}
 	}

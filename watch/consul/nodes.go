@@ -47,6 +47,7 @@ type span struct{ after, upTo uint64 }
 type nodeList struct {
 	stop      context.CancelFunc
 	index     uint64 // of the last answer; 0 where there is none, or the last request has failed
+	failing   bool   // the last request has failed
 	instances map[string]listedInstance
 }
 
@@ -126,7 +127,7 @@ func (l *nodeLists) start(name string) {
 			found, got, err = l.ask(ctx, name, r)
 			l.source.locked(func() {
 				if err == nil && list.instances != nil { // else it is set by moved
-					list.index = got.Index
+					list.index, list.failing = got.Index, false
 				}
 			})
 			return got, err
@@ -189,7 +190,7 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 		}
 	}
 
-	list.instances, list.index = now, at.upTo
+	list.instances, list.index, list.failing = now, at.upTo, false
 	l.reportGone(gone)
 	l.cover.reportNames(changed)
 	l.cover.reportNode(name, at.upTo)
@@ -219,7 +220,7 @@ func (l *nodeLists) has(node, id string) bool {
 }
 
 func (l *nodeLists) failed(list *nodeList, err error) {
-	list.index = 0
+	list.index, list.failing = 0, true
 	if errors.Is(err, agent.ErrTooLarge) {
 		l.tooLarge = time.Now()
 		l.adjust()
@@ -249,6 +250,16 @@ func (l *nodeLists) complete() bool {
 	return len(l.names) > 0 && len(l.lists) == len(l.names)
 }
 
+// starting reports whether a node has a signal that has had no answer yet.
+func (l *nodeLists) starting() bool {
+	for _, list := range l.lists {
+		if list.index == 0 && !list.failing {
+			return true
+		}
+	}
+	return false
+}
+
 // explain reports whether the signal of a node has brought the change at an index, and whether the signals bring all that there are. It
 // must be called without the mutex. It waits a little for the signal.
 func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all bool) {
@@ -256,8 +267,9 @@ func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all boo
 	defer timeout.Stop()
 	for {
 		var news chan struct{}
-		l.source.locked(func() { brought, all, news = l.saw(index), l.complete(), l.news })
-		if brought || !all {
+		var starting bool
+		l.source.locked(func() { brought, all, starting, news = l.saw(index), l.complete(), l.starting(), l.news })
+		if !starting && (brought || !all) {
 			return brought, all
 		}
 		select {
