@@ -69,15 +69,18 @@ func (l *nodeLists) begin() {
 func (l *nodeLists) update(names map[string]uint64, before, index uint64, partial bool) {
 	l.source.mu.Lock()
 	defer l.source.mu.Unlock()
+	gone, went := make(changes), false
 	for name, list := range l.lists {
 		if _, still := names[name]; !still {
-			gone := make(changes)
+			went = true
 			for _, in := range list.instances {
 				gone.add(in.Service, index)
 			}
-			l.reportGone(gone)
-			l.note(span{before, index})
 		}
+	}
+	if went {
+		l.reportGone(gone)
+		l.note(span{before, index})
 	}
 	l.names, l.partial = names, partial
 	l.adjust()
@@ -263,8 +266,8 @@ func (l *nodeLists) starting() bool {
 // explain reports whether the signal of a node has brought the change at an index, and whether the signals bring all that there are. It
 // must be called without the mutex. It waits a little for the signal.
 func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all bool) {
-	timeout := time.NewTimer(nodeEvidence)
-	defer timeout.Stop()
+	ctx, stop := context.WithTimeout(ctx, nodeEvidence)
+	defer stop()
 	for {
 		var news chan struct{}
 		var starting bool
@@ -274,8 +277,6 @@ func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all boo
 		}
 		select {
 		case <-news:
-		case <-timeout.C:
-			return false, true
 		case <-ctx.Done():
 			return false, false
 		}
