@@ -160,13 +160,25 @@ func quoteHostile(t *testing.T, quoter string, impossible func(text string) bool
 // The real nginx reads a quoted text as that text.
 func TestNginxReadsBack(t *testing.T) {
 	t.Parallel()
-	binary, dir := find(t, "nginx"), t.TempDir()
 	texts, tokens := quoteHostile(t, "nginxQuote", func(text string) bool {
 		return strings.ContainsAny(text, "\x00$") || len(text)+strings.Count(text, `\`)+strings.Count(text, `"`)+
 			strings.Count(text, "\n")+strings.Count(text, "\r")+strings.Count(text, "\t") > 4094
 	})
-	var conf strings.Builder
-	fmt.Fprintf(&conf, `
+	var maps strings.Builder
+	maps.WriteString("\tmap $uri $text {\n\t\tdefault absent;\n")
+	for i, token := range tokens {
+		fmt.Fprintf(&maps, "\t\t/%d %s;\n", i, token)
+	}
+	maps.WriteString("\t}\n")
+	nginxReadsBack(t, maps.String(), "$text", texts)
+}
+
+// nginxReadsBack runs a real nginx with some map blocks, and compares what it answers, a value that uses these, to a request for each
+// /NUMBER.
+func nginxReadsBack(t *testing.T, maps, answer string, texts []string) {
+	t.Helper()
+	binary, dir := find(t, "nginx"), t.TempDir()
+	conf := fmt.Sprintf(`
 daemon off;
 master_process off;
 pid %[1]s/nginx.pid;
@@ -181,21 +193,21 @@ http {
 	scgi_temp_path %[1]s/scgi;
 	keepalive_requests 100000;
 	map_hash_max_size 65536;
+	map_hash_bucket_size 256;
+%[2]s
 	server {
 		listen unix:%[1]s/socket;
 		default_type text/plain;
-		return 200 $text;
+		return 200 %[3]s;
 	}
-	map $uri $text {
-		default absent;
-`, dir)
-	for i, token := range tokens {
-		fmt.Fprintf(&conf, "\t\t/%d %s;\n", i, token)
-	}
-	conf.WriteString("\t}\n}\n")
+}
+`, dir, maps, answer)
 	path := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(conf.String()), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), binary, "-t", "-p", dir, "-c", path).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	readsBack(t, exec.CommandContext(t.Context(), binary, "-p", dir, "-c", path), filepath.Join(dir, "socket"), texts)
 }
