@@ -9,15 +9,7 @@ import (
 // Progress returns how far the first render is: it costs far less than Status. It fails when ctx is done or the engine does not run
 // any longer; before Run it waits.
 func (e *Engine) Progress(ctx context.Context) (status.Progress, error) {
-	answer := make(chan status.Progress, 1)
-	select {
-	case e.progresses <- answer:
-		return <-answer, nil
-	case <-e.ended:
-		return status.Progress{}, errNotRunning
-	case <-ctx.Done():
-		return status.Progress{}, ctx.Err()
-	}
+	return query(ctx, e.ended, e.progresses)
 }
 
 func (e *Engine) progress() status.Progress {

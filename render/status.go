@@ -14,14 +14,19 @@ var errNotRunning = errors.New("the engine does not run")
 
 // Status returns a snapshot. It fails when ctx is done or the engine does not run any longer; before Run it waits.
 func (e *Engine) Status(ctx context.Context) (status.Status, error) {
-	answer := make(chan status.Status, 1)
+	return query(ctx, e.ended, e.questions)
+}
+
+// query puts a question to the loop and returns its answer. It fails when ctx is done or the loop has ended.
+func query[T any](ctx context.Context, ended <-chan struct{}, questions chan<- chan T) (answer T, err error) {
+	answers := make(chan T, 1)
 	select {
-	case e.questions <- answer:
-		return <-answer, nil
-	case <-e.ended:
-		return status.Status{}, errNotRunning
+	case questions <- answers:
+		return <-answers, nil
+	case <-ended:
+		return answer, errNotRunning
 	case <-ctx.Done():
-		return status.Status{}, ctx.Err()
+		return answer, ctx.Err()
 	}
 }
 
