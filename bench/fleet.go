@@ -27,6 +27,7 @@ const (
 	fleetUnused  = 150 // of each that none uses
 	fleetEach    = 3   // instances of a service
 	fleetEvery   = time.Second / 2
+	fleetSettle  = 4 * time.Minute  // in its first two minutes a render waits less long; these requests end within a minute
 	fleetAgrees  = 10 * time.Second // for all files to be what the server has
 	fleetQuiet   = 60.0             // goals: requests a minute and host, while nothing changes
 	fleetChanged = 200.0            // with two changes a second
@@ -72,7 +73,7 @@ func measureFleet(ctx context.Context, binary, name, config string, phase time.D
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, quietSettle); err != nil {
+	if err := pause(ctx, fleetSettle); err != nil {
 		return err
 	}
 

@@ -35,7 +35,11 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	c.nodes = &nodeLists{source: s, cover: c, params: params, lists: make(map[string]*nodeList), news: make(chan struct{})}
 	c.nodes.follow = func(sig signal) context.CancelFunc {
 		ctx, stop := context.WithCancel(ctx)
-		s.tasks.Go(func() { s.follow(ctx, sig) })
+		s.nodeSignals++
+		s.tasks.Go(func() {
+			s.follow(ctx, sig)
+			s.locked(func() { s.nodeSignals-- })
+		})
 		return stop
 	}
 	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: semaphore.NewWeighted(1)}, lists: c.nodes}
@@ -127,10 +131,12 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		useful = k.cover.reportList(listed, index) || useful
 	})
 	brought, all := k.lists.explain(ctx, index)
-	explained, answered := listed || brought, false
+	explained, answered, unknown := listed || brought, false, false
 	if !explained {
-		came, gone := k.checks.compare(ctx, k, before, index, changed)
-		explained = came || k.movedAt(ctx, gone, index)
+		found := k.checks.compare(ctx, k, before, index)
+		maps.Copy(changed, found.services)
+		unknown = !k.servicesOfNodes(ctx, found.nodes, changed)
+		explained = found.came || k.movedAt(ctx, found.gone, index)
 		answered = !explained && k.explainedByAnswer(ctx, index)
 	}
 
@@ -138,14 +144,13 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 	defer s.mu.Unlock()
 	useful = k.cover.reportNames(changed) || useful
 	if !brought || !all { // else a signal has named the node
-		useful = k.cover.reportKind(watch.KindNode, nil, index) || useful
+		useful = k.cover.reportKind(watch.KindNode, index) || useful
 	}
-	if brought && all {
-		k.readChecksLater(ctx)
-	}
-	if explained || answered {
+	switch {
+	case brought && all && k.readChecksLater(ctx): // each change of an instance, and each check, is in one of these lists
+	case (explained || answered) && !unknown:
 		s.makeSure(k.cover, !parked || answered)
-	} else {
+	default:
 		s.startRound(k.cover)
 	}
 	return useful
@@ -190,10 +195,13 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 
 // A checkList is the list of all checks, as far as it tells which services have changed.
 type checkList struct {
-	turn     *semaphore.Weighted // of one who gets the list; guards what follows
-	known    map[checkName]checkState
-	tooLarge time.Time // when it was
+	turn     *semaphore.Weighted      // of one who gets the list
+	known    map[checkName]checkState // nil where it is not known; guarded by turn
+	tooLarge time.Time                // when it was; guarded by the Source's mutex
 }
+
+// isTooLarge must be called with the mutex held.
+func (l *checkList) isTooLarge() bool { return time.Since(l.tooLarge) < tooLargeHold }
 
 type checkName struct{ node, id string }
 
@@ -228,25 +236,32 @@ func (k *catalog) learn(ctx context.Context) {
 }
 
 // readChecks has the queries read for the services whose checks have come, gone or changed since the list of all checks was last read.
-func (k *catalog) readChecks(ctx context.Context) {
-	changed := make(changes)
-	_, gone := k.checks.compare(ctx, k, math.MaxUint64, math.MaxUint64, changed)
+// Services have the checks of their nodes, too. It reports whether both lists are known.
+func (k *catalog) readChecks(ctx context.Context) (complete bool) {
+	found := k.checks.compare(ctx, k, math.MaxUint64, math.MaxUint64)
 	k.source.locked(func() {
-		for name, was := range gone {
-			delete(changed, strings.ToLower(was.service))
+		for name, was := range found.gone {
+			delete(found.services, strings.ToLower(was.service))
 			if k.lists.has(name.node, was.serviceID) { // else the signal of the node has reported it
 				k.cover.reportService(was.service)
 			}
 		}
-		k.cover.reportNames(changed)
+		k.cover.reportNames(found.services)
+		for node := range found.nodes {
+			k.lists.reportServices(node)
+		}
 	})
+	return found.complete
 }
 
-// readChecksLater has the list of all checks read after a while: a passing check that comes or goes alone is in no other list. It must be
-// called with the mutex held.
-func (k *catalog) readChecksLater(ctx context.Context) {
+// readChecksLater has the list of all checks read after a while: a passing check that comes or goes alone is in no other list. It reports
+// whether that is done; it is not where the list is too large. It must be called with the mutex held.
+func (k *catalog) readChecksLater(ctx context.Context) bool {
+	if k.checks.isTooLarge() {
+		return false
+	}
 	if k.checksDue {
-		return
+		return true
 	}
 	k.checksDue = true
 	in := max(time.Second, time.Until(k.checksRead.Add(max(checkLeast, min(time.Duration(len(k.cover.members))*checkCost, checkRemote)))))
@@ -255,51 +270,74 @@ func (k *catalog) readChecksLater(ctx context.Context) {
 			return
 		}
 		k.source.locked(func() { k.checksDue, k.checksRead = false, time.Now() })
-		k.readChecks(ctx)
+		if !k.readChecks(ctx) {
+			k.source.locked(func() { k.source.makeSure(k.cover, true) })
+		}
 	})
+	return true
 }
 
-// compare adds to changed the services whose checks came, went or changed their status. It reports whether a service's check came with
-// the change of the list of services to an index, and returns the checks that have gone.
-func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64, changed changes) (came bool, gone map[checkName]checkState) {
+// A difference is what differs between the list of all checks and the one before.
+type difference struct {
+	services changes                  // whose checks came, went or changed their status
+	nodes    map[string]uint64        // the same for nodes: when each has last changed
+	gone     map[checkName]checkState // of services and nodes
+	came     bool                     // a service's check came with a change of the list of services
+	complete bool                     // both lists are known
+}
+
+// compare gets the list of all checks and returns how it differs. The list of services has changed between two indexes. There is no
+// difference where the list cannot be had.
+func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint64) (found difference) {
+	found = difference{services: make(changes), nodes: make(map[string]uint64), gone: make(map[checkName]checkState)}
 	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return false, nil
+		return found
 	}
 	defer l.turn.Release(1)
-	if time.Since(l.tooLarge) < tooLargeHold {
-		return false, nil
-	}
 	var members int
-	k.source.locked(func() { members = len(k.cover.members) })
+	var tooLarge bool
+	k.source.locked(func() { members, tooLarge = len(k.cover.members), l.isTooLarge() })
+	if tooLarge {
+		return found
+	}
 	r := k.request(agent.Request{Limit: min(max(leastBytes, members*checkBytes), mostBytes)}, checksPath+"any")
 	var list []listedCheck
 	if _, err := k.source.agent.Get(ctx, r, &list); err != nil {
 		l.known = nil
 		if errors.Is(err, agent.ErrTooLarge) {
-			l.tooLarge = time.Now()
+			k.source.locked(func() { l.tooLarge = time.Now() })
 		}
-		return false, nil
+		return found
 	}
 
+	found.complete = l.known != nil
 	now := make(map[checkName]checkState, len(list))
 	for _, c := range list {
 		name, state := c.entry()
 		now[name] = state
 		was, known := l.known[name]
-		if c.ModifyIndex > before || l.known != nil && !(known && was == state) {
-			changed.add(c.ServiceName, c.ModifyIndex)
+		differs := found.complete && !(known && was == state)
+		switch {
+		case state.service == "" && differs:
+			found.nodes[name.node] = max(found.nodes[name.node], c.ModifyIndex)
+		case state.service != "" && (differs || c.ModifyIndex > before):
+			found.services.add(state.service, c.ModifyIndex)
 		}
-		came = came || c.CreateIndex == index && c.ServiceName != ""
+		found.came = found.came || c.CreateIndex == index && state.service != ""
 	}
-	gone = make(map[checkName]checkState)
 	for name, was := range l.known {
-		if _, still := now[name]; !still {
-			gone[name] = was
-			changed.add(was.service, index)
+		if _, still := now[name]; still {
+			continue
+		}
+		found.gone[name] = was
+		if was.service == "" {
+			found.nodes[name.node] = index
+		} else {
+			found.services.add(was.service, index)
 		}
 	}
 	l.known = now
-	return came, gone
+	return found
 }
 
 const mostGone = 4 // services that are asked for because they have lost checks; for more a round is cheaper
@@ -308,7 +346,9 @@ const mostGone = 4 // services that are asked for because they have lost checks;
 func (k *catalog) movedAt(ctx context.Context, checks map[checkName]checkState, index uint64) bool {
 	names := make(changes)
 	for _, c := range checks {
-		names.add(c.service, index)
+		if c.service != "" {
+			names.add(c.service, index)
+		}
 	}
 	if len(names) > mostGone {
 		return false
@@ -377,13 +417,7 @@ const mostNodes = 16 // whose services are asked for one by one; for more a roun
 
 // report has the queries read for services, and for all services of nodes, by the names and indexes of these.
 func (k *catalog) report(ctx context.Context, changed changes, nodes map[string]uint64) (useful bool) {
-	unknown := len(nodes) > mostNodes
-	for node, index := range nodes {
-		if unknown || !k.servicesOf(ctx, node, index, changed) {
-			unknown = true
-			break
-		}
-	}
+	unknown := !k.servicesOfNodes(ctx, nodes, changed)
 
 	k.source.mu.Lock()
 	defer k.source.mu.Unlock()
@@ -392,6 +426,19 @@ func (k *catalog) report(ctx context.Context, changed changes, nodes map[string]
 		k.source.startRound(k.cover)
 	}
 	return useful || unknown
+}
+
+// servicesOfNodes adds the services of nodes, which have changed at some indexes. It reports whether they are known.
+func (k *catalog) servicesOfNodes(ctx context.Context, nodes map[string]uint64, changed changes) bool {
+	if len(nodes) > mostNodes {
+		return false
+	}
+	for node, index := range nodes {
+		if !k.servicesOf(ctx, node, index, changed) {
+			return false
+		}
+	}
+	return true
 }
 
 // servicesOf adds the services of a node, which has changed at an index. It reports whether they are known.
@@ -450,8 +497,8 @@ func (k *catalog) nodesMoved(ctx context.Context, before, index uint64, _ bool) 
 	}
 
 	k.source.locked(func() {
-		useful = k.cover.reportKind(watch.KindNodes, nil, index)
-		useful = k.cover.reportKind(watch.KindNode, differ, index) || useful
+		useful = k.cover.reportKind(watch.KindNodes, index)
+		useful = k.cover.reportNodes(differ, index) || useful
 		k.cover.reportUnlisted(k.nodes)
 		if gone && !k.lists.complete() { // with several instances in one change; those without checks are in no list
 			k.source.makeSure(k.cover, true)

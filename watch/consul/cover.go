@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -35,16 +36,16 @@ type scope struct {
 type cover struct {
 	scope   scope
 	members map[*member]bool
-	names   map[string]map[*member]bool // of services in lower case: the queries for their instances
-	waiting int                         // members that somebody waits on
-	polling int                         // members for instances that a request waits for
-	stop    context.CancelFunc          // nil where no signal is asked
-	signals int                         // of a catalog, that are asked
-	unheard int                         // of them, that have had no answer yet
-	nodes   *nodeLists                  // of a catalog whose signals have been asked
-	groups  []*group                    // of keys
-	refused time.Time                   // when the token was refused a signal
-	changed time.Time                   // when another answer to a member came
+	kinds   map[string]namedMembers // the same by kind
+	waiting int                     // members that somebody waits on
+	polling int                     // members for instances that a request waits for
+	stop    context.CancelFunc      // nil where no signal is asked
+	signals int                     // of a catalog, that are asked
+	unheard int                     // of them, that have had no answer yet
+	nodes   *nodeLists              // of a catalog whose signals have been asked
+	groups  []*group                // of keys
+	refused time.Time               // when the token was refused a signal
+	changed time.Time               // when another answer to a member came
 
 	roundBegan   time.Time // the last round
 	spacing      time.Duration
@@ -97,7 +98,7 @@ func (s *Source) coverOf(q watch.Query) *cover {
 
 	c := s.scopes[at]
 	if c == nil {
-		c = &cover{scope: at, members: make(map[*member]bool), names: make(map[string]map[*member]bool)}
+		c = &cover{scope: at, members: make(map[*member]bool), kinds: make(map[string]namedMembers)}
 		s.scopes[at] = c
 	}
 	return c
@@ -117,25 +118,41 @@ func (at scope) params() url.Values {
 // catalog reports whether a cover is of services, checks and nodes.
 func (c *cover) catalog() bool { return !c.scope.keys }
 
+// namedMembers are the members of a kind by name, in lower case: Consul takes no notice of case.
+type namedMembers map[string]map[*member]bool
+
 // add and remove must be called with the mutex held, as must all methods of a cover.
 func (c *cover) add(m *member) {
 	c.members[m], m.covered = true, time.Now()
-	if m.query.Kind != watch.KindService {
-		return
+	kind, name := m.query.Kind, strings.ToLower(m.query.Name)
+	if c.kinds[kind] == nil {
+		c.kinds[kind] = make(namedMembers)
 	}
-	name := strings.ToLower(m.query.Name) // Consul takes no notice of case
-	if c.names[name] == nil {
-		c.names[name] = make(map[*member]bool)
+	if c.kinds[kind][name] == nil {
+		c.kinds[kind][name] = make(map[*member]bool)
 	}
-	c.names[name][m] = true
+	c.kinds[kind][name][m] = true
 }
 
 func (c *cover) remove(m *member) {
 	delete(c.members, m)
-	name := strings.ToLower(m.query.Name)
-	delete(c.names[name], m)
-	if len(c.names[name]) == 0 {
-		delete(c.names, name)
+	names, name := c.kinds[m.query.Kind], strings.ToLower(m.query.Name)
+	delete(names[name], m)
+	if len(names[name]) == 0 {
+		delete(names, name)
+	}
+}
+
+// of returns the members of a kind.
+func (c *cover) of(kind string) iter.Seq[*member] {
+	return func(yield func(*member) bool) {
+		for _, members := range c.kinds[kind] {
+			for m := range members {
+				if !yield(m) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -154,10 +171,10 @@ func (c *cover) reportAll(before time.Time) {
 	}
 }
 
-// reportBetween has the members read that have changed between two indexes, at both of which a list was looked at. A check that fails
-// and recovers between the two is in neither list, but its service may have been read while it failed.
+// reportBetween has the members for instances read that have changed between two indexes, at both of which a list was read. A check that
+// fails and recovers between the two, or an instance that comes and goes, is in neither list, but its service may have been read meanwhile.
 func (c *cover) reportBetween(before, index uint64) {
-	for m := range c.members {
+	for m := range c.of(watch.KindService) {
 		if before < m.index && m.index < index {
 			m.report()
 		}
@@ -172,15 +189,12 @@ func (c changes) add(name string, index uint64) {
 	c[name] = max(c[name], index)
 }
 
-// reportKind has the members of a kind read that have changed: those with some names, or, at an index, all where names is nil. It
-// reports whether there are any.
-func (c *cover) reportKind(kind string, names changes, index uint64) (reported bool) {
-	for m := range c.members {
-		if m.query.Kind != kind {
-			continue
-		}
+// reportNodes has the members for nodes read that have changed: those with some names, and those that name no node. It reports whether
+// there are any.
+func (c *cover) reportNodes(names changes, index uint64) (reported bool) {
+	for m := range c.of(watch.KindNode) {
 		at, named := names[strings.ToLower(m.query.Name)]
-		if names == nil || m.query.Name == "" || named {
+		if m.query.Name == "" || named {
 			m.reportChange(cmp.Or(at, index))
 			reported = true
 		}
@@ -188,11 +202,20 @@ func (c *cover) reportKind(kind string, names changes, index uint64) (reported b
 	return reported
 }
 
+// reportKind has all members of a kind read, which may have changed at an index. It reports whether there are any.
+func (c *cover) reportKind(kind string, index uint64) (reported bool) {
+	for m := range c.of(kind) {
+		m.reportChange(index)
+		reported = true
+	}
+	return reported
+}
+
 // reportList has the members for the list of services read, which has moved to an index: all where the list differs, else those that have
 // a part of it by a filter. It reports whether there are any.
 func (c *cover) reportList(differs bool, index uint64) (reported bool) {
-	for m := range c.members {
-		if m.query.Kind == watch.KindServices && (differs || m.query.Options().Has(watch.OptFilter)) {
+	for m := range c.of(watch.KindServices) {
+		if differs || m.query.Options().Has(watch.OptFilter) {
 			m.reportChange(index)
 			reported = true
 		}
@@ -203,10 +226,7 @@ func (c *cover) reportList(differs bool, index uint64) (reported bool) {
 // reportNode has the members for a node read, which has changed at an index. One that does not name its node as Consul lists it, but by an
 // identifier, may be for this one.
 func (c *cover) reportNode(name string, index uint64) {
-	for m := range c.members {
-		if m.query.Kind != watch.KindNode {
-			continue
-		}
+	for m := range c.of(watch.KindNode) {
 		if _, listed := c.nodes.names[m.query.Name]; !listed {
 			m.report()
 		} else if m.query.Name == name {
@@ -218,8 +238,8 @@ func (c *cover) reportNode(name string, index uint64) {
 // reportUnlisted has the members read for nodes that are not among those that there are: a request that waits for one does not return
 // when the node goes, and a node may have come and gone since the last list.
 func (c *cover) reportUnlisted(nodes map[string]uint64) {
-	for m := range c.members {
-		if _, listed := nodes[m.query.Name]; listed || m.query.Kind != watch.KindNode || m.query.Name == "" {
+	for m := range c.of(watch.KindNode) {
+		if _, listed := nodes[m.query.Name]; listed || m.query.Name == "" {
 			continue
 		}
 		m.report()
@@ -232,7 +252,7 @@ func (c *cover) reportUnlisted(nodes map[string]uint64) {
 // reportNames has the members for the instances of some services read. It reports whether there are any.
 func (c *cover) reportNames(names changes) (reported bool) {
 	for name, index := range names {
-		for m := range c.names[name] {
+		for m := range c.kinds[watch.KindService][name] {
 			m.reportChange(index)
 			reported = true
 		}
@@ -242,7 +262,7 @@ func (c *cover) reportNames(names changes) (reported bool) {
 
 // reportService has the members for the instances of a service read: it has changed, at an index that is not known.
 func (c *cover) reportService(name string) {
-	for m := range c.names[strings.ToLower(name)] {
+	for m := range c.kinds[watch.KindService][strings.ToLower(name)] {
 		m.report()
 	}
 }
@@ -255,7 +275,7 @@ func (s *Source) listen(c *cover, m *member) bool {
 	if c.stop != nil {
 		return time.Since(c.refused) > refusedRetry
 	}
-	if s.signals+len(catalogSignals) > s.mostSignals() && s.listensToCatalog() {
+	if (s.isFull() || s.signals+len(catalogSignals) > s.mostSignals()) && s.listensToCatalog() {
 		return false
 	}
 
@@ -277,31 +297,43 @@ func (s *Source) listensToCatalog() bool {
 	return false
 }
 
+// isFull reports whether as many requests wait, or count as if they did, as may. The mutex must be held.
+func (s *Source) isFull() bool {
+	return s.signals+s.nodeSignals+s.polling+s.agent.Abandoned() >= s.agent.Slots() && !s.agent.Endpoint().Multiplexed()
+}
+
 // mostSignals leaves connections for other requests.
 func (s *Source) mostSignals() int { return max(leastSignals, s.agent.Slots()/3) }
 
 const leastSignals = 6 // of a catalog and of two groups of keys
 
-// endUnused ends a cover's signals a little later, where nobody waits on a member then, or each waits with a request of its own. It
-// must be called with the mutex held.
+// endUnused ends the signals of covers a little later, where nobody waits on a member then, or each query waits with a request of its own.
+// It must be called with the mutex held, when this may have become true of a cover.
 func (s *Source) endUnused(c *cover) {
-	unused := func() bool { return c.waiting == 0 || !s.crowded(s.agent.Endpoint(), s.waiting+s.signals) }
-	if !unused() {
+	unused := func(c *cover) bool { return c.waiting == 0 || !s.crowded(s.agent.Endpoint(), s.waiting+s.signals) }
+	if !unused(c) {
 		return
 	}
 	time.AfterFunc(coverLinger, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if unused() {
-			s.stopListening(c)
-			for m := range c.members { // a call may have begun to wait for the signals meanwhile
-				m.wake()
-			}
-			if len(c.members) == 0 {
-				delete(s.scopes, c.scope)
+		for _, c := range s.scopes { // the signals of any take the connections of all
+			if unused(c) {
+				s.endCover(c)
 			}
 		}
 	})
+}
+
+// endCover ends the signals of a cover. It must be called with the mutex held.
+func (s *Source) endCover(c *cover) {
+	s.stopListening(c)
+	for m := range c.members { // a call may have begun to wait for the signals meanwhile
+		m.wake()
+	}
+	if len(c.members) == 0 {
+		delete(s.scopes, c.scope)
+	}
 }
 
 // stopListening ends a cover's signals. It must be called with the mutex held.

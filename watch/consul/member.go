@@ -63,8 +63,7 @@ func (s *Source) member(q watch.Query) *member {
 	crowded := e.ProtocolKnown() && s.crowded(e, len(s.members))
 	if m == nil {
 		m = &member{query: q, cover: s.coverOf(q), calls: make(map[*call]bool)}
-		s.members[q] = m
-		s.unanswered++
+		s.insert(m)
 		if m.cover != nil {
 			m.cover.add(m)
 			if crowded { // so that what is read from now on need not be read again
@@ -84,15 +83,33 @@ func (s *Source) Forget(q watch.Query) {
 	}
 }
 
-// remove must be called with the mutex held.
-func (s *Source) remove(m *member) {
-	if s.members[m.query] == m && !m.answered {
-		s.unanswered--
+// insert makes a member the one of its query, in place of any other. It must be called with the mutex held, as must remove.
+func (s *Source) insert(m *member) {
+	if other := s.members[m.query]; other != nil {
+		s.count(other, -1)
 	}
-	delete(s.members, m.query)
+	s.members[m.query] = m
+	s.count(m, 1)
+}
+
+func (s *Source) remove(m *member) {
+	if s.members[m.query] == m {
+		s.count(m, -1)
+		delete(s.members, m.query)
+	}
 	if m.cover != nil {
 		m.cover.remove(m)
 		s.endUnused(m.cover)
+	}
+}
+
+// count adds a member to the numbers of members, or takes it from them with -1.
+func (s *Source) count(m *member, n int) {
+	if !m.answered {
+		s.unanswered += n
+	}
+	if m.cover == nil {
+		s.uncovered += n
 	}
 }
 
@@ -135,7 +152,7 @@ func (s *Source) note(m *member, value any, got agent.Reply) {
 	if m.index != 0 && m.index != got.Index {
 		m.noteChange()
 	}
-	if !m.answered {
+	if !m.answered && s.members[m.query] == m {
 		s.unanswered--
 	}
 	m.index, m.began, m.size, m.filtered, m.answered = got.Index, got.Sent, size(value), got.Filtered, true
@@ -261,6 +278,9 @@ func (s *Source) next(m *member, c *call, after uint64) (todo action, came *resu
 	slots := s.agent.Slots()
 	covered := m.cover != nil && s.crowded(e, s.waiting)
 	hot := covered && m.isHot() && m.cover.catalog() && !m.polls && s.polling < slots/2
+	if m.cover == nil {
+		s.nodesGiveWay()
+	}
 	if (!covered || hot) && s.agent.BeginWait(s.signals+s.nodeSignals) {
 		s.countPoll(m, 1)
 		return waits, nil
@@ -340,7 +360,6 @@ func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	s.locked(func() { m.giveUp = giveUp })
-	began := time.Now()
 	value, index, err := s.ask(ctx, m, agent.Request{After: after, Wait: wait})
 
 	s.locked(func() {
@@ -350,7 +369,7 @@ func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64
 	if errors.Is(context.Cause(ctx), errUnseen) {
 		value, index, err = nil, after, nil
 	}
-	s.agent.EndWait(ctx, began.Add(wait*17/16))
+	s.agent.EndWait()
 	return value, index, err
 }
 
@@ -458,10 +477,7 @@ func (s *Source) enter(m *member, c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.members[m.query] != m { // it was forgotten between two calls
-		s.members[m.query] = m
-		if !m.answered {
-			s.unanswered++
-		}
+		s.insert(m)
 		if m.cover != nil {
 			m.cover.add(m)
 		}

@@ -46,8 +46,10 @@ type span struct{ after, upTo uint64 }
 // A nodeList is the list of the instances on a node.
 type nodeList struct {
 	stop      context.CancelFunc
+	since     uint64 // an index at which there was no such node; 0 where none is known
 	index     uint64 // of the last answer; 0 where there is none, or the last request has failed
 	failing   bool   // the last request has failed
+	gone      bool   // the node is gone: the request that waits returns by itself, and is the last
 	instances map[string]listedInstance
 }
 
@@ -62,7 +64,7 @@ func (l *nodeLists) begin() {
 	l.source.mu.Lock()
 	defer l.source.mu.Unlock()
 	l.begun = true
-	l.adjust()
+	l.adjust(l.names, 0)
 }
 
 // update notes which nodes there are at an index of their list, which had another index before.
@@ -82,25 +84,51 @@ func (l *nodeLists) update(names map[string]uint64, before, index uint64, partia
 		l.reportGone(gone)
 		l.note(span{before, index})
 	}
+	known := l.names
 	l.names, l.partial = names, partial
-	l.adjust()
+	l.adjust(known, before)
 }
 
-// adjust begins the signals of new nodes and ends those of nodes that are gone; all where it is not worth it to have them. It must be
-// called with the mutex held, as must all that follow but ask.
-func (l *nodeLists) adjust() {
+// adjust begins the signals of nodes that have none, and ends those of nodes that are gone; all where it is not worth it to have them. At an
+// index there were the known nodes. It must be called with the mutex held, as must all that follow but ask.
+func (l *nodeLists) adjust(known map[string]uint64, before uint64) {
 	wanted := l.wanted()
 	for name, list := range l.lists {
-		if _, still := l.names[name]; !still || !wanted {
-			l.end(name, list)
+		_, still := l.names[name]
+		switch {
+		case !wanted:
+			list.stop()
+		case !still:
+			list.gone = true
+		default:
+			continue
 		}
+		delete(l.lists, name)
 	}
 	if !wanted {
 		return
 	}
 	for name := range l.names {
-		if l.lists[name] == nil {
-			l.start(name)
+		if l.lists[name] != nil {
+			continue
+		}
+		since := before
+		if _, was := known[name]; was {
+			since = 0
+		}
+		l.start(name, since)
+	}
+}
+
+// nodesGiveWay ends the signals of nodes where queries that no signal speaks for have become so many that they need the connections. It
+// must be called with the mutex held.
+func (s *Source) nodesGiveWay() {
+	if s.nodeSignals == 0 {
+		return
+	}
+	for _, c := range s.scopes {
+		if c.nodes != nil {
+			c.nodes.adjust(c.nodes.names, 0)
 		}
 	}
 }
@@ -112,21 +140,22 @@ func (l *nodeLists) wanted() bool {
 	if !l.begun || l.partial || l.ended || l.cover.scope.dc != "" || time.Since(l.tooLarge) < tooLargeHold {
 		return false
 	}
-	others := s.signals + s.nodeSignals - len(l.lists)
-	for _, m := range s.members {
-		if m.cover == nil {
-			others++
-		}
-	}
+	others := s.signals + s.nodeSignals - len(l.lists) + s.agent.Abandoned() + s.uncovered
 	return len(l.names)+others <= s.agent.Slots()*2/3
 }
 
-func (l *nodeLists) start(name string) {
-	list := new(nodeList)
+func (l *nodeLists) start(name string, since uint64) {
+	list := &nodeList{since: since}
 	var found []listedInstance
 	list.stop = l.follow(signal{
 		cover: l.cover,
 		ask: func(ctx context.Context, r agent.Request) (got agent.Reply, err error) {
+			gone := false
+			l.source.locked(func() { gone = list.gone })
+			if gone {
+				list.stop()
+				return got, ctx.Err()
+			}
 			found, got, err = l.ask(ctx, name, r)
 			l.source.locked(func() {
 				if err == nil && list.instances != nil { // else it is set by moved
@@ -136,7 +165,11 @@ func (l *nodeLists) start(name string) {
 			return got, err
 		},
 		moved: func(_ context.Context, before, index uint64, _ bool) bool {
-			l.source.locked(func() { l.moved(name, list, found, span{cmp.Or(before, index-1), index}) })
+			l.source.locked(func() {
+				if !list.gone { // else it has been reported
+					l.moved(name, list, found, span{cmp.Or(before, index-1), index})
+				}
+			})
 			return true
 		},
 		failed: func(err error, _ bool) {
@@ -146,20 +179,14 @@ func (l *nodeLists) start(name string) {
 		answered:  func() {},
 	})
 	l.lists[name] = list
-	l.source.nodeSignals++
-}
-
-func (l *nodeLists) end(name string, list *nodeList) {
-	list.stop()
-	delete(l.lists, name)
-	l.source.nodeSignals--
 }
 
 // endAll ends all signals, when those of the catalog end.
 func (l *nodeLists) endAll() {
 	l.ended = true
 	for name, list := range l.lists {
-		l.end(name, list)
+		list.stop()
+		delete(l.lists, name)
 	}
 }
 
@@ -193,9 +220,15 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 		}
 	}
 
+	if list.instances == nil { // what was on the node before is in no list
+		if at.after = list.since; at.after == 0 {
+			l.source.makeSure(l.cover, true)
+		}
+	}
 	list.instances, list.index, list.failing = now, at.upTo, false
 	l.reportGone(gone)
 	l.cover.reportNames(changed)
+	l.cover.reportBetween(at.after, at.upTo)
 	l.cover.reportNode(name, at.upTo)
 	l.note(at)
 }
@@ -209,6 +242,15 @@ func (l *nodeLists) reportGone(services changes) {
 	}
 	for name := range services {
 		l.cover.reportService(name)
+	}
+}
+
+// reportServices reports the queries for the services of a node.
+func (l *nodeLists) reportServices(node string) {
+	if list := l.lists[node]; list != nil {
+		for _, in := range list.instances {
+			l.cover.reportService(in.Service)
+		}
 	}
 }
 
@@ -226,7 +268,7 @@ func (l *nodeLists) failed(list *nodeList, err error) {
 	list.index, list.failing = 0, true
 	if errors.Is(err, agent.ErrTooLarge) {
 		l.tooLarge = time.Now()
-		l.adjust()
+		l.adjust(l.names, 0)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,11 @@ func describe(value any) string {
 	case []*watch.HealthService:
 		text := []string{}
 		for _, s := range v {
-			text = append(text, fmt.Sprintf("%s/%s %s:%d %v %s", s.Node, s.ID, s.Address, s.Port, s.Tags, s.Status))
+			checks := []string{}
+			for _, c := range s.Checks {
+				checks = append(checks, c.CheckID+"="+c.Status)
+			}
+			text = append(text, fmt.Sprintf("%s/%s %s:%d %v %s %v", s.Node, s.ID, s.Address, s.Port, s.Tags, s.Status, checks))
 		}
 		return fmt.Sprintf("%d instances: %s", len(v), strings.Join(text, ", "))
 	case []*watch.KeyPair:
@@ -610,6 +615,68 @@ func TestNoSignalsOfNodes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Queries that no signal speaks for and that come later take the connections of the nodes' signals.
+func TestSignalsOfNodesGiveWay(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 200, 1)
+		f.latency(time.Millisecond)
+		queries := serviceQueries(200)
+		c, _ := f.consul(Config{Address: serverHere, MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(time.Minute)
+		waitsForNodes := func() bool {
+			began := time.Now()
+			later(10 * time.Minute)
+			return slices.ContainsFunc(f.since(began), func(r asked) bool { return strings.HasPrefix(r.path, "/v1/catalog/node-services/") })
+		}
+		if !waitsForNodes() {
+			t.Fatal("nodes have no signals")
+		}
+		for i := range 30 {
+			path := fmt.Sprint("/v1/health/connect/s", i)
+			f.put(path, "1")
+			fl.set.Watch(watch.NewQuery(watch.KindConnect, fmt.Sprint("s", i), nil))
+		}
+		later(10 * time.Minute)
+		if waitsForNodes() {
+			t.Error("nodes have signals still")
+		}
+		f.change("", func(s *store) { s.register("n0", "s3-0", "s3", 7000) })
+		later(10 * time.Second)
+		fl.agrees(t, f, queries)
+	})
+}
+
+// Nodes that come and go leave no requests behind that hold connections: a read is answered at once.
+func TestNodesComeAndGo(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 60, 1)
+		f.latency(time.Millisecond)
+		queries := serviceQueries(60)
+		c, _ := f.consul(Config{Address: serverHere, MaxConnections: 32})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(5 * time.Minute)
+		for i := range 40 {
+			f.change("", func(s *store) { s.register(fmt.Sprint("new", i%3), fmt.Sprint("one", i), "s1", 80) })
+			later(time.Second)
+			f.change("", func(s *store) { s.forget(fmt.Sprint("new", i%3)) })
+			later(time.Second)
+			q := watch.NewQuery(watch.KindKV, fmt.Sprint("f0/k", i), nil)
+			f.change("", func(s *store) { s.put(q.Name, "1") })
+			fl.set.Watch(q)
+			if took := fl.reaches(t, f.truth(t), q, 5*time.Minute); took > 50*time.Millisecond {
+				t.Fatalf("after %d nodes a first answer takes %s", i, took)
+			}
+			fl.set.Forget(q)
+		}
+		fl.agrees(t, f, queries)
+	})
 }
 
 // A request that waits for a node does not return when the node is deregistered.

@@ -37,6 +37,7 @@ type Source struct {
 	mu          sync.Mutex // guards what follows
 	members     map[watch.Query]*member
 	unanswered  int // members that have no answer yet
+	uncovered   int // members that no signal speaks for
 	waiting     int // members that somebody waits on
 	polling     int // of them, those that a request waits for
 	scopes      map[scope]*cover

@@ -28,6 +28,7 @@ type connections struct {
 	mu        sync.Mutex // guards what follows
 	limit     int        // of connections
 	waits     int        // slots for requests that wait, in use
+	abandoned int        // requests that were given up while they waited: until their wait ends an agent counts their connections
 	mostWaits int        // such slots; less than three quarters of limit for a while after a refusal
 	grown     time.Time  // when mostWaits was last changed
 }
@@ -88,15 +89,25 @@ func (c *connections) admit(ctx context.Context, e *Endpoint, waits bool) (conte
 	return ctx, func() { found(); release() }, nil
 }
 
-// releaseAfter calls release, and where a waiting request was given up, at the time when its wait would have ended: until then
-// an agent counts its connection.
+// releaseAfter calls release, and where a waiting request was given up, at the time when its wait would have ended.
 func (c *connections) releaseAfter(ctx context.Context, e *Endpoint, waits bool, end time.Time, release func()) {
 	left := time.Until(end)
 	if waits && left > 0 && ctx.Err() != nil && !errors.Is(context.Cause(ctx), watch.ErrIndexVoid) && !e.Multiplexed() {
-		time.AfterFunc(left, release)
+		c.abandon(1)
+		time.AfterFunc(left, func() {
+			c.abandon(-1)
+			release()
+		})
 		return
 	}
 	release()
+}
+
+// abandon adds to the number of abandoned requests.
+func (c *connections) abandon(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.abandoned += n
 }
 
 // beginWait takes a slot for a request that waits, and leaves as many as are reserved. It reports whether there was one; the caller
@@ -105,7 +116,7 @@ func (c *connections) beginWait(e *Endpoint, reserved int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.grow()
-	if c.waits+reserved >= c.mostWaits && !e.Multiplexed() {
+	if c.waits+c.abandoned+reserved >= c.mostWaits && !e.Multiplexed() {
 		return false
 	}
 	c.waits++
@@ -146,7 +157,7 @@ func (c *connections) grow() {
 func (c *connections) fewerWaits() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waits > c.mostWaits {
+	if c.waits+c.abandoned > c.mostWaits {
 		return
 	}
 	c.mostWaits = max(LeastConnections/2, min(c.mostWaits, c.waits)*3/4)
@@ -160,10 +171,15 @@ func (a *Agent) Slots() int { return a.conns.slots() }
 // caller returns it with EndWait.
 func (a *Agent) BeginWait(reserved int) bool { return a.conns.beginWait(a.Endpoint(), reserved) }
 
-// EndWait returns the slot of a request whose wait would end at a time. Where the request was given up before, the slot becomes free
-// then.
-func (a *Agent) EndWait(ctx context.Context, end time.Time) {
-	a.conns.releaseAfter(ctx, a.Endpoint(), true, end, a.conns.endWait)
+// EndWait returns the slot of a request.
+func (a *Agent) EndWait() { a.conns.endWait() }
+
+// Abandoned returns how many requests were given up while they waited, and are counted by Consul still: an agent sees the end of a
+// connection only when the wait ends.
+func (a *Agent) Abandoned() int {
+	a.conns.mu.Lock()
+	defer a.conns.mu.Unlock()
+	return a.conns.abandoned
 }
 
 // NoteLimit notes how many connections the agent allows a client; 0 or less means any number. It reports whether there are more

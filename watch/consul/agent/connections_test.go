@@ -23,19 +23,24 @@ func TestSlots(t *testing.T) {
 			t.Error("a reserved slot was taken")
 		}
 
-		a.EndWait(t.Context(), time.Now().Add(time.Minute))
+		a.EndWait()
 		if !a.BeginWait(reserved) {
 			t.Error("the slot of a request that has ended is not free")
 		}
 		givenUp, cancel := context.WithCancel(t.Context())
 		cancel()
-		a.EndWait(givenUp, time.Now().Add(time.Minute))
+		released := false
+		a.conns.releaseAfter(givenUp, a.Endpoint(), true, time.Now().Add(time.Minute), func() { released = true })
+		a.EndWait()
 		time.Sleep(time.Minute - time.Millisecond/2)
 		if a.BeginWait(reserved) {
 			t.Error("the slot of a request that was given up is free at once")
 		}
+		if n := a.Abandoned(); n != 1 || released {
+			t.Errorf("%d requests are abandoned; the connection is released: %v", n, released)
+		}
 		time.Sleep(time.Millisecond)
-		if !a.BeginWait(reserved) {
+		if !a.BeginWait(reserved) || a.Abandoned() != 0 || !released {
 			t.Error("the slot of a request that was given up is not free after its wait")
 		}
 	})
