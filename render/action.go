@@ -6,6 +6,7 @@ import (
 	"render/render/disk"
 	"render/render/pace"
 	"render/render/schedule"
+	"render/render/status"
 )
 
 // holdMost is how long a member that cannot finish, because its queries fail or do not answer, holds the others of its
@@ -37,6 +38,7 @@ type action struct {
 	failures int
 	retry    time.Time
 	err      error
+	track    status.ActionTrack
 }
 
 func newAction(key actionKey) *action {
@@ -148,6 +150,7 @@ func (e *Engine) commitMembers(a *action, now time.Time) (wake time.Time) {
 		}
 		a.retry = a.retryAt(now)
 		wake = a.retry
+		e.noteAction(a)
 	} else {
 		e.commit(a, targets, now)
 	}

@@ -335,6 +335,8 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 		}
 	}
 	e.tools.Left.Forget()
+	e.board.Renew()
+	e.configuration.Accept(now)
 	e.regather(before)
 	e.runNow(fresh, s.gone)
 	e.forget(s.gone, now)
@@ -527,6 +529,7 @@ type refused struct {
 // reject notes that a configuration is not used (R14).
 func (e *Engine) reject(err error, now time.Time) {
 	e.refused = refused{err, now.Add(reportEvery)}
+	e.configuration.Reject(err, now)
 	e.log.Error("reload failed; the previous configuration stays in effect", "err", err)
 }
 

@@ -54,6 +54,8 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 	plan, done := e.plan(a, targets)
 	a.busy = true
 	e.inFlight++
+	a.track.Launched(a.isBehind())
+	e.noteAction(a)
 	e.wg.Go(func() {
 		done.result = commit.Do(plan, e.tools)
 		select {
@@ -181,7 +183,14 @@ func (e *Engine) land(done landing) {
 	// Each target, and then the action.
 	now := time.Now()
 	var errs []error
+	swapped := make(map[string]bool, len(r.Swapped))
+	for _, path := range r.Swapped {
+		swapped[path] = true
+	}
 	for _, m := range done.members {
+		if swapped[m.target.cfg.Destination] {
+			m.target.track.LastChange = now
+		}
 		if err := e.landMember(m, r, now); err != nil {
 			errs = append(errs, err)
 		}
@@ -197,6 +206,11 @@ func (e *Engine) land(done landing) {
 
 	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Told {
 		e.program.FilesChanged(now)
+	}
+	a.track.Landed(a.err == nil, now)
+	e.noteAction(a)
+	for t := range a.changed {
+		e.note(t) // it shares the error
 	}
 	e.schedule.Now(a)
 	for _, other := range e.afterwards[a] {
@@ -236,6 +250,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
 		t.Accept()
+		t.track.Applied = true
 		if t.cfg.Drift.Matters() {
 			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.Main, o.Size)
 		}

@@ -23,7 +23,7 @@
 //   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.
 //   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
-//   - render/status: what the engine reports about itself; render/setting: what it is told about templates and actions.
+//   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it is told about templates and actions.
 //
 // # Terms
 //

@@ -44,6 +44,7 @@ func (e *Engine) edit(found *sources.Changes, now time.Time) {
 		return // of a configuration that is not in force any more; the watch has what it needs to find it again
 	}
 	before := e.faults()
+	defer e.board.Renew()
 	fresh := make(map[*target]bool)
 	var names []string
 	for _, r := range found.Edits {

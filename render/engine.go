@@ -14,6 +14,7 @@ import (
 	"render/render/disk"
 	"render/render/drift"
 	"render/render/graph"
+	"render/render/history"
 	"render/render/pass"
 	"render/render/plugin"
 	"render/render/run"
@@ -39,6 +40,11 @@ type Engine struct {
 	begun      Config // what New was given
 	log        *slog.Logger
 	questions  chan chan status.Status
+	parts      chan status.Request
+	shared     *status.Shared
+	history    *history.Log
+	feed       *history.Feed
+	ids        status.IDs
 	progresses chan chan status.Progress
 	proposals  chan *proposal
 	refusals   chan error
@@ -78,6 +84,8 @@ type Engine struct {
 	passesAt      time.Time               // when to tell of passes that take long; zero if there are none
 	crowded       schedule.Queue[*action] // with a target whose pass takes long, while there is no room for it
 	texts         texts
+	board         status.Board
+	configuration status.Configuration
 
 	// Beside the loop.
 	drift     *drift.Watch   // nil where nobody wants to know
@@ -106,6 +114,10 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		cfg:        cfg,
 		log:        cfg.Log,
 		questions:  make(chan chan status.Status),
+		parts:      make(chan status.Request),
+		history:    new(history.Log),
+		feed:       history.NewFeed(),
+		ids:        status.NewIDs(),
 		progresses: make(chan chan status.Progress),
 		proposals:  make(chan *proposal),
 		refusals:   make(chan error),
@@ -130,6 +142,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		executes:   cfg.executes,
 	}
 	e.passes = pass.New[*target](e.ended)
+	e.shared = status.NewShared(e.askPart, e.feed.Told)
 	e.env.Store(&e.begun.Env)
 	if e.executes == nil {
 		e.executes = (*template.Template).Execute
@@ -181,6 +194,7 @@ func (e *Engine) number() {
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
 	e.started = time.Now()
+	e.configuration = status.Configuration{Version: 1, Loaded: e.started}
 	e.recall(e.targets)
 	e.set = watch.NewSet(e.src, watch.SetConfig{
 		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(), Log: e.log,
@@ -226,6 +240,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		} else {
 			wake = schedule.Earliest(wake, e.supervise(now), e.program.Tell(now, e.inFlight, holdMost))
 		}
+		e.noteChanges()
 		timer.Stop()
 		var alarm <-chan time.Time
 		if !wake.IsZero() {
@@ -243,6 +258,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.landPass(p)
 		case answer := <-e.questions: // Status
 			answer <- e.status()
+		case r := <-e.parts: // Snapshot
+			r.Answer <- e.part(r.All)
 		case answer := <-e.progresses: // Progress
 			answer <- e.progress()
 		case x := <-e.drift.Reports(): // somebody else has changed a file
@@ -415,6 +432,7 @@ func (e *Engine) setDebts(a *action, debts []disk.Debt) {
 func (e *Engine) take(states map[watch.Query]watch.State) {
 	now := time.Now()
 	e.noteFailures(states, now)
+	e.markStates(states)
 	want, failed := e.graph.Take(states, now)
 	e.wakeActions(want, now)
 	for _, t := range failed {
@@ -444,6 +462,7 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 func (e *Engine) askAgain(plugins []watch.Query) {
 	for _, q := range plugins {
 		e.graph.Restart(q)
+		e.board.Query(q)
 		e.set.Forget(q)
 		e.set.Watch(q)
 	}
@@ -454,6 +473,7 @@ func (e *Engine) forgetQueries(all []watch.Query) {
 	for _, q := range all {
 		e.set.Forget(q)
 		e.forgetFailure(q)
+		e.board.Query(q)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestOracleInFlight(t *testing.T) {
 
 // A flight is a history of TestOracleInFlight.
 type flight struct {
-	*history
+	*played
 	t *testing.T
 	r *rig
 
@@ -98,8 +98,8 @@ func playFlight(t *testing.T, r *rig, seed uint64) {
 	}
 	random := rand.New(rand.NewPCG(seed, 10))
 	f := &flight{
-		history: &history{random: random, answers: make(map[watch.Query]any)},
-		t:       t, r: r, random: rand.New(rand.NewPCG(seed, 11)), crashAt: -1,
+		played: &played{random: random, answers: make(map[watch.Query]any)},
+		t:      t, r: r, random: rand.New(rand.NewPCG(seed, 11)), crashAt: -1,
 		seen: make(map[string]string), foreign: make(map[string]string),
 		texts: make(map[string]string), parsed: make(map[string]*template.Template),
 	}
@@ -224,7 +224,7 @@ func (f *flight) start() {
 	engine, err := New(f.r.world, cfg)
 	if err != nil { // a template is broken
 		for _, name := range f.names {
-			f.write(name, f.history.random, false)
+			f.write(name, f.played.random, false)
 		}
 		if engine, err = New(f.r.world, cfg); err != nil {
 			f.t.Fatal(err)
@@ -324,9 +324,9 @@ func (f *flight) look() {
 // answer changes an answer. One in twenty makes contents that a check rejects.
 func (f *flight) answer() {
 	q, value := f.draw()
-	if f.history.random.IntN(2) == 0 {
-		q = kv([]string{"a", "b", "c"}[f.history.random.IntN(3)])
-		value = []string{"1", "2", "", "rejected"}[f.history.random.IntN(4)]
+	if f.played.random.IntN(2) == 0 {
+		q = kv([]string{"a", "b", "c"}[f.played.random.IntN(3)])
+		value = []string{"1", "2", "", "rejected"}[f.played.random.IntN(4)]
 	}
 	f.r.world.set(q, value)
 	f.answers[q] = value

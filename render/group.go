@@ -14,6 +14,9 @@ const (
 	ofTarget                    // of one target without a command
 )
 
+// String returns the kind as snapshots have it.
+func (k actionKind) String() string { return [...]string{"named", "command", "target"}[k] }
+
 type actionKey struct {
 	kind actionKind
 	name string
@@ -49,6 +52,11 @@ func (e *Engine) regroup(before []*action) (altered map[*action]bool) {
 		t.action.targets = append(t.action.targets, t)
 	}
 	e.actions = g.actions
+	number := make(map[actionKey]int)
+	for _, a := range e.actions {
+		a.track.ID = e.ids.Of(a.key.kind.String(), a.key.name, number[a.key])
+		number[a.key]++
+	}
 	return g.altered
 }
 

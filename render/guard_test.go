@@ -78,7 +78,7 @@ func TestGuard(t *testing.T) {
 					logHolds, kind, target.Source))
 				elapse(150 * time.Second)
 				want := status.Held{
-					Query: kind + " web", Where: target.Source + ":1:9", Before: 3, Guard: graph.Guard{Min: 1, MaxDrop: 0.5, Hold: graph.DefaultHold, Then: graph.Keep}.String(),
+					Asked: q, Query: kind + " web", Where: target.Source + ":1:9", Before: 3, Guard: graph.Guard{Min: 1, MaxDrop: 0.5, Hold: graph.DefaultHold, Then: graph.Keep}.String(),
 					Since: began, Until: began.Add(graph.DefaultHold),
 				}
 				if s := r.wantState(0, status.Applied); len(s.Held) != 1 || s.Held[0] != want {

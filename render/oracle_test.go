@@ -88,7 +88,7 @@ var fragments = []string{
 	"text\n",
 }
 
-type history struct {
+type played struct {
 	random  *rand.Rand
 	answers map[watch.Query]any // of the queries that have one
 
@@ -109,7 +109,7 @@ type subject struct {
 }
 
 func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
-	h := &history{random: random, answers: make(map[watch.Query]any), before: make(map[string]*subject)}
+	h := &played{random: random, answers: make(map[watch.Query]any), before: make(map[string]*subject)}
 	bursts := random.IntN(2) == 0
 	n := 1 + random.IntN(4)
 	// For all waits, spacings, retries, back-offs, and a report of what is blocked (R5 (c)).
@@ -178,7 +178,7 @@ func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
 }
 
 // add adds a target of a random text, and its twin.
-func (h *history) add(t *testing.T, r *rig, name string, random, ofTwins *rand.Rand) {
+func (h *played) add(t *testing.T, r *rig, name string, random, ofTwins *rand.Rand) {
 	s := h.before[name]
 	if s == nil {
 		s = &subject{name: name, earlier: map[string]bool{"no file": true}}
@@ -212,7 +212,7 @@ func (s *subject) rewrite(t *testing.T, r *rig, random *rand.Rand) {
 // shared is an action that several targets may have.
 const shared = "shared"
 
-func (h *history) config() Config {
+func (h *played) config() Config {
 	cfg := Config{Implied: h.implied, Env: h.env, Actions: []Action{
 		{Name: shared, Command: run.Command{Args: []string{"true"}}, Spacing: time.Second},
 		{Name: "unused"},
@@ -229,7 +229,7 @@ func (h *history) config() Config {
 }
 
 // reload changes the configuration in one to three ways.
-func (h *history) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
+func (h *played) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 	for range 1 + random.IntN(3) {
 		one := h.subjects[random.IntN(len(h.subjects))]
 		switch random.IntN(8) {
@@ -280,14 +280,14 @@ func (h *history) reload(t *testing.T, r *rig, random, ofTwins *rand.Rand) {
 }
 
 // mayWait reports whether another target of its action may keep a target's file from being written.
-func (h *history) mayWait(s *subject) bool {
+func (h *played) mayWait(s *subject) bool {
 	return s.target.Action == shared && slices.ContainsFunc(h.subjects, func(s *subject) bool {
 		return s.target.Action == shared && !s.scratch.Execute(context.Background(), h.lookup).Finished()
 	})
 }
 
 // note notes what a render from scratch gives now.
-func (h *history) note() {
+func (h *played) note() {
 	for _, s := range h.subjects {
 		if result := s.scratch.Execute(context.Background(), h.lookup); result.Finished() {
 			s.earlier[string(result.Output)] = true
@@ -318,7 +318,7 @@ func twin(random *rand.Rand, target Target) Target {
 }
 
 // wantTwins checks the files of twins, and reports whether no guard holds anything back.
-func wantTwins(t *testing.T, r *rig, h *history) (unheld bool) {
+func wantTwins(t *testing.T, r *rig, h *played) (unheld bool) {
 	t.Helper()
 	unheld = true
 	all := r.status().Targets[len(h.subjects):]
@@ -339,7 +339,7 @@ func wantTwins(t *testing.T, r *rig, h *history) (unheld bool) {
 }
 
 // wantOnlyUsed checks that all that finished targets use is watched and, where all are finished, nothing else (R6).
-func wantOnlyUsed(t *testing.T, r *rig, h *history) {
+func wantOnlyUsed(t *testing.T, r *rig, h *played) {
 	t.Helper()
 	used := make(map[string]bool)
 	allFinished := true
@@ -367,13 +367,13 @@ func wantOnlyUsed(t *testing.T, r *rig, h *history) {
 	}
 }
 
-func (h *history) lookup(q watch.Query) (any, bool) {
+func (h *played) lookup(q watch.Query) (any, bool) {
 	value, ok := h.answers[q]
 	return value, ok
 }
 
 // change gives a random query a random answer, or lets it fail for a while first.
-func (h *history) change(w *world) {
+func (h *played) change(w *world) {
 	q, value := h.draw()
 	old, known := h.answers[q]
 	if known && reflect.DeepEqual(old, value) {
@@ -393,7 +393,7 @@ func (h *history) change(w *world) {
 	}
 }
 
-func (h *history) draw() (watch.Query, any) {
+func (h *played) draw() (watch.Query, any) {
 	pick := func(all ...string) string { return all[h.random.IntN(len(all))] }
 	some := func(all ...string) []string {
 		return slices.DeleteFunc(all, func(string) bool { return h.random.IntN(2) == 0 })

@@ -106,6 +106,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	wasFinished := t.finished()
 	t.result = p.Result
 	t.passes++
+	t.track.Passed(time.Now(), p.Took)
 	t.urgent = false
 	refused := e.refuse(t)
 	now := time.Now()
@@ -113,6 +114,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	t.result.Used = nil // the graph has it
 	for _, q := range watched {
 		e.set.Watch(q)
+		e.board.Query(q)
 	}
 	e.forgetQueries(forgotten)
 	e.askAgain(e.graph.Late(&t.User))

@@ -112,6 +112,8 @@ func (e *Engine) thenSupervise(ctx context.Context, err error) error {
 			return run.EndOf(err)
 		case answer := <-e.questions:
 			answer <- e.status()
+		case r := <-e.parts:
+			r.Answer <- e.part(r.All)
 		case <-ctx.Done():
 			return e.stopProgram(ctx)
 		}

@@ -151,6 +151,7 @@ func (e *Engine) tellJudged(now time.Time) {
 	byVerdict := make(map[graph.Verdict][]graph.Judgement[*target])
 	for _, j := range judged {
 		byVerdict[j.Verdict] = append(byVerdict[j.Verdict], j)
+		e.board.Target(j.Owner.order)
 		if j.Verdict == graph.Begun {
 			e.guardsAt = schedule.Earliest(e.guardsAt, now.Add(reportEvery))
 			e.schedule.Now(j.Owner.action) // its other members do not wait for ever

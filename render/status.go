@@ -59,33 +59,39 @@ func (e *Engine) targetStatus(t *target) status.TargetStatus {
 	if t.pass != nil {
 		s.Executing = t.pass.Began
 	}
-	switch {
-	case t.result.Err != nil:
-		s.State = status.Failed
-	case len(t.result.Absent) > 0:
-		s.State = status.Absent
-	case !t.finished():
-		s.State = status.Pending
-	case t.UpToDate() && !t.Wants:
-		s.State = status.Applied
-	default:
-		s.State = status.Rendered
-		if s.Err = cmp.Or(t.err, t.action.err); s.Err != nil {
-			s.State = status.Failed
-		}
+	s.State = t.state()
+	if s.State == status.Failed {
+		s.Err = cmp.Or(t.result.Err, t.err, t.action.err)
 	}
 	return s
+}
+
+// state returns how far a target is.
+func (t *target) state() status.State {
+	switch {
+	case t.result.Err != nil:
+		return status.Failed
+	case len(t.result.Absent) > 0:
+		return status.Absent
+	case !t.finished():
+		return status.Pending
+	case t.UpToDate() && !t.Wants:
+		return status.Applied
+	case t.err != nil || t.action.err != nil:
+		return status.Failed
+	}
+	return status.Rendered
 }
 
 // missing returns what keeps a target's last pass from being finished.
 func (e *Engine) missing(t *target) []status.Missing {
 	var all []status.Missing
 	for _, q := range t.result.Absent {
-		all = append(all, status.Missing{Kind: q.Kind, Query: t.template.Show(q), Where: t.where(q), None: true})
+		all = append(all, status.Missing{Kind: q.Kind, Asked: q, Query: t.template.Show(q), Where: t.where(q), None: true})
 	}
 	for _, q := range t.result.Pending {
 		if st, used := e.graph.State(q); used && st.Rev == 0 {
-			all = append(all, status.Missing{Kind: q.Kind, Query: t.template.Show(q), Where: t.where(q), Err: st.Err})
+			all = append(all, status.Missing{Kind: q.Kind, Asked: q, Query: t.template.Show(q), Where: t.where(q), Err: st.Err})
 		}
 	}
 	return all
@@ -103,7 +109,7 @@ func held(t *target) []status.Held {
 
 func heldBack(t *target, h graph.Held) status.Held {
 	return status.Held{
-		Query: t.template.Show(h.Query), Where: t.where(h.Query), First: h.First, Before: h.Before, After: h.After,
+		Asked: h.Query, Query: t.template.Show(h.Query), Where: t.where(h.Query), First: h.First, Before: h.Before, After: h.After,
 		Guard: h.Guard.String(), Since: h.Since, Until: h.Until(),
 	}
 }

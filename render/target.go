@@ -8,6 +8,7 @@ import (
 	"render/render/output"
 	"render/render/pass"
 	"render/render/sources"
+	"render/render/status"
 	"render/template"
 )
 
@@ -44,6 +45,7 @@ type target struct {
 
 	writing map[string]bool // of its claims, what the last finished pass writes, and whether it appends
 	counted tally
+	track   status.TargetTrack
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
@@ -95,6 +97,7 @@ func (e *Engine) moved(t *target) {
 		set(a.changed, t, t.Changed())
 	}
 	set(e.blocked, t, !t.blocked.IsZero())
+	e.note(t)
 }
 
 // remove takes a target out of what the engine and its action know.

@@ -110,6 +110,10 @@ func (q Query) Plugin() (argv []string, quiet bool) {
 	return opts[optArgv], false
 }
 
+// Secret reports whether the answer to the query, or one of its options, is secret: what is made of it is shown to nobody who may not read
+// the file.
+func (q Query) Secret() bool { return q.Kind == KindCALeaf || strings.Contains(q.Opts, OptSecret) }
+
 const maxShown = 200 // bytes of a name, and of the options, that String shows
 
 // String returns the query as logs and errors show it: "service web", "kv app/port (dc=dc2)". It never shows an option that

@@ -13,9 +13,7 @@
 package graph
 
 import (
-	"fmt"
 	"iter"
-	"reflect"
 	"sync"
 	"time"
 
@@ -43,6 +41,9 @@ type node[T any] struct {
 	again bool   // it was asked again: last is the answer that its users know
 	late  bool   // it runs, and was asked before the data that it should follow
 	last  any
+
+	label  string // as Label has it
+	change Change // the last one
 }
 
 // usage says what a query was to a user's last pass.
@@ -70,6 +71,7 @@ type User[T any] struct {
 
 	uses      map[watch.Query]usage
 	complete  []watch.Query // the keys of uses, as the last pass had them, where it ran to its end; else nil
+	version   int           // counts the sets of queries that it used
 	waiting   int           // how many of the pending ones still have no answer
 	news      bool          // one of the pending ones has an answer now
 	dataRound uint64        // the round in which something else than a program's output has changed for it
@@ -134,6 +136,9 @@ func (g *Graph[T]) Take(states map[watch.Query]watch.State, now time.Time) (want
 		g.keepAll(q)
 		old := n.state
 		n.state = state
+		if before := n.before(old); before.Rev > 0 && state.Rev != old.Rev && !(n.again && watch.Equal(before.Value, state.Value)) {
+			n.change = changeOf(before.Value, state.Value, now)
+		}
 		if state.Rev == old.Rev { // only the error is another
 			if state.Rev == 0 && old.Err == nil {
 				for u := range n.users {
@@ -247,6 +252,7 @@ func (g *Graph[T]) replaceUses(u *User[T], r template.Result) (watched, forgotte
 		return nil, nil // the queries of the pass before: nearly all passes of a large template
 	}
 	u.complete = nil
+	u.version++
 	if r.Complete {
 		u.complete = r.Used
 	}
@@ -347,42 +353,9 @@ func (u *User[T]) Queries() int { return len(u.uses) }
 // Answered reports whether a query that was pending in the last pass has an answer now.
 func (u *User[T]) Answered() bool { return u.news }
 
-// nouns are what the elements of list answers are called.
-var nouns = map[string]string{
-	watch.KindService:     "instances",
-	watch.KindServices:    "services",
-	watch.KindNodes:       "nodes",
-	watch.KindDatacenters: "datacenters",
-	watch.KindPrefix:      "keys",
-}
-
 func (u *User[T]) show(q watch.Query) string {
 	if u.Show == nil {
 		return q.String()
 	}
 	return u.Show(q)
-}
-
-// describeChange says how the answer to a query of a kind has changed: "service web: 3 → 4 instances". It never has a value.
-func describeChange(q, kind string, old, value any) string {
-	noun, isList := nouns[kind]
-	switch {
-	case isList && length(old) != length(value):
-		return fmt.Sprintf("%s: %d → %d %s", q, length(old), length(value), noun)
-	case isList:
-		return fmt.Sprintf("%s: changed, %d %s", q, length(value), noun)
-	case old == nil:
-		return q + ": appeared"
-	case value == nil:
-		return q + ": disappeared"
-	}
-	return q + ": changed"
-}
-
-func length(list any) int {
-	v := reflect.ValueOf(list)
-	if v.Kind() != reflect.Slice {
-		return 0
-	}
-	return v.Len()
 }

@@ -25,9 +25,10 @@ type Stages struct {
 	Drifted  bool    // somebody else has changed the file since
 	Placed   bool    // an output of the present text is in place, and nothing has rejected it
 
-	applied  Sum  // the output whose action has succeeded (R13)
-	doubted  bool // somebody doubts what is in flight
-	text     int  // counts the texts of the template
+	applied  Sum   // the output whose action has succeeded (R13)
+	size     int64 // of the same
+	doubted  bool  // somebody doubts what is in flight
+	text     int   // counts the texts of the template
 	rejected rejection
 	appends  appends
 }
@@ -75,7 +76,7 @@ func (s *Stages) Land(succeeded, finished bool) (applied bool) {
 	applied = succeeded && !s.doubted
 	s.InFlight, s.doubted = nil, false
 	if s.Known = applied; applied {
-		s.applied, s.Drifted = o.sum, false
+		s.applied, s.size, s.Drifted = o.sum, o.Size, false
 	}
 	switch {
 	case s.Wanted == nil && !applied && finished:
@@ -96,6 +97,17 @@ func (s *Stages) Doubt() { s.Known, s.Placed, s.doubted = false, false, s.InFlig
 
 // Renew notes that the template has another text.
 func (s *Stages) Renew() { s.text, s.Placed = s.text+1, false }
+
+// Size returns the bytes of the newest output that is known; 0 where none is.
+func (s *Stages) Size() int64 {
+	switch {
+	case s.Wanted != nil:
+		return s.Wanted.Size
+	case s.InFlight != nil:
+		return s.InFlight.Size
+	}
+	return s.size
+}
 
 // Changed reports whether there is output that is to be committed (R13).
 func (s *Stages) Changed() bool { return s.Wanted != nil }

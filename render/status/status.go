@@ -52,7 +52,8 @@ type TargetStatus struct {
 
 // Missing is a query without which a target cannot finish.
 type Missing struct {
-	Kind  string // of the query
+	Kind  string      // of the query
+	Asked watch.Query // the query; Query is what is shown of it
 	Query string
 	Where string // name:line:column of the place that asks
 	Err   error  // why there is no answer; nil where it was asked and has not answered, or does not exist
@@ -74,6 +75,7 @@ func (m Missing) String() string {
 
 // Held is an answer that a guard holds back from a target.
 type Held struct {
+	Asked  watch.Query // the query; Query is what is shown of it
 	Query  string
 	Where  string // name:line:column of the place that asks
 	First  bool   // the target has seen no other answer, and waits

@@ -1,0 +1,136 @@
+package graph
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+	"time"
+
+	"render/watch"
+)
+
+// nouns are what the elements of list answers are called.
+var nouns = map[string]string{
+	watch.KindService:     "instances",
+	watch.KindServices:    "services",
+	watch.KindNodes:       "nodes",
+	watch.KindDatacenters: "datacenters",
+	watch.KindPrefix:      "keys",
+}
+
+// A Change says how an answer has changed. It never has a value.
+type Change struct {
+	At              time.Time // zero where the answer is the first
+	Before, After   int       // elements, where the answer is a list
+	WasNone, IsNone bool      // the answer was, or is, that there is none
+}
+
+func changeOf(old, value any, at time.Time) Change {
+	return Change{At: at, Before: length(old), After: length(value), WasNone: old == nil, IsNone: value == nil}
+}
+
+// Describe says how the answer to a query of a kind has changed: "3 → 4 instances".
+func (c Change) Describe(kind string) string {
+	noun, isList := nouns[kind]
+	switch {
+	case isList && c.Before != c.After:
+		return fmt.Sprintf("%d → %d %s", c.Before, c.After, noun)
+	case isList:
+		return fmt.Sprintf("changed, %d %s", c.After, noun)
+	case c.WasNone:
+		return "appeared"
+	case c.IsNone:
+		return "disappeared"
+	}
+	return "changed"
+}
+
+// describeChange says how the answer to a query of a kind has changed: "service web: 3 → 4 instances". It never has a value.
+func describeChange(q, kind string, old, value any) string {
+	return q + ": " + changeOf(old, value, time.Time{}).Describe(kind)
+}
+
+// Describe returns an answer to a query of a kind in short: "4 instances". It never has a value.
+func Describe(kind string, value any) string {
+	noun, isList := nouns[kind]
+	switch {
+	case isList:
+		return fmt.Sprintf("%d %s", length(value), noun)
+	case value == nil:
+		return "does not exist"
+	}
+	return "exists"
+}
+
+func length(list any) int {
+	v := reflect.ValueOf(list)
+	if v.Kind() != reflect.Slice {
+		return 0
+	}
+	return v.Len()
+}
+
+// before returns the state that an answer is compared with: for a query that was asked again, that of the answer its users know.
+func (n *node[T]) before(old watch.State) watch.State {
+	if n.again {
+		return watch.State{Rev: 1, Value: n.last}
+	}
+	return old
+}
+
+// LastChange returns how the answer to a query has last changed; zero where it has not.
+func (g *Graph[T]) LastChange(q watch.Query) Change {
+	if n := g.nodes[q]; n != nil {
+		return n.change
+	}
+	return Change{}
+}
+
+// Users returns the owners that use a query, in no order, and their number.
+func (g *Graph[T]) Users(q watch.Query) (users iter.Seq[T], count int) {
+	n := g.nodes[q]
+	if n == nil {
+		return func(func(T) bool) {}, 0
+	}
+	for u := range n.users {
+		if !u.pin {
+			count++
+		}
+	}
+	return func(yield func(T) bool) {
+		for u := range n.users {
+			if !u.pin && !yield(u.Owner) {
+				return
+			}
+		}
+	}, count
+}
+
+// Label returns what make returns for a query. It is kept for as long as somebody uses the query, unless it is empty.
+func (g *Graph[T]) Label(q watch.Query, make func() string) string {
+	n := g.nodes[q]
+	if n == nil {
+		return ""
+	}
+	if n.label == "" {
+		n.label = make()
+	}
+	return n.label
+}
+
+// Uses returns the queries that the user uses, in the order in which its template asks them where its last pass ran to its end, else
+// sorted. The version differs where the queries do. The caller must not change them.
+func (u *User[T]) Uses() (queries []watch.Query, version int) {
+	if u.complete != nil {
+		return u.complete, u.version
+	}
+	for q := range u.uses {
+		queries = append(queries, q)
+	}
+	slices.SortFunc(queries, func(a, b watch.Query) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Opts, b.Opts))
+	})
+	return queries, u.version
+}

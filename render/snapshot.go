@@ -1,0 +1,188 @@
+package render
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"render/render/graph"
+	"render/render/history"
+	"render/render/status"
+	"render/watch"
+)
+
+// Snapshot returns a snapshot that all who ask share: it is at most 100 ms old, and must not be changed. It fails when ctx is done or
+// the engine does not run any longer; before Run it waits.
+func (e *Engine) Snapshot(ctx context.Context) (*status.Snapshot, error) {
+	return e.shared.Snapshot(ctx)
+}
+
+// History returns the last commits.
+func (e *Engine) History() *history.Log { return e.history }
+
+// Feed tells that a snapshot or the history has changed.
+func (e *Engine) Feed() *history.Feed { return e.feed }
+
+// askPart gets a part of a snapshot from the loop.
+func (e *Engine) askPart(ctx context.Context, all bool) (p status.Part, err error) {
+	answers := make(chan status.Part, 1)
+	select {
+	case e.parts <- status.Request{All: all, Answer: answers}:
+		return <-answers, nil
+	case <-e.ended:
+		return p, errNotRunning
+	case <-ctx.Done():
+		return p, ctx.Err()
+	}
+}
+
+// part makes the next part of a snapshot.
+func (e *Engine) part(all bool) status.Part {
+	e.noteChanges()
+	now := time.Now()
+	p := e.board.Part(all, e.ids, status.Maker{
+		Targets: len(e.targets), Actions: len(e.actions), Target: e.viewTarget, Action: e.viewAction, Query: e.viewQuery,
+		Queries: func(yield func(watch.Query) bool) {
+			for q := range e.graph.All() {
+				if !yield(q) {
+					return
+				}
+			}
+		},
+	}, now)
+	p.Connections = []status.Connection{}
+	p.Sequence, p.Time, p.Started, p.Configuration, p.Missed = e.feed.Sequence(), now, e.started, e.configuration, e.set.Missed()
+	if e.supervises() {
+		p.Program = &status.Program{Command: e.cfg.Exec.Command.String(), Waits: e.programWaits()}
+	}
+	return p
+}
+
+// noteChanges tells subscribers where something has changed.
+func (e *Engine) noteChanges() {
+	if e.board.Flush() {
+		e.feed.Note()
+	}
+}
+
+// note notes the state of a target and its action for snapshots.
+func (e *Engine) note(t *target) {
+	if t.action == nil {
+		return
+	}
+	t.track.Note(t.state())
+	e.board.Target(t.order)
+	e.noteAction(t.action)
+}
+
+// noteAction notes the state of an action.
+func (e *Engine) noteAction(a *action) {
+	a.track.Note(a.state())
+	if a.busy && a.isBehind() {
+		a.track.Changed()
+	}
+	e.board.Action(a.order)
+}
+
+// isBehind reports whether there is something that no commit has.
+func (a *action) isBehind() bool { return len(a.wanting)+len(a.unfinished)+len(a.changed) > 0 }
+
+func (a *action) state() status.ActionState {
+	switch {
+	case a.busy:
+		return status.Committing
+	case a.err != nil:
+		return status.Retrying
+	case a.isBehind() || a.owed:
+		return status.Waiting
+	}
+	return status.InSync
+}
+
+// markStates notes queries whose states have changed, and the targets that show them.
+func (e *Engine) markStates(states map[watch.Query]watch.State) {
+	for q, st := range states {
+		e.board.Query(q)
+		if old, _ := e.graph.State(q); st.Rev > 0 && old.Rev > 0 {
+			continue
+		}
+		users, _ := e.graph.Users(q)
+		for t := range users {
+			e.board.Target(t.order)
+		}
+	}
+	for _, j := range e.graph.StillHeld() { // its number of instances may be another
+		e.board.Target(j.Owner.order)
+	}
+}
+
+func (e *Engine) viewTarget(i int) *status.Target {
+	t := e.targets[i]
+	v := e.targetStatus(t).View(e.ids, &t.track)
+	v.Action, v.Drifted, v.Total = t.action.track.ID, t.Drifted, t.Queries()
+	v.Bytes = t.Size()
+	queries, version := t.Uses()
+	v.Queries = t.track.Uses(e.ids, queries, version, t.template.Show, t.where)
+	return v
+}
+
+func (e *Engine) viewAction(i int) *status.Action {
+	a := e.actions[i]
+	v := &status.Action{
+		ID: a.track.ID, Name: a.key.name, Kind: a.key.kind.String(), Check: a.cfg.Check.String(), Command: a.cfg.Steps().String(),
+		Verify: a.cfg.Verify.String(), Atomic: a.cfg.Atomic, State: a.track.State, Since: a.track.Since,
+		Unapplied: a.track.Unapplied(), Succeeded: a.track.Succeeded, Commits: a.commits, Runs: a.runs,
+		Failures: a.failures, Retry: a.retry, LastRun: a.track.LastRun,
+	}
+	if a.err != nil {
+		v.Error = status.Short(a.err.Error(), 4<<10)
+	}
+	for _, t := range a.targets {
+		v.Targets = append(v.Targets, t.track.ID(e.ids, t.cfg.Source, t.cfg.Destination))
+	}
+	return v
+}
+
+// viewQuery returns a query as a snapshot has it; nil where nobody uses it.
+func (e *Engine) viewQuery(q watch.Query) *status.Query {
+	st, used := e.graph.State(q)
+	if !used {
+		return nil
+	}
+	users, count := e.graph.Users(q)
+	change := e.graph.LastChange(q)
+	v := &status.Query{
+		ID: e.ids.Query(q), Kind: q.Kind, Total: count, Since: st.Since, Changes: st.Rev, Failures: st.Failures, LastChange: change.At,
+		Text: cmp.Or(e.graph.Label(q, func() string {
+			var first *target // of the configuration: the same in each run
+			for t := range users {
+				if first == nil || t.order < first.order {
+					first = t
+				}
+			}
+			if first == nil {
+				return ""
+			}
+			return first.template.Show(q)
+		}), q.Kind),
+		State: status.QueryAnswered,
+	}
+	if !change.At.IsZero() {
+		v.Change = change.Describe(q.Kind)
+	}
+	switch {
+	case st.Rev == 0 && st.Err != nil:
+		v.State = status.QueryFailed
+	case st.Rev == 0:
+		v.State = status.QueryPending
+	case st.Value == nil:
+		v.State = status.QueryAbsent
+	}
+	if st.Rev > 0 {
+		v.Answer = graph.Describe(q.Kind, st.Value)
+	}
+	if st.Err != nil {
+		v.Error = status.Short(st.Err.Error(), 4<<10)
+	}
+	return v
+}

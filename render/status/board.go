@@ -1,0 +1,147 @@
+package status
+
+import (
+	"iter"
+	"time"
+
+	"render/watch"
+)
+
+// partTime is how long the engine's loop makes values of a snapshot at a time. Then others have their turn.
+const partTime = 2 * time.Millisecond
+
+// A Board notes what of an engine has changed since somebody has read it. The engine's loop owns it: a mark costs next to nothing, and
+// nobody else is waited for.
+type Board struct {
+	changed bool // since the last Flush
+	read    bool // somebody has read something
+	anew    bool // targets and actions are numbered anew
+	targets marks
+	actions marks
+	queries map[watch.Query]bool
+}
+
+// marks are the numbers of what has changed.
+type marks struct {
+	has  []bool // by number
+	list []int
+}
+
+func (m *marks) set(i int) {
+	if i < len(m.has) && !m.has[i] {
+		m.has[i] = true
+		m.list = append(m.list, i)
+	}
+}
+
+// setAll marks all of n numbers.
+func (m *marks) setAll(n int) {
+	m.has, m.list = make([]bool, n), m.list[:0]
+	for i := range n {
+		m.set(i)
+	}
+}
+
+// Target notes that a target has changed, by its place in the configuration.
+func (b *Board) Target(i int) {
+	b.changed = true
+	if b.read {
+		b.targets.set(i)
+	}
+}
+
+// Action notes that an action has changed, by its place.
+func (b *Board) Action(i int) {
+	b.changed = true
+	if b.read {
+		b.actions.set(i)
+	}
+}
+
+// Query notes that a query has changed, or is used by nobody any longer.
+func (b *Board) Query(q watch.Query) {
+	b.changed = true
+	if b.read {
+		b.queries[q] = true
+	}
+}
+
+// Renew notes that targets and actions are numbered anew.
+func (b *Board) Renew() { b.changed, b.anew = true, true }
+
+// Flush reports whether anything has changed since the last Flush.
+func (b *Board) Flush() (changed bool) {
+	changed, b.changed = b.changed, false
+	return changed
+}
+
+// A Maker makes the values of a snapshot.
+type Maker struct {
+	Targets, Actions int // numbers
+	Target           func(i int) *Target
+	Action           func(i int) *Action
+	Query            func(watch.Query) *Query // without its Targets; nil where nobody uses the query
+	Queries          iter.Seq[watch.Query]
+}
+
+// A Request asks the engine's loop for a part of a snapshot.
+type Request struct {
+	All    bool // from the beginning
+	Answer chan<- Part
+}
+
+// A Part is what has changed since the previous part.
+type Part struct {
+	Snapshot                   // without its Targets, Actions, Queries, Counts and Line
+	Anew     bool              // targets and actions are numbered anew: what is known of them does not count any more
+	All      bool              // what is known of queries does not count, either
+	Sizes    [2]int            // numbers of targets and actions
+	Changed  map[int]*Target   // by number
+	Acted    map[int]*Action   // by number
+	Asked    map[string]*Query // by ID; nil where nobody uses it any longer
+	More     bool              // another part follows
+}
+
+// Part makes the next part of a snapshot: of what has changed, as much as it can in a short time.
+func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
+	p := Part{All: all, Anew: all || b.anew, Sizes: [2]int{m.Targets, m.Actions}}
+	if all {
+		b.read, b.queries = true, make(map[watch.Query]bool)
+		for q := range m.Queries {
+			b.queries[q] = true
+		}
+	}
+	if p.Anew {
+		b.anew = false
+		b.targets.setAll(m.Targets)
+		b.actions.setAll(m.Actions)
+	}
+
+	p.Changed, p.Acted, p.Asked = make(map[int]*Target), make(map[int]*Action), make(map[string]*Query)
+	late := func() bool { return time.Since(began) > partTime }
+	for !late() && b.targets.next(func(i int) { p.Changed[i] = m.Target(i) }) {
+	}
+	for !late() && b.actions.next(func(i int) { p.Acted[i] = m.Action(i) }) {
+	}
+	for q := range b.queries {
+		if late() {
+			break
+		}
+		delete(b.queries, q)
+		p.Asked[ids.Query(q)] = m.Query(q)
+	}
+	p.More = len(b.targets.list)+len(b.actions.list)+len(b.queries) > 0
+	return p
+}
+
+// next takes a number out of the marks, and reports whether there was one.
+func (m *marks) next(do func(int)) bool {
+	last := len(m.list) - 1
+	if last < 0 {
+		return false
+	}
+	i := m.list[last]
+	m.list, m.has[i] = m.list[:last], false
+	do(i)
+	return true
+}
