@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"render/render/disk"
+	"render/render/graph"
+	"render/render/history"
 	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
@@ -425,12 +427,12 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	again := (moved || other) && e.cfg.Dry == nil
 	if again {
 		t.Doubt()
-		t.AddCause("its settings have changed")
+		t.AddCause(graph.Cause{Kind: string(history.OfConfiguration), Text: "its settings have changed"})
 	}
 	if !again && e.cfg.Dry == nil && t.Known && !t.action.busy && t.cfg.Drift.Matters() && (t.Drifted || k.missing) {
 		again, other = true, true
 		t.Doubt()
-		t.AddCause(t.cfg.Destination + " was changed by somebody else")
+		t.AddCause(driftCause(t.cfg.Destination))
 	}
 	reseen := e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, false), now)
 	if reseen || !sameEnv {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
+	"render/render/history"
 	"render/render/output"
 	"render/render/run"
 	"render/watch/pause"
@@ -27,9 +29,7 @@ func backoff(failures int) time.Duration {
 type landing struct {
 	action  *action
 	members []member
-	causes  []string // of all members
-	first   bool     // of the action
-	result  commit.Result
+	event   history.Event
 }
 
 // A member is one target of a commit, with the output that the commit brings to disk for it.
@@ -57,7 +57,7 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 	a.track.Launched(a.isBehind())
 	e.noteAction(a)
 	e.wg.Go(func() {
-		done.result = commit.Do(plan, e.tools)
+		done.event.Result = commit.Do(plan, e.tools)
 		select {
 		case e.landings <- done:
 		case <-e.ended: // it hung for so long that nobody waits for it
@@ -71,13 +71,17 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	p := commit.Plan{
 		Action: a.cfg.Steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
 		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.Child == nil,
-		Tell:          e.teller(),
+		Tell:          e.teller(), Report: !e.cfg.Once,
 	}
-	done := landing{action: a, first: a.commits == 0}
-	seen := make(map[string]bool)
+	done := landing{action: a, event: history.Event{
+		Action: a.track.ID, Name: a.key.name, Doing: a.cfg.Steps().String(), First: a.commits == 0,
+		Debt: a.owed && a.failures == 0 && a.commits == 0, Failures: a.failures, Once: e.cfg.Once,
+	}}
 	for _, t := range targets {
 		o := t.Launch()
 		o.Causes, t.Causes = t.Causes, nil // others may come while the commit is under way
+		o.Hidden = o.Secret || t.secret
+		done.event.Members = append(done.event.Members, t.member(e, o))
 		done.members = append(done.members, member{t, o, len(p.Files)})
 		p.Files = append(p.Files, o.Files(t.cfg.Destination, t.cfg.File)...)
 		for _, w := range o.Writes {
@@ -86,18 +90,15 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 				p.Fresh = append(p.Fresh, w.Path)
 			}
 		}
-		for _, c := range o.Causes {
-			if !seen[c] && len(done.causes) < graph.MaxCauses {
-				seen[c] = true
-				done.causes = append(done.causes, c)
-			}
-		}
 		e.moved(t)
 	}
-	if len(done.causes) == 0 && a.failures > 0 {
-		done.causes = []string{"an earlier attempt failed"}
+	for _, d := range p.Debts {
+		if t := e.byDestination[d.Path]; t != nil && t.InFlight == nil {
+			done.event.Members = append(done.event.Members, t.member(e, &output.Output{}))
+		}
 	}
-	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + run.Variable(done.because())})
+	done.event.Causes = history.Causes(done.event.Members)
+	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + run.Variable(done.event.Because())})
 	return p, done
 }
 
@@ -169,7 +170,7 @@ func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)
 
 // land takes the end of a commit: its targets are applied, or tried again later (R12, R13).
 func (e *Engine) land(done landing) {
-	a, r := done.action, done.result
+	a, r := done.action, done.event.Result
 	a.busy = false
 	e.inFlight--
 	e.coming.landed(a)
@@ -217,7 +218,12 @@ func (e *Engine) land(done landing) {
 		e.schedule.Now(other)
 	}
 	delete(e.afterwards, a)
-	e.logCommit(done)
+	done.event.Err, done.event.Retry, done.event.Ended = a.err, a.retry, now
+	done.event.Log(e.log)
+	if c := done.event.Commit(e.ids); c != nil && !e.cfg.Once {
+		e.history.Add(c)
+		a.track.LastRun = cmp.Or(c.Run(), a.track.LastRun)
+	}
 }
 
 // landMember takes the end of a commit for one of its targets, and returns what kept that one's files from being in place.
@@ -240,6 +246,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	if t.err == nil && (r.Err == nil || r.Ran && !r.Rejected) {
 		t.Place(o)
 	}
+	t.secret = t.secret || o.Secret
 	applied := t.Land(r.Err == nil && t.err == nil, t.finished())
 	e.landClaims(t)
 	for _, w := range o.Writes {
@@ -250,7 +257,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
 		t.Accept()
-		t.track.Applied = true
+		t.track.Applied, t.secret = true, o.Secret
 		if t.cfg.Drift.Matters() {
 			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.Main, o.Size)
 		}

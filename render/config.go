@@ -2,6 +2,8 @@ package render
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -72,4 +74,14 @@ type programs struct {
 	run    func(run.Command, run.Limits) (string, error)
 	output func(context.Context, run.Command, run.Limits, int64) (stdout []byte, stderr string, err error)
 	start  func(p run.Program, environ []string, log *slog.Logger) supervise.Child
+}
+
+// Validate returns all that is wrong with the configuration, or nil. Nothing but a signal ends a daemon (R12), so it has no timeout.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Timeout > 0 && !c.Once {
+		errs = append(errs, fmt.Errorf("timeout: %s would end a daemon; it is for a run that renders once", c.Timeout))
+	}
+	return errors.Join(setting.ValidateActions(c.Actions), c.Implied.ValidateImplied(), c.Exec.Validate(), errors.Join(errs...),
+		setting.ValidateTargets(c.Targets, c.Actions, c.Dry != nil))
 }

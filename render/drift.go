@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"render/render/drift"
+	"render/render/graph"
+	"render/render/history"
 )
 
 // watchDrift starts to watch the destinations where a target wants that, and forgets those that none does any more.
@@ -22,6 +24,10 @@ func (e *Engine) watchDrift(ctx context.Context) {
 		return
 	}
 	e.drift = drift.New(ctx, e.notifier("changes of files by other programs are noticed late"))
+}
+
+func driftCause(destination string) graph.Cause {
+	return graph.Cause{Kind: string(history.OfDrift), Text: destination + " was changed by somebody else"}
 }
 
 // drifted deals with a destination that is not as it should be.
@@ -44,6 +50,6 @@ func (e *Engine) drifted(x *drift.Expected, now time.Time) {
 	}
 	e.log.Warn("file changed by another program; render rewrites it", "file", x.Destination, "template", t.cfg.Source)
 	t.Doubt()
-	t.AddCause(x.Destination + " was changed by somebody else")
+	t.AddCause(driftCause(x.Destination))
 	e.rerun(t)
 }

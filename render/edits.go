@@ -2,14 +2,13 @@ package render
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"render/render/commit"
+	"render/render/report"
 	"render/render/sources"
 	"render/template"
 )
@@ -75,33 +74,30 @@ type staleTexts struct {
 	report  time.Time // when to tell of them again; zero if there are none
 }
 
-// fault is what keeps the newest text of some templates from being in use.
-type fault struct {
-	err     error
-	targets []*target
-}
-
-// faults returns all, by their text: a partial with a fault is that of many templates.
-func (e *Engine) faults() map[string]*fault {
-	all := make(map[string]*fault)
+// faults returns what keeps texts from being in use, by its text: a partial with a fault is that of many templates.
+func (e *Engine) faults() map[string]report.Fault {
+	all := make(map[string]report.Fault)
 	for _, t := range inOrder(e.stale.targets) {
 		text := t.stale.Error()
-		if all[text] == nil {
-			all[text] = &fault{err: t.stale}
-		}
-		all[text].targets = append(all[text].targets, t)
+		all[text] = report.Fault{Err: t.stale, Sources: append(all[text].Sources, t.cfg.Source)}
 	}
 	return all
 }
 
 // tellFaults tells of the faults that are new, and of those that are gone.
-func (e *Engine) tellFaults(before map[string]*fault, now time.Time) {
+func (e *Engine) tellFaults(before map[string]report.Fault, now time.Time) {
 	stale := e.faults()
 	e.logFaults(slog.LevelError, "changed template is unusable; its previous text stays in use", stale, before)
+	still := make(map[string]bool)
+	for _, f := range stale {
+		for _, source := range f.Sources {
+			still[source] = true
+		}
+	}
 	for _, text := range slices.Sorted(maps.Keys(before)) {
 		f := before[text]
-		if !slices.ContainsFunc(f.targets, func(t *target) bool { return t.stale != nil }) {
-			e.log.Info("changed template is usable again", "template", f.names(), "before", f.err)
+		if !slices.ContainsFunc(f.Sources, func(source string) bool { return still[source] }) {
+			e.log.Info("changed template is usable again", "template", f.Names(), "before", f.Err)
 		}
 	}
 	e.stale.report = reportNext(now, len(stale) > 0)
@@ -125,31 +121,12 @@ func reportNext(now time.Time, is bool) time.Time {
 }
 
 // logFaults logs a line for each fault that was not told of.
-func (e *Engine) logFaults(level slog.Level, msg string, faults, told map[string]*fault) {
-	n := 0
+func (e *Engine) logFaults(level slog.Level, msg string, faults, told map[string]report.Fault) {
+	var news []report.Fault
 	for _, text := range slices.Sorted(maps.Keys(faults)) {
-		if told[text] != nil {
-			continue
+		if told[text].Err == nil {
+			news = append(news, faults[text])
 		}
-		if n++; n > mostReported {
-			continue
-		}
-		f := faults[text]
-		attrs := []slog.Attr{slog.Any("err", f.err), slog.String("template", f.names())}
-		if at, ok := errors.AsType[*template.Error](f.err); ok {
-			attrs = append(attrs, slog.String("line", strings.TrimSpace(at.Source)))
-		}
-		e.log.LogAttrs(context.Background(), level, msg, attrs...)
 	}
-	if n > mostReported {
-		e.log.Log(context.Background(), level, msg, "more", n-mostReported)
-	}
-}
-
-func (f *fault) names() string {
-	var names []string
-	for _, t := range f.targets {
-		names = append(names, t.cfg.Source)
-	}
-	return commit.Summary(names, mostNamed, ", ")
+	report.Faults(e.log, level, msg, news)
 }

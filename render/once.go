@@ -84,7 +84,7 @@ func (e *Engine) applyAll() error {
 		if r.Ran {
 			commands++
 		}
-		all[i].result = r
+		all[i].event.Result = r
 		e.land(all[i])
 	})
 	if err == nil && len(e.targets) > 0 {

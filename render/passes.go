@@ -138,7 +138,9 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 
 	t.blocked, t.report, t.passed, t.overruns = time.Time{}, time.Time{}, false, 0
 	e.noteWarnings(t)
-	if !t.Want(output.New(&t.result)) {
+	o := output.New(&t.result)
+	o.Secret = t.UsesSecret()
+	if !t.Want(o) {
 		t.Causes = nil
 		return
 	}

@@ -11,15 +11,15 @@ import (
 
 	"render/render/commit"
 	"render/render/graph"
+	"render/render/report"
 	"render/render/schedule"
-	"render/render/status"
 	"render/template"
 	"render/watch"
 )
 
 const (
-	mostReported = 10 // targets in one report
-	mostNamed    = 3  // files, causes, missing queries in one line
+	mostReported = report.Most // targets in one report
+	mostNamed    = report.Named
 )
 
 // report logs the targets that cannot finish, and the queries that fail, when it is time to (R14).
@@ -172,37 +172,8 @@ func (e *Engine) reportGuards(now time.Time) (next time.Time) {
 
 // logGuards logs a line for what has become of each query: one for all templates that saw the same of it.
 func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*target], now time.Time) {
-	type line struct {
-		query         string
-		guard         graph.Guard
-		first         bool
-		before, after int
-	}
-	templates := make(map[line][]string)
-	since := make(map[line]time.Time)
-	var lines []line
-	for _, j := range all {
-		l := line{j.Owner.template.Show(j.Query), j.Guard, j.First, j.Before, j.After}
-		if templates[l] == nil {
-			lines = append(lines, l)
-		}
-		templates[l] = append(templates[l], j.Owner.cfg.Source)
-		since[l] = schedule.Earliest(since[l], j.Since)
-	}
-	for _, l := range lines[:min(len(lines), mostReported)] {
-		slices.Sort(templates[l])
-		attrs := []any{
-			"query", l.query, "template", commit.Summary(templates[l], mostNamed, ", "),
-			"instances", status.Instances(l.first, l.before, l.after), "guard", l.guard.String(),
-		}
-		if held := now.Sub(since[l]).Round(time.Millisecond); held > 0 {
-			attrs = append(attrs, "for", held)
-		}
-		e.log.Log(context.Background(), level, msg, attrs...)
-	}
-	if more := len(lines) - mostReported; more > 0 {
-		e.log.Log(context.Background(), level, msg, "more", more)
-	}
+	show := func(t *target, q watch.Query) string { return t.template.Show(q) }
+	report.Guards(e.log, level, msg, all, show, func(t *target) string { return t.cfg.Source }, now)
 }
 
 // logFault tells that a template has failed, with the line that is at fault.
@@ -228,85 +199,4 @@ func (e *Engine) noteWarnings(t *target) {
 		e.log.Warn("template has a probable mistake", "template", t.cfg.Source, "place", s.Place(), "why", s.Why)
 	}
 	t.dropped, t.result.Dropped, t.result.Suspect = t.result.Dropped, nil, nil
-}
-
-// logCommit tells what a commit did, why, and how its command ended.
-func (e *Engine) logCommit(done landing) {
-	a, r := done.action, done.result
-	for _, w := range r.Warnings {
-		e.log.Warn(w)
-	}
-
-	var attrs []slog.Attr
-	if len(r.Tried) > 0 {
-		attrs = append(attrs, slog.String("files", commit.Summary(r.Tried, mostNamed, ", ")), slog.String("because", done.because()))
-	}
-	if r.Ran {
-		if doing := a.cfg.Steps().String(); doing != "" {
-			attrs = append(attrs, slog.String("command", doing))
-		}
-		attrs = append(attrs, slog.Duration("took", r.Took.Round(time.Millisecond)))
-		if r.Output != "" {
-			attrs = append(attrs, slog.String("output", r.Output))
-		}
-	}
-
-	if errors.Is(a.err, commit.ErrStopping) {
-		e.log.LogAttrs(context.Background(), slog.LevelInfo, "commit interrupted; the next start repeats it", append(attrs, slog.String("action", a.key.name))...)
-		return
-	}
-	if a.err != nil {
-		if len(r.Swapped) > 0 && r.Err == nil { // some are good
-			e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
-			attrs = nil
-		}
-		attrs = append(attrs, slog.Any("err", a.err))
-		msg := done.failure(!e.cfg.Once)
-		if !e.cfg.Once {
-			attrs = append(attrs, slog.Duration("in", time.Until(a.retry).Round(time.Millisecond)))
-		}
-		e.log.LogAttrs(context.Background(), slog.LevelError, msg, attrs...)
-		return
-	}
-	switch {
-	case len(r.Swapped) > 0 || appended(r):
-		e.log.LogAttrs(context.Background(), slog.LevelInfo, "rendered", attrs...)
-	case r.Ran:
-		e.log.LogAttrs(context.Background(), slog.LevelInfo, "command succeeded", attrs...)
-	default:
-		e.log.Debug("up to date", "action", a.key.name)
-	}
-}
-
-// failure says what has failed, whether render retries, and what became of the files.
-func (done *landing) failure(retrying bool) string {
-	err := done.action.err
-	what := "commit failed"
-	_, command := errors.AsType[commit.CommandError](err)
-	switch {
-	case errors.Is(err, commit.ErrVerify):
-		what = "verification failed"
-	case command:
-		what = "command failed"
-	case errors.Is(err, commit.ErrCheck):
-		what = "check failed"
-	}
-	if retrying {
-		what += ", retrying"
-	}
-	if done.result.Rejected || errors.Is(err, commit.ErrCheck) {
-		what += "; the previous files stay"
-	}
-	return what
-}
-
-// because names the changes that led to a commit.
-func (done *landing) because() string {
-	switch {
-	case len(done.causes) > 0:
-		return commit.Summary(done.causes, mostNamed, "; ")
-	case done.first:
-		return "first render"
-	}
-	return "answers to new queries"
 }

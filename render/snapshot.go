@@ -5,8 +5,8 @@ import (
 	"context"
 	"time"
 
-	"render/render/graph"
 	"render/render/history"
+	"render/render/output"
 	"render/render/status"
 	"render/watch"
 )
@@ -50,7 +50,7 @@ func (e *Engine) part(all bool) status.Part {
 			}
 		},
 	}, now)
-	p.Connections = []status.Connection{}
+	p.Connections = status.Connections(watch.FiguresOf(e.src))
 	p.Sequence, p.Time, p.Started, p.Configuration, p.Missed = e.feed.Sequence(), now, e.started, e.configuration, e.set.Missed()
 	if e.supervises() {
 		p.Program = &status.Program{Command: e.cfg.Exec.Command.String(), Waits: e.programWaits()}
@@ -82,6 +82,23 @@ func (e *Engine) noteAction(a *action) {
 		a.track.Changed()
 	}
 	e.board.Action(a.order)
+}
+
+// member returns what the history has to know of a target of a commit.
+func (t *target) member(e *Engine, o *output.Output) history.Member {
+	m := history.Member{
+		Target: t.track.ID(e.ids, t.cfg.Source, t.cfg.Destination), Source: t.cfg.Source, Paths: o.Paths(t.cfg.Destination),
+		Causes: o.Causes, First: !t.track.Applied,
+	}
+	for _, w := range o.Writes {
+		if w.Append {
+			if m.Appends == nil {
+				m.Appends = make(map[string]int64)
+			}
+			m.Appends[w.Path] += int64(len(w.Contents))
+		}
+	}
+	return m
 }
 
 // isBehind reports whether there is something that no commit has.
@@ -143,46 +160,25 @@ func (e *Engine) viewAction(i int) *status.Action {
 	return v
 }
 
-// viewQuery returns a query as a snapshot has it; nil where nobody uses it.
+// viewQuery returns a query as a snapshot has it; nil where nobody uses it. It is shown as the first target of the configuration does: that is
+// the same in each run.
 func (e *Engine) viewQuery(q watch.Query) *status.Query {
 	st, used := e.graph.State(q)
 	if !used {
 		return nil
 	}
 	users, count := e.graph.Users(q)
-	change := e.graph.LastChange(q)
-	v := &status.Query{
-		ID: e.ids.Query(q), Kind: q.Kind, Total: count, Since: st.Since, Changes: st.Rev, Failures: st.Failures, LastChange: change.At,
-		Text: cmp.Or(e.graph.Label(q, func() string {
-			var first *target // of the configuration: the same in each run
-			for t := range users {
-				if first == nil || t.order < first.order {
-					first = t
-				}
+	text := e.graph.Label(q, func() string {
+		var first *target
+		for t := range users {
+			if first == nil || t.order < first.order {
+				first = t
 			}
-			if first == nil {
-				return ""
-			}
-			return first.template.Show(q)
-		}), q.Kind),
-		State: status.QueryAnswered,
-	}
-	if !change.At.IsZero() {
-		v.Change = change.Describe(q.Kind)
-	}
-	switch {
-	case st.Rev == 0 && st.Err != nil:
-		v.State = status.QueryFailed
-	case st.Rev == 0:
-		v.State = status.QueryPending
-	case st.Value == nil:
-		v.State = status.QueryAbsent
-	}
-	if st.Rev > 0 {
-		v.Answer = graph.Describe(q.Kind, st.Value)
-	}
-	if st.Err != nil {
-		v.Error = status.Short(st.Err.Error(), 4<<10)
-	}
-	return v
+		}
+		if first == nil {
+			return ""
+		}
+		return first.template.Show(q)
+	})
+	return status.QueryOf(e.ids, q, cmp.Or(text, q.Kind), st, e.graph.LastChange(q), count)
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"testing"
 
+	"render/render/history"
 	"render/render/status"
 )
 
@@ -22,4 +23,15 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("targets: %v", got)
 		}
 	})
+}
+
+// snapshot returns a new snapshot.
+func (r *rig) snapshot() *status.Snapshot {
+	r.t.Helper()
+	elapse(history.Every)
+	s, err := r.engine.Snapshot(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"render/render/graph"
+	"render/render/history"
 	"render/render/output"
 	"render/render/pass"
 	"render/render/sources"
@@ -46,6 +47,7 @@ type target struct {
 	writing map[string]bool // of its claims, what the last finished pass writes, and whether it appends
 	counted tally
 	track   status.TargetTrack
+	secret  bool // something secret may be in its file
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
@@ -55,7 +57,7 @@ func (t *target) renew(parsed *template.Template, x sources.Texts) {
 	t.template, t.texts = parsed, x
 	t.Stages.Renew()
 	t.blocked, t.report = time.Time{}, time.Time{}
-	t.AddCause("its template has changed")
+	t.AddCause(graph.Cause{Kind: string(history.OfTemplate), Text: "its template has changed"})
 }
 
 // A tally is what a target adds to the sums of an engine, so that nobody has to look at all targets.

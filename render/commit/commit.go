@@ -42,6 +42,7 @@ type Plan struct {
 	Debts  []disk.Debt // files of earlier commits for which the action has yet to succeed
 	Fresh  []string    // destinations for which nobody has looked yet what earlier runs left
 	Env    []string    // added to the environment of what is run
+	Report bool        // Result.Files are wanted
 
 	// BeforeProgram says that the supervised program, which the command may need, waits for these files to be started: new
 	// files stay although the command fails, and nothing is verified.
@@ -57,6 +58,7 @@ type File struct {
 	Contents    []byte
 	Options     disk.Options
 	Written     bool // asked for by writeToFile: no link is followed
+	Show        bool // a diff may be shown: nothing secret is in the contents
 	Append      bool // Contents are added to the file, once, after the action has succeeded
 }
 
@@ -100,6 +102,8 @@ type Result struct {
 	Output   string            // of the command
 	Warnings []string
 	Took     time.Duration
+	Steps    []Step       // what ran, in order
+	Files    []FileReport // of the files of the plan that differed, failed, or had to be acted for; without appends
 }
 
 // Tools are what all commits of a program have in common.
@@ -151,6 +155,8 @@ type commit struct {
 	began  time.Time
 	batch  *disk.Batch
 	files  []*file
+	all    []*file // also those that failed
+	diffed recall
 	trying *file // of those that are tried alone; nil while none is
 	r      Result
 }
@@ -160,6 +166,7 @@ type file struct {
 	*disk.File
 	want    File
 	keep    bool // it takes part only because of a debt
+	differs bool // the file in place differed when it was staged
 	wasLive bool // new contents of an earlier commit were in place when it was staged
 }
 
@@ -201,6 +208,9 @@ func (c *commit) end() Result {
 	c.r.Debts = debts
 	c.warn(warnings)
 	c.r.Took = time.Since(c.began)
+	if c.Report {
+		c.report()
+	}
 	return c.r
 }
 
@@ -228,7 +238,7 @@ const stagers = 32
 func (c *commit) stage() {
 	all := c.wanted()
 	errs := c.stageAll(all)
-	c.files = all
+	c.files, c.all = all, all
 
 	// A check may take long: no other commit waits for it.
 	for i, f := range all {
@@ -278,7 +288,7 @@ func (c *commit) stageAll(all []*file) []error {
 		f := all[i]
 		f.File, warnings[i], errs[i] = c.batch.Stage(disk.Want{
 			Path: f.want.Destination, Contents: f.want.Contents, Options: f.want.Options,
-			NoLinks: f.want.Written, Keep: f.keep,
+			NoLinks: f.want.Written, Keep: f.keep, Recall: c.diffed.of(f.want),
 		})
 		if errs[i] != nil {
 			errs[i] = fmt.Errorf("write %s: %w", f.want.Destination, errs[i])
@@ -294,7 +304,7 @@ func (c *commit) stageAll(all []*file) []error {
 	}
 	wg.Wait()
 	for i, f := range all {
-		f.wasLive = f.Live()
+		f.wasLive, f.differs = f.Live(), f.differs || f.Changes()
 		c.noteReal(f.want, f.Real())
 		c.warn(warnings[i])
 	}
@@ -332,7 +342,9 @@ func (c *commit) checkStaged(f *file) error {
 }
 
 func (c *commit) check(check run.Command, of string) error {
+	began := time.Now()
 	output, err := c.run(check)
+	c.noteStep("check", c.Action.Check.String(), began, err)
 	switch {
 	case err == nil:
 		return nil
@@ -691,7 +703,9 @@ func (c *commit) apply() (output string, err error) {
 		return output, nil // before the start of the program nothing can have taken effect yet
 	}
 	if c.Tell != nil {
+		began := time.Now()
 		err := c.Tell()
+		c.noteStep("notify", "the supervised program", began, err)
 		if errors.Is(err, ErrNoProgram) {
 			return output, nil
 		}
@@ -700,16 +714,23 @@ func (c *commit) apply() (output string, err error) {
 		}
 		c.r.Told = true
 	}
-	return output, c.verify()
+	began := time.Now()
+	err = c.verify()
+	c.noteStep("verify", c.Action.Verify.String(), began, err)
+	return output, err
 }
 
 // runCommand runs the command and sends the signal.
 func (c *commit) runCommand() (output string, err error) {
+	began := time.Now()
 	if !c.Action.Command.IsZero() {
 		output, err = c.run(c.Action.Command)
+		c.noteStep("command", c.Action.Command.String(), began, err)
 	}
-	if err == nil {
+	if err == nil && !c.Action.Signal.IsZero() {
+		began = time.Now()
 		err = c.Send(c.Action.Signal)
+		c.noteStep("signal", c.Action.Signal.String(), began, err)
 	}
 	if err != nil && !errors.Is(err, ErrStopping) {
 		err = CommandError{err}

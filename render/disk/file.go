@@ -23,6 +23,9 @@ type Want struct {
 	Options  Options
 	NoLinks  bool // of writeToFile: neither the last element nor the folder it is in may be a link
 	Keep     bool // write nothing: the destination takes part only because of a Debt
+	// Recall reports whether the contents that are to be replaced are to be remembered, for what size they have together with the new ones; nil
+	// for never. See File.Before.
+	Recall func(bytes int64) bool
 }
 
 // A state is how far a file of a batch is.
@@ -64,6 +67,7 @@ type File struct {
 	stagedID  folder.Identity // of that
 	saved     *folder.Info    // the old file under its second name; nil where it has none
 	before    []byte          // what was in place before it was written in place
+	replaced  []byte          // what was in place when it was staged, where Want.Recall wanted that
 	mustAct   bool            // Save was called: the action has to succeed
 }
 
@@ -188,6 +192,7 @@ func (f *File) compare(d folder.Dir) (warnings []string, err error) {
 		return nil, fmt.Errorf("%s changed while it was read", d.Path(f.name))
 	}
 	if is.Size != int64(len(f.want.Contents)) {
+		f.readOld(h)
 		return f.stageNew(d, h)
 	}
 	same, err := h.Holds(f.want.Contents)
@@ -195,6 +200,7 @@ func (f *File) compare(d folder.Dir) (warnings []string, err error) {
 	case err != nil:
 		return nil, d.PathError("read", f.name, err)
 	case !same:
+		f.readOld(h)
 		return f.stageNew(d, h)
 	case attributesOf(is) == f.attrs:
 		return nil, nil

@@ -20,6 +20,13 @@ var nouns = map[string]string{
 	watch.KindPrefix:      "keys",
 }
 
+// A Cause is why an owner is not applied.
+type Cause struct {
+	Text  string      // for people: "service web: 3 → 4 instances"; never a value
+	Query watch.Query // whose answer has changed; zero where the cause is another
+	Kind  string      // of another cause, as the owner names it
+}
+
 // A Change says how an answer has changed. It never has a value.
 type Change struct {
 	At              time.Time // zero where the answer is the first
@@ -45,11 +52,6 @@ func (c Change) Describe(kind string) string {
 		return "disappeared"
 	}
 	return "changed"
-}
-
-// describeChange says how the answer to a query of a kind has changed: "service web: 3 → 4 instances". It never has a value.
-func describeChange(q, kind string, old, value any) string {
-	return q + ": " + changeOf(old, value, time.Time{}).Describe(kind)
 }
 
 // Describe returns an answer to a query of a kind in short: "4 instances". It never has a value.
@@ -119,6 +121,9 @@ func (g *Graph[T]) Label(q watch.Query, make func() string) string {
 	}
 	return n.label
 }
+
+// UsesSecret reports whether something secret is among the queries that the user uses, or their answers.
+func (u *User[T]) UsesSecret() bool { return u.secret }
 
 // Uses returns the queries that the user uses, in the order in which its template asks them where its last pass ran to its end, else
 // sorted. The version differs where the queries do. The caller must not change them.

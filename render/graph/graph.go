@@ -66,10 +66,11 @@ const MaxCauses = 20
 type User[T any] struct {
 	Owner  T
 	Wants  bool                     // a pass (R5). The graph sets it, Finish clears it; the owner may set it for a reason of its own
-	Causes []string                 // what has changed since the owner was last applied, for people. The owner clears it
+	Causes []Cause                  // what has changed since the owner was last applied, for people. The owner clears it
 	Show   func(watch.Query) string // how Causes show a query; nil for its String
 
 	uses      map[watch.Query]usage
+	secret    bool          // one of them, or its answer, is secret
 	complete  []watch.Query // the keys of uses, as the last pass had them, where it ran to its end; else nil
 	version   int           // counts the sets of queries that it used
 	waiting   int           // how many of the pending ones still have no answer
@@ -239,7 +240,7 @@ func (u *User[T]) answer(q watch.Query, first bool, old, value any) bool {
 		}
 	case answered:
 		if len(u.Causes) < MaxCauses {
-			u.AddCause(describeChange(u.show(q), q.Kind, old, value))
+			u.AddCause(Cause{Text: u.show(q) + ": " + changeOf(old, value, time.Time{}).Describe(q.Kind), Query: q})
 		}
 		return true
 	}
@@ -267,8 +268,10 @@ func (g *Graph[T]) replaceUses(u *User[T], r template.Result) (watched, forgotte
 			}
 		}
 	}
+	u.secret = !r.Complete && u.secret
 	for _, q := range r.Used {
 		u.uses[q] = answered
+		u.secret = u.secret || q.Secret()
 		if q.Kind == watch.KindPlugin {
 			u.plugins = append(u.plugins, q)
 		}
@@ -341,7 +344,7 @@ func (g *Graph[T]) release(u use[T]) (last bool) {
 }
 
 // AddCause notes why the owner is not applied, for people. Of more than MaxCauses it keeps the first.
-func (u *User[T]) AddCause(cause string) {
+func (u *User[T]) AddCause(cause Cause) {
 	if len(u.Causes) < MaxCauses {
 		u.Causes = append(u.Causes, cause)
 	}

@@ -74,7 +74,7 @@ func TestGraph(t *testing.T) {
 	f.run(a, web, key)
 	f.run(b, key)
 	wantList(t, "of both", f.answer(key, "2"), "a", "b")
-	wantList(t, "causes", a.Causes, "kv k: changed")
+	wantList(t, "causes", a.Causes, Cause{Text: "kv k: changed", Query: key})
 
 	_, forgotten := f.run(a, web)
 	wantList(t, "b uses it still", forgotten)

@@ -14,6 +14,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/graph"
 	"render/template"
 )
 
@@ -24,9 +25,11 @@ type Sum = [sha256.Size]byte
 type Output struct {
 	Bytes  []byte
 	Writes []template.Write
-	Main   Sum      // of the bytes
-	Size   int64    // of the bytes
-	Causes []string // why it is committed, for people
+	Main   Sum           // of the bytes
+	Size   int64         // of the bytes
+	Secret bool          // something secret is in it
+	Hidden bool          // no diff may show it: it is secret, or what is in place may be
+	Causes []graph.Cause // why it is committed, for people
 
 	sum      Sum          // of all of it
 	text     int          // of which text of the template it is
@@ -52,11 +55,11 @@ func New(r *template.Result) *Output {
 // Files returns what a commit brings to disk: the destination first, then what writeToFile writes, without what was appended
 // already.
 func (o *Output) Files(destination string, options disk.Options) []commit.File {
-	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options}}
+	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options, Show: !o.Hidden}}
 	for i, w := range o.Writes {
 		if !w.Append || !o.appended[i] {
 			all = append(all, commit.File{
-				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append,
+				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append, Show: !o.Hidden,
 				Options: disk.Options{Perms: w.Perms, User: w.User, Group: w.Group},
 			})
 		}

@@ -182,10 +182,10 @@ type Program struct {
 // A Connection is what is known of the connection to one Consul.
 type Connection struct {
 	Address     string            `json:"address"`
-	Reachable   bool              `json:"reachable"`       // the last request that ended had an answer
+	Reachable   bool              `json:"reachable"`       // Consul has answered, and the last request did not fail as others will, too
 	Since       time.Time         `json:"since,omitzero"`  // when the outage began; zero where it is reachable
 	Error       string            `json:"error,omitempty"` // of the outage
-	Requests    map[string]uint64 `json:"requests"`        // ended, by outcome: ok, denied, refused (429 and 503), failed
+	Requests    map[string]uint64 `json:"requests"`        // that have ended, by outcome: ok, denied, refused (there were too many), failed
 	InFlight    int               `json:"in_flight"`       // requests at this moment
 	Waiting     int               `json:"waiting"`         // of them, those that wait for a change
 	Limit       int               `json:"max_connections"` // that render opens at a time

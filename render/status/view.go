@@ -2,18 +2,20 @@ package status
 
 import (
 	"time"
+
+	"render/watch"
 )
 
 // View returns the target as a snapshot has it, without what only its engine knows.
 func (s TargetStatus) View(ids IDs, t *TargetTrack) *Target {
 	v := &Target{
 		ID: t.ID(ids, s.Source, s.Destination), Source: s.Source, Destination: s.Destination, Path: s.Path,
-		State: t.State, Since: t.Since, Error: text(s.Err), Stale: text(s.Stale), Passes: s.Passes,
+		State: t.State, Since: t.Since, Error: errorText(s.Err), Stale: errorText(s.Stale), Passes: s.Passes,
 		LastPass: t.LastPass, PassSeconds: t.PassTook.Seconds(), Executing: s.Executing,
 		LastChange: t.LastChange, AppliedOnce: t.Applied, Waiting: []Wait{}, Held: []Hold{},
 	}
 	for _, m := range s.Missing {
-		w := Wait{Query: ids.Query(m.Asked), Text: m.Query, Kind: m.Kind, Where: m.Where, Reason: QueryPending, Error: text(m.Err)}
+		w := Wait{Query: ids.Query(m.Asked), Text: m.Query, Kind: m.Kind, Where: m.Where, Reason: QueryPending, Error: errorText(m.Err)}
 		switch {
 		case m.None:
 			w.Reason = QueryAbsent
@@ -34,8 +36,8 @@ func (s TargetStatus) View(ids IDs, t *TargetTrack) *Target {
 // maxText is the most bytes of an error in a snapshot.
 const maxText = 4 << 10
 
-// text returns the text of an error, shortened; empty for nil.
-func text(err error) string {
+// errorText returns the text of an error, shortened; empty for nil.
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
@@ -63,5 +65,19 @@ func (c *Configuration) Accept(now time.Time) {
 // Reject notes that a configuration was rejected.
 func (c *Configuration) Reject(err error, now time.Time) {
 	c.Rejected++
-	c.Reload, c.Error = now, text(err)
+	c.Reload, c.Error = now, errorText(err)
+}
+
+// Connections returns the figures of sources as a snapshot has them.
+func Connections(all []watch.Figures) []Connection {
+	connections := make([]Connection, 0, len(all))
+	for _, f := range all {
+		connections = append(connections, Connection{
+			Address: f.Address, Reachable: f.Err == nil && !f.LastAnswer.IsZero(), Since: f.Since, Error: errorText(f.Err),
+			Requests: map[string]uint64{"ok": f.Answered, "denied": f.Denied, "refused": f.Refused, "failed": f.Failed},
+			InFlight: f.InFlight, Waiting: f.Waiting, Limit: f.Limit, LastAnswer: f.LastAnswer, Behind: f.Behind.Seconds(),
+			KnownLeader: f.KnownLeader, Bytes: f.Bytes,
+		})
+	}
+	return connections
 }

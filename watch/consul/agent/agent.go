@@ -33,6 +33,7 @@ type Agent struct {
 	pace    *pace
 	cuts    cuts
 	buffers chan *bytes.Buffer
+	figures figures
 	moved   func() // as New takes it
 
 	mu        sync.Mutex  // guards what follows
@@ -135,7 +136,9 @@ func (a *Agent) admitted(ctx context.Context, r Request, into any) (got Reply, e
 		a.conns.releaseAfter(ctx, e, r.After != 0, began.Add(cmp.Or(r.Wait, a.cfg.Wait)*17/16), admission.release)
 	}()
 
+	end := a.figures.begin(r.After != 0)
 	got, err = a.attempts(admission, r, into)
+	end(err, ctx.Err() != nil)
 	if ctx.Err() != nil {
 		return Reply{}, ctx.Err()
 	}

@@ -59,6 +59,7 @@ func (a *Agent) read(e *Endpoint, resp *http.Response, body io.Reader, r Request
 	if index == 0 && (!r.WithoutIndex || resp.StatusCode == http.StatusNotFound) {
 		return Reply{}, e.blame(fmt.Errorf("answered %s: %w", resp.Status, ErrNoIndex))
 	}
+	a.figures.note(resp.Header)
 	got, err := a.trust(resp.Header, r)
 	if err != nil {
 		return got, err
@@ -91,6 +92,7 @@ func (a *Agent) decode(e *Endpoint, resp *http.Response, body io.Reader, limit i
 	if _, err := text.ReadFrom(io.LimitReader(body, int64(limit)+1)); err != nil {
 		return 0, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
 	}
+	a.figures.bytes.Add(uint64(text.Len()))
 	if text.Len() > limit {
 		return 0, fmt.Errorf("%w: it has more than %d bytes", ErrTooLarge, limit)
 	}

@@ -1,0 +1,75 @@
+package disk
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"render/render/disk/folder"
+)
+
+const forOthers fs.FileMode = 0o004 // the bit of a mode that lets everybody read a file
+
+// Before returns the size of what was in place before the swap, -1 where nothing was, and its contents if those are known: see Want.Recall.
+func (f *File) Before() (size int64, contents []byte, read bool) {
+	if f.disk == nil {
+		return -1, nil, true
+	}
+	return f.disk.Size, f.replaced, f.replaced != nil || f.disk.Size == 0
+}
+
+// readOld reads what is about to be replaced, if that is wanted and everybody may read the old file and the new one. Where it cannot be
+// read it is not known: nothing depends on it.
+func (f *File) readOld(h folder.Handle) {
+	if f.disk == nil || f.want.Recall == nil || !f.IsPublic() || !f.want.Recall(f.disk.Size+int64(len(f.want.Contents))) {
+		return
+	}
+	text := make([]byte, f.disk.Size)
+	for at := 0; at < len(text); {
+		n, err := unix.Pread(int(h), text[at:], int64(at))
+		if err != nil || n <= 0 {
+			return
+		}
+		at += n
+	}
+	f.replaced = text
+}
+
+// IsPublic reports whether the modes of the old file and the new one let everybody read them. The folders may not: see [Folders].
+func (f *File) IsPublic() bool {
+	return f.attrs.mode&forOthers != 0 && (f.disk == nil || f.disk.Mode&forOthers != 0)
+}
+
+// Folders finds out which folders everybody may pass. It remembers what it has found.
+type Folders struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// ArePublic reports whether everybody may pass all the folders above a path from the root that has no links.
+func (f *Folders) ArePublic(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.isPublic(filepath.Dir(path))
+}
+
+func (f *Folders) isPublic(dir string) bool {
+	public, known := f.known[dir]
+	if known {
+		return public
+	}
+	const pass fs.FileMode = 0o001
+	is, err := os.Stat(dir)
+	public = err == nil && is.Mode()&pass != 0
+	if up := filepath.Dir(dir); public && up != dir {
+		public = f.isPublic(up)
+	}
+	if f.known == nil {
+		f.known = make(map[string]bool)
+	}
+	f.known[dir] = public
+	return public
+}
