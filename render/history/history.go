@@ -7,6 +7,18 @@ package history
 
 import "time"
 
+// Commits are the answer of the API at /api/v1/history: the newest first. The parameters file (a path), target and action (IDs) choose
+// among them, and limit says how many there are at most.
+type Commits struct {
+	Sequence uint64    `json:"sequence"` // of the snapshot that they belong to
+	Commits  []*Commit `json:"commits"`
+}
+
+// A Change is the data of an event of the API at /api/v1/events, which are server-sent events named "change": something has changed.
+type Change struct {
+	Sequence uint64 `json:"sequence"` // a snapshot with this number, or a greater one, has what has changed
+}
+
 // A Commit is the record of one commit. Many readers share it: it must not be changed.
 type Commit struct {
 	Number     uint64    `json:"number"` // counts the commits since the start, from 1

@@ -92,7 +92,7 @@ type Request struct {
 
 // A Part is what has changed since the previous part.
 type Part struct {
-	Snapshot                   // without its Targets, Actions, Queries, Counts and Line
+	Overview                   // without its Counts and Line
 	Anew     bool              // targets and actions are numbered anew: what is known of them does not count any more
 	All      bool              // what is known of queries does not count, either
 	Sizes    [2]int            // numbers of targets and actions

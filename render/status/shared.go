@@ -64,7 +64,7 @@ func (s *Shared) Snapshot(ctx context.Context) (*Snapshot, error) {
 		all = false
 		s.known.add(p)
 		if !p.More {
-			return s.keep(s.known.snapshot(p.Snapshot)), nil
+			return s.keep(s.known.snapshot(p.Overview)), nil
 		}
 	}
 }
@@ -218,7 +218,8 @@ func compareQueries(a, b *Query) int {
 }
 
 // snapshot returns what is known as a snapshot.
-func (k *known) snapshot(s Snapshot) *Snapshot {
+func (k *known) snapshot(o Overview) *Snapshot {
+	s := Snapshot{Overview: o}
 	for id := range k.stale {
 		if old := k.queries[id]; old != nil {
 			q := *old

@@ -8,7 +8,17 @@ import (
 
 // A Snapshot is the state of an engine at one moment, as JSON shows it. Many readers share it: neither it nor what its pointers lead to
 // may be changed.
+//
+// The API answers /api/v1/status with its Overview, and the lists with a [Targets], an [Actions] and a [Queries].
 type Snapshot struct {
+	Overview
+	Targets []*Target `json:"targets"` // in the order of the configuration
+	Actions []*Action `json:"actions"` // in the order of the configuration
+	Queries []*Query  `json:"queries"` // sorted by their text
+}
+
+// An Overview is a snapshot without its lists.
+type Overview struct {
 	Sequence      uint64        `json:"sequence"` // of the last change that is in it, see history.Feed; equal numbers stand for equal states, but for Time and Connections
 	Time          time.Time     `json:"time"`     // when it was taken
 	Started       time.Time     `json:"started"`  // when the engine was
@@ -18,9 +28,24 @@ type Snapshot struct {
 	Program       *Program      `json:"program,omitempty"` // nil where none is supervised
 	Connections   []Connection  `json:"connections"`       // to Consul
 	Missed        uint64        `json:"missed"`            // changes that only a plain read beside the waiting requests has found; should be 0
-	Targets       []*Target     `json:"targets"`           // in the order of the configuration
-	Actions       []*Action     `json:"actions"`           // in the order of the configuration
-	Queries       []*Query      `json:"queries"`           // sorted by their text
+}
+
+// Targets are the targets of a snapshot, with its number.
+type Targets struct {
+	Sequence uint64    `json:"sequence"`
+	Targets  []*Target `json:"targets"`
+}
+
+// Actions are the actions of a snapshot, with its number.
+type Actions struct {
+	Sequence uint64    `json:"sequence"`
+	Actions  []*Action `json:"actions"`
+}
+
+// Queries are the queries of a snapshot, with its number.
+type Queries struct {
+	Sequence uint64   `json:"sequence"`
+	Queries  []*Query `json:"queries"`
 }
 
 // Counts are the sums of a snapshot.
