@@ -1,4 +1,4 @@
-# What a person types: make demo, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, clean.
+# What a person types: make demo, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, docker, clean.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -9,7 +9,7 @@ FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 
 export CONSUL
 
-.PHONY: build demo test bench soak fuzz lint consul nginx haproxy systemd clean
+.PHONY: build demo test bench soak fuzz lint consul nginx haproxy systemd docker clean
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
@@ -19,7 +19,7 @@ build:
 demo: build
 	examples/nginx/demo.sh
 
-test: consul nginx haproxy systemd
+test: consul nginx haproxy systemd docker
 	go test -race -timeout 20m ./...
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
@@ -72,13 +72,15 @@ consul: $(CONSUL)
 $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
 
-# The real nginx, HAProxy and systemd-analyze for tests. RUNLEVEL=1 keeps Debian from starting them as services.
+# The real nginx, HAProxy, systemd-analyze and Docker for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light
 haproxy: PACKAGE := haproxy
 systemd: PACKAGE := systemd
 systemd: PROGRAM := systemd-analyze
-nginx haproxy systemd: PROGRAM ?= $@
-nginx haproxy systemd:
+docker: PACKAGE := docker.io docker-compose
+docker: PROGRAM := dockerd
+nginx haproxy systemd docker: PROGRAM ?= $@
+nginx haproxy systemd docker:
 	@PATH="$$PATH:/usr/sbin"; command -v $(PROGRAM) >/dev/null || { \
 		command -v apt-get >/dev/null || { echo '$(PROGRAM) is missing, and there is no apt-get to install it with'; exit 1; }; \
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }

@@ -1,0 +1,99 @@
+package dockertest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// inside is set in the environment of a test program that runs in namespaces of its own, to a name for its control groups.
+const inside = "RENDER_TEST_NAMESPACES"
+
+// Main is the TestMain of a package with tests that need Docker, or the usual ports on loopback. It runs the test program again, as
+// process 1 of namespaces of its own for processes, mounts and the network, and exits. When that process ends, all that it has started
+// ends. Without the right to do so the tests run as usual, and Isolated skips those that need it.
+func Main(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, "namespaces:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	if os.Getuid() != 0 {
+		os.Exit(m.Run())
+	}
+	os.Exit(again())
+}
+
+// Isolated skips a test that does not run in namespaces of its own.
+func Isolated(t *testing.T) {
+	t.Helper()
+	if os.Getenv(inside) == "" {
+		t.Skip("needs root, for network and processes of its own")
+	}
+}
+
+// again runs the test program in namespaces of its own and returns its exit code.
+func again() int {
+	group := fmt.Sprintf("render-test-%d", os.Getpid())
+	defer removeGroups(group)
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), inside+"="+group)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	err := cmd.Run()
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		return max(exit.ExitCode(), 1)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "namespaces:", err)
+		return 1
+	}
+	return 0
+}
+
+// prepare makes new namespaces fit for use: mounts do not reach the machine, /proc shows the processes of here, loopback is up.
+func prepare() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("private mounts: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	loopback, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	loopback.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, loopback); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	return nil
+}
+
+// removeGroups removes the control groups of containers. Their processes have ended with their namespace.
+func removeGroups(name string) {
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		for _, below := range []string{"/*/*", "/*", ""} {
+			found, _ := filepath.Glob(pattern + name + below)
+			for _, path := range found {
+				_ = unix.Rmdir(path)
+			}
+		}
+	}
+}
