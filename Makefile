@@ -1,4 +1,4 @@
-# What a person types: make demo, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, docker, clean.
+# What a person types: make demo, make stack, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, docker, clean.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -9,7 +9,7 @@ FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME)
 
 export CONSUL
 
-.PHONY: build demo test bench soak fuzz lint consul nginx haproxy systemd docker clean
+.PHONY: build demo stack stack-programs test bench soak fuzz lint consul nginx haproxy systemd docker clean
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
@@ -18,6 +18,13 @@ build:
 
 demo: build
 	examples/nginx/demo.sh
+
+# The whole stack of examples/stack as processes, until Ctrl-C.
+stack: build stack-programs consul nginx
+	@examples/stack/stack.sh up
+
+stack-programs:
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./examples/stack/web ./examples/stack/registrator
 
 test: consul nginx haproxy systemd docker
 	go test -race -timeout 20m ./...
@@ -86,4 +93,4 @@ nginx haproxy systemd docker:
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }
 
 clean:
-	rm -rf bin .cache .demo
+	rm -rf bin .cache .demo .stack

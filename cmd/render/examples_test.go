@@ -24,6 +24,7 @@ var notExecuted = []struct {
 	{regexp.MustCompile(`^sudo install `), "changes folders of the system"},
 	{regexp.MustCompile(`^consul agent -dev$`), "TestReadmeFirstSteps starts an agent"},
 	{regexp.MustCompile(`^curl -X PUT `), "TestReadmeFirstSteps executes it"},
+	{regexp.MustCompile(`^curl -s 127\.0\.0\.1:8`), "the test of examples/stack executes it"},
 	{regexp.MustCompile(`^consul acl `), "TestDocumentedPolicy creates the policy and the token"},
 }
 

@@ -1,0 +1,2 @@
+// Package stack has the tests of the example.
+package stack

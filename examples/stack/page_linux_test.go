@@ -1,0 +1,170 @@
+package stack
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"render/examples/stack/dockertest"
+	"render/watch/consultest"
+)
+
+func TestMain(m *testing.M) { dockertest.Main(m) }
+
+// A step of a page: commands, and what the last of them prints.
+type step struct{ commands, prints string }
+
+// stepsOf returns the steps of a section of a page. A block of code after "It prints:" is what the block before it prints.
+func stepsOf(t *testing.T, page, from, to string) (all []step) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(text), "\n## "+from+"\n")
+	if !ok {
+		t.Fatalf("%s has no section %q", page, from)
+	}
+	if to != "" {
+		section, _, _ = strings.Cut(section, "\n## "+to+"\n")
+	}
+	for _, block := range regexp.MustCompile(`(?m)(?:^ {4}.*\n)+`).FindAllStringIndex(section, -1) {
+		code := strings.ReplaceAll("\n"+section[block[0]:block[1]], "\n    ", "\n")[1:]
+		if strings.HasSuffix(section[:block[0]], "It prints:\n\n") {
+			all[len(all)-1].prints = code
+		} else {
+			all = append(all, step{commands: code})
+		}
+	}
+	return all
+}
+
+// follow executes steps as a reader does, by copy and paste into one shell in a folder. What changes within seconds is looked at again:
+// the last line of a step is repeated until it prints what the page says.
+func follow(t *testing.T, folder string, steps []step) {
+	t.Helper()
+	variables := filepath.Join(t.TempDir(), "variables") // of the shell, from one step to the next
+	if err := os.WriteFile(variables, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shell := func(commands string) string {
+		cmd := exec.Command("sh", "-c", ". "+variables+"\n"+commands+"\nset >"+variables+".new; grep -E '^(leader)=' "+variables+".new >"+variables)
+		cmd.Dir = folder
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	for _, s := range steps {
+		lines := strings.Split(strings.TrimSuffix(s.commands, "\n"), "\n")
+		last := lines[len(lines)-1]
+		began := time.Now()
+		if len(lines) > 1 || s.prints == "" {
+			if s.prints != "" {
+				lines = lines[:len(lines)-1]
+			}
+			if out := shell(strings.Join(lines, "\n")); strings.Contains(out, "stack:") || strings.Contains(out, "rror") {
+				t.Fatalf("%s\nprints %s", s.commands, out)
+			}
+		}
+		for s.prints != "" {
+			out := shell(last)
+			if strings.TrimRight(out, "\n") == strings.TrimRight(s.prints, "\n") {
+				break
+			}
+			if time.Since(began) > 15*time.Second {
+				t.Fatalf("%s\nprints\n%s\nThe page says\n%s", s.commands, out, s.prints)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Logf("%.1f s: %s", time.Since(began).Seconds(), last)
+	}
+}
+
+// The page's commands print what the page says, from its top to its bottom, and nothing is left when the stack ends.
+func TestPage(t *testing.T) {
+	dockertest.Isolated(t)
+	for _, program := range []string{"curl", "nginx"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("needs %s", program)
+		}
+	}
+	consul, err := consultest.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONSUL", consul)
+	folder, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("make", "-s", "build", "stack-programs")
+	build.Dir = folder
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+
+	stack := exec.Command("examples/stack/stack.sh", "up")
+	stack.Dir = folder
+	stack.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var output strings.Builder
+	stack.Stdout, stack.Stderr = &output, &output
+	if err := stack.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, name := range []string{"render", "nginx", "agent"} {
+				log, _ := os.ReadFile(filepath.Join(folder, ".stack/log", name+".log"))
+				t.Logf("%s logged:\n%s", name, log)
+			}
+		}
+		_ = stack.Process.Signal(os.Interrupt)
+		_ = stack.Wait()
+		if _, err := os.Stat(filepath.Join(folder, ".stack")); !os.IsNotExist(err) {
+			t.Errorf("the folder is not removed: %v", err)
+		}
+		if left := processes("nginx", "consul", "render", "web"); len(left) > 0 {
+			t.Errorf("these processes are left: %q", left)
+		}
+		if t.Failed() {
+			t.Logf("stack.sh printed: %s", &output)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for exec.CommandContext(ctx, "curl", "-sf", "127.0.0.1:8000").Run() != nil {
+		if ctx.Err() != nil {
+			t.Fatal("the stack does not start within a minute")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+
+	steps := stepsOf(t, "README.md", "Start the stack", "The same with containers")
+	if steps[0].commands != "make stack\n" || len(steps) < 20 {
+		t.Fatalf("the page has %d steps, the first is %q", len(steps), steps[0].commands)
+	}
+	follow(t, folder, steps[1:])
+}
+
+// processes returns the processes whose names begin with one of these, without those that have ended and that nobody waits for.
+func processes(names ...string) (found []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range all {
+		text, err := os.ReadFile(path)
+		_, after, ok := strings.Cut(string(text), " (")
+		name, state, ok2 := strings.Cut(after, ") ")
+		if err != nil || !ok || !ok2 || strings.HasPrefix(state, "Z") {
+			continue
+		}
+		if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(name, n) }) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
