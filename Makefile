@@ -1,4 +1,4 @@
-# What a person types: make demo, make stack, make test. What else there is: build, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, docker, clean.
+# What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, docker, rpm, clean.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -7,14 +7,26 @@ STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME       ?= 60s
 FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -fuzz
 
+# What "render --version" prints. A source without git needs both set: make build VERSION=0.2.0 COMMIT=bb2575f.
+VERSION = $(shell examples/package/version.sh)
+COMMIT  = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+BINARY  = bin/render
+
+# What "make package" builds, from what, and where to. The time of all files is the commit's.
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+PACKAGES  = bin/package
+NFPM      := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+BUSYBOX   = .cache/busybox
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+
 export CONSUL
 
-.PHONY: build demo stack stack-programs test bench soak fuzz lint consul nginx haproxy systemd docker clean
+.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul nginx haproxy systemd docker rpm clean
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags=-w -tags urfave_cli_no_docs -o bin/render ./cmd/render
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -tags urfave_cli_no_docs -o $(BINARY) ./cmd/render
 
 demo: build
 	examples/nginx/demo.sh
@@ -26,7 +38,7 @@ stack: build stack-programs consul nginx
 stack-programs:
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./examples/stack/web ./examples/stack/registrator
 
-test: consul nginx haproxy systemd docker
+test: consul nginx haproxy systemd docker rpm $(BUSYBOX)
 	go test -race -timeout 20m ./...
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
@@ -68,6 +80,16 @@ fuzz: consul
 	$(FUZZ) FuzzHCL1 ./cmd/render/config/conf
 	$(FUZZ) FuzzJSON ./cmd/render/config/conf
 
+# Packages of Debian and of rpm, archives, images of containers, SBOMs and checksums: see examples/package/README.md.
+package: $(BUSYBOX)
+	go run ./examples/package -version '$(VERSION)' -commit '$(COMMIT)' -epoch '$(SOURCE_DATE_EPOCH)' -platforms '$(PLATFORMS)' -busybox '$(BUSYBOX)' -nfpm $(NFPM) -out $(PACKAGES)
+
+# The shell of an image, from Debian's package, which is not installed.
+$(BUSYBOX):
+	@command -v apt-get >/dev/null || { echo 'there is no apt-get to download busybox-static with: set BUSYBOX=PATH, or BUSYBOX= for no image with a shell'; exit 1; }
+	mkdir -p $@.d && cd $@.d && { apt-get download busybox-static || { apt-get update && apt-get download busybox-static; }; }
+	dpkg-deb -x $@.d/busybox-static_*.deb $@.d && mv $@.d/bin/busybox $@ && rm -r $@.d
+
 lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }
 	go vet ./...
@@ -79,15 +101,16 @@ consul: $(CONSUL)
 $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
 
-# The real nginx, HAProxy, systemd-analyze and Docker for tests. RUNLEVEL=1 keeps Debian from starting them as services.
+# The real nginx, HAProxy, systemd-analyze, Docker and rpm for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light
 haproxy: PACKAGE := haproxy
+rpm: PACKAGE := rpm
 systemd: PACKAGE := systemd
 systemd: PROGRAM := systemd-analyze
 docker: PACKAGE := docker.io docker-compose
 docker: PROGRAM := dockerd
-nginx haproxy systemd docker: PROGRAM ?= $@
-nginx haproxy systemd docker:
+nginx haproxy systemd docker rpm: PROGRAM ?= $@
+nginx haproxy systemd docker rpm:
 	@PATH="$$PATH:/usr/sbin"; command -v $(PROGRAM) >/dev/null || { \
 		command -v apt-get >/dev/null || { echo '$(PROGRAM) is missing, and there is no apt-get to install it with'; exit 1; }; \
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }

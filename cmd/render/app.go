@@ -12,8 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-const version = "0.1.0"
-
 // newApp returns the command line. Flags take one dash or two.
 //
 // The library finds the command, parses flags, and reports what is wrong with them. It does not print the help, which is made from
@@ -36,8 +34,7 @@ func newApp(signals *signalRouter, stdout io.Writer, stderr logs.Writer) *cli.Ap
 			case help.asked:
 				return printHelp(stdout, append(help.topic, args...))
 			case c.Bool("version"):
-				_, err := fmt.Fprintf(stdout, "render v%s\n", version)
-				return err
+				return printVersion(stdout)
 			case len(args) > 0:
 				return usageError{unexpected(args)}
 			}

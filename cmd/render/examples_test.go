@@ -19,9 +19,9 @@ var notExecuted = []struct {
 }{
 	{regexp.MustCompile(`^render \[flags\]`), "this is the usage"},
 	{regexp.MustCompile(`^render keep-program$`), "render starts it itself, with descriptors that it inherits"},
-	{regexp.MustCompile(`^make \w+$`), "builds, tests or measures render itself"},
+	{regexp.MustCompile(`^make \w+( [A-Z_]+=\S*)*$`), "builds, tests or measures render itself"},
 	{regexp.MustCompile(`^go run \./bench `), "measures render for minutes"},
-	{regexp.MustCompile(`^sudo install `), "changes folders of the system"},
+	{regexp.MustCompile(`^sudo (install|apt-get install|rpm|systemctl) `), "changes the system"},
 	{regexp.MustCompile(`^consul agent -dev$`), "TestReadmeFirstSteps starts an agent"},
 	{regexp.MustCompile(`^curl -X PUT `), "TestReadmeFirstSteps executes it"},
 	{regexp.MustCompile(`^curl -s 127\.0\.0\.1:8`), "the test of examples/stack executes it"},
