@@ -106,6 +106,7 @@ func TestPackages(t *testing.T) {
 	t.Run("checksums", func(t *testing.T) { testChecksums(t, out) })
 	t.Run("archive", func(t *testing.T) { testArchive(t, out) })
 	t.Run("deb", func(t *testing.T) { testDeb(t, only(t, out, "*.deb")) })
+	t.Run("systemd", func(t *testing.T) { testSystemd(t, only(t, out, "*.deb")) })
 	t.Run("rpm", func(t *testing.T) { testRPM(t, only(t, out, "*.rpm")) })
 	t.Run("image", func(t *testing.T) { testImage(t, only(t, out, "*"+runtime.GOARCH+".image.tar"), false) })
 	t.Run("image with a shell", func(t *testing.T) { testImage(t, only(t, out, "*_shell.image.tar"), true) })
