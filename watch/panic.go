@@ -20,11 +20,16 @@ func (e PanicError) Error() string {
 
 // newPanicError returns the error of a request that has panicked with a value. What recovers the panic must call it.
 func newPanicError(q Query, p any) PanicError {
-	what := fmt.Sprintf("a value of the type %T", p) // the value itself may hold what was read
+	return PanicError{Query: q, What: PanicText(p), Stack: debug.Stack()}
+}
+
+// PanicText returns what can be told of the value of a panic: the runtime's message or, where the panic is not the runtime's, the type of
+// the value. The value itself may hold what was read.
+func PanicText(p any) string {
 	if e, ok := p.(runtime.Error); ok {
-		what = e.Error()
+		return e.Error()
 	}
-	return PanicError{Query: q, What: what, Stack: debug.Stack()}
+	return fmt.Sprintf("a value of the type %T", p)
 }
 
 // panicPlace returns the file and line that have panicked. What recovers the panic must call it.

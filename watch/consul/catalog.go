@@ -36,10 +36,7 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 	c.nodes.follow = func(sig signal) context.CancelFunc {
 		ctx, stop := context.WithCancel(ctx)
 		s.nodeSignals++
-		s.tasks.Go(func() {
-			s.follow(ctx, sig)
-			s.locked(func() { s.nodeSignals-- })
-		})
+		s.start(ctx, sig, func() { s.locked(func() { s.nodeSignals-- }) })
 		return stop
 	}
 	k := &catalog{source: s, cover: c, params: params, checks: &checkList{turn: semaphore.NewWeighted(1)}, lists: c.nodes}
@@ -66,7 +63,7 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 			f := &failing{catalog: k, path: path}
 			sig.ask, sig.moved, sig.state = f.ask, f.moved, true
 		}
-		s.tasks.Go(func() { s.follow(ctx, sig) })
+		s.start(ctx, sig, func() {})
 	}
 }
 
@@ -122,7 +119,7 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 	changed := changedServices(k.tags, k.services, index)
 	k.tags = k.services
 	if first {
-		s.tasks.Go(func() { k.learn(ctx) })
+		s.tasks.Go(func() { s.guarded(func() { k.learn(ctx) }) })
 		return true
 	}
 	listed := len(changed) > 0
@@ -270,7 +267,9 @@ func (k *catalog) readChecksLater(ctx context.Context) bool {
 			return
 		}
 		k.source.locked(func() { k.checksDue, k.checksRead = false, time.Now() })
-		if !k.readChecks(ctx) {
+		complete := false
+		k.source.guarded(func() { complete = k.readChecks(ctx) })
+		if !complete {
 			k.source.locked(func() { k.source.makeSure(k.cover, true) })
 		}
 	})
@@ -404,7 +403,8 @@ func (f *failing) moved(ctx context.Context, before, index uint64, _ bool) (usef
 	}
 	first := f.known == nil
 	f.known = now
-	if first {
+	if first { // servers may be behind each other: a query may have an answer of before
+		f.catalog.source.locked(func() { f.catalog.cover.reportNames(changed) })
 		return true
 	}
 	if len(changed)+len(nodes) == 0 {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -513,6 +514,33 @@ const (
 	localIdle  = time.Second      // the longest pause of a signal that brings nothing new, where the agent is a server
 	remoteIdle = 20 * time.Second // where it is a client
 )
+
+// errFault is what the queries of a signal learn that has panicked.
+var errFault = errors.New("a fault in render; please report it")
+
+// start follows a signal until ctx is done, and then calls ended. Where a fault ends it before, its queries are read, and it begins anew.
+func (s *Source) start(ctx context.Context, sig signal, ended func()) {
+	s.tasks.Go(func() {
+		defer ended()
+		for !s.guarded(func() { s.follow(ctx, sig) }) {
+			sig.failed(errFault, true)
+			if !pause.For(ctx, rereadEvery) {
+				return
+			}
+		}
+	})
+}
+
+// guarded calls do, and reports whether it has returned. It logs a panic, whose stack has no text that do worked on.
+func (s *Source) guarded(do func()) (returned bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("fault in render, repeating a request to consul; please report the stack", "panic", watch.PanicText(p), "stack", string(debug.Stack()))
+		}
+	}()
+	do()
+	return true
+}
 
 // follow asks a signal again and again.
 func (s *Source) follow(ctx context.Context, sig signal) {

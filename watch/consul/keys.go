@@ -110,16 +110,14 @@ func (s *Source) startGroup(c *cover, prefix string) *group {
 	g := &group{cover: c, prefix: prefix, stop: stop}
 	c.groups = append(c.groups, g)
 	s.signals++
-	s.tasks.Go(func() {
-		s.follow(ctx, signal{
-			ask:       func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.askGroup(ctx, g, r) },
-			cover:     c,
-			moved:     func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
-			failed:    func(err error, report bool) { s.groupFailed(g, err, report) },
-			recovered: func(time.Time) {}, // the same
-			answered:  func() {},
-		})
-	})
+	s.start(ctx, signal{
+		ask:       func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.askGroup(ctx, g, r) },
+		cover:     c,
+		moved:     func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
+		failed:    func(err error, report bool) { s.groupFailed(g, err, report) },
+		recovered: func(time.Time) {}, // the same
+		answered:  func() {},
+	}, func() {})
 	return g
 }
 

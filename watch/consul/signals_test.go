@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"render/watch"
@@ -1072,6 +1074,36 @@ func TestCatalogBesideManyGroups(t *testing.T) {
 			if took := fl.reaches(t, truth, queries[i], time.Hour); took > time.Second {
 				t.Errorf("a flip is noticed after %s", took)
 			}
+		}
+	})
+}
+
+// A fault while a signal is followed ends neither the process nor the signal, and shows nothing of what was read.
+func TestSignalPanics(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		c, log := f.consul(Config{})
+		ctx, stop := context.WithCancel(t.Context())
+		asked, failed, ended := 0, 0, false
+		c.start(ctx, signal{
+			ask: func(ctx context.Context, _ agent.Request) (agent.Reply, error) {
+				if asked++; asked == 1 {
+					panic("a value")
+				}
+				<-ctx.Done()
+				return agent.Reply{}, ctx.Err()
+			},
+			failed: func(error, bool) { failed++ },
+		}, func() { ended = true })
+		later(2 * rereadEvery)
+		stop()
+		synctest.Wait()
+		if asked != 2 || failed != 1 || !ended {
+			t.Errorf("%d requests, %d failures, ended: %v; want 2, 1, true", asked, failed, ended)
+		}
+		if text := log.String(); !strings.Contains(text, "fault in render") || strings.Contains(text, "a value\"") {
+			t.Errorf("log: %s", text)
 		}
 	})
 }

@@ -222,16 +222,18 @@ func size(value any) int {
 
 // learnAgent finds out whether the agent is a server, and has the number of connections follow what it allows, where it tells.
 func (s *Source) learnAgent() {
-	s.tasks.Go(func() {
-		self, err := s.self(s.life)
-		if err != nil {
-			return // a token that may not ask this is no fault
-		}
-		s.locked(func() { s.remote = !self.Config.Server })
-		if allowed := self.DebugConfig.HTTPMaxConnsPerClient; allowed != nil && s.agent.NoteLimit(*allowed) {
-			s.reconsider()
-		}
-	})
+	s.tasks.Go(func() { s.guarded(s.learnLimits) })
+}
+
+func (s *Source) learnLimits() {
+	self, err := s.self(s.life)
+	if err != nil {
+		return // a token that may not ask this is no fault
+	}
+	s.locked(func() { s.remote = !self.Config.Server })
+	if allowed := self.DebugConfig.HTTPMaxConnsPerClient; allowed != nil && s.agent.NoteLimit(*allowed) {
+		s.reconsider()
+	}
 }
 
 // A selfDescription is what render wants to know of what an agent says of itself.
