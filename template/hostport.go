@@ -3,6 +3,7 @@ package template
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -35,15 +36,20 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 }
 
 func (p *pass) keepOrDrop(address string, port any, d Dropped) string {
-	n, err := strconv.ParseUint(fmt.Sprint(port), 10, 16)
+	number, isInt := port.(int)
+	if !isInt {
+		if n, err := strconv.ParseUint(fmt.Sprint(port), 10, 16); err == nil {
+			number = int(n)
+		}
+	}
 	ip, notIP := netip.ParseAddr(address)
 	switch {
-	case err != nil || n == 0:
+	case number < 1 || number > math.MaxUint16:
 		d.Reason = "the port is not a number from 1 to 65535"
 	case notIP == nil && ip.Zone() == "":
-		return netip.AddrPortFrom(ip, uint16(n)).String()
+		return netip.AddrPortFrom(ip, uint16(number)).String()
 	case notIP != nil && isHostName(address):
-		return address + ":" + strconv.FormatUint(n, 10)
+		return address + ":" + strconv.Itoa(number)
 	default:
 		d.Reason = "the address is neither an IP address nor a host name"
 	}

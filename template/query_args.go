@@ -74,7 +74,23 @@ func (a asker) query(kind string, f form, args []any) (watch.Query, error) {
 	if f.name && (len(texts) == 0 || texts[0] == "") {
 		return watch.Query{}, nil
 	}
-	return a.pass.query(kind, strings.Join(texts, f.joint), func(kind, arg string) (watch.Query, error) { return f.read(a, kind, arg) })
+	arg := strings.Join(texts, f.joint)
+	if f.name && isPlain(arg) { // most arguments are, and a grammar costs more than all else that is done with a name
+		return watch.NewQuery(kind, arg, nil), nil
+	}
+	return a.pass.query(kind, arg, func(kind, arg string) (watch.Query, error) { return f.read(a, kind, arg) })
+}
+
+// isPlain reports whether an argument is a name in each grammar that takes one, and nothing else.
+func isPlain(arg string) bool {
+	for _, c := range []byte(arg) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return arg != ""
 }
 
 // literal returns the query for a name that is not read by a grammar.

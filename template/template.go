@@ -436,8 +436,16 @@ func (b *binder) bind(n parse.Node) error {
 		if n == nil {
 			return nil
 		}
-		for _, c := range n.Cmds {
-			if err := b.bindAll(c.Args); err != nil {
+		for i, c := range n.Cmds {
+			args := c.Args
+			if call, ok := args[0].(*parse.IdentifierNode); ok {
+				piped := min(i, 1) // the value of the command before
+				if err := b.bindCall(call, len(args)-1+piped); err != nil {
+					return err
+				}
+				args = args[1:]
+			}
+			if err := b.bindAll(args); err != nil {
 				return err
 			}
 		}
@@ -452,7 +460,7 @@ func (b *binder) bind(n parse.Node) error {
 	case *parse.ChainNode:
 		return b.bind(n.Node)
 	case *parse.IdentifierNode:
-		return b.bindCall(n)
+		return b.bindCall(n, 0)
 	}
 	return nil
 }
@@ -476,7 +484,8 @@ func (b *binder) bindBranch(n *parse.BranchNode) error {
 	return b.bind(n.ElseList)
 }
 
-func (b *binder) bindCall(n *parse.IdentifierNode) error {
+// bindCall binds the function of a call with so many arguments.
+func (b *binder) bindCall(n *parse.IdentifierNode, arguments int) error {
 	if message := b.denied.message(n.Ident); message != "" {
 		return b.text.errorAt(n.Pos, message)
 	}
@@ -484,16 +493,20 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 	if f, ok := queryFuncs[n.Ident]; ok {
 		i := len(b.t.sites)
 		b.t.sites = append(b.t.sites, site{text: b.text, pos: n.Pos})
+		f := f(asker{pass: &b.t.pass, site: i})
+		if fixed, ok := withArity(f, arguments); ok {
+			f = fixed
+		}
 		n.Ident = siteName(n.Ident, i)
-		b.funcs[n.Ident] = f(asker{pass: &b.t.pass, site: i})
+		b.funcs[n.Ident] = f
 		return nil
 	}
 	if f, ok := passFuncs[n.Ident]; ok {
-		b.funcs[n.Ident] = f(&b.t.pass)
+		b.use(n, f(&b.t.pass), arguments)
 		return nil
 	}
 	if f, ok := funcs.Bind(n.Ident, b.t.pass.funcs); ok {
-		b.funcs[n.Ident] = f
+		b.use(n, f, arguments)
 		return nil
 	}
 	if funcs.IsGo(n.Ident) {
@@ -503,6 +516,15 @@ func (b *binder) bindCall(n *parse.IdentifierNode) error {
 		return b.text.errorAt(n.Pos, message)
 	}
 	return b.text.errorAt(n.Pos, "there is no function "+n.Ident+Suggestion(n.Ident, functionNames()))
+}
+
+// use makes a call use a function that is the same for all calls with so many arguments.
+func (b *binder) use(n *parse.IdentifierNode, f any, arguments int) {
+	if fixed, ok := withArity(f, arguments); ok {
+		f = fixed
+		n.Ident = siteName(n.Ident, arguments)
+	}
+	b.funcs[n.Ident] = f
 }
 
 func functionNames() []string {

@@ -1,0 +1,64 @@
+package template_test
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"render/watch"
+)
+
+// A function that takes any number of arguments does with each number what it does with the others.
+func TestNumbersOfArguments(t *testing.T) {
+	known := answers{kv("k"): "v", service("web"): []*watch.HealthService{{Name: "web", Address: "::1", Port: 80}}}
+	for _, c := range []struct{ text, want string }{
+		{`{{print}}|{{print 1}}|{{print nil}}|{{print (dict).x}}|{{1 | print}}|{{print 1 2}}|{{print "a" "b"}}|{{2 | print 1}}`, "|1|<nil>|<nil>|1|1 2|ab|1 2"},
+		{`{{printf "a"}}|{{printf "%v" nil}}|{{printf "%v" 1}}|{{1 | printf "%v"}}|{{printf "%v %v" 1 2}}|{{"a" | printf}}`, "a|<nil>|1|1|1 2|a"},
+		{`{{with index (service "web") 0}}{{hostport .}}|{{. | hostport}}|{{hostport .Address .Port}}|{{.Port | hostport .Address}}{{end}}`, "[::1]:80|[::1]:80|[::1]:80|[::1]:80"},
+		{`{{len (service "web")}}{{len (service (name "web"))}}{{len ("web" | service)}}{{len (service "" )}}{{key "k"}}{{"k" | key}}`, "1110vv"},
+		{`{{$v := (key "k") | print}}{{$v}}{{if print}}x{{end}}`, "v"},
+	} {
+		if got := output(t, c.text, known); got != c.want {
+			t.Errorf("%s\n got %q\nwant %q", c.text, got, c.want)
+		}
+	}
+	for text, want := range map[string]string{
+		`{{printf}}`:        `t:1:3: wrong number of args for printf: want at least 1 got 0`,
+		`{{hostport}}`:      `t:1:3: wrong number of args for hostport: want at least 1 got 0`,
+		`{{hostport 1}}`:    `t:1:3: hostport: takes an instance of a service, or an address and a port`,
+		`{{printf 1 2}}`:    `t:1:10: expected string; found 1`,
+		`{{service 1}}`:     `t:1:3: service: takes texts and named arguments, not a value of the type int`,
+		`{{key nil | key}}`: `t:1:3: key: an argument has no value`,
+	} {
+		r := parse(t, text).Execute(t.Context(), known.lookup)
+		if r.Err == nil || r.Err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", text, r.Err, want)
+		}
+	}
+}
+
+// A name that is not read by the grammar is what the grammar makes of it.
+func TestPlainNames(t *testing.T) {
+	plain := regexp.MustCompile(`^[\w\-]+$`)
+	for c := range 256 {
+		name := "a" + string([]byte{byte(c)}) + "b"
+		text := "{{service " + strconv.Quote(name) + "}}"
+		used := parse(t, text).Execute(t.Context(), answers{service(name): nil}.lookup).Used
+		if slices.Equal(used, []watch.Query{service(name)}) != plain.MatchString(name) {
+			t.Errorf("%s queries %v", text, used)
+		}
+	}
+	for text, want := range map[string]watch.Query{
+		`{{key "a"}}`: kv("a"), `{{ls "a"}}`: query("prefix", "a", ""), `{{connect "a"}}`: query("connect", "a", ""),
+	} {
+		if used := parse(t, text).Execute(t.Context(), answers{}.lookup).Used; !slices.Equal(used, []watch.Query{want}) {
+			t.Errorf("%s queries %v", text, used)
+		}
+	}
+	r := parse(t, `{{services "a"}}`).Execute(t.Context(), answers{}.lookup)
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "invalid format") {
+		t.Errorf("services takes a name: %v", r.Err)
+	}
+}
