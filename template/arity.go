@@ -13,6 +13,8 @@ func withArity(f any, arguments int) (function any, found bool) {
 		return func(a any) (string, error) { return f(a) }, arguments == 1
 	case func(string, ...any) (string, error):
 		return func(a string, b any) (string, error) { return f(a, b) }, arguments == 2
+	case func(any, ...any) (bool, error):
+		return func(a, b any) (bool, error) { return f(a, b) }, arguments == 2
 	case func(...any) ([]*watch.HealthService, error):
 		return func(a any) ([]*watch.HealthService, error) { return f(a) }, arguments == 1
 	}

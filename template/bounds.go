@@ -143,8 +143,11 @@ func (w *page) Write(b []byte) (int, error) {
 	if len(w.text)+len(b) > p.maxOutput {
 		return 0, p.stop(fmt.Errorf("the output exceeds %d bytes, the limit of max_output", p.maxOutput))
 	}
-	if string(b) == noValue {
+	switch {
+	case string(b) == noValue:
 		p.addSuspect(Suspect{p.site(), printsNoValue})
+	case p.isAddress(b):
+		p.addSuspect(Suspect{p.site(), printsAddress})
 	}
 	w.text = append(w.text, b...)
 	return len(b), nil

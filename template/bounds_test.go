@@ -179,6 +179,8 @@ func TestValuesAreBounded(t *testing.T) {
 		tree + `{{$l}}`, tree + `{{print $l}}`, tree + `{{toJSON $l}}`, tree + `{{toYAML $l}}`, tree + `{{toPrettyJson $l}}`, tree + `{{spew_sdump $l}}`, tree + `{{deepCopy $l}}`,
 		tree + `{{deepEqual $l $l}}`, tree + `{{quote $l}}`, tree + `{{dict "a" $l | toTOML}}`, tree + `{{$d := dict}}{{set $d "a" $l}}`, tree + `{{scratch.MapSet "a" "b" $l}}`,
 		tree + `{{mergeMap dict (dict "a" $l)}}`, tree + `{{merge dict (dict "a" $l)}}`, tree + `{{uniq (list $l $l) | len}}`, tree + `{{has 1 $l}}`, tree + `{{toStrings $l}}`, tree + `{{html $l}}`,
+		tree + `{{int $l}}`, tree + `{{max 1 $l}}`, tree + `{{round $l 1}}`, tree + `{{addf 1 $l}}`, tree + `{{toDecimal $l}}`, tree + `{{sprig_slice $l $l}}`, tree + `{{dict $l 1}}`,
+		tree + `{{scratch.Set "a" $l}}{{scratch}}`, tree + `{{scratch.Set "a" $l}}{{int scratch}}`, `{{scratch.Set "a" scratch}}{{print scratch}}`,
 		nested + `{{$l}}`, nested + `{{toJSON $l}}`, nested + `{{deepCopy $l | len}}`, nested + `{{scratch.MapSet "a" "b" $l}}`,
 		`{{$s := "x"}}{{range loop 60}}{{$s = print $s $s}}{{end}}`, `{{$s := "x"}}{{range loop 60}}{{$s = cat $s $s}}{{end}}`,
 		`{{define "x"}}{{key "m"}}{{end}}{{$l := list}}{{range loop 1000}}{{$l = append $l (executeTemplate "x")}}{{end}}`,
@@ -195,6 +197,25 @@ func TestValuesAreBounded(t *testing.T) {
 		}
 		if made := after.TotalAlloc - before.TotalAlloc; made > 700<<20 {
 			t.Errorf("%s: it made %d MiB first", text, made>>20)
+		}
+	}
+}
+
+// What a function cannot take is not printed on the way to its error, which may be too large for it, or hold itself.
+func TestErrorsAreBounded(t *testing.T) {
+	const tree = `{{$l := list 1}}{{range until 60}}{{$l = list $l $l}}{{end}}{{scratch.Set "l" $l}}{{scratch.Set "s" scratch}}`
+	for text, want := range map[string]string{
+		`{{eq $l $l}}`:                 "t:1:112: eq: cannot compare a value of the type []interface {} with one of the type []interface {}",
+		`{{ne $l (dict "a" $l)}}`:      "t:1:112: ne: cannot compare a value of the type []interface {} with one of the type map[string]interface {}",
+		`{{eq 1 2 $l}}`:                "t:1:112: eq: incompatible types for comparison: int and []interface {}",
+		`{{range scratch}}{{end}}`:     "t:1:118: range can't iterate over a value that is not in the template's text",
+		`{{hostport "10.0.0.1" $l}}`:   "",
+		`{{hostport "::1" scratch}}`:   "",
+		`{{if eq scratch nil}}{{end}}`: "",
+	} {
+		r := parse(t, tree+text).Execute(t.Context(), answers{}.lookup)
+		if got := fmt.Sprint(r.Err); got != want && (r.Err != nil || want != "") {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
 		}
 	}
 }

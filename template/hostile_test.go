@@ -228,6 +228,9 @@ func hostileTemplate(seed uint64) string {
 		g.makers[kind] = append(g.makers[kind], name)
 		g.all = append(g.all, name)
 	}
+	if g.IntN(2) == 0 { // lists that take no room, and fill a disk in print
+		g.text.WriteString(`{{$t := list 1 "x"}}{{range until 60}}{{$t = list $t $t}}{{end}}{{scratch.Set "t" $t}}{{scratch.Set "d" (dict "t" $t)}}{{scratch.Set "s" scratch}}`)
+	}
 	if seed%2 == 0 { // the first fault ends a template, so half of them are short
 		g.vars = 1
 		value := g.call(g.all[g.IntN(len(g.all))], g.IntN(2))
@@ -314,15 +317,15 @@ func (g *grower) simple(kind string) string {
 	case "[]string":
 		return `(split "," (key "commas"))`
 	case "[]interface {}":
-		return []string{`(list 1 "x" 2.5)`, `(parseJSON (key "json"))`, `(parseJSON (key "deepjson"))`}[g.IntN(3)]
+		return []string{`(list 1 "x" 2.5)`, `(parseJSON (key "json"))`, `(parseJSON (key "deepjson"))`, `(scratch.Get "t")`}[g.IntN(4)]
 	case "map[string]interface {}":
-		return []string{`(dict "a" 1 "b" (dict "c" 2))`, `(parseJSON (key "deepmap"))`, `(parseYAML (key "laughs"))`, `(dict "x" (key "x"))`}[g.IntN(4)]
+		return []string{`(dict "a" 1 "b" (dict "c" 2))`, `(parseJSON (key "deepmap"))`, `(parseYAML (key "laughs"))`, `(dict "x" (key "x"))`, `(scratch.Get "d")`}[g.IntN(5)]
 	case "[]*watch.HealthService":
 		return `(service "web")`
 	case "[]*watch.KeyPair":
 		return `(tree "a")`
 	case "any", "interface {}":
-		return []string{value, "1", `(list 1 2)`, `(dict "a" 1)`, `(service "web")`, `(tree "a")`, `nil`, ".", `(parseJSON (key "objects"))`, "2.5"}[g.IntN(10)]
+		return []string{value, "1", `(list 1 2)`, `(dict "a" 1)`, `(service "web")`, `(tree "a")`, `nil`, ".", `(parseJSON (key "objects"))`, "2.5", `(scratch.Get "t")`, "scratch"}[g.IntN(12)]
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 
 func (p *pass) keepOrDrop(address string, port any, d Dropped) string {
 	number, isInt := port.(int)
-	if !isInt {
+	if k := reflect.ValueOf(port).Kind(); !isInt && (k == reflect.String || k >= reflect.Bool && k <= reflect.Float64) {
 		if n, err := strconv.ParseUint(fmt.Sprint(port), 10, 16); err == nil {
 			number = int(n)
 		}

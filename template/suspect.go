@@ -1,6 +1,11 @@
 package template
 
-import "slices"
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strconv"
+)
 
 // A Suspect is a place in the text that is probably a mistake, although the execution goes on there.
 type Suspect struct {
@@ -11,10 +16,38 @@ type Suspect struct {
 const (
 	noValue       = "<no value>" // what text/template prints in place of a value that does not exist
 	printsNoValue = "a value does not exist here, and <no value> is printed in its place"
+	printsAddress = "an address in memory seems to be printed here, which changes; print fields of the value, or use toJSON"
 	noName        = "the service has no name, so it has no instances"
 
 	mostReported = 20 // places of a template
 )
+
+const heapSize = 1 << 38 // bytes that are more than the heap has, and few beside all addresses
+
+// isAddress reports whether a printed value has an address of the heap.
+func (p *pass) isAddress(b []byte) bool {
+	for from := 0; ; {
+		i := bytes.IndexByte(b[from:], 'x') // each value is searched, and most have none
+		if i < 0 {
+			return false
+		}
+		from += i + 1
+		end := from
+		for end < len(b) && isHexDigit(b[end]) {
+			end++
+		}
+		if from < 2 || b[from-2] != '0' || end-from > 16 {
+			continue
+		}
+		n, err := strconv.ParseUint(string(b[from:end]), 16, 64)
+		here := uint64(reflect.ValueOf(p.template).Pointer())
+		if err == nil && max(n, here)-min(n, here) < heapSize {
+			return true
+		}
+	}
+}
+
+func isHexDigit(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
 
 // Place returns the place as name:line:column.
 func (s Suspect) Place() string { return s.site.text.place(s.site.pos) }

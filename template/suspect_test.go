@@ -14,8 +14,11 @@ import (
 func places(r template.Result) (all []string) {
 	for _, s := range r.Suspect {
 		what := "name"
-		if strings.Contains(s.Why, "<no value>") {
+		switch {
+		case strings.Contains(s.Why, "<no value>"):
 			what = "value"
+		case strings.Contains(s.Why, "address"):
+			what = "address"
 		}
 		all = append(all, s.Place()+" "+what)
 	}
@@ -65,6 +68,41 @@ func TestSuspect(t *testing.T) {
 			if got := places(r); string(r.Output) != c.output || r.Err != nil || !slices.Equal(got, c.want) {
 				t.Errorf("%s\n got %q, %v, %v\nwant %q, %v", c.text, r.Output, r.Err, got, c.output, c.want)
 			}
+		}
+	}
+}
+
+// Where a value is printed that has pointers in it, its place is a suspect: the output has addresses, which change without a cause.
+func TestPrintedAddresses(t *testing.T) {
+	known := valuesOf()
+	here := fmt.Sprintf("%p", known[service("web")].([]*watch.HealthService)[0])
+	known[kv("hex")], known[kv("near")], known[kv("short")] = "0x123456789a 0xffffffffffffffffffff "+here[2:]+" "+here[1:], "x"+here+"x", "0x"
+	for _, c := range []struct {
+		text string
+		want string
+	}{
+		{`{{services}}`, "[t:1:3 address]"},
+		{`{{range service "web"}}{{.Checks}} {{.}}{{end}}`, "[t:1:26 address t:1:38 address]"},
+		{`{{$l := print services}}{{$l}}`, "[t:1:27 address]"},
+		{`a{{(node "n1").Services}}`, "[t:1:4 address]"},
+		{`{{key "near"}}`, "[t:1:3 address]"},
+		{`0xc000123456{{"0xc000123456"}}{{key "hex"}}{{key "short"}}`, "[]"},
+		{`{{range services}}{{.}}{{print .}}{{. | toJSON}}{{end}}{{services | toJSON}}`, "[]"},
+		{`{{scratch}}{{print scratch}}`, "[]"},
+	} {
+		if got := fmt.Sprint(places(parse(t, c.text).Execute(t.Context(), known.lookup))); got != c.want {
+			t.Errorf("%s\n got %s\nwant %s", c.text, got, c.want)
+		}
+	}
+}
+
+// A scratch that is printed is the same in each pass.
+func TestPrintedScratch(t *testing.T) {
+	tmpl := parse(t, `{{scratch}} {{scratch.Set "b" 1}}{{scratch.Set "a" "x"}}{{scratch.MapSet "c" "d" 2}}{{scratch}} {{print scratch}} {{printf "%q" scratch}} {{scratch | toString}}`)
+	for range 3 {
+		r := tmpl.Execute(t.Context(), answers{}.lookup)
+		if want := `map[] map[a:x b:1 c:map[d:2]] map[a:x b:1 c:map[d:2]] map["a":"x" "b":'\x01' "c":map["d":'\x02']] map[a:x b:1 c:map[d:2]]`; string(r.Output) != want {
+			t.Errorf("\n got %s\nwant %s (%v)", r.Output, want, r.Err)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func Bind(name string, e *Env) (function any, found bool) {
 var envFuncs = []map[string]func(*Env) any{boundedTextFuncs, boundedDataFuncs, boundedConvertFuncs, listFuncs, safeFuncs, debugFuncs, printFuncs}
 
 // pureFuncs are the functions that need nothing but their arguments, a table a subject. The first table that has a name is used.
-var pureFuncs = []map[string]any{textFuncs, mathFuncs, convertFuncs}
+var pureFuncs = []map[string]any{equalFuncs, textFuncs, mathFuncs, convertFuncs}
 
 // Names returns the names of all functions: those that Bind knows, and those that text/template has by itself.
 func Names() []string {

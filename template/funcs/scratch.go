@@ -2,18 +2,31 @@ package funcs
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"slices"
 )
 
 // A Scratch is the pad of one pass, shared by all templates that it executes. Its methods that store give nothing to print.
 type Scratch struct {
-	env    *Env
-	values map[string]any
+	put      func(m map[string]any, key string, value any) error // Env.put
+	measured func(m measure, values ...any) (int, error)         // Env.measured
+	values   map[string]any
 }
 
 // NewScratch returns an empty pad.
-func NewScratch(e *Env) *Scratch { return &Scratch{env: e} }
+func NewScratch(e *Env) *Scratch { return &Scratch{put: e.put, measured: e.measured} }
+
+// Format prints the values by their names: without it a pad that is printed would be an address, which each pass changes. It
+// prints no values that exceed a bound, because errors of text/template print values, too.
+func (s Scratch) Format(f fmt.State, verb rune) {
+	if _, err := s.measured(measure{escape: true, names: 48}, s.values); err != nil {
+		_, _ = io.WriteString(f, "...")
+		return
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), s.values)
+}
 
 func (s *Scratch) Key(name string) bool {
 	_, found := s.values[name]
@@ -42,7 +55,7 @@ func (s *Scratch) MapSet(name, key string, value any) (string, error) {
 	if err != nil {
 		return "", Wrap("scratch.MapSet", err)
 	}
-	return "", Wrap("scratch.MapSet", s.env.put(m, key, value))
+	return "", Wrap("scratch.MapSet", s.put(m, key, value))
 }
 
 func (s *Scratch) MapSetX(name, key string, value any) (string, error) {
@@ -53,7 +66,7 @@ func (s *Scratch) MapSetX(name, key string, value any) (string, error) {
 	if _, found := m[key]; found {
 		return "", nil
 	}
-	return "", Wrap("scratch.MapSetX", s.env.put(m, key, value))
+	return "", Wrap("scratch.MapSetX", s.put(m, key, value))
 }
 
 // MapValues returns the values of a map by their keys, and none where there is no such map.

@@ -207,8 +207,39 @@ var sprigSizes = func() map[string]sizeOf {
 		without mustWithout compact mustCompact`) {
 		m[name] = listSize(measure{names: 48})
 	}
+	for _, name := range strings.Fields(`add add1 add1f addf biggest ceil div divf float64 floor int int64 max maxf min minf mod mul mulf round
+		sub subf toDecimal`) {
+		m[name] = func(e *Env, a []any) (int, error) { return e.printedLists(a) }
+	}
+	m["slice"] = func(e *Env, a []any) (int, error) { return e.printedLists(a[1:]) }
+	m["mustSlice"] = m["slice"]
+	m["dict"] = func(e *Env, a []any) (int, error) {
+		var keys []any
+		for i := 0; i < len(a); i += 2 {
+			keys = append(keys, a[i])
+		}
+		n, err := e.printedLists(keys)
+		return n + times(len(keys), 64), err
+	}
 	return m
 }()
+
+// printedLists measures the lists and maps among the arguments of a function that takes numbers or texts: sprig prints what it
+// cannot convert, if only for an error that nobody sees.
+func (e *Env) printedLists(args []any) (int, error) {
+	size := 0
+	for _, arg := range args {
+		switch reflect.ValueOf(arg).Kind() {
+		case reflect.Slice, reflect.Map, reflect.Pointer, reflect.Struct, reflect.Array:
+			n, err := e.measured(measure{escape: true, names: 48}, arg)
+			if err != nil {
+				return 0, err
+			}
+			size += n
+		}
+	}
+	return size, nil
+}
 
 // listSize returns a sizeOf that measures all arguments.
 func listSize(m measure) sizeOf {
