@@ -32,11 +32,13 @@ demo: build
 	examples/nginx/demo.sh
 
 # The whole stack of examples/stack as processes, until Ctrl-C.
-stack: build stack-programs consul nginx
+stack: stack-programs consul nginx
 	@examples/stack/stack.sh up
 
-stack-programs:
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./examples/stack/web ./examples/stack/registrator
+# The programs of the stack, as its Dockerfile needs them.
+stack-programs: build
+	CGO_ENABLED=0 go build -trimpath -o examples/stack/bin/ ./examples/stack/web ./examples/stack/registrator
+	cp bin/render examples/nginx/reload.sh examples/stack/bin/
 
 test: consul nginx haproxy systemd docker rpm $(BUSYBOX)
 	go test -race -timeout 20m ./...
@@ -116,4 +118,4 @@ nginx haproxy systemd docker rpm:
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }
 
 clean:
-	rm -rf bin .cache .demo .stack
+	rm -rf bin .cache .demo .stack examples/stack/bin

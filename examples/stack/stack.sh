@@ -89,11 +89,11 @@ start() {
         ;;
     web-[1-9])
         port=900${1#web-}
-        NAME=$1 run "$1" "$top/bin/web" "127.0.0.1:$port"
+        NAME=$1 run "$1" "$here/bin/web" "127.0.0.1:$port"
         curl -sSf -X PUT -d "{\"ID\": \"$1\", \"Name\": \"web\", \"Address\": \"127.0.0.1\", \"Port\": $port,
             \"Check\": {\"HTTP\": \"http://127.0.0.1:$port/healthz\", \"Interval\": \"1s\"}}" "$agent/v1/agent/service/register"
         ;;
-    render) run render "$top/bin/render" --config "$state/render/render.hcl" ;;
+    render) run render "$here/bin/render" --config "$state/render/render.hcl" ;;
     nginx) run nginx nginx -c "$state/nginx/nginx.conf" -g "daemon off;" ;;
     *) die "unknown process \"$1\"" ;;
     esac
@@ -132,7 +132,7 @@ clean() {
 # settings FROM TO: copies a file for the folders of .stack in place of the system's.
 settings() {
     sed -e "s|/etc/render/|$state/render/|g" -e "s|/etc/nginx/|$state/nginx/|g" -e "s|/run/nginx/|$state/run/|g" \
-        -e "s|/var/log/nginx/|$state/log/nginx-|g" -e "s|/usr/local/bin/reload.sh|$top/examples/nginx/reload.sh|g" "$1" >"$2"
+        -e "s|/var/log/nginx/|$state/log/nginx-|g" -e "s|/usr/local/bin/reload.sh|$here/bin/reload.sh|g" "$1" >"$2"
 }
 
 up() {
