@@ -71,12 +71,12 @@ func testDeb(t *testing.T, deb string) {
 // A root is a system with packages of its own.
 type root struct {
 	t            *testing.T
-	dir, program string // the folder, and dpkg
+	dir, program string // the folder, and dpkg or rpm
 }
 
-func newRoot(t *testing.T, dpkg string) *root {
+func newRoot(t *testing.T, program string) *root {
 	t.Helper()
-	r := &root{t, t.TempDir(), dpkg}
+	r := &root{t, t.TempDir(), program}
 	for _, folder := range []string{"bin", "dev", "usr/bin", "run/systemd/system", "var/lib/dpkg/info", "var/lib/dpkg/updates"} {
 		if err := os.MkdirAll(filepath.Join(r.dir, folder), 0o755); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -107,7 +106,7 @@ func TestPackages(t *testing.T) {
 	t.Run("archive", func(t *testing.T) { testArchive(t, out) })
 	t.Run("deb", func(t *testing.T) { testDeb(t, only(t, out, "*.deb")) })
 	t.Run("systemd", func(t *testing.T) { testSystemd(t, only(t, out, "*.deb")) })
-	t.Run("rpm", func(t *testing.T) { testRPM(t, only(t, out, "*.rpm")) })
+	t.Run("rpm", func(t *testing.T) { testRPM(t, out) })
 	t.Run("image", func(t *testing.T) { testImage(t, only(t, out, "*"+runtime.GOARCH+".image.tar"), false) })
 	t.Run("image with a shell", func(t *testing.T) { testImage(t, only(t, out, "*_shell.image.tar"), true) })
 	t.Run("SBOM", func(t *testing.T) { testSBOM(t, only(t, out, "*.cdx.json")) })
@@ -220,26 +219,6 @@ func TestUnit(t *testing.T) {
 	write(t, unit, []byte(text))
 	if said := run(t, analyze, "verify", unit); said != "" {
 		t.Errorf("systemd does not accept the unit: %s", said)
-	}
-}
-
-func testRPM(t *testing.T, path string) {
-	rpm := find(t, "rpm")
-	if got := run(t, rpm, "-qp", "--queryformat", "%{NAME} %{VERSION} %{LICENSE} %{BUILDHOST}", path); got != "render 9.8.7~rc.1+3.gabcdef0 MIT localhost" {
-		t.Errorf("got %s", got)
-	}
-	files := strings.Fields(run(t, rpm, "-qpl", path))
-	for _, want := range []string{"/usr/bin/render", "/usr/lib/systemd/system/render.service", "/usr/share/man/man1/render.1.gz", "/usr/share/zsh/site-functions/_render", "/usr/share/bash-completion/completions/render"} {
-		if !slices.Contains(files, want) {
-			t.Errorf("%s is missing among %q", want, files)
-		}
-	}
-	// An upgrade keeps a configuration that was changed, and its rights.
-	if got := run(t, rpm, "-qp", "--queryformat", "[%{FILENAMES} %{FILEFLAGS:fflags} %{FILEMODES:perms}\n]", path); !strings.Contains(got, "/etc/render/render.hcl cn -rw-r-----\n") {
-		t.Errorf("got %s", got)
-	}
-	if got := run(t, rpm, "-qp", "--scripts", path); !strings.Contains(got, "2\\ *) systemctl --no-block try-restart") {
-		t.Errorf("the scripts are %s", got)
 	}
 }
 
@@ -367,13 +346,12 @@ func untar(t *testing.T, archive []byte) map[string][]byte {
 	}
 }
 
+// gunzip uses a program, because the race detector makes our own library slow.
 func gunzip(t *testing.T, zipped []byte) []byte {
 	t.Helper()
-	r, err := gzip.NewReader(bytes.NewReader(zipped))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(r)
+	path := filepath.Join(t.TempDir(), "x.gz")
+	write(t, path, zipped)
+	text, err := exec.CommandContext(t.Context(), "gzip", "-dc", path).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
