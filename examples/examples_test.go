@@ -1,5 +1,5 @@
-// Package examples tests that each example gives what it shows: every folder has a fixture catalog.yaml, and templates
-// X.ctmpl whose output is in X.conf.
+// Package examples tests that each example renders what it shows. A folder with templates has a fixture, catalog.yaml. The
+// output of X.ctmpl is in X.conf, and the output of X.json.ctmpl in X.json.
 package examples
 
 import (
@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestExamples(t *testing.T) {
 	}
 	for _, source := range templates {
 		t.Run(source, func(t *testing.T) {
-			want, err := os.ReadFile(strings.TrimSuffix(source, ".ctmpl") + ".conf")
+			want, err := os.ReadFile(expected(source))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,7 +34,16 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// renderExample returns what a template gives with a fixture.
+// expected returns the path of the file that an example shows as the output of a template.
+func expected(source string) string {
+	path := strings.TrimSuffix(source, ".ctmpl")
+	if filepath.Ext(path) == "" {
+		path += ".conf"
+	}
+	return path
+}
+
+// renderExample returns what a template outputs with a fixture.
 func renderExample(t *testing.T, source, catalog string) ([]byte, error) {
 	t.Helper()
 	files, err := watch.NewFiles()
@@ -59,7 +69,7 @@ func renderExample(t *testing.T, source, catalog string) ([]byte, error) {
 	return os.ReadFile(out)
 }
 
-// The configuration files of examples are good, and give what the templates beside them give. Their templates are
+// The configuration files of examples are good, and render the same as the templates beside them. Their templates are
 // meant to be in /etc/render.
 func TestConfigurationFiles(t *testing.T) {
 	files, err := filepath.Glob("*/*.hcl")
@@ -80,9 +90,18 @@ func TestConfigurationFiles(t *testing.T) {
 			here := filepath.Join(t.TempDir(), "render.hcl")
 			write(t, here, bytes.ReplaceAll(text, []byte("/etc/render/"), []byte(folder+"/")))
 			said, err := exec.CommandContext(t.Context(), binary, "--config", here, "--once", "--dry", "--fixture", filepath.Join(folder, "catalog.yaml")).CombinedOutput()
-			want, _ := os.ReadFile(filepath.Join(folder, "upstreams.conf"))
-			if err != nil || !bytes.HasSuffix(said, want) {
-				t.Errorf("%v: got %s", err, said)
+			if err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+			templates := regexp.MustCompile(`"/etc/render/(.*\.ctmpl)"`).FindAllSubmatch(text, -1)
+			if len(templates) == 0 {
+				t.Error("there is no template")
+			}
+			for _, m := range templates {
+				want, err := os.ReadFile(filepath.Join(folder, expected(string(m[1]))))
+				if err != nil || !bytes.Contains(said, append([]byte("\n"), want...)) {
+					t.Errorf("%s, %v: got %s", m[1], err, said)
+				}
 			}
 		})
 	}

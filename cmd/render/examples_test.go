@@ -31,12 +31,13 @@ var notExecuted = []struct {
 var (
 	continuedLine = regexp.MustCompile(`\\\n\s*`)
 	indentedLine  = regexp.MustCompile(`(?m)^ {4,}((?:render|sudo|curl|make|go run|consul [a-z]+) .*)$`)
+	executedBlock = regexp.MustCompile("(?ms)^```sh\n.*?^```$") // TestPages of the examples executes them
 	inlineCommand = regexp.MustCompile("`((?:render (?:-|man|completion|help|keep-program)|make |source <\\(render)[^`]*)`")
 )
 
 // commandsOf returns the commands that a document shows, each on one line.
 func commandsOf(text string) (all []string) {
-	text = continuedLine.ReplaceAllString(text, "")
+	text = continuedLine.ReplaceAllString(executedBlock.ReplaceAllString(text, ""), "")
 	for _, found := range []*regexp.Regexp{indentedLine, inlineCommand} {
 		for _, m := range found.FindAllStringSubmatch(text, -1) {
 			command, _, _ := strings.Cut(m[1], "  #")
@@ -111,8 +112,10 @@ func exampleFolder(t *testing.T) string {
 	for _, name := range []string{"in", "web", "maps"} {
 		write(t, filepath.Join(dir, name+".ctmpl"), "text")
 	}
-	for name, path := range map[string]string{"upstreams": "nginx/upstreams.ctmpl", "haproxy": "haproxy/haproxy.ctmpl"} {
-		write(t, filepath.Join(dir, name+".ctmpl"), readAll(t, filepath.Join("../../examples", path)))
+	templates, err := filepath.Glob("../../examples/*/*.ctmpl")
+	check(t, err)
+	for _, path := range templates {
+		write(t, filepath.Join(dir, filepath.Base(path)), readAll(t, path))
 	}
 	return dir
 }
