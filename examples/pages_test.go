@@ -24,6 +24,12 @@ var (
 	repeats   = regexp.MustCompile(`^(?:cat|curl -s|grep|dig|tail) [^>&\n]*\n$`)
 )
 
+// pagePrograms are the programs that the commands of a page need, and the targets of the Makefile that install them.
+var pagePrograms = map[string]map[string]string{
+	"nodejs":     {"node": "nodejs"},
+	"prometheus": {"prometheus": "prometheus", "promtool": "prometheus"},
+}
+
 // A reader can follow a page by copy and paste: one shell runs the blocks of commands (sh) of a page from top to bottom, in a copy
 // of the example's folder, and each prints the block of text that follows. The ports are different ones, so that tests can run on
 // any machine. A single command that only reads is repeated until its output is there, as a reader would.
@@ -43,6 +49,10 @@ func TestPages(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Dir(page), func(t *testing.T) {
+			t.Parallel()
+			for program, target := range pagePrograms[filepath.Dir(page)] {
+				find(t, program, target)
+			}
 			dir := t.TempDir()
 			if err := os.CopyFS(dir, os.DirFS(filepath.Dir(page))); err != nil {
 				t.Fatal(err)
