@@ -28,6 +28,7 @@ var (
 var pagePrograms = map[string]map[string]string{
 	"nodejs":     {"node": "nodejs"},
 	"prometheus": {"prometheus": "prometheus", "promtool": "prometheus"},
+	"vhosts":     {"nginx": "nginx"},
 }
 
 // A reader can follow a page by copy and paste: one shell runs the blocks of commands (sh) of a page from top to bottom, in a copy
@@ -65,6 +66,7 @@ func TestPages(t *testing.T) {
 				_ = os.Remove(expected(template)) // the page makes it
 			}
 			ports := otherPorts(t, blocks)
+			replaceIn(t, dir, ports)
 			sh := startShell(t, dir, filepath.Dir(binary))
 			sh.run("export CONSUL_HTTP_ADDR=" + ports.Replace("127.0.0.1:8500"))
 			for _, block := range blocks {
@@ -104,6 +106,23 @@ func otherPorts(t *testing.T, blocks [][]string) *strings.Replacer {
 		pairs = append(pairs, port, free[i])
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// replaceIn replaces texts in the files of a folder.
+func replaceIn(t *testing.T, dir string, texts *strings.Replacer) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		path := filepath.Join(dir, file.Name())
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, []byte(texts.Replace(string(text))))
+	}
 }
 
 func portOf(t *testing.T, address string) string {

@@ -14,7 +14,20 @@ func TestPrometheusAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, catalog := range metricsCatalogs(t) {
+	all := catalogs(t, "prometheus")
+	editCatalog(t, all["hostile"], func(data *catalogData) {
+		for _, instances := range data.Services {
+			for i, instance := range instances {
+				id := instance["id"].(string)
+				instance["tags"] = []string{"metrics", id}
+				instance["meta"] = map[string]string{"metrics_path": id, "env": id}
+				if i%2 == 0 {
+					instance["meta"] = map[string]string{"metrics_port": id}
+				}
+			}
+		}
+	})
+	for name, catalog := range all {
 		t.Run(name, func(t *testing.T) {
 			targets, err := renderExample(t, "prometheus/targets.json.ctmpl", catalog)
 			if err != nil {
@@ -39,36 +52,4 @@ func TestPrometheusAccepts(t *testing.T) {
 			}
 		})
 	}
-}
-
-// metricsCatalogs returns the fixture of the example, and one whose hostile instances say that they have metrics.
-func metricsCatalogs(t *testing.T) map[string]string {
-	t.Helper()
-	all := catalogs(t, "prometheus")
-	text, err := os.ReadFile(all["hostile"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var data struct {
-		Services map[string][]map[string]any `json:"services"`
-	}
-	if err := json.Unmarshal(text, &data); err != nil {
-		t.Fatal(err)
-	}
-	for _, instances := range data.Services {
-		for i, instance := range instances {
-			id := instance["id"].(string)
-			instance["tags"] = []string{"metrics", id}
-			if i%2 == 0 {
-				instance["meta"] = map[string]string{"metrics_path": id, "env": id}
-			} else {
-				instance["meta"] = map[string]string{"metrics_port": id}
-			}
-		}
-	}
-	if text, err = json.Marshal(data); err != nil {
-		t.Fatal(err)
-	}
-	write(t, all["hostile"], text)
-	return all
 }
