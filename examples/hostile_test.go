@@ -18,9 +18,11 @@ import (
 var (
 	nginxLine = regexp.MustCompile(`^(?:| *#.*|upstream "[a-z0-9_-]+" \{|\}|` +
 		`    server ` + place + ` weight=[1-9][0-9]*;|    server 127\.0\.0\.1:9 down; # no instance of [a-z0-9_-]+ is passing; .*|    keepalive [0-9]+;)$`)
-	haproxyLine = regexp.MustCompile(`^(?:|#.*|defaults|frontend http|    (?:mode|timeout|option|default-server|bind|use_backend) .*|backend [a-z0-9_-]+|` +
-		`    server [0-9]+:[\w.-]{0,60} ` + place + ` weight [1-9][0-9]*|` +
-		`    http-request return status 503 content-type text/html string '.*' # no instance of [a-z0-9_-]+ is passing)$`)
+	haproxyLine = regexp.MustCompile(`^(?:|#.*|global|defaults|frontend http|` +
+		`    (?:mode|timeout|retries|retry-on|option redispatch|option idle-close-on-response|default-server|bind|http-request disable-l7-retry|use_backend|hard-stop-after) .*|` +
+		`backend [a-z0-9_-]+(?:\.canary)?|    cookie SERVER insert indirect nocache|    option httpchk GET /[A-Za-z0-9/_.-]*|` +
+		`    server [0-9]+:[\w.-]{0,60} ` + place + ` weight [0-9]+(?: maxconn [0-9]+)?(?: backup)?(?: cookie [0-9a-f]{16})?|` +
+		`    http-request return status 503 content-type text/html string '.*' # no instance of [a-z0-9_.-]+ is passing)$`)
 )
 
 const place = `(?:[\w.-]+|\[[0-9a-f:.]+\]):[1-9][0-9]*`

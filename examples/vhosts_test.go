@@ -21,7 +21,7 @@ func TestVhostsAccepted(t *testing.T) {
 	}
 	all := catalogs(t, "vhosts")
 	editCatalog(t, all["hostile"], func(data *catalogData) {
-		data.Keys = map[string]string{"vhosts/domain": "example.com\n", "vhosts/hosts/" + strings.Repeat(strings.Repeat("a", 63)+".", 8)+"b": "web"}
+		data.Keys = map[string]string{"vhosts/domain": "example.com\n", "vhosts/hosts/" + strings.Repeat(strings.Repeat("a", 63)+".", 8) + "b": "web"}
 		for name, instances := range data.Services {
 			data.Keys["vhosts/hosts/"+name] = "web"
 			data.Keys["vhosts/hosts/x-"+name] = name
