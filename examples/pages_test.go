@@ -26,6 +26,7 @@ var (
 
 // pagePrograms are the programs that the commands of a page need, and the targets of the Makefile that install them.
 var pagePrograms = map[string]map[string]string{
+	"dnsmasq":    {"dnsmasq": "dnsmasq", "dig": "dig"},
 	"haproxy":    {"haproxy": "haproxy"},
 	"nodejs":     {"node": "nodejs"},
 	"prometheus": {"prometheus": "prometheus", "promtool": "prometheus"},
