@@ -4,6 +4,7 @@ CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
 CONSUL         ?= $(CONSUL_BUILT)
 STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ACTIONLINT     := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME       ?= 60s
 FUZZ           := go test -run '^$$' -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -fuzz
 
@@ -96,6 +97,7 @@ lint:
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	go run $(ACTIONLINT) examples/ci/workflow.yml
 
 # The real Consul for tests, built once from its Go module; its go.mod is apart from ours.
 consul: $(CONSUL)

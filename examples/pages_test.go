@@ -26,6 +26,7 @@ var (
 
 // pagePrograms are the programs that the commands of a page need, and the targets of the Makefile that install them.
 var pagePrograms = map[string]map[string]string{
+	"ci":         {"nginx": "nginx"},
 	"dnsmasq":    {"dnsmasq": "dnsmasq", "dig": "dig"},
 	"haproxy":    {"haproxy": "haproxy"},
 	"nodejs":     {"node": "nodejs"},
@@ -65,7 +66,9 @@ func TestPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, template := range templates {
-				_ = os.Remove(expected(template)) // the page makes it
+				if filepath.Dir(page) != "ci" { // whose page compares
+					_ = os.Remove(expected(template)) // the page makes it
+				}
 			}
 			ports := otherPorts(t, blocks)
 			replaceIn(t, dir, ports)
