@@ -2,17 +2,27 @@ package examples
 
 import (
 	"debug/elf"
+	"fmt"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 )
 
-// build returns the program that users build.
+// built is the program that users build, built once: tests run at the same time.
+var built = sync.OnceValues(func() (string, error) {
+	if said, err := exec.Command("make", "-s", "-C", "..", "build").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make build: %w\n%s", err, said)
+	}
+	return filepath.Abs("../bin/render")
+})
+
+// build returns the path of the program that users build.
 func build(t *testing.T) string {
 	t.Helper()
-	run(t, "make", "-s", "-C", "..", "build")
-	binary, err := filepath.Abs("../bin/render")
+	binary, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,7 @@ func TestNodeHostile(t *testing.T) {
 
 // The parts of the example, with servers that fail in all ways.
 func TestNodeParts(t *testing.T) {
+	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), find(t, "node", "nodejs"), "--test")
 	cmd.Dir = "nodejs"
 	if said, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(said, []byte("pass 5")) {
@@ -51,6 +52,7 @@ func TestNodeParts(t *testing.T) {
 
 // A front that reads the file of render, and one that asks Consul itself, follow instances that come and go. No request fails.
 func TestNodeFollows(t *testing.T) {
+	t.Parallel()
 	node, binary := find(t, "node", "nodejs"), build(t)
 	consul := startConsul(t)
 	addresses := freeAddresses(t, 6)

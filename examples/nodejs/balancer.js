@@ -2,7 +2,6 @@
 
 const http = require('node:http');
 
-const HOLD_MS = 1000; // how long an instance that failed is the last choice
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']); // requests that two instances may get
 
 // A Balancer sends requests to instances in turn, by weight, over connections that stay open. When an instance fails, it sends the
@@ -10,6 +9,12 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']); // requ
 class Balancer {
   #agent = new http.Agent({keepAlive: true, maxFreeSockets: 8});
   #peers = [];
+  #hold;
+
+  // hold is how long, in milliseconds, an instance that failed is the last choice.
+  constructor({hold = 1000} = {}) {
+    this.#hold = hold;
+  }
 
   // use replaces the instances, a list of {id, address, port, weight}. Requests under way continue.
   use(peers) {
@@ -32,7 +37,7 @@ class Balancer {
       try {
         return await this.#send(peer, path, method, headers, body, timeout);
       } catch (err) {
-        peer.heldUntil = Date.now() + HOLD_MS;
+        peer.heldUntil = Date.now() + this.#hold;
         why = `${peer.id}: ${err.message}`;
         if (err.sent && !IDEMPOTENT.has(method)) break; // the instance may have acted on it
       }
