@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -139,18 +140,29 @@ func portOf(t *testing.T, address string) string {
 	return port
 }
 
-// freeAddresses returns addresses of loopback with ports that were free a moment ago.
+// freeAddresses returns addresses of loopback with ports that were free a moment ago, for TCP and UDP. They are below the ports that
+// systems use for connections, because tests that run at the same time open many.
 func freeAddresses(t *testing.T, n int) (all []string) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		if len(all) == n {
+			return all
 		}
-		defer l.Close()
-		all = append(all, l.Addr().String())
+		address := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
+		tcp, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		defer tcp.Close()
+		udp, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		defer udp.Close()
+		all = append(all, address)
 	}
-	return all
+	t.Fatal("there are no free ports")
+	return nil
 }
 
 // startConsul starts an agent that the test ends.
