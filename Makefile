@@ -1,4 +1,5 @@
-# What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, nginx, haproxy, systemd, docker, rpm, clean.
+# What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, clean,
+# and the programs that tests need: nginx, haproxy, systemd, docker, rpm, nodejs, prometheus, dnsmasq, dig.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -22,7 +23,9 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 export CONSUL
 
-.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul nginx haproxy systemd docker rpm clean
+PROGRAMS := nginx haproxy systemd docker rpm nodejs prometheus dnsmasq dig
+
+.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul clean $(PROGRAMS)
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
@@ -41,7 +44,7 @@ stack-programs: build
 	CGO_ENABLED=0 go build -trimpath -o examples/stack/bin/ ./examples/stack/web ./examples/stack/registrator
 	cp bin/render examples/nginx/reload.sh examples/stack/bin/
 
-test: consul nginx haproxy systemd docker rpm $(BUSYBOX)
+test: consul $(PROGRAMS) $(BUSYBOX)
 	go test -race -timeout 20m ./...
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
@@ -105,7 +108,7 @@ consul: $(CONSUL)
 $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
 
-# The real nginx, HAProxy, systemd-analyze, Docker and rpm for tests. RUNLEVEL=1 keeps Debian from starting them as services.
+# The real programs for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light
 haproxy: PACKAGE := haproxy
 rpm: PACKAGE := rpm
@@ -113,8 +116,13 @@ systemd: PACKAGE := systemd
 systemd: PROGRAM := systemd-analyze
 docker: PACKAGE := docker.io docker-compose
 docker: PROGRAM := dockerd
-nginx haproxy systemd docker rpm: PROGRAM ?= $@
-nginx haproxy systemd docker rpm:
+nodejs: PACKAGE := nodejs
+nodejs: PROGRAM := node
+prometheus: PACKAGE := prometheus
+dnsmasq: PACKAGE := dnsmasq-base
+dig: PACKAGE := bind9-dnsutils
+$(PROGRAMS): PROGRAM ?= $@
+$(PROGRAMS):
 	@PATH="$$PATH:/usr/sbin"; command -v $(PROGRAM) >/dev/null || { \
 		command -v apt-get >/dev/null || { echo '$(PROGRAM) is missing, and there is no apt-get to install it with'; exit 1; }; \
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }

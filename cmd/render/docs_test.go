@@ -150,7 +150,7 @@ func TestDocumentedFlags(t *testing.T) {
 	}
 	ofDocker := regexp.MustCompile(`(?m)^ {4,}docker.*$`)
 	for _, path := range documents(t) {
-		text := ofDocker.ReplaceAllString(readAll(t, path), "")
+		text := ofDocker.ReplaceAllString(executedBlock.ReplaceAllString(readAll(t, path), ""), "")
 		for _, m := range regexp.MustCompile(`(?:^|[\s"(`+"`"+`])--([a-z][a-z-]*)`).FindAllStringSubmatch(text, -1) {
 			if !known[m[1]] {
 				t.Errorf("%s has --%s, which does not exist", path, m[1])

@@ -117,6 +117,7 @@ func exampleFolder(t *testing.T) string {
 	for _, path := range templates {
 		write(t, filepath.Join(dir, filepath.Base(path)), readAll(t, path))
 	}
+	write(t, filepath.Join(dir, "upstreams.ctmpl"), readAll(t, "../../examples/nginx/upstreams.ctmpl"))
 	return dir
 }
 
