@@ -21,7 +21,7 @@ func newApp(signals *signalRouter, stdout io.Writer, stderr logs.Writer) *cli.Ap
 	return &cli.App{
 		Name:                      "render",
 		Flags:                     append(flagsOfLibrary(flags), help),
-		Commands:                  []*cli.Command{completionCommand(stdout), helpCommand(stdout), manualCommand(stdout)},
+		Commands:                  append(commandsToAsk(stdout), completionCommand(stdout), helpCommand(stdout), manualCommand(stdout)),
 		HideVersion:               true,
 		HideHelp:                  true,
 		DisableSliceFlagSeparator: true,

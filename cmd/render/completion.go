@@ -70,7 +70,8 @@ func completeBash(w io.Writer) error {
       word=${word#-}
       COMPREPLY=($(compgen -P "$dash" -W "%s help version" -- "${word#-}")) ;;
     *)
-      [[ $COMP_CWORD != 1 ]] || COMPREPLY=($(compgen -W "completion help man" -- "$word"))
+      [[ $COMP_CWORD != 1 ]] || COMPREPLY=($(compgen -W "completion help history man status why" -- "$word"))
+      [[ ${COMP_WORDS[1]} != why && ${COMP_WORDS[1]} != history ]] || COMPREPLY=($(compgen -f -- "$word"))
       [[ $COMP_CWORD != 2 || $before != completion ]] || COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")) ;;
   esac
 }
@@ -94,7 +95,7 @@ func completeZsh(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  '*--%s[%s]%s' \\\n", s.Flag, meaning, value)
 	}
-	_, err := fmt.Fprintf(w, "#compdef render consul-template\n\n_arguments -s \\\n%s  '--help[print the help]' \\\n  '--version[print the version]' \\\n  '1::command:(completion help man)' \\\n  '2::shell:(bash zsh fish)'\n", b.String())
+	_, err := fmt.Fprintf(w, "#compdef render consul-template\n\n_arguments -s \\\n%s  '--help[print the help]' \\\n  '--version[print the version]' \\\n  '1::command:(completion help history man status why)' \\\n  '2::shell:(bash zsh fish)'\n", b.String())
 	return err
 }
 
@@ -113,6 +114,6 @@ func completeFish(w io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
-	_, err := fmt.Fprintf(w, "complete -c render -f\ncomplete -c render -n __fish_use_subcommand -a 'completion help man'\ncomplete -c render -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n%scomplete -c consul-template -w render\n", b.String())
+	_, err := fmt.Fprintf(w, "complete -c render -f\ncomplete -c render -n __fish_use_subcommand -a 'completion help history man status why'\ncomplete -c render -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n%scomplete -c consul-template -w render\n", b.String())
 	return err
 }

@@ -148,6 +148,9 @@ func TestDocumentedFlags(t *testing.T) {
 	for old := range config.OldFlags {
 		known[old] = true
 	}
+	for name := range askingFlags {
+		known[name] = true
+	}
 	ofDocker := regexp.MustCompile(`(?m)^ {4,}docker.*$`)
 	for _, path := range documents(t) {
 		text := ofDocker.ReplaceAllString(executedBlock.ReplaceAllString(readAll(t, path), ""), "")

@@ -19,6 +19,7 @@ var notExecuted = []struct {
 }{
 	{regexp.MustCompile(`^render \[flags\]`), "this is the usage"},
 	{regexp.MustCompile(`^render keep-program$`), "render starts it itself, with descriptors that it inherits"},
+	{regexp.MustCompile(`^render (status|why|history)\b`), "asks a running render"},
 	{regexp.MustCompile(`^make [\w-]+( [A-Z_]+=\S*)*$`), "builds, tests or measures render itself"},
 	{regexp.MustCompile(`^go run \./bench `), "measures render for minutes"},
 	{regexp.MustCompile(`^sudo (install|apt-get install|rpm|systemctl) `), "changes the system"},

@@ -17,6 +17,7 @@ import (
 
 const usageLines = `render [flags] --template SOURCE:DESTINATION[:COMMAND] ...
    render [flags] --config PATH ...
+   render status|why FILE|history
    render help [TOPIC]
    render completion bash|zsh|fish
    render man`
@@ -152,6 +153,10 @@ func helpText() string {
 	b.WriteString("\nOne dash and two dashes are the same. Use =false to turn a flag off. Flags win over $CT_LOCAL_CONFIG, then come files, then other variables.\n")
 	for _, topic := range config.Topics {
 		if topic == config.TopicCompat {
+			b.WriteString("\nAsk a running render; \"render status --help\" explains the flags:\n")
+			for _, c := range askingCommands {
+				fmt.Fprintf(&b, "   render %s\n%s", c.usage, wrapped("prints "+c.does, "        "))
+			}
 			b.WriteString("\nOther:\n   --version, -v\n        print the version\n   --help, -h\n        print the short help\n\n" + exitText())
 		}
 		b.WriteString("\n" + topicText(topic))

@@ -47,6 +47,10 @@ func manual() string {
 			b.WriteString("\n")
 		}
 	}
+	b.WriteString(".SH ASK A RUNNING RENDER\n")
+	for _, c := range askingCommands {
+		fmt.Fprintf(&b, ".TP\n\\fBrender %s\\fR\nPrints %s.\n", troff(c.usage), troff(c.does))
+	}
 	b.WriteString(".SH EXIT STATUS\n")
 	for _, e := range exitCodes {
 		fmt.Fprintf(&b, ".TP\n\\fB%s\\fR\n%s\n", e.code, troff(e.meaning))

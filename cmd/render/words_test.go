@@ -217,6 +217,7 @@ func TestTasksAreFound(t *testing.T) {
 		"start and supervise a program":            "cmd/render/README.md#the-supervised-program",
 		"repair files that somebody changed":       "cmd/render/README.md#drift",
 		"write configuration files":                "cmd/render/README.md#configuration-files",
+		"see why a file changed":                   "cmd/render/README.md#ask-a-running-render",
 		"complete flags in a shell":                "cmd/render/README.md#help-manual-and-completion",
 		"move from consul-template":                "cmd/render/MOVING.md#moving-from-consul-template",
 		"read a key with a default":                "template/README.md#queries",

@@ -123,6 +123,9 @@ func Printable(place io.Writer) io.Writer {
 	return place
 }
 
+// Escaped is Printable for any place: what it gets is for people, wherever they read it.
+func Escaped(place io.Writer) io.Writer { return printableWriter{place} }
+
 type printableWriter struct{ place io.Writer }
 
 func (w printableWriter) Write(text []byte) (int, error) {

@@ -1,0 +1,177 @@
+// Package ask asks a running render what it does, and why it did it: by its API at a unix socket. It prints the answers for people, or as
+// JSON.
+package ask
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"render/render/history"
+	"render/render/status"
+)
+
+const (
+	socketName    = "render.sock"
+	runtimeFolder = "/run/render" // of the unit
+	answerTime    = 10 * time.Second
+	mostAnswer    = 256 << 20 // bytes
+)
+
+// Sockets returns where a running render is looked for: in the folder of the unit, then in that of the user.
+func Sockets() []string {
+	all := []string{filepath.Join(runtimeFolder, socketName)}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		all = append(all, filepath.Join(dir, socketName))
+	}
+	return all
+}
+
+// A NoRenderError says that no running render answers. Its text ends with a hint on a line of its own.
+type NoRenderError struct{ err error }
+
+// Error returns what is wrong, and what to do.
+func (e NoRenderError) Error() string {
+	hint := "start render with a listen block or --listen; --socket names another socket"
+	if errors.Is(e.err, fs.ErrPermission) {
+		hint = "only the user of the running render may use its socket; use sudo"
+	}
+	return e.err.Error() + "\nhint: " + hint
+}
+
+// Unwrap returns what is wrong.
+func (e NoRenderError) Unwrap() error { return e.err }
+
+// A Client asks the render that listens at a socket.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient returns a client for a socket; "" stands for the first of Sockets that exists.
+func NewClient(socket string) (*Client, error) {
+	if socket == "" {
+		for _, path := range Sockets() {
+			if _, err := os.Lstat(path); err == nil || errors.Is(err, fs.ErrPermission) {
+				socket = path
+				break
+			}
+		}
+	}
+	if socket == "" {
+		return nil, NoRenderError{fmt.Errorf("no running render found: there is no socket %s", strings.Join(Sockets(), " or "))}
+	}
+	c := &Client{socket: socket}
+	c.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	return c, nil
+}
+
+// get asks for a path of the API.
+func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
+		resp.Body.Close()
+		return nil, fmt.Errorf("render at %s answered %s: %s", c.socket, resp.Status, strings.TrimSpace(string(text)))
+	}
+	return resp, nil
+}
+
+// explain returns why a socket does not answer.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return NoRenderError{fmt.Errorf("no running render at %s: the one that made the socket has ended", c.socket)}
+	case errors.Is(err, fs.ErrNotExist):
+		return NoRenderError{fmt.Errorf("no running render found: there is no socket %s", c.socket)}
+	case errors.Is(err, fs.ErrPermission):
+		return NoRenderError{fmt.Errorf("render at %s not asked: %w", c.socket, fs.ErrPermission)}
+	}
+	return fmt.Errorf("render at %s does not answer: %w", c.socket, err)
+}
+
+// ask asks for a path of the API, and decodes its answer.
+func (c *Client) ask(ctx context.Context, path string, into any) error {
+	ctx, stop := context.WithTimeout(ctx, answerTime)
+	defer stop()
+	resp, err := c.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, mostAnswer)).Decode(into); err != nil {
+		return fmt.Errorf("answer of render at %s not understood: %w", c.socket, err)
+	}
+	return nil
+}
+
+// Snapshot asks for the state of the running render.
+func (c *Client) Snapshot(ctx context.Context) (*status.Snapshot, error) {
+	var s status.Snapshot
+	var targets status.Targets
+	var actions status.Actions
+	var queries status.Queries
+	for _, part := range []struct {
+		path string
+		into any
+	}{{"status", &s.Overview}, {"targets", &targets}, {"actions", &actions}, {"queries", &queries}} {
+		if err := c.ask(ctx, "/api/v1/"+part.path, part.into); err != nil {
+			return nil, err
+		}
+	}
+	s.Targets, s.Actions, s.Queries = targets.Targets, actions.Actions, queries.Queries
+	return &s, nil
+}
+
+// History asks for the last commits, the newest first.
+func (c *Client) History(ctx context.Context) ([]*history.Commit, error) {
+	var all history.Commits
+	err := c.ask(ctx, "/api/v1/history", &all)
+	return all.Commits, err
+}
+
+// Follow calls changed at the beginning, and whenever something has changed, until ctx is done or render ends.
+func (c *Client) Follow(ctx context.Context, changed func() error) error {
+	resp, err := c.get(ctx, "/api/v1/events")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := changed(); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "data:") {
+			if err := changed(); err != nil {
+				return err
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("render at %s has ended", c.socket)
+}

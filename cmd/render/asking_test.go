@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"render/render/history"
+	"render/render/status"
+)
+
+// Flags of the commands that ask a running render may come before and after their arguments. A mistake is one of usage.
+func TestAskingFlags(t *testing.T) {
+	t.Parallel()
+	all := []string{"all", "json", "limit", "socket"}
+	a, help, err := parseAsking("why", all, []string{"--json", "file", "-socket", "s", "--limit=3", "other", "-all"})
+	if err != nil || help || !a.json || !a.all || a.socket != "s" || a.limit != 3 || strings.Join(a.args, " ") != "file other" {
+		t.Errorf("got %+v, %t, %v", a, help, err)
+	}
+	if _, help, err := parseAsking("why", all, []string{"file", "--help"}); !help || err != nil {
+		t.Errorf("--help: %t, %v", help, err)
+	}
+	for _, test := range []struct{ args, want string }{
+		{"--jsn", "why: there is no flag --jsn; did you mean json?; the flags are --all, --json, --limit, --socket"},
+		{"--socket", "why: --socket needs a value"},
+		{"--limit x", "why: invalid value"},
+	} {
+		if _, _, err := parseAsking("why", all, strings.Fields(test.args)); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %s", test.args, err, test.want)
+		}
+	}
+}
+
+// The commands print what a running render answers; without one they fail and say what to do.
+func TestAsking(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "asking")
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	run := func(wantCode int, args ...string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "render", args...)
+		cmd.Dir = dir
+		text, _ := cmd.CombinedOutput() // the exit code says it
+		out, code := string(text), cmd.ProcessState.ExitCode()
+		if code != wantCode {
+			t.Errorf("%q exits with %d, want %d: %s", args, code, wantCode, out)
+		}
+		return out
+	}
+	if out := run(exitFailed, "status", "--socket", socket); !strings.Contains(out, "there is no socket "+socket) || !strings.Contains(out, "\nhint: start render with") {
+		t.Errorf("without a running render: %s", out)
+	}
+	if out := run(exitUsage, "why", "--socket", socket); !strings.Contains(out, "why: name one file") {
+		t.Errorf("without a file: %s", out)
+	}
+
+	l, err := net.Listen("unix", socket)
+	check(t, err)
+	mux := http.NewServeMux()
+	target := &status.Target{ID: "a-1", Destination: "/etc/a", State: status.Applied, Since: time.Now()}
+	commit := &history.Commit{Number: 1, Ended: time.Now(), Result: history.Applied, Attempt: 1, Files: []history.File{{Path: "/etc/a", Result: history.Written}}}
+	for path, answer := range map[string]any{
+		"status": status.Overview{Line: "the file is applied\x1b[31m"}, "targets": status.Targets{Targets: []*status.Target{target}},
+		"actions": status.Actions{}, "queries": status.Queries{}, "history": history.Commits{Commits: []*history.Commit{commit, {Number: 0}}},
+	} {
+		mux.HandleFunc("GET /api/v1/"+path, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) })
+	}
+	mux.HandleFunc("GET /api/v1/events", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("data: {}\n\n")) })
+	server := &http.Server{Handler: mux}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+
+	if out := run(exitDone, "status", "--socket", socket); !strings.Contains(out, `the file is applied\x1b[31m`) || !strings.Contains(out, "/etc/a") {
+		t.Errorf("status: %s", out)
+	}
+	var s status.Snapshot
+	if out := run(exitDone, "status", "--json", "--socket", socket); json.Unmarshal([]byte(out), &s) != nil || len(s.Targets) != 1 || s.Line == "" {
+		t.Errorf("status --json: %s", out)
+	}
+	if out := run(exitFailed, "status", "--watch", "--socket", socket); strings.Count(out, "the file is applied") != 2 || !strings.Contains(out, "has ended") {
+		t.Errorf("status --watch: %s", out)
+	}
+	if out := run(exitDone, "why", "/etc/a", "--socket", socket); !strings.Contains(out, "/etc/a is up to date") || !strings.Contains(out, "render wrote the file") {
+		t.Errorf("why: %s", out)
+	}
+	if out := run(exitFailed, "why", "/etc/b", "--socket", socket); !strings.Contains(out, "did you mean /etc/a?") {
+		t.Errorf("why of another file: %s", out)
+	}
+	if out := run(exitDone, "history", "--limit", "1", "--socket", socket); strings.Count(out, "\n") != 2 || !strings.Contains(out, "/etc/a") {
+		t.Errorf("history: %s", out)
+	}
+	if out := run(exitDone, "why", "--help"); !strings.HasPrefix(out, "render why FILE") || !strings.Contains(out, "--socket") {
+		t.Errorf("help: %s", out)
+	}
+}
