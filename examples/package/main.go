@@ -171,7 +171,10 @@ func (r *release) packages(arch, folder string) error {
 		return err
 	}
 	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
+	z, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // Debian wants that of manuals
+	if err != nil {
+		return err
+	}
 	if _, err := z.Write(manual); err != nil {
 		return err
 	}
