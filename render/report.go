@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (e *Engine) report(now time.Time) {
 	if !e.failing.report.IsZero() && !now.Before(e.failing.report) {
 		e.failing.report = now.Add(reportEvery)
 		e.log.Warn("queries still fail; their last good answers stay in use", "failing", len(e.failing.errs),
-			"of", e.graph.Len(), "for", now.Sub(e.failing.since).Round(time.Second), "one", e.failing.example())
+			"of", e.graph.Len(), "for", now.Sub(e.failing.since).Round(time.Second), "one", e.failure())
 	}
 	if !e.reportAt.IsZero() && !now.Before(e.reportAt) {
 		e.reportAt = e.reportBlocked(now)
@@ -104,11 +105,27 @@ type failing struct {
 	report time.Time // when to tell again; zero if there are none
 }
 
-func (f *failing) example() string {
-	for q, err := range f.errs {
-		return fmt.Sprintf("%s: %v", q, err)
+// failure returns one of the queries that fail, with its error.
+func (e *Engine) failure() string {
+	for q, err := range e.failing.errs {
+		users, _ := e.graph.Users(q)
+		t := firstOf(users)
+		if t == nil {
+			return fmt.Sprintf("%s: no template uses the query any more", q.Kind)
+		}
+		return fmt.Sprintf("%s: %v", t.template.Show(q), t.template.ShowError(q, err))
 	}
 	return ""
+}
+
+// firstOf returns the first of some targets in the order of the configuration, or nil.
+func firstOf(targets iter.Seq[*target]) (first *target) {
+	for t := range targets {
+		if first == nil || t.order < first.order {
+			first = t
+		}
+	}
+	return first
 }
 
 // noteFailures tells when queries begin to fail, and when none fails any more (R12).
@@ -126,7 +143,7 @@ func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time)
 	}
 	if len(f.errs) > 0 && f.report.IsZero() {
 		f.since, f.report = now, now.Add(reportEvery)
-		e.log.Warn("query failed, retrying; files stay as they are", "err", f.example())
+		e.log.Warn("query failed, retrying; files stay as they are", "err", e.failure())
 	}
 }
 
@@ -193,7 +210,7 @@ func (e *Engine) logFault(t *target) {
 // is probably a mistake once.
 func (e *Engine) noteWarnings(t *target) {
 	if d := t.result.Dropped; len(d) > 0 && !slices.Equal(d, t.dropped) {
-		e.log.Warn("instances are left out", "template", t.cfg.Source, "count", len(d), "first", d[0].ID, "node", d[0].Node, "why", d[0].Reason)
+		e.log.Warn("instances are left out", "template", t.cfg.Source, "count", len(d), "first", watch.Shorten(d[0].ID), "node", watch.Shorten(d[0].Node), "why", d[0].Reason)
 	}
 	for _, s := range t.template.Unreported(t.result) {
 		e.log.Warn("template has a probable mistake", "template", t.cfg.Source, "place", s.Place(), "why", s.Why)

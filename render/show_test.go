@@ -1,9 +1,15 @@
 package render
 
 import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"render/watch"
 )
 
 // A query whose name comes from an answer is shown shortened, with a hint, in "waiting", in "because", in the status and in
@@ -60,4 +66,42 @@ func TestNamesFromAnswers(t *testing.T) {
 			leaks(t, err.Error())
 		}
 	})
+}
+
+// Where a query fails whose name comes from an answer, neither a line of the log nor the snapshot has more of the name than its
+// beginning, also where the error repeats the name.
+func TestErrorsOfNamesFromAnswers(t *testing.T) {
+	const secret = "hunter2-canary"
+	for _, name := range []string{"/srv/" + strings.Repeat("long/", 16_000) + secret, "/srv/twenty-five-characters-" + secret, "\n\x1b[2J\xff" + strings.Repeat("x", 300) + secret} {
+		bubble(t, func(t *testing.T, r *rig) {
+			pathError := &fs.PathError{Op: "open", Path: name, Err: os.ErrPermission}
+			for _, q := range []watch.Query{kv(name), watch.NewQuery(watch.KindFile, name, nil)} {
+				r.world.fail(q, fmt.Errorf("read the answer: %w", pathError))
+			}
+			r.world.fail(kv("known/"+name), watch.PanicError{Query: kv("known/" + name), What: "index out of range"})
+			r.set(kv("name"), name)
+			r.set(service("web"), []*watch.HealthService{{ID: strings.Repeat("x", 300) + name, Node: strings.Repeat("x", 300) + name, Address: name, Port: 80}})
+			r.start(Config{Targets: []Target{
+				r.target("left out", `{{range service "web"}}{{hostport .}}{{end}}`),
+				r.target("kv", `{{key (key "name")}}`), r.target("file", `{{file (key "name")}}`), r.target("panic", `{{key (print "known/" (key "name"))}}`),
+			}})
+			elapse(time.Hour)
+
+			r.wantLog("query failed, retrying; files stay as they are")
+			r.wantLog("queries still fail; their last good answers stay in use")
+			r.wantLog(`"waiting"`)
+			r.wantLog("... (from an answer)")
+			r.wantLog("instances are left out")
+			r.wantLog("permission denied")
+			snapshot, err := json.Marshal(r.snapshot())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range append(strings.Split(r.log.String(), "\n"), string(snapshot)) {
+				if strings.Contains(line, secret) || len(line) > 20_000 {
+					t.Errorf("%d bytes: %.1000s", len(line), line)
+				}
+			}
+		})
+	}
 }

@@ -169,16 +169,13 @@ func (e *Engine) viewQuery(q watch.Query) *status.Query {
 	}
 	users, count := e.graph.Users(q)
 	text := e.graph.Label(q, func() string {
-		var first *target
-		for t := range users {
-			if first == nil || t.order < first.order {
-				first = t
-			}
+		if first := firstOf(users); first != nil {
+			return first.template.Show(q)
 		}
-		if first == nil {
-			return ""
-		}
-		return first.template.Show(q)
+		return ""
 	})
+	if first := firstOf(users); st.Err != nil && first != nil {
+		st.Err = first.template.ShowError(q, st.Err)
+	}
 	return status.QueryOf(e.ids, q, cmp.Or(text, q.Kind), st, e.graph.LastChange(q), count)
 }

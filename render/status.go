@@ -91,7 +91,7 @@ func (e *Engine) missing(t *target) []status.Missing {
 	}
 	for _, q := range t.result.Pending {
 		if st, used := e.graph.State(q); used && st.Rev == 0 {
-			all = append(all, status.Missing{Kind: q.Kind, Asked: q, Query: t.template.Show(q), Where: t.where(q), Err: st.Err})
+			all = append(all, status.Missing{Kind: q.Kind, Asked: q, Query: t.template.Show(q), Where: t.where(q), Err: t.template.ShowError(q, st.Err)})
 		}
 	}
 	return all

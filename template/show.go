@@ -46,6 +46,25 @@ func (t *Template) Show(q watch.Query) string {
 	return watch.NewQuery(q.Kind, name, opts).String() + " (from an answer)"
 }
 
+// ShowError returns the error of a query as logs and errors show it: the query's name is in it as Show shows the name. The error
+// wraps the one that it is given.
+func (t *Template) ShowError(q watch.Query, err error) error {
+	name, foreign := t.showPart(q.Name)
+	if err == nil || !foreign || name == q.Name {
+		return err
+	}
+	return &shownError{strings.NewReplacer(q.String(), t.Show(q), q.Name, name).Replace(err.Error()), err}
+}
+
+// A shownError is an error with another text.
+type shownError struct {
+	text string
+	err  error
+}
+
+func (e *shownError) Error() string { return e.text }
+func (e *shownError) Unwrap() error { return e.err }
+
 // showPart returns a part of a query as it is shown, and whether it is not in the text.
 func (t *Template) showPart(part string) (shown string, foreign bool) {
 	if t.pass.inText(part) {

@@ -454,7 +454,7 @@ func (d *fixtureData) answer(q Query) (any, error) {
 	dc := cmp.Or(opts.Get(OptDatacenter), d.datacenter)
 	c := d.contents[dc]
 	if c == nil {
-		return nil, fmt.Errorf("no path to datacenter %q: the fixture has %s", dc, strings.Join(slices.Sorted(maps.Keys(d.contents)), ", "))
+		return nil, fmt.Errorf("no path to datacenter %q: the fixture has %s", Shorten(dc), strings.Join(slices.Sorted(maps.Keys(d.contents)), ", "))
 	}
 	if opts.Has(OptFilter) {
 		return nil, errors.New("a fixture cannot evaluate a filter; it can select by tag, status and meta")

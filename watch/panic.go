@@ -49,13 +49,14 @@ func panicPlace() string {
 }
 
 // logPanic logs the stack of the first panic of a place: a fault that many queries meet, again and again, is one fault. The stack has
-// names of functions and numbers, and no text that the source worked on.
+// names of functions and numbers, and no text that the source worked on. Of the query the line has the kind: its name may be from an
+// answer.
 func (s *Set) logPanic(err PanicError, place string) {
 	s.mu.Lock()
 	known := s.panics[place]
 	s.panics[place] = true
 	s.mu.Unlock()
 	if !known {
-		s.cfg.Log.Error("fault in render, retrying the query; please report the stack", "query", err.Query.String(), "panic", err.What, "stack", string(err.Stack))
+		s.cfg.Log.Error("fault in render, retrying the query; please report the stack", "query", err.Query.Kind, "panic", err.What, "stack", string(err.Stack))
 	}
 }

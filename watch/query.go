@@ -122,10 +122,10 @@ const maxShown = 200 // bytes of a name, and of the options, that String shows
 func (q Query) String() string {
 	s := q.Kind
 	if q.Name != "" {
-		s += " " + shortened(q.Name)
+		s += " " + Shorten(q.Name)
 	}
 	if opts := withoutSecrets(q.Opts); opts != "" {
-		s += " (" + shortened(opts) + ")"
+		s += " (" + Shorten(opts) + ")"
 	}
 	return s
 }
@@ -139,8 +139,8 @@ func withoutSecrets(opts string) string {
 	return strings.Join(shown, "&")
 }
 
-// shortened returns a text of at most maxShown bytes. In place of the remainder stands a checksum of the whole text.
-func shortened(text string) string {
+// Shorten returns a text of at most maxShown bytes. In place of the remainder stands a checksum of the whole text.
+func Shorten(text string) string {
 	if len(text) <= maxShown {
 		return text
 	}
