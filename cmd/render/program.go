@@ -20,6 +20,7 @@ import (
 	"render/cmd/render/host"
 	"render/cmd/render/logs"
 	"render/render"
+	"render/render/web"
 	"render/watch"
 	"render/watch/consul"
 )
@@ -42,6 +43,7 @@ type program struct {
 	source    *watch.Switch
 	answers   answers // of source
 	engine    *render.Engine
+	server    *web.Server // of the status page
 }
 
 // answers are where the answers to queries come from.
@@ -112,7 +114,24 @@ func (p *program) run(ctx context.Context) error {
 	if p.engine, err = render.New(p.source, plan.Engine); err != nil {
 		return plan.PlaceTemplates(err)
 	}
+	p.server = web.New(web.Config{Engine: p.engine, Version: version, Log: p.log})
+	defer p.server.Close()
+	if err := p.listen(plan); err != nil {
+		return plan.PlaceListen(err)
+	}
 	return p.runEngine(ctx)
+}
+
+// listen has the status page where a plan wants it.
+func (p *program) listen(plan *config.Plan) error {
+	before := p.server.Addresses()
+	if err := p.server.Apply(plan.Listen); err != nil {
+		return err
+	}
+	if now := p.server.Addresses(); !slices.Equal(now, before) {
+		p.log.Info("status page listens", "addresses", strings.Join(now, ", "))
+	}
+	return nil
 }
 
 // runEngine runs the engine, and beside it what looks after it.
@@ -261,6 +280,9 @@ func (p *program) reload(ctx context.Context) {
 		p.log.Info("settings changed", "settings", strings.Join(keys, ", "))
 	}
 	p.logNotices(notices)
+	if err := p.listen(plan); err != nil {
+		p.log.Warn("status page not moved; it stays where it was", "err", plan.PlaceListen(err))
+	}
 }
 
 // readNext is read for a reload. It finds all that is wrong with a configuration before anything is done for it.

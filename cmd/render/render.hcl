@@ -36,6 +36,21 @@
 # A file with the process number (example). render removes it at the end.
 #pid_file = "/run/render.pid"
 
+# The status page, the API and the metrics (examples). Default: render does not listen.
+#listen {
+#address    = "127.0.0.1:9820"
+# The mode of unix sockets.
+#mode       = "0600"
+# TLS and a token: an address that other machines can connect to needs both.
+#cert       = "/etc/render/cert.pem"
+#key        = "/etc/render/key.pem"
+#token_file = "/etc/render/token"
+# Host names by which requests may address render, besides localhost and IP addresses.
+#hosts      = ["render.example.com"]
+# Accept an address that other machines can connect to, without TLS or without a token.
+#insecure   = false
+#}
+
 # ---------------------------------------------------------------- Defaults of all templates and actions
 
 # A template or an action can set each of these for itself.

@@ -20,6 +20,7 @@ import (
 	"render/render"
 	"render/render/disk"
 	"render/render/run"
+	"render/render/web"
 	"render/watch/consul"
 )
 
@@ -30,6 +31,7 @@ type Plan struct {
 	Fixture string        // "" for Consul
 	Log     logs.Settings
 	PIDFile string
+	Listen  web.Settings // no address with Once, Dry and ParseOnly
 
 	ReloadSignal syscall.Signal // 0 for none
 	KillSignal   syscall.Signal
@@ -59,6 +61,7 @@ func (l *loader) build() (*Plan, error) {
 		p.PIDFile, p.Log.File.Path, p.Log.Syslog.Enabled = "", "", false
 	}
 	p.Consul = l.consul()
+	p.Listen = l.listen(p.Dry || p.ParseOnly || g.Once)
 	p.Engine = render.Config{
 		Once:           g.Once,
 		FailAbsent:     g.FailAbsent,
@@ -130,6 +133,8 @@ func (l *loader) neededFor(key string, p *Plan) string {
 	switch {
 	case strings.HasPrefix(key, "log_file.") && !g.isSet(&g.LogFile.Path):
 		return "log_file.path"
+	case strings.HasPrefix(key, "listen.") && len(g.Listen.Addresses) == 0 && !g.isSet(&g.Listen.Addresses):
+		return "listen.address"
 	case strings.HasPrefix(key, "exec.") && !g.isSet(&g.Exec.Command) && topSchema.settings[key].Idle == "":
 		return "exec.command"
 	case p.Engine.Once:

@@ -78,6 +78,20 @@ func (p *Plan) Place(key string, err error) error {
 	return err
 }
 
+// PlaceListen adds to an error of the status page where in files its address was set, or the file that it names.
+func (p *Plan) PlaceListen(err error) error {
+	g := p.loader.global
+	key := g.key(&g.Listen.Addresses)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok && failed.Path != "" {
+		for _, field := range []*string{&g.Listen.Cert, &g.Listen.Key, &g.Listen.TokenFile} {
+			if *field == failed.Path {
+				key = g.key(field)
+			}
+		}
+	}
+	return p.Place(key, err)
+}
+
 // PlaceSource adds to an error of connecting to Consul, or of reading a fixture, where in files one is named that cannot be read.
 func (p *Plan) PlaceSource(err error) error {
 	if files := p.loader.unreadableFiles(); len(files) > 0 {

@@ -42,6 +42,16 @@ type globals struct {
 		Name     string `key:"name"`
 	} `key:"syslog"`
 
+	Listen struct {
+		Addresses []string    `key:"address"`
+		Mode      fs.FileMode `key:"mode"`
+		Cert      string      `key:"cert"`
+		Key       string      `key:"key"`
+		TokenFile string      `key:"token_file"`
+		Hosts     []string    `key:"hosts"`
+		Insecure  bool        `key:"insecure"`
+	} `key:"listen"`
+
 	Exec struct {
 		Command      run.Command    `key:"command"`
 		Enabled      bool           `key:"enabled"`

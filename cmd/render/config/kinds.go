@@ -119,6 +119,10 @@ var (
 		read:  func(v *conf.Value) (any, error) { return readList(v) },
 		add:   appendTexts,
 	}
+	// addressesKind is a list of addresses, with commas between them.
+	addressesKind = &kind{
+		name: `addresses, as in "127.0.0.1:9820"`, parse: func(s string) (any, error) { return parseAddresses(s) }, add: appendTexts,
+	}
 	// patternsKind is a list of patterns of names.
 	patternsKind = &kind{
 		name: "a list of patterns", forms: listKind.forms,
@@ -257,6 +261,17 @@ func isDecimalByMistake(v *conf.Value) bool {
 	decimal, err := strconv.ParseUint(v.Text, 10, 32)
 	_, notOctal := strconv.ParseUint(v.Text, 8, 32)
 	return v.Kind == conf.Number && err == nil && notOctal == nil && decimal > 0o777 && v.Text[0] != '0'
+}
+
+// parseAddresses cuts a text at its commas.
+func parseAddresses(s string) ([]string, error) {
+	addresses := []string{}
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			addresses = append(addresses, part)
+		}
+	}
+	return addresses, nil
 }
 
 // patterns are texts with *, ? and [...] as in names of files.

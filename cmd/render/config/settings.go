@@ -62,7 +62,7 @@ func (s *Setting) Type() string {
 // typeNames are the types of kinds that are neither text, numbers nor one of some words.
 var typeNames = map[*kind]string{
 	boolKind: "on or off", durationKind: "duration", portionKind: "number", dropKind: "share", permsKind: "octal mode", idKind: "name or number",
-	signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions",
+	signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions", addressesKind: "list of addresses",
 	pairsKind: "list of NAME=value", commandKind: "command", programKind: "command", waitKind: "block, or MIN:MAX", guardKind: "block, or text",
 }
 
@@ -114,12 +114,13 @@ const (
 	TopicTLS       = "TLS to Consul"
 	TopicTransport = "Connections to Consul"
 	TopicLog       = "Logging"
+	TopicListen    = "Status page, API and metrics"
 	TopicCompat    = "Accepted for consul-template's sake, without effect"
 )
 
 // Topics are the topics, in the order of the help. What has no effect comes last.
 var Topics = []string{
-	TopicTemplates, TopicRun, TopicPace, TopicActions, TopicFiles, TopicExec, TopicConsul, TopicTLS, TopicTransport, TopicLog,
+	TopicTemplates, TopicRun, TopicPace, TopicActions, TopicFiles, TopicExec, TopicConsul, TopicTLS, TopicTransport, TopicLog, TopicListen,
 	TopicCompat,
 }
 
@@ -166,7 +167,18 @@ var globalSettings = slices.Concat([]*Setting{
 	{Key: "exec.env.custom", Flag: "exec-env-custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicExec, Meaning: "Add a variable to the environment of the program. Wins over all other variables. Repeat the flag for more"},
 	{Key: "exec.env.allowlist", Flag: "exec-env-allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicExec, Meaning: "Names of environment variables of render that the program gets, such as `CONSUL_*`. Repeat the flag for more"},
 	{Key: "exec.env.denylist", Flag: "exec-env-denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicExec, Meaning: "Names of environment variables of render that the program does not get. Wins over the allowlist. Repeat the flag for more"},
-}, consulSettings, compatSettings, defaultSettings)
+}, listenSettings, consulSettings, compatSettings, defaultSettings)
+
+var listenSettings = []*Setting{
+	{Key: "listen", kind: addressesKind, spread: spreadTo("listen.address"), Topic: TopicListen, Meaning: "Short form of `listen.address`"},
+	{Key: "listen.address", Flag: "listen", Env: []string{"RENDER_LISTEN"}, kind: addressesKind, DefaultText: "none", Operand: "ADDRESS", Topic: TopicListen, Meaning: "Address of the status page, the API and the metrics: `127.0.0.1:9820`, `[::1]:9820` or `unix:///run/render/render.sock`. Separate several with commas, or repeat the flag. render does not listen with `once`, `dry` or `parse_only`"},
+	{Key: "listen.mode", Flag: "listen-mode", kind: permsKind, Default: "0600", Operand: "MODE", Topic: TopicListen, Meaning: "Mode of unix sockets. Who can write to a socket can use it without a token"},
+	{Key: "listen.cert", Flag: "listen-cert", kind: textKind, Operand: "FILE", Topic: TopicListen, Meaning: "PEM file with a certificate, for TLS at addresses with a port. render reads the file again when it changes"},
+	{Key: "listen.key", Flag: "listen-key", kind: textKind, Operand: "FILE", Topic: TopicListen, Meaning: "PEM file with the key of the certificate"},
+	{Key: "listen.token_file", Flag: "listen-token-file", kind: textKind, Operand: "FILE", Topic: TopicListen, Meaning: "File with a token that requests need at addresses with a port: as `Authorization: Bearer TOKEN`, or as the password of any user, as browsers send it. render reads the file again when it changes"},
+	{Key: "listen.hosts", Flag: "listen-host", kind: listKind, Operand: "NAME", Topic: TopicListen, Meaning: "Host name by which requests may address render, besides `localhost` and IP addresses. Repeat the flag for more"},
+	{Key: "listen.insecure", Flag: "listen-insecure", kind: boolKind, Default: "false", Topic: TopicListen, Meaning: "Accept an address that other machines can connect to, without TLS or without a token"},
+}
 
 var consulSettings = []*Setting{
 	{Key: "consul", kind: textKind, spread: spreadTo("consul.address"), Now: "consul.address", Topic: TopicConsul, Meaning: "Old form of `consul.address`"},

@@ -115,7 +115,7 @@ func newValues(s *schema, from origin, base *values) *values {
 func (v *values) set(s *Setting, g given) {
 	if s.spread != nil {
 		for key, value := range s.spread(g.value) {
-			v.given[key] = given{value, g.from}
+			v.set(v.schema.settings[key], given{value, g.from})
 		}
 		return
 	}

@@ -1,0 +1,84 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Settings say where a [Server] listens, and who may ask it. The zero value listens nowhere.
+type Settings struct {
+	Addresses []string    // each host:port, or unix:///path
+	Mode      fs.FileMode // of unix sockets
+	Cert, Key string      // PEM files for TLS; empty for plain HTTP. Not for unix sockets
+	TokenFile string      // a file with a token that each request has to have; empty for none. Not for unix sockets
+	Hosts     []string    // names besides IP addresses and localhost that requests may ask for
+	Insecure  bool        // an address beyond loopback needs neither TLS nor a token
+}
+
+// Validate returns what is wrong with the settings, or nil.
+func (s Settings) Validate() error {
+	var errs []error
+	if (s.Cert == "") != (s.Key == "") {
+		errs = append(errs, errors.New("TLS needs a certificate and its key; set both, cert and key"))
+	}
+	for _, text := range s.Addresses {
+		a, err := parseAddress(text)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case !a.isLocal() && !s.Insecure && (s.Cert == "" || s.TokenFile == ""):
+			errs = append(errs, fmt.Errorf("%s: other machines can connect to this address; set cert, key and token_file, or use 127.0.0.1, or set insecure", text))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// equal reports whether other settings are the same.
+func (s Settings) equal(other Settings) bool {
+	return slices.Equal(s.Addresses, other.Addresses) && slices.Equal(s.Hosts, other.Hosts) && s.Mode == other.Mode &&
+		s.Cert == other.Cert && s.Key == other.Key && s.TokenFile == other.TokenFile && s.Insecure == other.Insecure
+}
+
+// An address is where a server listens.
+type address struct {
+	socket string // a path; empty for TCP
+	host   string
+	port   string
+}
+
+// parseAddress reads host:port, or unix:///path.
+func parseAddress(text string) (address, error) {
+	if path, ok := strings.CutPrefix(text, "unix://"); ok {
+		if !filepath.IsAbs(path) {
+			return address{}, fmt.Errorf("%q needs a path that begins with a slash, as in unix:///run/render/render.sock", text)
+		}
+		return address{socket: filepath.Clean(path)}, nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return address{}, fmt.Errorf("%q is not an address, as in 127.0.0.1:9820 or unix:///run/render/render.sock", text)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return address{}, fmt.Errorf("%q: the port is not a number from 0 to 65535", text)
+	}
+	return address{host: host, port: port}, nil
+}
+
+func (a address) String() string {
+	if a.socket != "" {
+		return "unix://" + a.socket
+	}
+	return net.JoinHostPort(a.host, a.port)
+}
+
+// isLocal reports whether only this machine can connect.
+func (a address) isLocal() bool {
+	ip := net.ParseIP(a.host)
+	return a.socket != "" || a.host == "localhost" || ip != nil && ip.IsLoopback()
+}
