@@ -215,3 +215,31 @@ func TestHistoryPartial(t *testing.T) {
 		}
 	})
 }
+
+// counter counts what an engine does.
+type counter struct {
+	passes, failed int
+	commits        []history.Result
+}
+
+func (c *counter) Committed(commit *history.Commit) { c.commits = append(c.commits, commit.Result) }
+
+func (c *counter) Passed(_ time.Duration, failed bool) {
+	if c.passes++; failed {
+		c.failed++
+	}
+}
+
+// An observer sees each pass and each commit, with the number that the commit has in the history.
+func TestObserver(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		c := new(counter)
+		r.start(Config{Targets: []Target{r.target("a", `{{key "k"}}`), r.target("b", `{{key "k" | parseInt}}`)}})
+		r.engine.History().Observe(c)
+		r.set(kv("k"), "text")
+		elapse(time.Minute)
+		if number := r.engine.History().Number(); c.failed == 0 || c.failed >= c.passes || number != 1 || len(c.commits) != 1 || c.commits[0] != history.Applied {
+			t.Errorf("%+v, the history has %d", c, number)
+		}
+	})
+}

@@ -126,6 +126,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	if t.finished() {
 		t.result.Err = e.claim(t)
 	}
+	e.history.Passed(p.Took, t.result.Err != nil)
 	if !t.finished() {
 		t.Unwant()
 		e.block(t, now)

@@ -3,6 +3,8 @@ package history
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -20,10 +22,35 @@ type Log struct {
 	bytes   int        // of all
 	short   int        // so many of the oldest have lost their details
 	view    []*Commit  // newest first; nil where a commit has come since
+
+	observer atomic.Pointer[Observer]
+}
+
+// An Observer counts what an engine does. The engine's loop calls its methods: they return at once.
+type Observer interface {
+	Passed(took time.Duration, failed bool) // an execution of a template has ended
+	Committed(*Commit)                      // a commit has ended, and is in the log
+}
+
+// Observe has an observer see what happens from now on, in place of the one before.
+func (l *Log) Observe(o Observer) { l.observer.Store(&o) }
+
+// Passed notes that an execution of a template has ended. The log does not keep it.
+func (l *Log) Passed(took time.Duration, failed bool) {
+	if o := l.observer.Load(); o != nil {
+		(*o).Passed(took, failed)
+	}
 }
 
 // Add adds a commit and gives it its number. It must not be changed any more.
 func (l *Log) Add(c *Commit) {
+	l.add(c)
+	if o := l.observer.Load(); o != nil {
+		(*o).Committed(c)
+	}
+}
+
+func (l *Log) add(c *Commit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.number++

@@ -235,12 +235,13 @@ func (k *known) snapshot(o Overview) *Snapshot {
 		k.sorted = slices.SortedFunc(maps.Values(k.queries), compareQueries)
 	}
 	s.Targets, s.Actions, s.Queries = slices.Clone(k.targets), slices.Clone(k.actions), slices.Clone(k.sorted)
-	s.Counts = countsOf(&s)
+	s.Counts = CountsOf(&s)
 	s.Line = LineOf(s.Counts, s.Configuration, s.Program)
 	return &s
 }
 
-func countsOf(s *Snapshot) Counts {
+// CountsOf returns the sums of the lists of a snapshot.
+func CountsOf(s *Snapshot) Counts {
 	c := Counts{
 		Targets: map[State]int{Pending: 0, Absent: 0, Failed: 0, Rendered: 0, Applied: 0},
 		Actions: map[ActionState]int{InSync: 0, Waiting: 0, Committing: 0, Retrying: 0},
