@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"render/render/history"
 	"render/render/status"
@@ -137,7 +138,7 @@ func TestLabelsOfActions(t *testing.T) {
 		t.Fatalf("%d labels", len(labels))
 	}
 	for label := range labels {
-		if len(label) > mostLabel+20 || strings.ContainsAny(label, "\n\r\x00\x1b\u202e\u200b\xff") {
+		if len(label) > mostLabel+20 || !utf8.ValidString(label) || strings.ContainsAny(label, "\n\r\x00\x1b\u202e\u200b") {
 			t.Errorf("label %q", label)
 		}
 	}
