@@ -1,13 +1,13 @@
 package stack
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -88,6 +88,18 @@ func follow(t *testing.T, folder string, steps []step) {
 
 // The page's commands print what the page says, from its top to its bottom, and nothing is left when the stack ends.
 func TestPage(t *testing.T) {
+	folder := startStack(t, "3")
+	steps := stepsOf(t, "README.md", "Start the stack", "The same with containers")
+	if steps[0].commands != "make stack\n" || len(steps) < 20 {
+		t.Fatalf("the page has %d steps, the first is %q", len(steps), steps[0].commands)
+	}
+	follow(t, folder, steps[1:])
+}
+
+// startStack starts the stack as processes, with so many instances of web, and returns the folder where the page's commands run. The
+// stack ends with the test, and must leave nothing behind.
+func startStack(t *testing.T, instances string) (folder string) {
+	t.Helper()
 	dockertest.Isolated(t)
 	for _, program := range []string{"curl", "nginx"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -99,23 +111,22 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("CONSUL", consul)
-	folder, err := filepath.Abs("../..")
-	if err != nil {
+	if folder, err = filepath.Abs("../.."); err != nil {
 		t.Fatal(err)
 	}
 	buildPrograms(t, folder)
 
-	stack := exec.Command("examples/stack/stack.sh", "up")
+	stack := exec.Command("examples/stack/stack.sh", "up", instances)
 	stack.Dir = folder
 	stack.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	var output strings.Builder
+	var output lockedBuffer
 	stack.Stdout, stack.Stderr = &output, &output
 	if err := stack.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			for _, name := range []string{"render", "nginx", "agent"} {
+			for _, name := range []string{"render", "nginx-error", "agent"} {
 				log, _ := os.ReadFile(filepath.Join(folder, ".stack/log", name+".log"))
 				t.Logf("%s logged:\n%s", name, log)
 			}
@@ -129,23 +140,35 @@ func TestPage(t *testing.T) {
 			t.Errorf("these processes are left: %q", left)
 		}
 		if t.Failed() {
-			t.Logf("stack.sh printed: %s", &output)
+			t.Logf("stack.sh printed: %s", output.String())
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for exec.CommandContext(ctx, "curl", "-sf", "127.0.0.1:8000").Run() != nil {
-		if ctx.Err() != nil {
+	deadline := time.Now().Add(time.Minute)
+	for !strings.Contains(output.String(), "The stack runs") {
+		if time.Now().After(deadline) || len(processes("stack.sh")) == 0 {
 			t.Fatal("the stack does not start within a minute")
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
+	return folder
+}
 
-	steps := stepsOf(t, "README.md", "Start the stack", "The same with containers")
-	if steps[0].commands != "make stack\n" || len(steps) < 20 {
-		t.Fatalf("the page has %d steps, the first is %q", len(steps), steps[0].commands)
-	}
-	follow(t, folder, steps[1:])
+// A lockedBuffer is a buffer that a program writes to and a test reads.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func buildPrograms(t *testing.T, folder string) {

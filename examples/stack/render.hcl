@@ -15,11 +15,11 @@ action "nginx" {
   command = "/usr/local/bin/reload.sh /run/nginx/nginx.pid"
   verify  = "http://127.0.0.1:8000/nginx"
 
-  # A service keeps its last instances for half a minute after Consul reports that all are gone. Consul's agent reports that, for
+  # A service that loses more than 70% of its instances at once keeps them for half a minute. Consul's agent reports such a loss, for
   # example, while it restarts: each check is critical until its first result.
   guard {
-    min  = 1
-    hold = "30s"
-    then = "accept"
+    max_drop = "70%"
+    hold     = "30s"
+    then     = "accept"
   }
 }

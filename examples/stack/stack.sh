@@ -2,7 +2,7 @@
 # stack.sh runs the stack of README.md as processes of this machine, without Docker and without root. Everything that it writes is in
 # .stack. Linux only.
 #
-#   stack.sh up              start everything; Ctrl-C ends everything
+#   stack.sh up [NUMBER]     start everything, with so many instances of web (default: 3); Ctrl-C ends everything
 #   stack.sh scale NUMBER    have so many instances of web
 #   stack.sh stop NAME       end a process in good order; an instance of web is deregistered first
 #   stack.sh kill NAME       kill a process
@@ -149,8 +149,8 @@ up() {
     for i in 1 2 3; do start "consul-$i"; done
     start agent
     await "leader of Consul" has_leader
-    scale 3
-    for i in 1 2 3; do await "check of web-$i" is_passing "web-$i"; done
+    scale "$1"
+    for i in $(seq "$1"); do await "check of web-$i" is_passing "web-$i"; done
 
     settings "$here/render.hcl" "$state/render/render.hcl"
     settings "$here/nginx.conf" "$state/nginx/nginx.conf"
@@ -159,15 +159,16 @@ up() {
     start nginx
     await "pid file of nginx" test -s "$state/run/nginx.pid"
     start render
-    await "nginx" curl -sf http://127.0.0.1:8000/
+    await "upstreams of render" grep -q "Made by render" "$state/nginx/conf.d/upstreams.conf"
+    await "nginx" curl -sf http://127.0.0.1:8000/nginx
     echo "The stack runs: http://127.0.0.1:8000/ - Ctrl-C ends it."
     while :; do sleep 1; done
 }
 
-[ "$#" -gt 0 ] || die "usage: stack.sh up | scale NUMBER | stop NAME | kill NAME | start NAME | signal SIGNAL NAME | leader"
+[ "$#" -gt 0 ] || die "usage: stack.sh up [NUMBER] | scale NUMBER | stop NAME | kill NAME | start NAME | signal SIGNAL NAME | leader"
 [ "$1" = up ] || [ "$1" = leader ] || [ -d "$state/pid" ] || die "the stack does not run; start it with \"make stack\""
 case "$1" in
-up) up ;;
+up) up "${2:-3}" ;;
 scale) scale "${2:?}" ;;
 stop) stop "${2:?}" ;;
 kill) finish KILL "${2:?}" ;;

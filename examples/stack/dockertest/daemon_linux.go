@@ -30,10 +30,8 @@ type Daemon struct {
 func Start(t *testing.T) *Daemon {
 	t.Helper()
 	Isolated(t)
-	for _, program := range []string{"dockerd", "docker"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("needs %s: run `make docker` once", program)
-		}
+	if why := Missing(); why != "" {
+		t.Skip(why)
 	}
 	// A path of a socket has at most 107 bytes.
 	dir, err := os.MkdirTemp("", "docker")
@@ -53,6 +51,19 @@ func Start(t *testing.T) *Daemon {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// Missing returns why no Docker daemon can run here, or nothing.
+func Missing() string {
+	if os.Getuid() != 0 {
+		return "needs root, for a Docker daemon"
+	}
+	for _, program := range []string{"dockerd", "docker"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Sprintf("needs %s: run `make docker` once", program)
+		}
+	}
+	return ""
 }
 
 // Restart starts the daemon after Stop, with the data that it had.

@@ -17,7 +17,8 @@ const inside = "RENDER_TEST_NAMESPACES"
 
 // Main is the TestMain of a package with tests that need Docker, or the usual ports on loopback. It runs the test program again, as
 // process 1 of namespaces of its own for processes, mounts and the network, and exits. When that process ends, all that it has started
-// ends. Without the right to do so the tests run as usual, and Isolated skips those that need it.
+// ends. An ordinary user gets them in a namespace of users, where the machine allows that; otherwise the tests run as usual, and Isolated
+// skips those that need namespaces.
 func Main(m *testing.M) {
 	if os.Getenv(inside) != "" {
 		if err := prepare(); err != nil {
@@ -26,22 +27,25 @@ func Main(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
-	if os.Getuid() != 0 {
-		os.Exit(m.Run())
+	if code, err := again(); err == nil {
+		os.Exit(code)
+	} else if os.Getuid() == 0 {
+		fmt.Fprintln(os.Stderr, "namespaces:", err)
+		os.Exit(1)
 	}
-	os.Exit(again())
+	os.Exit(m.Run())
 }
 
 // Isolated skips a test that does not run in namespaces of its own.
 func Isolated(t *testing.T) {
 	t.Helper()
 	if os.Getenv(inside) == "" {
-		t.Skip("needs root, for network and processes of its own")
+		t.Skip("needs namespaces of its own, for which this machine wants root")
 	}
 }
 
-// again runs the test program in namespaces of its own and returns its exit code.
-func again() int {
+// again runs the test program in namespaces of its own and returns its exit code, or why it cannot.
+func again() (int, error) {
 	group := fmt.Sprintf("render-test-%d", os.Getpid())
 	defer removeGroups(group)
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -51,15 +55,20 @@ func again() int {
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC,
 		Pdeathsig:  syscall.SIGKILL,
 	}
-	err := cmd.Run()
+	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN} // for prepare
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	err := cmd.Wait()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
-		return max(exit.ExitCode(), 1)
+		return max(exit.ExitCode(), 1), nil
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "namespaces:", err)
-		return 1
-	}
-	return 0
+	return 0, err
 }
 
 // prepare makes new namespaces fit for use: mounts do not reach the machine, /proc shows the processes of here, loopback is up.
