@@ -1,10 +1,12 @@
 package examples
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -186,6 +188,14 @@ action "haproxy" {
 			}
 		})
 	}
+	// A client that does not repeat a request by itself, as Go's does when a connection that stayed open turns out to be closed.
+	clients.Go(func() {
+		for ctx.Err() == nil {
+			if err := askUntilClosed(ctx, front, shop); err != nil {
+				failed.CompareAndSwap(nil, err.Error())
+			}
+		}
+	})
 	if err := agent.EnableServiceMaintenance("a", "update"); err != nil {
 		t.Fatal(err)
 	}
@@ -211,4 +221,34 @@ action "haproxy" {
 	if answer := failed.Load(); answer != nil || requests.Load() < 100 {
 		t.Errorf("one of %d requests got %q", requests.Load(), answer)
 	}
+}
+
+// askUntilClosed sends requests over one connection until an answer says that it is the last one. A connection that is closed before an
+// answer is an error.
+func askUntilClosed(ctx context.Context, address, host string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	for ctx.Err() == nil {
+		if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %v", response.Status, err)
+		}
+		if response.Close {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nil
 }
