@@ -18,11 +18,13 @@ import (
 	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
+
+	"render/watch/hint"
 )
 
 var (
-	errOnce      = errors.New("a run that renders once takes no other configuration")
-	errWithdrawn = errors.New("nobody waits for it any more")
+	errOnce      = errors.New("a run with once cannot load another configuration")
+	errWithdrawn = errors.New("the caller no longer waits for the configuration")
 )
 
 // Apply puts another configuration in the place of the one in force, as a transaction (R10). It reads and parses all
@@ -260,7 +262,7 @@ func (p *proposal) patience() time.Time {
 func (e *Engine) adopt(ctx context.Context, now time.Time) {
 	p := e.coming
 	if p != nil && p.busy > 0 && !now.Before(p.until) {
-		err := fmt.Errorf("a commit in flight does not end, after %s; apply it again when it has", e.longestCommit())
+		err := hint.With(fmt.Errorf("a commit in flight did not end within %s", e.longestCommit()), "reload again when the command of the commit has ended")
 		e.reject(err, now)
 		e.dismiss(err)
 		return

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // claim claims what a finished pass of a target writes beside its destination, by writeToFile, and returns an error where that
@@ -22,7 +24,7 @@ func (e *Engine) claim(t *target) error {
 		for _, path := range e.namesOf(w.Path) {
 			if owner := e.ownerOf(path, t, w.Append); owner != nil {
 				e.claims.Wait(path, t)
-				return fmt.Errorf("%s: writeToFile %s: the file %s belongs to the template %s; give each its own", t.cfg.Source, w.Path, path, owner.cfg.Source)
+				return hint.With(fmt.Errorf("%s: writeToFile %s: the template %s already writes the file %s", t.cfg.Source, w.Path, owner.cfg.Source, path), "use a file of its own for each template")
 			}
 			wanted[path] = w.Append
 		}

@@ -12,6 +12,7 @@ import (
 	"render/render/setting"
 	"render/render/supervise"
 	"render/template"
+	"render/watch/hint"
 )
 
 // What the configuration of an engine is made of.
@@ -80,7 +81,7 @@ type programs struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Timeout > 0 && !c.Once {
-		errs = append(errs, fmt.Errorf("timeout: %s would end a daemon; it is for a run that renders once", c.Timeout))
+		errs = append(errs, hint.With(fmt.Errorf("timeout: the time limit %s has an effect only with once", c.Timeout), "set once, or remove timeout"))
 	}
 	return errors.Join(setting.ValidateActions(c.Actions), c.Implied.ValidateImplied(), c.Exec.Validate(), errors.Join(errs...),
 		setting.ValidateTargets(c.Targets, c.Actions, c.Dry != nil))

@@ -10,6 +10,7 @@ import (
 	"render/render/graph"
 	"render/render/pace"
 	"render/render/run"
+	"render/watch/hint"
 )
 
 func TestValidate(t *testing.T) {
@@ -28,7 +29,7 @@ func TestValidate(t *testing.T) {
 			"one destination twice", Config{Targets: []Target{target, {Source: "in2", Destination: "./x/../out"}}},
 			[]string{"templates in and in2 have the same destination"},
 		},
-		{"a template as its own destination", Config{Targets: []Target{{Source: "x/in", Destination: "./x//in"}}}, []string{"would be overwritten"}},
+		{"a template as its own destination", Config{Targets: []Target{{Source: "x/in", Destination: "./x//in"}}}, []string{"source and destination are the same file"}},
 		{"an action", Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a"}}, Actions: []Action{{Name: "a"}}}, nil},
 		{
 			"an unknown action", Config{Targets: []Target{{Source: "in", Destination: "out", Action: "b"}}, Actions: []Action{{Name: "a"}}},
@@ -37,7 +38,7 @@ func TestValidate(t *testing.T) {
 		{
 			"an action and a command",
 			Config{Targets: []Target{{Source: "in", Destination: "out", Action: "a", Command: run.Command{Shell: "x"}}}, Actions: []Action{{Name: "a"}}},
-			[]string{"both the action a and a command"},
+			[]string{"a command and the action a"},
 		},
 		{"an action without a name", Config{Actions: []Action{{}}}, []string{"no name"}},
 		{"two actions of a name", Config{Actions: []Action{{Name: "a"}, {Name: "a"}}}, []string{"action a: there are two"}},
@@ -47,7 +48,7 @@ func TestValidate(t *testing.T) {
 		{"an action's wait", Config{Actions: []Action{{Name: "a", Wait: pace.Wait{Min: -1}}}}, []string{"action a: wait"}},
 		{"a guard", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: graph.Guard{Min: 1, MaxDrop: 1, Hold: 1, Then: graph.Fail}, RemoveDelay: 1}}}, nil},
 		{"a guard without an end", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{MaxDrop: 0.01}}}}, nil},
-		{"a guard that guards nothing", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{Then: graph.Keep}}}}, []string{"action a: guard: lets everything through"}},
+		{"a guard that guards nothing", Config{Actions: []Action{{Name: "a", Guard: graph.Guard{Then: graph.Keep}}}}, []string{"action a: guard: a guard without min and max_drop accepts every change"}},
 		{
 			"a guard that makes no sense", Config{Targets: []Target{{Source: "in", Destination: "out", Guard: graph.Guard{Min: -1, MaxDrop: 1.1, Hold: -1, Then: "panic"}}}},
 			[]string{
@@ -89,9 +90,9 @@ func TestNewReportsAllTemplates(t *testing.T) {
 	for _, part := range []string{
 		"read template: open " + r.path("missing.ctmpl") + ": no such file",
 		"syntax.ctmpl:2: missing value for if",
-		"unknown.ctmpl:1:3: there is no function keyy; did you mean key?",
+		"unknown.ctmpl:1:3: there is no function keyy\nhint: did you mean key?",
 	} {
-		if !strings.Contains(err.Error(), part) {
+		if !strings.Contains(hint.Text(err), part) {
 			t.Errorf("got %v, want %q", err, part)
 		}
 	}

@@ -104,7 +104,7 @@ func TestInTheWay(t *testing.T) {
 			target.Destination = r.path("folder/out")
 			target.File.NoFolders = true
 			return func() { r.must(os.Mkdir(r.path("folder"), 0o755)) }
-		}, "its folder is missing, and create_dest_dirs is off"},
+		}, "the folder is missing, and create_dest_dirs is off"},
 		{"a folder", func(r *rig, target *Target) func() {
 			r.must(os.Mkdir(target.Destination, 0o755))
 			return func() { r.must(os.Remove(target.Destination)) }

@@ -259,7 +259,7 @@ func TestOnceAction(t *testing.T) {
 		}, "exit status 1", map[string]string{"a": "new", "b": "old", "c": "no file", "runs": "newold"}},
 		{"verification", func(r *rig) Action {
 			return Action{Verify: commit.Verify{Command: r.sh("false"), Within: time.Millisecond}}
-		}, "verification has failed", map[string]string{"a": "new", "b": "old", "c": "no file"}},
+		}, "verification failed", map[string]string{"a": "new", "b": "old", "c": "no file"}},
 		{"missing folder", func(r *rig) Action {
 			if err := os.Mkdir(r.path("c"), 0o755); err != nil {
 				r.t.Fatal(err)

@@ -179,7 +179,7 @@ func TestPassLimit(t *testing.T) {
 		}
 		r.wantLog("template is still executing")
 		elapse(5 * time.Minute)
-		r.wantLog("hangs.ctmpl:1:15: the execution was stopped: it takes longer than 1m0s")
+		r.wantLog("hangs.ctmpl:1:15: the execution was stopped: the execution takes longer than 1m0s")
 		if s := r.statusOf("hangs"); s.State != status.Failed {
 			t.Errorf("state %s, error %v", s.State, s.Err)
 		}

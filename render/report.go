@@ -105,17 +105,17 @@ type failing struct {
 	report time.Time // when to tell again; zero if there are none
 }
 
-// failure returns one of the queries that fail, with its error.
-func (e *Engine) failure() string {
+// failure returns one of the queries that fail, with its error; nil for none.
+func (e *Engine) failure() error {
 	for q, err := range e.failing.errs {
 		users, _ := e.graph.Users(q)
 		t := firstOf(users)
 		if t == nil {
-			return fmt.Sprintf("%s: no template uses the query any more", q.Kind)
+			return fmt.Errorf("%s: no template uses the query any more", q.Kind)
 		}
-		return fmt.Sprintf("%s: %v", t.template.Show(q), t.template.ShowError(q, err))
+		return fmt.Errorf("%s: %w", t.template.Show(q), t.template.ShowError(q, err))
 	}
-	return ""
+	return nil
 }
 
 // firstOf returns the first of some targets in the order of the configuration, or nil.

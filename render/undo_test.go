@@ -72,7 +72,7 @@ func TestOwedForTheOldFiles(t *testing.T) {
 				r.set(kv("k"), "bad")
 				elapse(5 * time.Second)
 				r.wantFile("a", "1")
-				r.wantLog("with the old files, which are back: exit status 1")
+				r.wantLog("after restoring the previous files: exit status 1")
 				r.wantFile("runs", "1")
 				if restart {
 					r.must(r.stop())

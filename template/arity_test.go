@@ -27,9 +27,9 @@ func TestNumbersOfArguments(t *testing.T) {
 	for text, want := range map[string]string{
 		`{{printf}}`:        `t:1:3: wrong number of args for printf: want at least 1 got 0`,
 		`{{hostport}}`:      `t:1:3: wrong number of args for hostport: want at least 1 got 0`,
-		`{{hostport 1}}`:    `t:1:3: hostport: takes an instance of a service, or an address and a port`,
+		`{{hostport 1}}`:    `t:1:3: hostport: needs an instance of a service, or an address and a port`,
 		`{{printf 1 2}}`:    `t:1:10: expected string; found 1`,
-		`{{service 1}}`:     `t:1:3: service: takes texts and named arguments, not a value of the type int`,
+		`{{service 1}}`:     `t:1:3: service: accepts texts and named arguments, not a value of the type int`,
 		`{{key nil | key}}`: `t:1:3: key: an argument has no value`,
 	} {
 		r := parse(t, text).Execute(t.Context(), known.lookup)

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"text/template/parse"
+
+	"render/watch/hint"
 )
 
 // An execution is bounded in output, steps and depth, and ends when its context is done. What exceeds a bound is an error of
@@ -154,8 +156,8 @@ func (w *page) Write(b []byte) (int, error) {
 }
 
 var (
-	errSteps = errors.New("the execution takes too many steps; a loop is too long")
-	errDepth = errors.New("templates call each other too deeply; one may call itself without an end")
+	errSteps = hint.With(errors.New("the execution takes too many steps"), "shorten the loops of the template")
+	errDepth = hint.With(errors.New("templates call each other too deeply"), "check whether a template calls itself without end")
 )
 
 // step passes a mark.

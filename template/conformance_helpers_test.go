@@ -344,7 +344,7 @@ var conformanceDebug = []conformance{
 var conformanceRenamed = []conformance{
 	gives(`{{key_or_default "none" "d"}} {{key_or_default "app/a" "d"}}`, "d 1"), // difference 11
 	gives(v2(`{{.Tags.Contains "v1"}} {{.Tags.Contains "v"}}`), "true false"),    // difference 27
-	fails(`{{keyPrefix "app/"}}`, "there is no function keyPrefix: use ls, or tree for all that is below"),
-	fails(`{{storeKeyPrefix "app/"}}`, "there is no function storeKeyPrefix: use ls, or tree for all that is below"),
+	fails(`{{keyPrefix "app/"}}`, "there is no function keyPrefix"),
+	fails(`{{storeKeyPrefix "app/"}}`, "there is no function storeKeyPrefix"),
 	gives(`{{with service "web" | byPort}}{{len .}}{{end}}`, "2"),
 }

@@ -48,13 +48,13 @@ func TestConvertFuncErrors(t *testing.T) {
 		{`base64URLDecode "YT8+"`, `base64URLDecode: illegal base64 data at input byte 3`},
 		{`parseYAML "a: *b"`, `parseYAML: yaml: unknown anchor`},
 		{`parseYAML "a: b: c"`, `parseYAML: yaml: mapping values are not allowed in this context`},
-		{`toTOML nil`, `toTOML: there is no value`},
+		{`toTOML nil`, `toTOML: the value is missing`},
 		{`toTOML (list (list nil))`, `toTOML: toml: cannot encode array with nil element`},
-		{`timestamp "a" "b"`, `timestamp: takes one argument at most, not 2`},
+		{`timestamp "a" "b"`, `timestamp: accepts at most one argument, not 2`},
 		{`sockaddr "Nope"`, `sockaddr: cannot evaluate "Nope"`},
 		{`toUnescapedJSON (parseFloat "NaN")`, `toUnescapedJSON: json: unsupported value: NaN`},
 	} {
-		if e := fault(t, "t", "{{"+c.call+"}}", nil); e.Error() != "t:1:3: "+c.want {
+		if e := fault(t, "t", "{{"+c.call+"}}", nil); shown(e) != "t:1:3: "+c.want {
 			t.Errorf("%s\n got %s\nwant %s", c.call, e, c.want)
 		}
 	}
@@ -113,11 +113,11 @@ func TestMathFuncs(t *testing.T) {
 		{`subtract 1 nil`, `subtract: a <nil> is not a number`},
 		{`divide 0 1`, `divide: integer divide by zero`},
 		{`modulo (parseUint "0") (parseUint "1")`, `modulo: integer divide by zero`},
-		{`modulo 2.5 1`, `modulo: takes whole numbers only`},
+		{`modulo 2.5 1`, `modulo: accepts only whole numbers`},
 		{`minimum 1 true`, `minimum: a bool is not a number`},
 		{`maximum "a" 1`, `maximum: a string is not a number`},
 	} {
-		if e := fault(t, "t", "{{"+c.call+"}}", nil); e.Error() != "t:1:3: "+c.want {
+		if e := fault(t, "t", "{{"+c.call+"}}", nil); shown(e) != "t:1:3: "+c.want {
 			t.Errorf("%s\n got %s\nwant %s", c.call, e, c.want)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // An Error is a fault in a template's text, or one that came up when it was executed. Its text is one line that begins
-// with name:line:column, and never has a value of a key.
+// with name:line:column, and never has a value of a key. Package hint returns its hint.
 type Error struct {
 	Name   string // of the template
 	Line   int    // from 1; 0 where it is not known
@@ -22,6 +22,8 @@ type Error struct {
 	Source string // the line itself
 	Msg    string
 	Err    error // what one of our functions returned, or nil
+
+	hint string // "" for none, or where Err has it
 }
 
 func (e *Error) Error() string {
@@ -35,6 +37,9 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Hint returns what the author of the template can do; "" where that is not known, or where Err has a hint.
+func (e *Error) Hint() string { return e.hint }
 
 // Excerpt returns the line with the fault and, where the column is known, a second line with a caret below it.
 func (e *Error) Excerpt() string {
@@ -101,8 +106,8 @@ func (t *Template) parseError(err error) *Error {
 		e.Source = text.line(e.Line)
 		e.Msg = m[4]
 		if e.Msg == "unexpected EOF" {
-			if offset, msg := t.delims.unclosed(text.text); offset >= 0 {
-				return text.errorAt(parse.Pos(offset), msg)
+			if offset, msg, hint := t.delims.unclosed(text.text); offset >= 0 {
+				return text.errorAt(parse.Pos(offset), msg, hint)
 			}
 		}
 	}
@@ -116,7 +121,7 @@ func (t *Template) execError(err error) *Error {
 		return inner
 	}
 	if stopped, ok := errors.AsType[*stopError](err); ok {
-		e := stopped.site.text.errorAt(stopped.site.pos, stopped.Error())
+		e := stopped.site.text.errorAt(stopped.site.pos, stopped.Error(), "")
 		e.Err = stopped.err
 		return e
 	}
@@ -135,11 +140,11 @@ func (t *Template) execError(err error) *Error {
 			e.Msg = m[1] + " a value that is not in the template's text" + m[3]
 		}
 	} else if !namesInText.MatchString(e.Msg) && !t.inText(strings.Fields(e.Msg)) {
-		e.Msg = "the template failed here; the message of Go is not shown, because it may have a value"
+		e.Msg = "the template failed here; Go's message is not shown, because it may contain a value"
 	}
-	e.Msg = t.delims.explain(e.Msg)
+	e.Msg, e.hint = t.delims.explain(e.Msg)
 	return e
 }
 
-// Suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
+// Suggestion returns the hint "did you mean NAME?" where a name is close to a misspelt one, else "".
 func Suggestion(name string, known []string) string { return funcs.Suggestion(name, known) }

@@ -8,6 +8,8 @@ import (
 
 	"render/template"
 	"render/watch"
+
+	"render/watch/hint"
 )
 
 // fault returns what is wrong with a text, be it found by Parse or by Execute.
@@ -39,6 +41,9 @@ func faultWith(t *testing.T, name, text string, known answers, o template.Option
 }
 
 // The messages as a person sees them: one line with the place, then the line of the template and a caret.
+// shown returns an error with its hints on one line.
+func shown(err error) string { return strings.ReplaceAll(hint.Text(err), "\nhint: ", "; hint: ") }
+
 func TestErrorMessages(t *testing.T) {
 	known := answers{
 		service("web"):          []*watch.HealthService{{ID: "web-1"}},
@@ -47,11 +52,11 @@ func TestErrorMessages(t *testing.T) {
 	}
 	for _, c := range []struct{ name, file, text, want string }{
 		{"misspelt function", "web.ctmpl", "{{ range servce \"web\" }}\n{{end}}",
-			"web.ctmpl:1:10: there is no function servce; did you mean service?\n" +
+			"web.ctmpl:1:10: there is no function servce\nhint: did you mean service?\n" +
 				"{{ range servce \"web\" }}\n" +
 				"         ^"},
 		{"misspelt in case", "web.ctmpl", `{{ToJSON 1}}`,
-			"web.ctmpl:1:3: there is no function ToJSON; did you mean toJSON?\n" +
+			"web.ctmpl:1:3: there is no function ToJSON\nhint: did you mean toJSON?\n" +
 				"{{ToJSON 1}}\n" +
 				"  ^"},
 		{"unknown function", "web.ctmpl", "a\n  {{ frobnicate }}\nb",
@@ -59,22 +64,22 @@ func TestErrorMessages(t *testing.T) {
 				"  {{ frobnicate }}\n" +
 				"     ^"},
 		{"unknown function inside define", "web.ctmpl", "{{define \"a\"}}\n{{keyy \"k\"}}\n{{end}}",
-			"web.ctmpl:2:3: there is no function keyy; did you mean key?\n" +
+			"web.ctmpl:2:3: there is no function keyy\nhint: did you mean key?\n" +
 				"{{keyy \"k\"}}\n" +
 				"  ^"},
 		{"action that is not closed", "web.ctmpl", "a\n{{key \"k\"\nb",
 			"web.ctmpl:3: unclosed action started at line 2\n" +
 				"b"},
 		{"missing end", "web.ctmpl", "{{range services}}\nx\n",
-			"web.ctmpl:1:1: unexpected EOF: the {{range}} of this line is not closed, {{end}} is missing\n" +
+			"web.ctmpl:1:1: unexpected EOF: the {{range}} in this line is not closed, {{end}} is missing\n" +
 				"{{range services}}\n" +
 				"^"},
 		{"missing end of an inner block", "web.ctmpl", "{{range services}}\n  {{- with .Name -}} {{/* {{end}} */}}\n{{if .}}x{{else if 1}}y{{end}}\n{{end}}",
-			"web.ctmpl:1:1: unexpected EOF: the {{range}} of this line is not closed, {{end}} is missing\n" +
+			"web.ctmpl:1:1: unexpected EOF: the {{range}} in this line is not closed, {{end}} is missing\n" +
 				"{{range services}}\n" +
 				"^"},
 		{"misspelt end", "web.ctmpl", "a {{ define \"x\" }}\n{{ if key \"k\" }}b{{ ed }}\n{{ end }}\n",
-			"web.ctmpl:1:3: unexpected EOF: the {{define}} of this line is not closed, {{end}} is missing; is {{ed}} of line 2 meant to be it?\n" +
+			"web.ctmpl:1:3: unexpected EOF: the {{define}} in this line is not closed, {{end}} is missing\nhint: did you mean {{end}} in place of {{ed}} in line 2?\n" +
 				"a {{ define \"x\" }}\n" +
 				"  ^"},
 		{"one end too many", "web.ctmpl", "x\n{{end}}",
@@ -91,11 +96,11 @@ func TestErrorMessages(t *testing.T) {
 				"{{template \"nope\" 1}}\n" +
 				"           ^"},
 		{"too many arguments", "web.ctmpl", `{{key "a" "b"}}`,
-			"web.ctmpl:1:3: key: takes one text, not 2\n" +
+			"web.ctmpl:1:3: key: needs one text, not 2\n" +
 				"{{key \"a\" \"b\"}}\n" +
 				"  ^"},
 		{"too few arguments", "web.ctmpl", `{{"a" | keyOrDefault}}`,
-			"web.ctmpl:1:9: keyOrDefault: takes a key and a text\n" +
+			"web.ctmpl:1:9: keyOrDefault: needs a key and a default\n" +
 				"{{\"a\" | keyOrDefault}}\n" +
 				"        ^"},
 		{"no argument", "web.ctmpl", `{{split}}`,
@@ -139,11 +144,11 @@ func TestErrorMessages(t *testing.T) {
 				"{{toUpper (printf \"%v\" (parseBool (key \"k\")))}}\n" +
 				"                        ^"},
 		{"unknown field", "web.ctmpl", `{{range service "web"}}{{.Adress}}{{end}}`,
-			"web.ctmpl:1:26: a HealthService has no field Adress; did you mean Address? it has Address, Checks, ID, Name, Node, NodeAddress, NodeID, NodeMeta, NodeTaggedAddresses, Port, ServiceMeta, ServiceTaggedAddresses, Status, Tags, Weights\n" +
+			"web.ctmpl:1:26: a HealthService has no field Adress\nhint: did you mean Address? the fields are Address, Checks, ID, Name, Node, NodeAddress, NodeID, NodeMeta, NodeTaggedAddresses, Port, ServiceMeta, ServiceTaggedAddresses, Status, Tags, Weights\n" +
 				"{{range service \"web\"}}{{.Adress}}{{end}}\n" +
 				"                         ^"},
 		{"node that does not exist", "web.ctmpl", `{{with node "n9"}}{{.Node.Address}}{{end}}`,
-			"web.ctmpl:1:26: there is no Node here whose field Address could be read; guard it with {{with}}\n" +
+			"web.ctmpl:1:26: the Node whose field Address is read does not exist\nhint: put the field inside {{with VALUE}}\n" +
 				"{{with node \"n9\"}}{{.Node.Address}}{{end}}\n" +
 				"                         ^"},
 		{"missing environment variable", "web.ctmpl", `{{mustEnv "DB_HOST"}}`,
@@ -151,29 +156,29 @@ func TestErrorMessages(t *testing.T) {
 				"{{mustEnv \"DB_HOST\"}}\n" +
 				"  ^"},
 		{"long expression with many calls before it", "web.ctmpl", strings.Repeat(`{{keyOrDefault "k" ""}}`, 12) + "\n" + `{{toUpper (keyExists "k" "x")}}`,
-			"web.ctmpl:2:12: keyExists: takes one text, not 2\n" +
+			"web.ctmpl:2:12: keyExists: needs one text, not 2\n" +
 				"{{toUpper (keyExists \"k\" \"x\")}}\n" +
 				"           ^"},
 		{"name with a percent sign", "50%d.ctmpl", `{{key "a" "b"}}`,
-			"50%d.ctmpl:1:3: key: takes one text, not 2\n" +
+			"50%d.ctmpl:1:3: key: needs one text, not 2\n" +
 				"{{key \"a\" \"b\"}}\n" +
 				"  ^"},
 		{"name with colons", "C:x:7: y", "{{$y}}",
 			"C:x:7: y:1: undefined variable \"$y\"\n" +
 				"{{$y}}"},
 		{"no name", "", `{{key "a" "b"}}`,
-			":1:3: key: takes one text, not 2\n" +
+			":1:3: key: needs one text, not 2\n" +
 				"{{key \"a\" \"b\"}}\n" +
 				"  ^"},
 		{"recursion without end", "web.ctmpl", `{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`,
-			"web.ctmpl:1:26: templates call each other too deeply; one may call itself without an end\n" +
+			"web.ctmpl:1:26: templates call each other too deeply\nhint: check whether a template calls itself without end\n" +
 				"{{define \"a\"}}{{template \"a\"}}{{end}}{{template \"a\"}}\n" +
 				"                         ^"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			withDelimiters(func(o template.Options, in func(string) string) {
 				e := faultWith(t, c.file, in(c.text), known, o)
-				if got := e.Error() + "\n" + e.Excerpt(); got != in(c.want) {
+				if got := hint.Text(e) + "\n" + e.Excerpt(); got != in(c.want) {
 					t.Errorf("got\n%s\nwant\n%s", got, in(c.want))
 				}
 			})
@@ -311,15 +316,15 @@ func TestUnknownMessage(t *testing.T) {
 	tmpl := parse(t, "{{/* it went wrong */}}")
 	for message, want := range map[string]string{
 		"it went wrong":                                          "it went wrong",
-		"it went wrong: hunter2":                                 "the template failed here; the message of Go is not shown, because it may have a value",
-		"a new message with hunter2 in it":                       "the template failed here; the message of Go is not shown, because it may have a value",
-		"error calling index: a new message with hunter2":        "the template failed here; the message of Go is not shown, because it may have a value",
+		"it went wrong: hunter2":                                 "the template failed here; Go's message is not shown, because it may contain a value",
+		"a new message with hunter2 in it":                       "the template failed here; Go's message is not shown, because it may contain a value",
+		"error calling index: a new message with hunter2":        "the template failed here; Go's message is not shown, because it may contain a value",
 		"error calling index: index of untyped nil":              "error calling index: index of untyped nil",
 		"error calling index: reflect: slice index out of range": "error calling index: reflect: slice index out of range",
 		"error calling index: index out of range: 31337":         "error calling index: index out of range: a value that is not in the template's text",
 		"error calling len: len of type int":                     "error calling len: len of type int",
 		"wrong number of args for upper: want 1 got 0":           "wrong number of args for upper: want 1 got 0",
-		"error calling call: error calling f: found hunter2":     "the template failed here; the message of Go is not shown, because it may have a value",
+		"error calling call: error calling f: found hunter2":     "the template failed here; Go's message is not shown, because it may contain a value",
 	} {
 		err := tmpl.ExecError(errors.New("template: :1:2: executing \"\" at <x>: " + message))
 		if got := err.Error(); got != "t:1:3: "+want {

@@ -56,7 +56,7 @@ func TestYAMLKeys(t *testing.T) {
 	for _, text := range []string{"1: a\n\"1\": b\n", "true: a\n\"true\": b\n", "null: a\n\"null\": b\n", "a: {1.5: a, \"1.5\": b}"} {
 		for range 20 {
 			r := parse(t, `{{key "y" | parseYAML}}`).Execute(t.Context(), answers{kv("y"): text}.lookup)
-			if r.Err == nil || r.Err.Error() != `t:1:13: parseYAML: two keys of a map are the same once they are texts, such as 1 and "1"` {
+			if r.Err == nil || r.Err.Error() != `t:1:13: parseYAML: two keys of a map become the same text, such as 1 and "1"` {
 				t.Fatalf("%q: %v, %q", text, r.Err, r.Output)
 			}
 		}

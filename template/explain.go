@@ -20,31 +20,32 @@ var (
 	keywordInText  = regexp.MustCompile(`\{\{(end|else|break|continue|range)\}\}`)
 )
 
-// explain makes a message of text/template say more: what the value at hand is, and which fields it has.
-func (d delimiters) explain(msg string) string {
+// explain returns a message of text/template in plain words, and a hint: which fields a value has, or how to guard against a
+// missing value. The hint is "" for a message that stays as it is.
+func (d delimiters) explain(msg string) (plain, hint string) {
 	if m := noFieldInText.FindStringSubmatch(msg); m != nil {
 		field, name := m[1], m[2]
 		t, known := valueTypes[strings.TrimPrefix(name, "*")]
 		if !known {
-			return fmt.Sprintf("%s has no field %s", kindOfType(name), field)
+			return fmt.Sprintf("%s has no field %s", kindOfType(name), field), ""
 		}
 		fields := funcs.FieldsOf(t)
-		guess := Suggestion(field, fields)
-		if guess == "" {
-			guess = ";"
+		hint := "the fields are " + strings.Join(fields, ", ")
+		if guess := Suggestion(field, fields); guess != "" {
+			hint = guess + " " + hint
 		}
-		return fmt.Sprintf("%s has no field %s%s it has %s", article(t.Name()), field, guess, strings.Join(fields, ", "))
+		return fmt.Sprintf("%s has no field %s", article(t.Name()), field), hint
 	}
 	if m := nilFieldInText.FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("there is no %s here whose field %s could be read; guard it with %s", lastPart(m[1]), m[2], d.around("with"))
+		return fmt.Sprintf("the %s whose field %s is read does not exist", lastPart(m[1]), m[2]), "put the field inside " + d.around("with VALUE")
 	}
 	if m := noEntryInText.FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("the map has no entry %s; where it may be missing, read it with %s", m[1], d.around(fmt.Sprintf("index MAP %q", m[1])))
+		return fmt.Sprintf("the map has no entry %s", m[1]), "if the entry is optional, read it with " + d.around(fmt.Sprintf("index MAP %q", m[1]))
 	}
 	if m := noMapInText.FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("there is nothing here that could have an entry %s; guard it with %s", m[1], d.around("with"))
+		return fmt.Sprintf("the map whose entry %s is read does not exist", m[1]), "put the entry inside " + d.around("with MAP")
 	}
-	return msg
+	return msg, ""
 }
 
 // keywords puts the template's own delimiters around the keywords that a message of the parser names.

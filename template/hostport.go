@@ -33,7 +33,7 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 			return p.keepOrDrop(of, port[0], Dropped{}), nil
 		}
 	}
-	return "", funcs.Wrap("hostport", errors.New("takes an instance of a service, or an address and a port"))
+	return "", funcs.Wrap("hostport", errors.New("needs an instance of a service, or an address and a port"))
 }
 
 func (p *pass) keepOrDrop(address string, port any, d Dropped) string {

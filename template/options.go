@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	"render/template/funcs"
+
+	"render/watch/hint"
 )
 
 // Options are what a template needs beside its text. The zero value is of use.
@@ -65,7 +67,7 @@ func newDelimiters(left, right string) (delimiters, error) {
 	}
 	for _, delimiter := range []string{d.left, d.right} {
 		if strings.ContainsFunc(delimiter, unicode.IsSpace) {
-			return d, fmt.Errorf("the delimiter %q has a blank in it; take one without, such as [[ or <%%", delimiter)
+			return d, hint.With(fmt.Errorf("the delimiter %q contains a space", delimiter), "use a delimiter without spaces, such as [[ or <%")
 		}
 	}
 	return d, nil
@@ -81,7 +83,7 @@ func newSandbox(folder string) (string, error) {
 	}
 	absolute, err := filepath.Abs(folder)
 	if err != nil {
-		return "", fmt.Errorf("find the sandbox %s: %w", folder, err)
+		return "", fmt.Errorf("find the sandbox folder %s: %w", folder, err)
 	}
 	return absolute, nil
 }
@@ -105,7 +107,7 @@ func newDenied(o Options) (denied, error) {
 	d := make(denied)
 	for _, pattern := range patterns {
 		if !d.add(pattern, names) {
-			return nil, fmt.Errorf("cannot deny %q: there is no such function%s", pattern, Suggestion(pattern, names))
+			return nil, unknownFunction(pattern, names)
 		}
 	}
 	if o.Untrusted {
@@ -117,6 +119,16 @@ func newDenied(o Options) (denied, error) {
 		}
 	}
 	return d, nil
+}
+
+// unknownFunction returns the error of a name or pattern that no function has which can be denied.
+func unknownFunction(pattern string, names []string) error {
+	matches := func(name string) bool { fits, _ := path.Match(pattern, name); return fits && funcs.IsGo(name) }
+	if i := slices.IndexFunc(names, matches); i >= 0 {
+		err := fmt.Errorf("cannot deny %q: the pattern matches only functions that Go has by itself, which a pattern does not deny", pattern)
+		return hint.Withf(err, "write the full name, such as %q", names[i])
+	}
+	return hint.With(fmt.Errorf("cannot deny %q: there is no such function", pattern), Suggestion(pattern, names))
 }
 
 // add denies all functions that a pattern matches, and reports whether there are any.
@@ -136,18 +148,18 @@ func (d denied) add(pattern string, names []string) bool {
 	return len(matched) > 0
 }
 
-// message returns what an error says of the use of a function, and nothing where the function is not denied.
-func (d denied) message(name string) string {
+// message returns what an error says of the use of a function, and a hint, which may be ""; no message where the function is not denied.
+func (d denied) message(name string) (message, hint string) {
 	switch pattern, found := d[name]; {
 	case !found:
-		return ""
+		return "", ""
 	case pattern == deniedOutside && name == "file":
-		return "the function file is denied, because the template is untrusted and has no sandbox_path"
+		return "the function file is denied, because the template is untrusted and has no sandbox_path", "set sandbox_path to the folder that the template may read"
 	case pattern == deniedOutside:
-		return fmt.Sprintf("the function %s is denied, because the template is untrusted: it reaches outside of the template's data", name)
+		return fmt.Sprintf("the function %s is denied, because the template is untrusted: the function reaches outside of the template's data", name), ""
 	case pattern == name:
-		return fmt.Sprintf("the function %s is denied by the configuration; do without it, or take it off the list there", name)
+		return fmt.Sprintf("the function %s is denied by the configuration", name), "remove the function from the template or from function_denylist"
 	default:
-		return fmt.Sprintf("the function %s is denied by the configuration, by %q; do without it, or change the list there", name, pattern)
+		return fmt.Sprintf("the function %s is denied by the configuration, which denies %q", name, pattern), "remove the function from the template or change function_denylist"
 	}
 }

@@ -18,8 +18,11 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("a fault in render: panic: %s; please report it", e.What)
+	return fmt.Sprintf("a bug in render: panic: %s", e.What)
 }
+
+// Hint returns what a user does about a bug.
+func (e *PanicError) Hint() string { return "report this bug with the stack that the log has" }
 
 // newPanicError returns the error of a pass that has panicked with a value. What recovers the panic must call it.
 func newPanicError(p any) *PanicError {

@@ -53,8 +53,8 @@ func TestPanic(t *testing.T) {
 				if stack := string(fault.Stack); !strings.Contains(stack, "findNothing") || strings.Contains(stack, secretText) {
 					t.Errorf("the stack does not have the place, or has what nobody may see:\n%s", stack)
 				}
-				want := tt.place + "a fault in render: panic: runtime error: index out of range [0] with length 0; please report it"
-				if got.Err.Error() != want || got.Output != nil || len(got.Used) != 1 {
+				want := tt.place + "a bug in render: panic: runtime error: index out of range [0] with length 0; hint: report this bug with the stack that the log has"
+				if shown(got.Err) != want || got.Output != nil || len(got.Used) != 1 {
 					t.Errorf("got %q, %q, %v; want %q", got.Err, got.Output, got.Used, want)
 				}
 			}

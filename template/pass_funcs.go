@@ -43,7 +43,7 @@ const callDepth = 20 // what executeTemplate adds to the depth, for it takes tha
 // executeTemplate runs a defined template and returns its output.
 func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 	if len(data) > 1 {
-		return "", funcs.Wrap("executeTemplate", fmt.Errorf("takes a name and at most one value, not %d", len(data)))
+		return "", funcs.Wrap("executeTemplate", fmt.Errorf("accepts a name and at most one value, not %d values", len(data)))
 	}
 	root := p.template.root
 	if name == "" || root.Lookup(name) == nil {

@@ -12,6 +12,8 @@ import (
 	"render/template/funcs"
 
 	"render/watch"
+
+	"render/watch/hint"
 )
 
 // A form is what a query function makes of its arguments. Without named arguments its texts are joined to one argument, which
@@ -62,14 +64,14 @@ func (a asker) query(kind string, f form, args []any) (watch.Query, error) {
 		case nil:
 			return watch.Query{}, errors.New("an argument has no value")
 		default:
-			return watch.Query{}, fmt.Errorf("takes texts and named arguments, not a value of the type %T", arg)
+			return watch.Query{}, fmt.Errorf("accepts texts and named arguments, not a value of the type %T", arg)
 		}
 	}
 	if opts != nil {
 		return f.literal(kind, append(texts, opts[optName]...), opts)
 	}
 	if f.one && len(texts) != 1 {
-		return watch.Query{}, fmt.Errorf("takes one text, not %d", len(texts))
+		return watch.Query{}, fmt.Errorf("needs one text, not %d", len(texts))
 	}
 	if f.name && (len(texts) == 0 || texts[0] == "") {
 		return watch.Query{}, nil
@@ -98,11 +100,11 @@ func (f form) literal(kind string, names []string, opts url.Values) (watch.Query
 	opts.Del(optName)
 	switch {
 	case !slices.Contains(f.named, "name") && len(names) > 0:
-		return watch.Query{}, errors.New("takes no text beside named arguments")
+		return watch.Query{}, errors.New("accepts no text beside named arguments")
 	case len(names) > 1:
-		return watch.Query{}, fmt.Errorf("takes one name beside named arguments, not %d", len(names))
+		return watch.Query{}, fmt.Errorf("accepts one name beside named arguments, not %d", len(names))
 	case f.name && len(names) == 0:
-		return watch.Query{}, errors.New("takes a name beside named arguments")
+		return watch.Query{}, errors.New("needs a name beside named arguments")
 	case f.name && names[0] == "":
 		return watch.Query{}, nil
 	}
@@ -135,18 +137,18 @@ var metaKey = regexp.MustCompile(`^[\w\-]+$`) // of an instance, as Consul has i
 
 func (a asker) meta(key, value string) (option, error) {
 	if !metaKey.MatchString(key) {
-		return option{}, funcs.Wrap("meta", fmt.Errorf("invalid key: %s; it has letters, digits, - and _ only", a.pass.funcs.Quote(key)))
+		return option{}, funcs.Wrap("meta", hint.With(fmt.Errorf("invalid key: %s", a.pass.funcs.Quote(key)), "a key of metadata has only letters, digits, - and _"))
 	}
 	return option{"meta", watch.OptMeta, []string{key + "=" + value}}, nil
 }
 
 func (a asker) status(statuses ...string) (option, error) {
 	if len(statuses) == 0 {
-		return option{}, funcs.Wrap("status", fmt.Errorf("takes some of %s", strings.Join(filterNames, ", ")))
+		return option{}, funcs.Wrap("status", fmt.Errorf("needs at least one of %s", strings.Join(filterNames, ", ")))
 	}
 	for _, s := range statuses {
 		if !slices.Contains(filterNames, s) {
-			return option{}, funcs.Wrap("status", fmt.Errorf("invalid status: %s%s", a.pass.funcs.Quote(s), Suggestion(s, filterNames)))
+			return option{}, funcs.Wrap("status", hint.With(fmt.Errorf("invalid status: %s", a.pass.funcs.Quote(s)), Suggestion(s, filterNames)))
 		}
 	}
 	return option{"status", watch.OptStatus, statuses}, nil
@@ -156,9 +158,9 @@ func (a asker) status(statuses ...string) (option, error) {
 func (f form) set(opts url.Values, o option) error {
 	switch {
 	case !slices.Contains(f.named, o.function):
-		return fmt.Errorf("takes no %s; its named arguments are %s", o.function, strings.Join(f.named, ", "))
+		return hint.Withf(fmt.Errorf("does not accept the named argument %s", o.function), "the named arguments are %s", strings.Join(f.named, ", "))
 	case opts.Has(o.opt) && o.opt != watch.OptTag && o.opt != watch.OptMeta:
-		return fmt.Errorf("%s is given twice", o.function)
+		return fmt.Errorf("the named argument %s is used twice", o.function)
 	}
 	opts[o.opt] = append(opts[o.opt], o.values...)
 	return nil
@@ -202,8 +204,8 @@ func (a asker) options(p map[string]string, honoured ...string) (url.Values, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(queryKeys, key) {
-			return nil, fmt.Errorf("invalid query parameter key %s in query %s: supported keys: %s",
-				a.pass.funcs.Quote(key), a.pass.funcs.Quote(p["query"]), strings.Join(queryKeys, ","))
+			return nil, hint.Withf(fmt.Errorf("invalid query parameter key %s in query %s", a.pass.funcs.Quote(key), a.pass.funcs.Quote(p["query"])),
+				"the supported keys are %s", strings.Join(queryKeys, ", "))
 		}
 		if value := given.Get(key); value != "" && slices.Contains(honoured, key) {
 			opts.Set(key, value)
@@ -262,13 +264,13 @@ func (a asker) filters(arg, list string) ([]string, error) {
 		switch {
 		case f == "":
 		case !slices.Contains(filterNames, f):
-			return nil, fmt.Errorf("invalid filter: %s in %s%s", a.pass.funcs.Quote(f), a.pass.funcs.Quote(arg), Suggestion(f, filterNames))
+			return nil, hint.With(fmt.Errorf("invalid filter: %s in %s", a.pass.funcs.Quote(f), a.pass.funcs.Quote(arg)), Suggestion(f, filterNames))
 		default:
 			statuses = append(statuses, f)
 		}
 	}
 	if len(statuses) == 0 {
-		return nil, fmt.Errorf("no filter in %s; there are %s", a.pass.funcs.Quote(arg), strings.Join(filterNames, ", "))
+		return nil, hint.Withf(fmt.Errorf("no filter in %s", a.pass.funcs.Quote(arg)), "the filters are %s", strings.Join(filterNames, ", "))
 	}
 	return statuses, nil
 }

@@ -124,7 +124,7 @@ func (a asker) datacenters(reachable ...bool) ([]string, error) {
 	opts := url.Values{}
 	switch {
 	case len(reachable) > 1:
-		return nil, funcs.Wrap("datacenters", fmt.Errorf("takes one argument at most, not %d", len(reachable)))
+		return nil, funcs.Wrap("datacenters", fmt.Errorf("accepts at most one argument, not %d", len(reachable)))
 	case len(reachable) == 1 && reachable[0]:
 		opts.Set(watch.OptReachable, "true")
 	}
@@ -143,7 +143,7 @@ func (a asker) peerings(args ...any) ([]*watch.Peering, error) {
 
 func (a asker) exportedServices(partition ...string) ([]watch.ExportedService, error) {
 	if len(partition) > 1 {
-		return nil, funcs.Wrap("exportedServices", fmt.Errorf("takes one partition at most, not %d", len(partition)))
+		return nil, funcs.Wrap("exportedServices", fmt.Errorf("accepts at most one partition, not %d", len(partition)))
 	}
 	all, _ := answer[[]watch.ExportedService](a, inPartition(watch.KindExportedServices, strings.Join(partition, "")))
 	return all, nil
@@ -151,7 +151,7 @@ func (a asker) exportedServices(partition ...string) ([]watch.ExportedService, e
 
 func (a asker) importedServices(partition ...string) ([]watch.ImportedService, error) {
 	if len(partition) != 1 || partition[0] == "" {
-		return nil, funcs.Wrap("importedServices", errors.New("takes the name of one partition"))
+		return nil, funcs.Wrap("importedServices", errors.New("needs the name of one partition"))
 	}
 	all, _ := answer[[]watch.ImportedService](a, inPartition(watch.KindImportedServices, partition[0]))
 	return all, nil
@@ -192,11 +192,11 @@ func (a asker) key(args ...any) (string, error) {
 func (a asker) keyOrDefault(args ...any) (string, error) {
 	last := len(args) - 1
 	if last < 1 {
-		return "", funcs.Wrap("keyOrDefault", errors.New("takes a key and a text"))
+		return "", funcs.Wrap("keyOrDefault", errors.New("needs a key and a default"))
 	}
 	byDefault, ok := args[last].(string)
 	if !ok {
-		return "", funcs.Wrap("keyOrDefault", errors.New("the last argument is the text that is given where there is no value"))
+		return "", funcs.Wrap("keyOrDefault", errors.New("the last argument, the default, is not a text"))
 	}
 	q, err := a.query(watch.KindKV, keyForm, args[:last])
 	if err != nil || q == (watch.Query{}) {

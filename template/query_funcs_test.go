@@ -51,9 +51,9 @@ func TestArguments(t *testing.T) {
 		{call: `service "" "any"`},
 		{call: `service "web" ""`, err: `service: invalid format: "web|"`},
 		{call: `service "web|"`, err: `service: invalid format: "web|"`},
-		{call: `service "web|,"`, err: `service: no filter in "web|,"; there are any, passing, warning, critical, maintenance`},
+		{call: `service "web|,"`, err: `service: no filter in "web|,"; hint: the filters are any, passing, warning, critical, maintenance`},
 		{call: `service "web|bogus"`, err: `service: invalid filter: "bogus" in "web|bogus"`},
-		{call: `service "web|pasing"`, err: `service: invalid filter: "pasing" in "web|pasing"; did you mean passing?`},
+		{call: `service "web|pasing"`, err: `service: invalid filter: "pasing" in "web|pasing"; hint: did you mean passing?`},
 		{call: `service "web|passing, any"`, err: `service: invalid format: "web|passing, any"`},
 		{call: `service "web "`, err: `service: invalid format: "web "`},
 		{call: `service "wéb"`, err: `service: invalid format: "wéb"`},
@@ -65,8 +65,8 @@ func TestArguments(t *testing.T) {
 		{call: `service "web~n1@dc2"`, err: `service: invalid format: "web~n1@dc2"`},
 		{call: `service "web?ns=a.b"`, err: `service: invalid format: "web?ns=a.b"`},
 		{call: `service "web\n"`, err: `service: invalid format: an argument of 4 bytes that is not in the template's text`},
-		{call: `service "web?foo=bar"`, err: `service: invalid query parameter key "foo" in query "foo=bar": supported keys: ns,peer,partition,sameness-group`},
-		{call: `service "web?=x"`, err: `service: invalid query parameter key "" in query "=x": supported keys: ns,peer,partition,sameness-group`},
+		{call: `service "web?foo=bar"`, err: `service: invalid query parameter key "foo" in query "foo=bar"; hint: the supported keys are ns, peer, partition, sameness-group`},
+		{call: `service "web?=x"`, err: `service: invalid query parameter key "" in query "=x"; hint: the supported keys are ns, peer, partition, sameness-group`},
 		{call: `service "web?peer=a&sameness-group=b"`, err: `service: cannot specify both peer and sameness-group`},
 
 		// [?QUERY][@DC], in one argument or in pieces
@@ -79,7 +79,7 @@ func TestArguments(t *testing.T) {
 		{call: `services "web"`, err: `services: invalid format: "web"`},
 		{call: `services "@dc2?ns=a"`, err: `services: invalid format: "@dc2?ns=a"`},
 		{call: `services "@dc2~n1"`, err: `services: invalid format: "@dc2~n1"`},
-		{call: `services "?x=y"`, err: `services: invalid query parameter key "x" in query "x=y": supported keys: ns,peer,partition,sameness-group`},
+		{call: `services "?x=y"`, err: `services: invalid query parameter key "x" in query "x=y"; hint: the supported keys are ns, peer, partition, sameness-group`},
 
 		// [?QUERY][@DC][~NEAR]
 		{call: `nodes`, query: query("nodes", "", "")},
@@ -103,7 +103,7 @@ func TestArguments(t *testing.T) {
 		{call: `datacenters`, query: query("datacenters", "", "")},
 		{call: `datacenters false`, query: query("datacenters", "", "")},
 		{call: `datacenters true`, query: query("datacenters", "", "reachable=true")},
-		{call: `datacenters true false`, err: `datacenters: takes one argument at most, not 2`},
+		{call: `datacenters true false`, err: `datacenters: accepts at most one argument, not 2`},
 
 		// [/]KEY[?QUERY][@DC]
 		{call: `key "app/port"`, query: query("kv", "app/port", "")},
@@ -120,7 +120,7 @@ func TestArguments(t *testing.T) {
 		{call: `key "a?"`, err: `key: invalid format: "a?"`},
 		{call: `key "a@b@c"`, err: `key: invalid format: "a@b@c"`},
 		{call: `key "a@dc2?ns=x"`, err: `key: invalid format: "a@dc2?ns=x"`},
-		{call: `key "a?x=1"`, err: `key: invalid query parameter key "x" in query "x=1": supported keys: ns,peer,partition,sameness-group`},
+		{call: `key "a?x=1"`, err: `key: invalid query parameter key "x" in query "x=1"; hint: the supported keys are ns, peer, partition, sameness-group`},
 		{call: `key "/"`, err: `key: invalid format: "/"`},
 		{call: `key "//@dc2"`, err: `key: invalid format: "//@dc2"`},
 		{call: `keyExists "/app/port@dc2"`, query: query("kv", "app/port", "dc=dc2")},
@@ -172,15 +172,15 @@ func TestArguments(t *testing.T) {
 		{call: `peerings (partition "p")`, query: query("peerings", "", "partition=p")},
 		{call: `peerings "p"`, err: `peerings: invalid format: "p"`},
 		{call: `peerings "@dc2"`, err: `peerings: invalid format: "@dc2"`},
-		{call: `peerings "?x=y"`, err: `peerings: invalid query parameter key "x" in query "x=y": supported keys: ns,peer,partition,sameness-group`},
+		{call: `peerings "?x=y"`, err: `peerings: invalid query parameter key "x" in query "x=y"; hint: the supported keys are ns, peer, partition, sameness-group`},
 		{call: `exportedServices`, query: query("exported-services", "", "")},
 		{call: `exportedServices ""`, query: query("exported-services", "", "")},
 		{call: `exportedServices "p"`, query: query("exported-services", "", "partition=p")},
-		{call: `exportedServices "p" "q"`, err: `exportedServices: takes one partition at most, not 2`},
+		{call: `exportedServices "p" "q"`, err: `exportedServices: accepts at most one partition, not 2`},
 		{call: `importedServices "p"`, query: query("imported-services", "", "partition=p")},
-		{call: `importedServices`, err: `importedServices: takes the name of one partition`},
-		{call: `importedServices ""`, err: `importedServices: takes the name of one partition`},
-		{call: `importedServices "p" "q"`, err: `importedServices: takes the name of one partition`},
+		{call: `importedServices`, err: `importedServices: needs the name of one partition`},
+		{call: `importedServices ""`, err: `importedServices: needs the name of one partition`},
+		{call: `importedServices "p" "q"`, err: `importedServices: needs the name of one partition`},
 		{call: `caRoots`, query: query("ca-roots", "", "")},
 		{call: `caRoots "x" 1`, query: query("ca-roots", "", "")},
 		{call: `caLeaf "a b@c"`, query: query("ca-leaf", "a b@c", "")},
@@ -223,29 +223,29 @@ func TestArguments(t *testing.T) {
 		{call: `safeLs "a?" (ns "n")`, query: query("prefix", "a?", "ns=n")},
 		{call: `safeTree (name "/")`, query: query("prefix", "/", "")},
 
-		{call: `service (dc "dc2")`, err: `service: takes a name beside named arguments`},
-		{call: `service "web" "any" (dc "dc2")`, err: `service: takes one name beside named arguments, not 2`},
-		{call: `service "web" (name "api")`, err: `service: takes one name beside named arguments, not 2`},
-		{call: `service (name "web") (name "api")`, err: `service: name is given twice`},
-		{call: `service "web" (dc "a") (dc "a")`, err: `service: dc is given twice`},
-		{call: `service "web" (status "any") (status "any")`, err: `service: status is given twice`},
+		{call: `service (dc "dc2")`, err: `service: needs a name beside named arguments`},
+		{call: `service "web" "any" (dc "dc2")`, err: `service: accepts one name beside named arguments, not 2`},
+		{call: `service "web" (name "api")`, err: `service: accepts one name beside named arguments, not 2`},
+		{call: `service (name "web") (name "api")`, err: `service: the named argument name is used twice`},
+		{call: `service "web" (dc "a") (dc "a")`, err: `service: the named argument dc is used twice`},
+		{call: `service "web" (status "any") (status "any")`, err: `service: the named argument status is used twice`},
 		{call: `service "web" (peer "a") (samenessGroup "b")`, err: `service: cannot specify both peer and sameness-group`},
-		{call: `services "@dc2" (ns "n")`, err: `services: takes no text beside named arguments`},
-		{call: `services (name "web")`, err: `services: takes no name; its named arguments are dc, filter, ns, partition, acceptFiltered`},
-		{call: `nodes (tag "a")`, err: `nodes: takes no tag; its named arguments are dc, filter, near, ns, partition, acceptFiltered`},
-		{call: `node "a" (near "b")`, err: `node: takes no near; its named arguments are name, dc, filter, ns, partition, acceptFiltered`},
-		{call: `node "a" "@dc1" (ns "n")`, err: `node: takes one name beside named arguments, not 2`},
-		{call: `peerings (dc "a")`, err: `peerings: takes no dc; its named arguments are partition, acceptFiltered`},
-		{call: `key "a" (tag "b")`, err: `key: takes no tag; its named arguments are name, dc, ns, partition, acceptFiltered`},
-		{call: `key (dc "b")`, err: `key: takes a name beside named arguments`},
-		{call: `key`, err: `key: takes one text, not 0`},
-		{call: `key "a" "b"`, err: `key: takes one text, not 2`},
-		{call: `key 1`, err: `key: takes texts and named arguments, not a value of the type int`},
+		{call: `services "@dc2" (ns "n")`, err: `services: accepts no text beside named arguments`},
+		{call: `services (name "web")`, err: `services: does not accept the named argument name; hint: the named arguments are dc, filter, ns, partition, acceptFiltered`},
+		{call: `nodes (tag "a")`, err: `nodes: does not accept the named argument tag; hint: the named arguments are dc, filter, near, ns, partition, acceptFiltered`},
+		{call: `node "a" (near "b")`, err: `node: does not accept the named argument near; hint: the named arguments are name, dc, filter, ns, partition, acceptFiltered`},
+		{call: `node "a" "@dc1" (ns "n")`, err: `node: accepts one name beside named arguments, not 2`},
+		{call: `peerings (dc "a")`, err: `peerings: does not accept the named argument dc; hint: the named arguments are partition, acceptFiltered`},
+		{call: `key "a" (tag "b")`, err: `key: does not accept the named argument tag; hint: the named arguments are name, dc, ns, partition, acceptFiltered`},
+		{call: `key (dc "b")`, err: `key: needs a name beside named arguments`},
+		{call: `key`, err: `key: needs one text, not 0`},
+		{call: `key "a" "b"`, err: `key: needs one text, not 2`},
+		{call: `key 1`, err: `key: accepts texts and named arguments, not a value of the type int`},
 		{call: `key (parseJSON "{}").a`, err: `key: an argument has no value`},
-		{call: `tree "a" (filter "b")`, err: `tree: takes no filter; its named arguments are name, dc, ns, partition, acceptFiltered`},
-		{call: `keyOrDefault "a"`, err: `keyOrDefault: takes a key and a text`},
-		{call: `keyOrDefault "d" (name "a")`, err: `keyOrDefault: the last argument is the text that is given where there is no value`},
-		{call: `keyOrDefault (dc "b") "d"`, err: `keyOrDefault: takes a name beside named arguments`},
+		{call: `tree "a" (filter "b")`, err: `tree: does not accept the named argument filter; hint: the named arguments are name, dc, ns, partition, acceptFiltered`},
+		{call: `keyOrDefault "a"`, err: `keyOrDefault: needs a key and a default`},
+		{call: `keyOrDefault "d" (name "a")`, err: `keyOrDefault: the last argument, the default, is not a text`},
+		{call: `keyOrDefault (dc "b") "d"`, err: `keyOrDefault: needs a name beside named arguments`},
 
 		{call: `file "/etc/x"`, query: query("file", "/etc/x", "")},
 		{call: `file " a b@c?d \n"`, query: query("file", "a b@c?d", "")},
@@ -256,7 +256,7 @@ func TestArguments(t *testing.T) {
 			tmpl := parse(t, "{{"+c.call+"}}")
 			r := tmpl.Execute(t.Context(), answers{}.lookup)
 			if c.err != "" {
-				if r.Err == nil || r.Err.Error() != "t:1:3: "+c.err || len(r.Used) != 0 {
+				if r.Err == nil || shown(r.Err) != "t:1:3: "+c.err || len(r.Used) != 0 {
 					t.Errorf("\n got %v, used %v\nwant %s", r.Err, r.Used, "t:1:3: "+c.err)
 				}
 				return
@@ -431,17 +431,17 @@ func TestSafe(t *testing.T) {
 func TestNamedArgumentErrors(t *testing.T) {
 	known := answers{kv("k"): "s3cret value", kv("n"): "5"}
 	for text, want := range map[string]string{
-		`{{service "web" (status)}}`:                      `t:1:18: status: takes some of any, passing, warning, critical, maintenance`,
-		`{{service "web" (status "pasing")}}`:             `t:1:18: status: invalid status: "pasing"; did you mean passing?`,
+		`{{service "web" (status)}}`:                      `t:1:18: status: needs at least one of any, passing, warning, critical, maintenance`,
+		`{{service "web" (status "pasing")}}`:             `t:1:18: status: invalid status: "pasing"; hint: did you mean passing?`,
 		`{{service "web" (status (key "k"))}}`:            `t:1:18: status: invalid status: an argument of 12 bytes that is not in the template's text`,
-		`{{service "web" (meta "a.b" "c")}}`:              `t:1:18: meta: invalid key: "a.b"; it has letters, digits, - and _ only`,
-		`{{service "web" (meta (key "k") "c")}}`:          `t:1:18: meta: invalid key: an argument of 12 bytes that is not in the template's text; it has letters, digits, - and _ only`,
-		`{{service "web" (key "k") (dc "dc2")}}`:          `t:1:3: service: takes one name beside named arguments, not 2`,
+		`{{service "web" (meta "a.b" "c")}}`:              `t:1:18: meta: invalid key: "a.b"; hint: a key of metadata has only letters, digits, - and _`,
+		`{{service "web" (meta (key "k") "c")}}`:          `t:1:18: meta: invalid key: an argument of 12 bytes that is not in the template's text; hint: a key of metadata has only letters, digits, - and _`,
+		`{{service "web" (key "k") (dc "dc2")}}`:          `t:1:3: service: accepts one name beside named arguments, not 2`,
 		`{{key (key "k" | parseJSON)}}`:                   `t:1:18: parseJSON: invalid character at byte 1 looking for beginning of value`,
-		`{{key "a" (key "n" | parseInt)}}`:                `t:1:3: key: takes texts and named arguments, not a value of the type int64`,
-		`{{key (dc (key "k")) (dc (key "k")) (key "k")}}`: `t:1:3: key: dc is given twice`,
+		`{{key "a" (key "n" | parseInt)}}`:                `t:1:3: key: accepts texts and named arguments, not a value of the type int64`,
+		`{{key (dc (key "k")) (dc (key "k")) (key "k")}}`: `t:1:3: key: the named argument dc is used twice`,
 	} {
-		if err := parse(t, text).Execute(t.Context(), known.lookup).Err; err == nil || err.Error() != want {
+		if err := parse(t, text).Execute(t.Context(), known.lookup).Err; err == nil || shown(err) != want {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"render/template"
 	"render/watch"
+
+	"render/watch/hint"
 )
 
 // block returns the README's first block of a language.
@@ -125,8 +127,9 @@ func TestReadmeErrors(t *testing.T) {
 	parts := strings.Split(text, "\n```text\n")
 	for _, part := range parts[1:] {
 		want, _, _ := strings.Cut(part, "\n```\n")
-		e := faultWith(t, "web.ctmpl", strings.Split(want, "\n")[1], nil, template.Options{Denied: []string{"plugin"}})
-		if got := e.Error() + "\n" + e.Excerpt(); got != want {
+		lines := strings.Split(want, "\n")
+		e := faultWith(t, "web.ctmpl", lines[len(lines)-2], nil, template.Options{Denied: []string{"plugin"}})
+		if got := hint.Text(e) + "\n" + e.Excerpt(); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}

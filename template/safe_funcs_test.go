@@ -77,21 +77,21 @@ func TestSafeFuncErrors(t *testing.T) {
 		kv("long"): strings.Repeat("canary", 700), service("web"): []*watch.HealthService{{}},
 	}
 	for _, c := range []struct{ call, want string }{
-		{`nginxQuote (key "nul")`, `nginxQuote: the text has a NUL byte, which cannot be written here`},
-		{`nginxQuote (key "dollar")`, `nginxQuote: the text has a $, which nginx takes for a variable and has no escape for`},
-		{`nginxQuote (key "long")`, `nginxQuote: the text is too long for nginx, which takes 4096 bytes with quotes and escapes`},
-		{`haproxyQuote (key "nul")`, `haproxyQuote: the text has a NUL byte, which cannot be written here`},
-		{`haproxyQuote (key "percent")`, `haproxyQuote: the text has a %, which HAProxy takes for a variable in many places and has no escape for that fits all`},
-		{`haproxyQuote (key "empty")`, `haproxyQuote: the text is empty, which HAProxy takes for the end of the line`},
-		{`shellQuote (key "nul")`, `shellQuote: the text has a NUL byte, which cannot be written here`},
+		{`nginxQuote (key "nul")`, `nginxQuote: the text contains a NUL byte, which a configuration file cannot have`},
+		{`nginxQuote (key "dollar")`, `nginxQuote: the text contains $, which begins a variable in nginx and cannot be escaped`},
+		{`nginxQuote (key "long")`, `nginxQuote: the text is too long: nginx accepts 4096 bytes with quotes and escapes`},
+		{`haproxyQuote (key "nul")`, `haproxyQuote: the text contains a NUL byte, which a configuration file cannot have`},
+		{`haproxyQuote (key "percent")`, `haproxyQuote: the text contains %, which begins a variable in many places of HAProxy and has no escape that works in all of them`},
+		{`haproxyQuote (key "empty")`, `haproxyQuote: the text is empty, which ends the line in HAProxy`},
+		{`shellQuote (key "nul")`, `shellQuote: the text contains a NUL byte, which a configuration file cannot have`},
 		{`jsonQuote (key "bytes")`, `jsonQuote: the text is not valid UTF-8`},
 		{`yamlQuote (key "bytes")`, `yamlQuote: the text is not valid UTF-8`},
 		{`tomlQuote (key "bytes")`, `tomlQuote: the text is not valid UTF-8`},
-		{`shellQuote nil`, `shellQuote: takes a text, a number or a bool, not a <nil>`},
-		{`jsonQuote (service "web")`, `jsonQuote: takes a text, a number or a bool, not a []*watch.HealthService`},
-		{`hostport 1`, `hostport: takes an instance of a service, or an address and a port`},
-		{`hostport "10.0.0.1"`, `hostport: takes an instance of a service, or an address and a port`},
-		{`hostport (index (service "web") 0) 80`, `hostport: takes an instance of a service, or an address and a port`},
+		{`shellQuote nil`, `shellQuote: accepts a text, a number or a bool, not a value of the type <nil>`},
+		{`jsonQuote (service "web")`, `jsonQuote: accepts a text, a number or a bool, not a value of the type []*watch.HealthService`},
+		{`hostport 1`, `hostport: needs an instance of a service, or an address and a port`},
+		{`hostport "10.0.0.1"`, `hostport: needs an instance of a service, or an address and a port`},
+		{`hostport (index (service "web") 0) 80`, `hostport: needs an instance of a service, or an address and a port`},
 	} {
 		r := parse(t, "{{"+c.call+"}}").Execute(t.Context(), known.lookup)
 		if want := "t:1:3: " + c.want; r.Err == nil || r.Err.Error() != want {

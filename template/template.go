@@ -224,7 +224,7 @@ func (p *parser) add(name, number string) error {
 			}
 		}
 		if owner := p.owners[defined]; owner != nil {
-			return text.errorAt(0, fmt.Sprintf("the template %q is defined in %s, too", defined, owner.name))
+			return text.errorAt(0, fmt.Sprintf("the template %q is also defined in %s", defined, owner.name), "rename one of the two")
 		}
 		p.trees[defined], p.owners[defined] = tree, text
 	}
@@ -486,8 +486,8 @@ func (b *binder) bindBranch(n *parse.BranchNode) error {
 
 // bindCall binds the function of a call with so many arguments.
 func (b *binder) bindCall(n *parse.IdentifierNode, arguments int) error {
-	if message := b.denied.message(n.Ident); message != "" {
-		return b.text.errorAt(n.Pos, message)
+	if message, hint := b.denied.message(n.Ident); message != "" {
+		return b.text.errorAt(n.Pos, message, hint)
 	}
 	b.shared = b.shared || sharers[n.Ident]
 	if f, ok := queryFuncs[n.Ident]; ok {
@@ -512,10 +512,10 @@ func (b *binder) bindCall(n *parse.IdentifierNode, arguments int) error {
 	if funcs.IsGo(n.Ident) {
 		return nil
 	}
-	if message := funcs.Refused(n.Ident); message != "" {
-		return b.text.errorAt(n.Pos, message)
+	if message, hint := funcs.Refused(n.Ident); message != "" {
+		return b.text.errorAt(n.Pos, message, hint)
 	}
-	return b.text.errorAt(n.Pos, "there is no function "+n.Ident+Suggestion(n.Ident, functionNames()))
+	return b.text.errorAt(n.Pos, "there is no function "+n.Ident, Suggestion(n.Ident, functionNames()))
 }
 
 // use makes a call use a function that is the same for all calls with so many arguments.

@@ -9,10 +9,10 @@ import (
 // A text is what a template was parsed from: its own, or that of a file of partials.
 type text struct{ name, text string }
 
-// errorAt returns the Error for a place in the text.
-func (t *text) errorAt(pos parse.Pos, msg string) *Error {
+// errorAt returns the Error for a place in the text, with a hint or with "".
+func (t *text) errorAt(pos parse.Pos, msg, hint string) *Error {
 	line, column := t.position(pos)
-	return &Error{Name: t.name, Line: line, Column: column, Source: t.line(line), Msg: msg}
+	return &Error{Name: t.name, Line: line, Column: column, Source: t.line(line), Msg: msg, hint: hint}
 }
 
 func (t *text) position(pos parse.Pos) (line, column int) {

@@ -8,9 +8,9 @@ import (
 	"render/template/funcs"
 )
 
-// unclosed returns the offset of the innermost block of a text that lacks its end, and a message about it; -1 where no block does. Go's
-// parser says only that the text has ended.
-func (d delimiters) unclosed(text string) (offset int, msg string) {
+// unclosed returns the offset of the innermost block of a text that lacks its end, with a message and a hint; -1 where every block has
+// its end. Go's parser says only that the text has ended.
+func (d delimiters) unclosed(text string) (offset int, msg, hint string) {
 	left, right := regexp.QuoteMeta(d.left), regexp.QuoteMeta(d.right)
 	action := regexp.MustCompile(left + `(?:-\s)?\s*(?:(/\*)|(\w+)(\s*(?:\s-)?` + right + `)?)`)
 
@@ -40,14 +40,14 @@ func (d delimiters) unclosed(text string) (offset int, msg string) {
 			open = open[:max(0, len(open)-1)]
 		default:
 			if alone := m[6] >= 0; alone && funcs.Suggestion(word, []string{"end"}) != "" {
-				misspelt = fmt.Sprintf("; is %s of line %d meant to be it?", d.around(word), 1+strings.Count(text[:start], "\n"))
+				misspelt = fmt.Sprintf("did you mean %s in place of %s in line %d?", d.around("end"), d.around(word), 1+strings.Count(text[:start], "\n"))
 			}
 		}
 		at = next
 	}
 	if len(open) == 0 {
-		return -1, ""
+		return -1, "", ""
 	}
 	b := open[len(open)-1]
-	return b.offset, fmt.Sprintf("unexpected EOF: the %s of this line is not closed, %s is missing%s", d.around(b.keyword), d.around("end"), misspelt)
+	return b.offset, fmt.Sprintf("unexpected EOF: the %s in this line is not closed, %s is missing", d.around(b.keyword), d.around("end")), misspelt
 }

@@ -22,14 +22,14 @@ type Write struct {
 // writeToFile PATH USER GROUP PERMS [FLAGS] CONTENTS adds a write to the result, and returns an empty text.
 func (p *pass) writeToFile(path, user, group, perms string, rest ...string) (string, error) {
 	if len(rest) == 0 {
-		return "", funcs.Wrap("writeToFile", errors.New("has no contents"))
+		return "", funcs.Wrap("writeToFile", errors.New("the contents are missing"))
 	}
 	mode, err := strconv.ParseUint(perms, 8, 32)
 	if err != nil || fs.FileMode(mode) != fs.FileMode(mode).Perm() {
-		return "", funcs.Wrap("writeToFile", fmt.Errorf("permissions %s are not octal, such as 0644", p.funcs.Quote(perms)))
+		return "", funcs.Wrap("writeToFile", fmt.Errorf("the permissions %s are not an octal mode, such as 0644", p.funcs.Quote(perms)))
 	}
 	if path == "" {
-		return "", funcs.Wrap("writeToFile", errors.New("has no path"))
+		return "", funcs.Wrap("writeToFile", errors.New("the path is empty"))
 	}
 	w := Write{Path: path, User: user, Group: group, Perms: fs.FileMode(mode)}
 	contents := rest[len(rest)-1]

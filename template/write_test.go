@@ -72,10 +72,10 @@ func TestWriteToFile(t *testing.T) {
 			`{{writeToFile "/x" "" "" "644" "a"}}{{writeToFile "/x" "" "" "644" "append" "b"}}`,
 			[]template.Write{{Path: "/x", Contents: []byte("ab"), Perms: 0o644}}, "",
 		},
-		{`{{writeToFile "/x" "" "" "644"}}`, nil, "has no contents"},
-		{`{{writeToFile "" "" "" "644" "c"}}`, nil, "has no path"},
-		{`{{writeToFile "/x" "" "" "rw" "c"}}`, nil, `permissions "rw" are not octal`},
-		{`{{writeToFile "/x" "" "" "4755" "c"}}`, nil, "are not octal"},
+		{`{{writeToFile "/x" "" "" "644"}}`, nil, "the contents are missing"},
+		{`{{writeToFile "" "" "" "644" "c"}}`, nil, "the path is empty"},
+		{`{{writeToFile "/x" "" "" "rw" "c"}}`, nil, `permissions "rw" are not an octal mode`},
+		{`{{writeToFile "/x" "" "" "4755" "c"}}`, nil, "are not an octal mode"},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {

@@ -45,7 +45,7 @@ type Files struct {
 func NewFiles() (*Files, error) {
 	notifier, err := fsnotify.NewWatcher()
 	if err != nil {
-		return newFiles(nil), fmt.Errorf("watch folders: %w; changes of files are noticed within %s", err, fileCheck)
+		return newFiles(nil), fmt.Errorf("watch folders: %w; render notices changes of files within %s", err, fileCheck)
 	}
 	return newFiles(notifier), nil
 }

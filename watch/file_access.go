@@ -81,7 +81,7 @@ func (f *Files) begin(ctx context.Context, file *file, limit *time.Timer) error 
 		return nil
 	case <-limit.C:
 		<-file.access
-		return fmt.Errorf("read %s: %d other files do not answer", file.at.path, maxAccesses)
+		return fmt.Errorf("read %s: the file systems of %d other files do not respond", file.at.path, maxAccesses)
 	case <-ctx.Done():
 		<-file.access
 		return ctx.Err()
@@ -99,7 +99,7 @@ func (f *Files) end(file *file) {
 }
 
 func (file *file) hangs() error {
-	return fmt.Errorf("read %s: the file system does not answer within %s", file.at.path, accessLimit)
+	return fmt.Errorf("read %s: the file system did not respond within %s", file.at.path, accessLimit)
 }
 
 // contents returns the text of the file and its checksum. A file that is missing is no error.

@@ -154,7 +154,7 @@ func TestHungFileIsAnError(t *testing.T) {
 		for range 3 {
 			all.Go(func() {
 				_, _, err := files.Fetch(t.Context(), fileQuery(path), 0)
-				if want := "read " + path + ": the file system does not answer within 30s"; err == nil || err.Error() != want {
+				if want := "read " + path + ": the file system did not respond within 30s"; err == nil || err.Error() != want {
 					t.Errorf("got %v", err)
 				}
 				if took := time.Since(began); took != accessLimit {
@@ -209,7 +209,7 @@ func TestTooManyHungFiles(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		_, _, err := files.Fetch(t.Context(), fileQuery(path), 0)
-		if want := "read " + path + ": 1000 other files do not answer"; err == nil || err.Error() != want {
+		if want := "read " + path + ": the file systems of 1000 other files do not respond"; err == nil || err.Error() != want {
 			t.Errorf("got %v", err)
 		}
 		<-files.slots

@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"render/watch/hint"
 )
 
 // Fixture is a Source that answers from a YAML file as Consul would answer if it held what the file says: the same
@@ -274,14 +276,14 @@ func parseFixture(text []byte) (*fixtureData, error) {
 		return nil, plainYAMLError(err)
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("has more than one YAML document; one is read")
+		return nil, errors.New("the file has more than one YAML document")
 	}
 	data := &fixtureData{
 		datacenter: cmp.Or(file.Datacenter, fixtureDatacenter),
 		contents:   make(map[string]*fixtureCatalog),
 	}
 	if _, twice := file.Datacenters[data.datacenter]; twice {
-		return nil, fmt.Errorf("datacenters.%s: this is the datacenter that the file itself describes; move its contents to the top", data.datacenter)
+		return nil, hint.With(fmt.Errorf("datacenters.%s: the top of the file describes this datacenter", data.datacenter), "move the contents of this entry to the top of the file")
 	}
 	all := maps.Clone(file.Datacenters)
 	if all == nil {
@@ -312,8 +314,12 @@ func plainYAMLError(err error) error {
 	if faults, ok := errors.AsType[*yaml.TypeError](err); ok {
 		text = strings.Join(faults.Errors, "; ")
 	}
-	text = unknownInYAMLError.ReplaceAllString(text, " is not known here")
-	return errors.New(typesInYAMLError.ReplaceAllStringFunc(text, func(fault string) string {
+	advice := ""
+	if strings.Contains(text, "cannot start any token") {
+		advice = "indent with spaces: YAML does not accept tabs"
+	}
+	text = unknownInYAMLError.ReplaceAllString(text, " does not exist")
+	return hint.With(errors.New(typesInYAMLError.ReplaceAllStringFunc(text, func(fault string) string {
 		m := typesInYAMLError.FindStringSubmatch(fault)
 		is, wanted := m[2], "a map"
 		if is == "" || is == "``" { // what it is says its tag
@@ -334,7 +340,7 @@ func plainYAMLError(err error) error {
 			wanted = "a list"
 		}
 		return is + " is not " + wanted
-	}))
+	})), advice)
 }
 
 func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, error) {
@@ -382,7 +388,7 @@ func newFixtureCatalog(dc string, contents fixtureContents) (*fixtureCatalog, er
 	}
 	for _, path := range slices.Sorted(maps.Keys(contents.Keys)) {
 		if path == "" || path[0] == '/' {
-			return nil, fmt.Errorf("keys: %q: a key has at least one character and does not begin with a slash", path)
+			return nil, fmt.Errorf("keys: %q: a key cannot be empty or begin with a slash", path)
 		}
 		c.keys = append(c.keys, &KeyPair{Path: path, Value: contents.Keys[path]})
 	}
@@ -438,7 +444,7 @@ func (c *fixtureCatalog) checkIDs() error {
 		for _, s := range c.services[name] {
 			key := [2]string{s.Node, strings.ToLower(s.ID)}
 			if other, ok := taken[key]; ok {
-				return fmt.Errorf("services.%s: the id %q is taken on node %q by an instance of %s", name, s.ID, s.Node, other)
+				return fmt.Errorf("services.%s: the id %q belongs to an instance of %[4]s on node %[3]q", name, s.ID, s.Node, other)
 			}
 			taken[key] = name
 		}
@@ -454,10 +460,10 @@ func (d *fixtureData) answer(q Query) (any, error) {
 	dc := cmp.Or(opts.Get(OptDatacenter), d.datacenter)
 	c := d.contents[dc]
 	if c == nil {
-		return nil, fmt.Errorf("no path to datacenter %q: the fixture has %s", Shorten(dc), strings.Join(slices.Sorted(maps.Keys(d.contents)), ", "))
+		return nil, hint.Withf(fmt.Errorf("no path to datacenter %q", Shorten(dc)), "the datacenters of the fixture are %s", strings.Join(slices.Sorted(maps.Keys(d.contents)), ", "))
 	}
 	if opts.Has(OptFilter) {
-		return nil, errors.New("a fixture cannot evaluate a filter; it can select by tag, status and meta")
+		return nil, hint.With(errors.New("a fixture cannot evaluate a filter"), "select by tag, status or meta")
 	}
 	switch q.Kind {
 	case KindService:

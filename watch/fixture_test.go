@@ -17,6 +17,8 @@ import (
 
 	"render/watch"
 	"render/watch/sourcetest"
+
+	"render/watch/hint"
 )
 
 // Each field of the file, and what there is where it is left out.
@@ -130,10 +132,10 @@ datacenters:
 	}
 
 	for q, want := range map[string]string{
-		"kv app/port (dc=asia)": `no path to datacenter "asia": the fixture has empty, eu, us`,
-		"file /etc/x":           `no source answers queries of the kind "file"`,
+		"kv app/port (dc=asia)": `no path to datacenter "asia"; hint: the datacenters of the fixture are empty, eu, us`,
+		"file /etc/x":           `there is no source for queries of the kind "file"`,
 	} {
-		if _, _, err := src.Fetch(t.Context(), sourcetest.Query(q), 0); err == nil || err.Error() != want {
+		if _, _, err := src.Fetch(t.Context(), sourcetest.Query(q), 0); err == nil || shown(err) != want {
 			t.Errorf("%s\n got %v\nwant %s", q, err, want)
 		}
 	}
@@ -199,7 +201,7 @@ func TestFixtureMesh(t *testing.T) {
 		}
 	}
 	_, _, err := src.Fetch(t.Context(), sourcetest.Query("service web (filter=a)"), 0)
-	if err == nil || err.Error() != "a fixture cannot evaluate a filter; it can select by tag, status and meta" {
+	if err == nil || shown(err) != "a fixture cannot evaluate a filter; hint: select by tag, status or meta" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -256,27 +258,30 @@ func TestFixtureReadme(t *testing.T) {
 	}
 }
 
+// shown returns an error with its hints on one line.
+func shown(err error) string { return strings.ReplaceAll(hint.Text(err), "\nhint: ", "; hint: ") }
+
 // What an operator reads when the file has a fault.
 func TestFixtureErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"unknown field", "keys: {}\nservice: {}\n", `line 2: field service is not known here`},
-		{"unknown field of an instance", "services:\n  web:\n    - prot: 80\n", `line 3: field prot is not known here`},
-		{"unknown field of a node", "nodes:\n  n1: {adress: 10.0.0.1}\n", `line 2: field adress is not known here`},
-		{"unknown field of weights", "services:\n  web:\n    - weights: {pass: 1}\n", `line 3: field pass is not known here`},
-		{"unknown field of a datacenter", "datacenters:\n  dc2:\n    datacenter: x\n", `line 3: field datacenter is not known here`},
-		{"two faults", "a: 1\nb: 2\n", `line 1: field a is not known here; line 2: field b is not known here`},
+		{"unknown field", "keys: {}\nservice: {}\n", `line 2: field service does not exist`},
+		{"unknown field of an instance", "services:\n  web:\n    - prot: 80\n", `line 3: field prot does not exist`},
+		{"unknown field of a node", "nodes:\n  n1: {adress: 10.0.0.1}\n", `line 2: field adress does not exist`},
+		{"unknown field of weights", "services:\n  web:\n    - weights: {pass: 1}\n", `line 3: field pass does not exist`},
+		{"unknown field of a datacenter", "datacenters:\n  dc2:\n    datacenter: x\n", `line 3: field datacenter does not exist`},
+		{"two faults", "a: 1\nb: 2\n", `line 1: field a does not exist; line 2: field b does not exist`},
 		{"bad status", "services: {web: [{}, {status: up}]}\n", `services.web, instance 2: status "up" is not one of passing, warning, critical, maintenance`},
 		{"negative port", "services: {web: [{port: -1}]}\n", `services.web, instance 1: port -1 is not between 0 and 65535`},
 		{"port too high", "services: {web: [{port: 65536}]}\n", `services.web, instance 1: port 65536 is not between 0 and 65535`},
 		{"port that is no number", "services:\n  web:\n    - port: http\n", "line 3: `http` is not a number"},
 		{"unknown node", "nodes: {n1: {}}\nservices: {web: [{node: n2}]}\n", `services.web, instance 1: node "n2" is not among the nodes`},
 		{"unknown node without nodes", "services: {web: [{node: n2}]}\n", `services.web, instance 1: node "n2" is not among the nodes`},
-		{"id twice", "services: {web: [{id: x}, {id: x}]}\n", `services.web: the id "x" is taken on node "localhost" by an instance of web`},
-		{"id twice in two services", "services: {a: [{id: x}], b: [{id: x}]}\n", `services.b: the id "x" is taken on node "localhost" by an instance of a`},
-		{"id twice but for case", "services: {web: [{id: x}, {id: X}]}\n", `services.web: the id "x" is taken on node "localhost" by an instance of web`},
-		{"default id twice", "services: {web: [{id: web-2}, {}]}\n", `services.web: the id "web-2" is taken on node "localhost" by an instance of web`},
-		{"key with a slash first", "keys: {/app: 1}\n", `keys: "/app": a key has at least one character and does not begin with a slash`},
-		{"key without a name", "keys: {\"\": 1}\n", `keys: "": a key has at least one character and does not begin with a slash`},
+		{"id twice", "services: {web: [{id: x}, {id: x}]}\n", `services.web: the id "x" belongs to an instance of web on node "localhost"`},
+		{"id twice in two services", "services: {a: [{id: x}], b: [{id: x}]}\n", `services.b: the id "x" belongs to an instance of a on node "localhost"`},
+		{"id twice but for case", "services: {web: [{id: x}, {id: X}]}\n", `services.web: the id "x" belongs to an instance of web on node "localhost"`},
+		{"default id twice", "services: {web: [{id: web-2}, {}]}\n", `services.web: the id "web-2" belongs to an instance of web on node "localhost"`},
+		{"key with a slash first", "keys: {/app: 1}\n", `keys: "/app": a key cannot be empty or begin with a slash`},
+		{"key without a name", "keys: {\"\": 1}\n", `keys: "": a key cannot be empty or begin with a slash`},
 		{"key twice", "keys:\n  a: 1\n  a: 2\n", `line 3: mapping key "a" already defined at line 2`},
 		{"value that is a list", "keys:\n  a: [1, 2]\n", `line 2: a list is not a text`},
 		{"value that is a map", "keys:\n  a: {b: 1}\n", `line 2: a map is not a text`},
@@ -290,10 +295,10 @@ func TestFixtureErrors(t *testing.T) {
 		{"odd tag", "keys:\n  a: !text [1]\n", `line 2: !text is not a text`},
 		{"not YAML", "keys:\n  a: [1,\n", `line 2: did not find expected node content`},
 		{"tabs", "keys:\n\ta: 1\n", `line 2: found character that cannot start any token`},
-		{"two documents", "keys: {a: 1}\n---\nkeys: {a: 2}\n", `has more than one YAML document; one is read`},
-		{"fault after the document", "keys: {a: 1}\n---\n[", `has more than one YAML document; one is read`},
-		{"datacenter twice", "datacenters: {dc1: {}}\n", `datacenters.dc1: this is the datacenter that the file itself describes; move its contents to the top`},
-		{"named datacenter twice", "datacenter: eu\ndatacenters: {eu: {}}\n", `datacenters.eu: this is the datacenter that the file itself describes; move its contents to the top`},
+		{"two documents", "keys: {a: 1}\n---\nkeys: {a: 2}\n", `the file has more than one YAML document`},
+		{"fault after the document", "keys: {a: 1}\n---\n[", `the file has more than one YAML document`},
+		{"datacenter twice", "datacenters: {dc1: {}}\n", `datacenters.dc1: the top of the file describes this datacenter`},
+		{"named datacenter twice", "datacenter: eu\ndatacenters: {eu: {}}\n", `datacenters.eu: the top of the file describes this datacenter`},
 		{"fault in another datacenter", "datacenters: {dc2: {services: {web: [{port: -1}]}}}\n", `datacenters.dc2: services.web, instance 1: port -1 is not between 0 and 65535`},
 		{"the first of several faults", "services: {c: [{port: -1}], b: [{port: -1}], a: [{port: -1}], d: [{port: -1}]}\nkeys: {/a: 1}\n",
 			`services.a, instance 1: port -1 is not between 0 and 65535`},
@@ -321,7 +326,7 @@ func TestFixtureBreaks(t *testing.T) {
 	src, err := watch.NewFixture(newFiles(t), path)
 	check(t, err)
 	write("keyz: {a: 1}")
-	if _, _, err := src.Fetch(t.Context(), sourcetest.Query("kv a"), 0); err == nil || err.Error() != "fixture "+path+": line 1: field keyz is not known here" {
+	if _, _, err := src.Fetch(t.Context(), sourcetest.Query("kv a"), 0); err == nil || err.Error() != "fixture "+path+": line 1: field keyz does not exist" {
 		t.Errorf("got %v", err)
 	}
 	write("keys: {a: 2}")

@@ -15,8 +15,11 @@ type PanicError struct {
 }
 
 func (e PanicError) Error() string {
-	return fmt.Sprintf("a fault in render while it asked for %s: panic: %s; please report it", e.Query, e.What)
+	return fmt.Sprintf("a bug in render in the query %s: panic: %s", e.Query, e.What)
 }
+
+// Hint returns what a user does about a bug.
+func (e PanicError) Hint() string { return "report this bug with the stack that the log has" }
 
 // newPanicError returns the error of a request that has panicked with a value. What recovers the panic must call it.
 func newPanicError(q Query, p any) PanicError {

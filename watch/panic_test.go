@@ -72,9 +72,9 @@ func TestPanic(t *testing.T) {
 				if st.Rev != 1 || !is || st.Failures != 1 || fault.Query != web || !strings.Contains(string(fault.Stack), "faulty") {
 					t.Errorf("got %+v", st)
 				}
-				want := "a fault in render while it asked for service web: panic: assignment to entry in nil map; please report it"
+				want := "a bug in render in the query service web: panic: assignment to entry in nil map"
 				if odd {
-					want = "a fault in render while it asked for service web: panic: a value of the type string; please report it"
+					want = "a bug in render in the query service web: panic: a value of the type string"
 				}
 				if got := st.Err.Error(); got != want {
 					t.Errorf("got %q, want %q", got, want)

@@ -55,7 +55,7 @@ var ErrDenied = errors.New("permission denied")
 
 // ErrIndexVoid is the error of a request that waits, where the source no longer knows the index that it waits on. The next
 // request has to be a plain read.
-var ErrIndexVoid = errors.New("the index counts no longer; ask again from 0")
+var ErrIndexVoid = errors.New("the index is no longer valid; the next request starts from 0")
 
 // An OutageError is a failure of the source that other queries have, too: what it asks cannot be reached, or is not well. The
 // source itself keeps the attempts few while it lasts.
@@ -154,5 +154,5 @@ func (k ByKind) of(q Query) (Source, error) {
 
 // UnknownKind is the error of a query of a kind that a source does not answer.
 func UnknownKind(q Query) error {
-	return fmt.Errorf("no source answers queries of the kind %q", q.Kind)
+	return fmt.Errorf("there is no source for queries of the kind %q", q.Kind)
 }

@@ -13,7 +13,7 @@ import (
 const outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (OutageError)
 
 var (
-	errUnconfirmed = errors.New("answered that there is nothing, which its leader does not confirm; the answer before stays in use")
+	errUnconfirmed = errors.New("the answer is empty, and the leader of consul does not confirm that; the previous answer stays in use")
 	errExpires     = errors.New("the answer expires") // why a request is given up
 )
 

@@ -205,7 +205,7 @@ func TestNginxDoesNotTake(t *testing.T) {
 		{
 			"verify", func(n *nginx) string { return n.command("-s reload") },
 			[]string{"--verify", "http://" + port + "/", "--verify-status", "204", "--verify-within", "4s"},
-			[]string{"verification failed, retrying; the previous files stay", "got the status 418, not 204"},
+			[]string{"verification failed, retrying; the previous files stay", "the HTTP status is 418, not 204"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestVerifyStatus(t *testing.T) {
 	check(t, err)
 	write(t, data, "keys: {status: 500}")
 	awaits(t, func() error {
-		return reported(d.said(), "verification failed, retrying; the previous files stay", "got the status 500, not 200")
+		return reported(d.said(), "verification failed, retrying; the previous files stay", "the HTTP status is 500, not 200")
 	})
 	check(t, contains(out, string(good))())
 	awaits(t, func() error { return httpStatus(url, http.StatusOK) }) // the command has run again, for the old file

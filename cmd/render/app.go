@@ -10,6 +10,8 @@ import (
 	"render/cmd/render/logs"
 
 	"github.com/urfave/cli/v2"
+
+	"render/watch/hint"
 )
 
 // newApp returns the command line. Flags take one dash or two.
@@ -54,14 +56,14 @@ func plainly(err error) error {
 	return err
 }
 
-// unexpected returns an error about arguments that belong to no flag, and says what may be meant.
+// unexpected returns the error of arguments that belong to no flag, with a hint where the meaning can be guessed.
 func unexpected(args []string) error {
 	err := fmt.Errorf("extra args: %q", args)
 	if _, no := strconv.ParseBool(args[0]); no == nil {
-		return fmt.Errorf("%w; a flag that is on or off takes that behind a sign: --once=%s", err, args[0])
+		return hint.Withf(err, "write the value of a switch after =, as in --once=%s", args[0])
 	}
 	if strings.Contains(args[0], ":") {
-		return fmt.Errorf("%w; did you mean --template %s?", err, args[0])
+		return hint.Withf(err, "did you mean --template %s?", args[0])
 	}
 	return err
 }

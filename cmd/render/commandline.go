@@ -11,6 +11,8 @@ import (
 
 	"render/cmd/render/config"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // flagsOfLibrary returns the flags of the command line, which note their uses in used.
@@ -36,7 +38,7 @@ func unknownFlag(args []string) error {
 		name, _, valued := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[0], "-"), "-"), "=")
 		alone, ok := known[name]
 		if !ok {
-			return usageError{fmt.Errorf("there is no flag --%s%s", name, similarFlag(strings.ReplaceAll(name, "_", "-"), names))}
+			return usageError{hint.With(fmt.Errorf("there is no flag --%s", name), similarFlag(strings.ReplaceAll(name, "_", "-"), names))}
 		}
 		if args = args[1:]; !alone && !valued && len(args) > 0 {
 			args = args[1:]
@@ -54,7 +56,7 @@ func similarFlag(name string, names []string) string {
 		return strings.Replace(text, "did you mean ", "did you mean --", 1)
 	}
 	if i := slices.IndexFunc(names, func(known string) bool { return strings.HasPrefix(name, known+"-") }); i >= 0 {
-		return fmt.Sprintf("; did you mean --%s?", names[i])
+		return fmt.Sprintf("did you mean --%s?", names[i])
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ func TestFlagsThatPrint(t *testing.T) {
 		has  string
 	}{
 		{"-v", 0, "render v"}, {"-version", 0, "render v"}, {"--version", 0, "render v"}, {"-h", 0, "-template"}, {"-help", 0, "-template"}, {"--help", 0, "-template"},
-		{"-once true", exitUsage, `extra args: ["true"]`}, {"-dry=maybe -once", exitUsage, "dry"}, {"-template :x:y", exitUsage, "has no source"}, {"-template=", exitUsage, "cannot be empty"},
+		{"-once true", exitUsage, `extra args: ["true"]`}, {"-dry=maybe -once", exitUsage, "dry"}, {"-template :x:y", exitUsage, "has no source"}, {"-template=", exitUsage, "the value is empty"},
 	} {
 		cmd := exec.Command("render", strings.Fields(tt.args)...)
 		cmd.Dir = t.TempDir()

@@ -119,7 +119,7 @@ func TestCommandFailsForAChange(t *testing.T) {
 	args[len(args)-1] += ":sh command"
 	d := startRender(t, dir, args...)
 	awaits(t, func() error {
-		return reported(d.said(), "command failed, retrying; the previous files stay", "sh command", "with the old files, which are back: ")
+		return reported(d.said(), "command failed, retrying; the previous files stay", "sh command", "after restoring the previous files: ")
 	})
 	awaits(t, func() error { return reported(d.said(), "msg=rendered", "files=out", `command="sh command"`) })
 	check(t, contains(out, "new")())

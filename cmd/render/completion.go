@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -20,7 +21,7 @@ func completionCommand(stdout io.Writer) *cli.Command {
 		Action: func(c *cli.Context) error {
 			write := shells[c.Args().First()]
 			if write == nil || c.NArg() != 1 {
-				return usageError{fmt.Errorf("completion: name one shell of bash, zsh, fish")}
+				return usageError{errors.New("completion: needs the name of one shell: bash, zsh or fish")}
 			}
 			return write(stdout)
 		},

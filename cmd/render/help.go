@@ -13,6 +13,8 @@ import (
 
 	"render/cmd/render/config"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 const usageLines = `render [flags] --template SOURCE:DESTINATION[:COMMAND] ...
@@ -79,7 +81,7 @@ func printHelp(w io.Writer, about []string) error {
 	text := ""
 	switch {
 	case len(about) > 1:
-		return usageError{errors.New("help: name one topic")}
+		return usageError{errors.New("help: more than one topic")}
 	case len(about) == 0:
 		text = shortHelp + wrapped(strings.Join(topicWords()[1:], ", "), "   ")
 	case about[0] == "all":
@@ -89,7 +91,7 @@ func printHelp(w io.Writer, about []string) error {
 	default:
 		i := slices.IndexFunc(helpTopics, func(t struct{ word, topic string }) bool { return t.word == about[0] })
 		if i < 0 {
-			return usageError{fmt.Errorf("help: there is no topic %q%s; the topics are %s", about[0], template.Suggestion(about[0], topicWords()), strings.Join(topicWords(), ", "))}
+			return usageError{unknownTopic(about[0])}
 		}
 		text = topicText(helpTopics[i].topic)
 	}
@@ -98,6 +100,11 @@ func printHelp(w io.Writer, about []string) error {
 }
 
 // helpCommand is render help, with a topic or without.
+func unknownTopic(word string) error {
+	err := hint.Withf(fmt.Errorf("help: there is no topic %q", word), "the topics are %s", strings.Join(topicWords(), ", "))
+	return hint.With(err, template.Suggestion(word, topicWords()))
+}
+
 func helpCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:   "help",

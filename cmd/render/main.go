@@ -14,6 +14,8 @@ import (
 	"render/cmd/render/logs"
 	"render/render/run"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // The exit codes.
@@ -24,14 +26,25 @@ const (
 	exitConfig = 15
 )
 
-// A usageError is a mistake on the command line or in the environment. Its text ends with a hint on a line of its own.
+// A usageError is a mistake on the command line or in the environment.
 type usageError struct{ err error }
 
-func (e usageError) Error() string { return e.err.Error() + "\nhint: see render --help" }
+func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
+
+// Hint is for errors that have no hint.
+func (e usageError) Hint() string {
+	if len(hint.Of(e.err)) > 0 {
+		return ""
+	}
+	return "see render --help"
+}
 
 // A settingError is a fault of a setting that only shows when it is used, as a log file that cannot be opened.
 type settingError struct{ error }
+
+// Unwrap returns the fault.
+func (e settingError) Unwrap() error { return e.error }
 
 // keepArgument makes us the keeper of a supervised program.
 const keepArgument = "keep-program"
@@ -80,13 +93,17 @@ func runApp(ctx context.Context, signals *signalRouter, args []string, stdout io
 	}
 	if wrong, ok := errors.AsType[*config.Error](err); ok {
 		if wrong.AtUsage() {
-			fmt.Fprintf(stderr, "render: %v\n", usageError{wrong})
+			text := hint.Text(wrong)
+			if len(hint.Of(wrong)) == 0 {
+				text = hint.Text(usageError{wrong})
+			}
+			fmt.Fprintf(stderr, "render: %s\n", text)
 			return exitUsage
 		}
 		fmt.Fprintf(stderr, "render: %s\n", wrong.Excerpts())
 		return exitConfig
 	}
-	fmt.Fprintf(stderr, "render: %v\n", err)
+	fmt.Fprintf(stderr, "render: %s\n", hint.Text(err))
 	if ended, ok := errors.AsType[*run.ExitError](err); ok {
 		return ended.Code
 	}

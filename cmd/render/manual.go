@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +16,7 @@ func manualCommand(stdout io.Writer) *cli.Command {
 		Name: "man",
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageError{fmt.Errorf("man: takes no arguments")}
+				return usageError{errors.New("man: accepts no arguments")}
 			}
 			_, err := io.WriteString(stdout, manual())
 			return err

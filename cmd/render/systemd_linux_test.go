@@ -313,7 +313,7 @@ func TestReloading(t *testing.T) {
 	}
 	reload()
 	write(t, config, good+"pid_fiel = \"pid\"\n")
-	reload("STATUS=1 of 1 templates applied, a new configuration is not used: " + config + `:7:1: there is no key "pid_fiel"; did you mean pid_file?`)
+	reload("STATUS=1 of 1 templates applied, a new configuration is not used: " + config + `:7:1: there is no key "pid_fiel"`)
 	write(t, config, good)
 	reload("STATUS=1 of 1 templates applied")
 	if n := s.count("STATUS=1 of 1 templates applied"); n != 2 {

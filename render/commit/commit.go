@@ -119,13 +119,13 @@ type Tools struct {
 
 var (
 	// ErrLeftOut is the error of a commit that wrote nothing because a file of it could not be staged; Result.Failed has why.
-	ErrLeftOut = errors.New("nothing was written because not everything could be")
+	ErrLeftOut = errors.New("nothing was written, because some files could not be written")
 	// ErrCheck is the error of files that a check rejects.
-	ErrCheck = errors.New("the check has failed")
+	ErrCheck = errors.New("check failed")
 	// ErrNoProgram is what Plan.Tell returns where there is no program any more that could be told: nothing is verified then.
 	ErrNoProgram = errors.New("no program is supervised")
 	// ErrStopping is the error of a commit that was interrupted by the end of the program. The next start continues it.
-	ErrStopping = errors.New("render is stopping; the next start does the rest")
+	ErrStopping = errors.New("render is stopping; the next start repeats the commit")
 )
 
 // A CommandError is the error of a command or a signal that failed.
@@ -508,7 +508,7 @@ func (c *commit) checkInPlace() error {
 	for _, f := range live {
 		names = append(names, f.want.Destination)
 	}
-	err := c.check(check, cmp.Or(Summary(names, mostNamed, ", "), "the old files"))
+	err := c.check(check, cmp.Or(Summary(names, mostNamed, ", "), "the previous files"))
 	c.at("checked")
 	switch {
 	case err == nil:
@@ -536,8 +536,8 @@ func (c *commit) checkOld() bool {
 	if !c.r.Rejected || !c.r.Owed || check.TakesFile() {
 		return false
 	}
-	if err := c.check(check, "the old files"); err != nil {
-		c.r.Err = fmt.Errorf("%w; with the old files, which are back: %w", c.r.Err, err)
+	if err := c.check(check, "the previous files"); err != nil {
+		c.r.Err = fmt.Errorf("%w; after restoring the previous files: %w", c.r.Err, err)
 		return false
 	}
 	return true
@@ -676,7 +676,7 @@ func (c *commit) act() {
 	}
 	c.at("undone")
 	if _, err := c.runCommand(); err != nil {
-		c.r.Err = fmt.Errorf("%w; with the old files, which are back: %w", c.r.Err, err)
+		c.r.Err = fmt.Errorf("%w; after restoring the previous files: %w", c.r.Err, err)
 		return
 	}
 	c.settle()

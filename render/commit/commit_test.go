@@ -13,6 +13,8 @@ import (
 
 	"render/render/disk"
 	"render/render/run"
+
+	"render/watch/hint"
 )
 
 func TestR8CommitFile(t *testing.T) {
@@ -122,8 +124,8 @@ func TestR8WhatCannotBeStaged(t *testing.T) {
 			p.must(err)
 			p.t.Cleanup(func() { _ = errors.Join(read.Close(), write.Close()) })
 			p.must(os.Symlink(fmt.Sprint("/proc/self/fd/", write.Fd()), p.path("out")))
-		}, "out", "is not a regular file; --dry prints what would be written"},
-		{"a name that only a folder can have", func(p place) {}, "out/", "ends in a slash, as a folder does; give the path of a file"},
+		}, "out", "is not a regular file\nhint: use --dry to print the file"},
+		{"a name that only a folder can have", func(p place) {}, "out/", "the path ends in a slash, which means a folder\nhint: use the path of a file"},
 		{"a folder that is a file", func(p place) { p.write("file", "", 0o600) }, "file/out", "not a directory"},
 		{"links in a circle", func(p place) {
 			p.must(os.Symlink("b", p.path("a")))
@@ -136,7 +138,7 @@ func TestR8WhatCannotBeStaged(t *testing.T) {
 			test.before(p)
 			r := p.commit(run.Command{Shell: "exit 1"}, map[string]string{test.to: "new", "good": "new"})
 			err := r.Failed[p.path(test.to)]
-			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), p.path(test.to)) {
+			if err == nil || !strings.Contains(hint.Text(err), test.want) || !strings.Contains(err.Error(), p.path(test.to)) {
 				t.Errorf("got %v, want the path and %q", err, test.want)
 			}
 			if got := p.files()["good"]; got != "new" {
@@ -296,7 +298,7 @@ func TestOwnFilesInTheWay(t *testing.T) {
 			for range 2 {
 				r := p.commit(run.Command{Shell: "exit 1"}, map[string]string{"out": "new"})
 				err := errors.Join(r.Failed[p.path("out")], r.Err)
-				if err == nil || !strings.Contains(err.Error(), p.path(".render-out.o")) || !strings.Contains(err.Error(), "is in the way; remove it") {
+				if err == nil || !strings.Contains(err.Error(), p.path(".render-out.o")) || !strings.Contains(hint.Text(err), "\nhint: remove "+p.path(".render-out.o")) {
 					t.Errorf("got %v", err)
 				}
 			}

@@ -12,6 +12,8 @@ import (
 
 	"render/render/disk"
 	"render/render/run"
+
+	"render/watch/hint"
 )
 
 // dirVariable in the environment says that a test runs as another user, and in which folder.
@@ -64,7 +66,7 @@ func TestNotAllowed(t *testing.T) {
 		for _, command := range []run.Command{{}, {Shell: ":"}} {
 			r := p.commit(command, map[string]string{"out": "new"})
 			err := r.Failed[p.path("out")]
-			if err == nil || !strings.Contains(err.Error(), "permission denied; render makes a new file beside the old one") {
+			if err == nil || !strings.Contains(hint.Text(err), "permission denied\nhint: give render the right to write to the folder") {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -97,10 +99,10 @@ func TestNotAllowed(t *testing.T) {
 		if r.Err != nil {
 			t.Error(r.Err)
 		}
-		if err := r.Failed[p.path("asked")]; err == nil || !strings.Contains(err.Error(), "cannot change its owner") {
+		if err := r.Failed[p.path("asked")]; err == nil || !strings.Contains(err.Error(), "cannot change the owner") {
 			t.Errorf("got %v", err)
 		}
-		if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "cannot change its owner") {
+		if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "cannot change the owner") {
 			t.Errorf("warnings: %v", r.Warnings)
 		}
 	})

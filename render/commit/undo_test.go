@@ -48,7 +48,7 @@ func TestUndo(t *testing.T) {
 			}))
 			p.t.Cleanup(server.Close)
 			return Action{Command: p.sh("cat out made >> seen; true"), Verify: Verify{URL: server.URL, Within: 100 * time.Millisecond, Every: 10 * time.Millisecond}}
-		}, "got the status 500, not 200"},
+		}, "the HTTP status is 500, not 200"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

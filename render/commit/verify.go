@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"render/render/run"
+
+	"render/watch/hint"
 )
 
 // A Verify finds out whether what an action ran took effect: a command that succeeds, or a GET of a URL that is answered
@@ -51,14 +53,14 @@ func (v Verify) String() string {
 func (v Verify) Validate() error {
 	switch {
 	case v.URL != "" && !v.Command.IsZero():
-		return errors.New("verify: has both a URL and a command; give one")
+		return hint.With(errors.New("verify: a verification has either a URL or a command, not both"), "remove one of the two")
 	case v.Within < 0 || v.Every < 0:
-		return errors.New("verify: the times cannot be negative")
+		return errors.New("verify: a duration cannot be negative")
 	case v.Status != 0 && (v.Status < 100 || v.Status > 599):
-		return fmt.Errorf("verify: %d is not a status of HTTP", v.Status)
+		return fmt.Errorf("verify: %d is not an HTTP status", v.Status)
 	}
 	if _, err := url.Parse(v.URL); err != nil { // which would quote parts of a password
-		return errors.New("verify: not a URL; give one such as http://127.0.0.1:80/health")
+		return hint.With(errors.New("verify: the value is not a URL"), "write a URL such as http://127.0.0.1:80/health")
 	}
 	return nil
 }
@@ -67,7 +69,7 @@ func (v Verify) Validate() error {
 const leastAttempt = time.Second
 
 // ErrVerify is the error of an action that did not take effect.
-var ErrVerify = errors.New("the verification has failed")
+var ErrVerify = errors.New("verification failed")
 
 // verify finds out whether what was run took effect. It asks again until it gets the answer that it wants or the time is up.
 func (c *commit) verify() error {
@@ -117,7 +119,7 @@ func (c *commit) verifyOnce(v Verify, most time.Duration) error {
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, mostBody))
 	if want := cmp.Or(v.Status, http.StatusOK); resp.StatusCode != want {
-		return fmt.Errorf("got the status %d, not %d", resp.StatusCode, want)
+		return fmt.Errorf("the HTTP status is %d, not %d", resp.StatusCode, want)
 	}
 	return nil
 }

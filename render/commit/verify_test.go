@@ -34,7 +34,7 @@ func TestVerify(t *testing.T) {
 	}{
 		{"after two failures", Verify{URL: server.URL, Within: 10 * time.Second}, ""},
 		{"another status", Verify{URL: server.URL + "/moved", Status: 302}, ""},
-		{"a redirection is not followed", Verify{URL: server.URL + "/moved", Within: time.Millisecond}, "got the status 302, not 200"},
+		{"a redirection is not followed", Verify{URL: server.URL + "/moved", Within: time.Millisecond}, "the HTTP status is 302, not 200"},
 		{"it hangs", Verify{URL: server.URL + "/hangs", Within: 100 * time.Millisecond}, "deadline exceeded"},
 		{"nobody is there", Verify{URL: "http://127.0.0.1:1", Within: time.Millisecond}, "connection refused"},
 		{"a command that hangs", Verify{Command: run.Command{Shell: "sleep 1000"}, Within: 100 * time.Millisecond}, "did not end within"},
@@ -91,11 +91,11 @@ func TestVerifyHasNoSecrets(t *testing.T) {
 func TestVerifyValidate(t *testing.T) {
 	command := run.Command{Shell: ":"}
 	for want, v := range map[string]Verify{
-		"has both a URL and a command":     {URL: "http://127.0.0.1/", Command: command},
-		"the times cannot be negative":     {Command: command, Within: -1},
-		"the times cannot be negative\x00": {Command: command, Every: -1},
-		"99 is not a status of HTTP":       {URL: "http://127.0.0.1/", Status: 99},
-		"600 is not a status of HTTP":      {URL: "http://127.0.0.1/", Status: 600},
+		"a verification has either a URL or a command, not both": {URL: "http://127.0.0.1/", Command: command},
+		"a duration cannot be negative":                          {Command: command, Within: -1},
+		"a duration cannot be negative\x00":                      {Command: command, Every: -1},
+		"99 is not an HTTP status":                               {URL: "http://127.0.0.1/", Status: 99},
+		"600 is not an HTTP status":                              {URL: "http://127.0.0.1/", Status: 600},
 	} {
 		want = strings.TrimRight(want, "\x00")
 		if err := v.Validate(); err == nil || !strings.Contains(err.Error(), want) {

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"fmt"
 
 	"render/render/disk/folder"
 )
@@ -17,7 +16,7 @@ func Append(path string, contents []byte, o Options) (real string, err error) {
 	}
 	d, name, err := folder.Resolve(path, folder.WriteLinks, !o.NoFolders)
 	if _, missing := errors.AsType[folder.MissingError](err); missing {
-		return "", fmt.Errorf("its folder is missing, and create_dest_dirs is off: %w", err)
+		return "", missingFolder(err)
 	}
 	if err != nil {
 		return "", err
@@ -41,7 +40,7 @@ func appendTo(d folder.Dir, name string, contents []byte, o Options, ids owner) 
 		return err
 	}
 	if is.Links > 1 && !d.Folder.IsOurs() {
-		return errors.New("it has another hard link, and others may write to its folder")
+		return errors.New("the file has another hard link, and other users may write to the folder")
 	}
 
 	want := o.attributes(ids, &is)

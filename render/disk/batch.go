@@ -168,7 +168,7 @@ func (b *Batch) register(f *File, found *folder.Folder, name string) (debt *entr
 	case f.want.Keep:
 		return nil, nil
 	case other.want.Path != f.want.Path || other.state == staged || other.state == swapped:
-		return nil, fmt.Errorf("it is the same file as %s, another destination of this commit", other.want.Path)
+		return nil, fmt.Errorf("the path leads to the same file as %s, another destination of this commit", other.want.Path)
 	}
 	r.file, r.path = f, f.want.Path
 	if r.debt != forNew {

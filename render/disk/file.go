@@ -14,6 +14,8 @@ import (
 	"render/render/disk/folder"
 
 	"golang.org/x/sys/unix"
+
+	"render/watch/hint"
 )
 
 // A Want is what a commit wants at one destination.
@@ -122,7 +124,7 @@ func (f *File) stage() (warnings []string, err error) {
 	w := &f.want
 	f.rec = f.batch.debtOf(w.Path) // whatever fails now: the action has to succeed for it
 	if strings.HasSuffix(w.Path, "/") {
-		return nil, errors.New("ends in a slash, as a folder does; give the path of a file")
+		return nil, hint.With(errors.New("the path ends in a slash, which means a folder"), "use the path of a file")
 	}
 	ids := owner{-1, -1}
 	if !w.Keep {
@@ -136,7 +138,7 @@ func (f *File) stage() (warnings []string, err error) {
 		if w.Keep {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("its folder is missing, and create_dest_dirs is off: %w", err)
+		return nil, missingFolder(err)
 	}
 	if err != nil {
 		return nil, err
@@ -155,6 +157,11 @@ func (f *File) stage() (warnings []string, err error) {
 		return f.stageNew(d, folder.NoHandle)
 	}
 	return f.compare(d)
+}
+
+// missingFolder returns the error of a destination whose folder render may not create.
+func missingFolder(err error) error {
+	return hint.With(fmt.Errorf("the folder is missing, and create_dest_dirs is off: %w", err), "create the folder, or set create_dest_dirs")
 }
 
 // find finds out what is in place. debt is what a mark says of new contents there; nil for nothing.
@@ -189,7 +196,7 @@ func (f *File) compare(d folder.Dir) (warnings []string, err error) {
 	}
 	defer h.Close()
 	if is.Identity != f.disk.Identity {
-		return nil, fmt.Errorf("%s changed while it was read", d.Path(f.name))
+		return nil, fmt.Errorf("%s changed while render read it", d.Path(f.name))
 	}
 	if is.Size != int64(len(f.want.Contents)) {
 		f.readOld(h)
@@ -228,7 +235,7 @@ func (f *File) stageNew(d folder.Dir, old folder.Handle) (warnings []string, err
 		f.method, f.state = inPlace, staged
 		return []string{fmt.Sprintf("%s is written in place: %v", f.want.Path, err)}, nil
 	case errors.Is(err, fs.ErrPermission) && !noOwner:
-		return nil, fmt.Errorf("%w; render makes a new file beside the old one and then renames it, so it needs to write to the folder", err)
+		return nil, hint.With(err, "give render the right to write to the folder: render creates a new file there and renames it")
 	case err != nil:
 		return nil, err
 	}
@@ -245,7 +252,7 @@ func (f *File) about(warnings []string) []string {
 }
 
 func (f *File) tooLarge() error {
-	return fmt.Errorf("it can only be written in place, and the old file has %d bytes; at most %d can be kept", f.disk.Size, maxCopy)
+	return fmt.Errorf("the file can only be written in place, and the previous contents have %d bytes; render keeps at most %d", f.disk.Size, maxCopy)
 }
 
 // repair gives a file that has its contents the mode and owner that it should have. Nobody needs to reload because of that.
@@ -325,7 +332,7 @@ func (f *File) keepOld(d folder.Dir) error {
 	}
 	is, err := f.secondName(d, saved)
 	if err != nil {
-		return fmt.Errorf("keep the old %s: %w", f.want.Path, err)
+		return fmt.Errorf("keep the previous %s: %w", f.want.Path, err)
 	}
 	f.saved = &is
 	return nil
@@ -357,7 +364,7 @@ func (f *File) secondName(d folder.Dir, name string) (folder.Info, error) {
 		case err == nil:
 			is, err := d.StatAt(name)
 			if err == nil && !is.IsSameFile(*f.disk) {
-				err = errors.New("it changed while it was read")
+				err = errors.New("the file changed while render read it")
 			}
 			if err != nil {
 				_ = d.Remove(name)
@@ -385,7 +392,7 @@ func (f *File) copyTo(d folder.Dir, name string) (folder.Info, error) {
 	}
 	defer h.Close()
 	if !is.IsSameFile(*f.disk) {
-		return folder.Info{}, errors.New("it changed while it was read")
+		return folder.Info{}, errors.New("the file changed while render read it")
 	}
 	s, err := copyOf(h, is)
 	if err != nil {
@@ -463,7 +470,7 @@ func (f *File) swapName(d folder.Dir) (warnings []string, err error) {
 	}
 	is, err := d.StatAt(f.temporary)
 	if err == nil && is.Identity != f.stagedID {
-		err = errors.New("another file has this name now")
+		err = errors.New("another program has replaced this file")
 	}
 	if err != nil {
 		return nil, d.PathError("rename", f.temporary, err)
@@ -515,7 +522,7 @@ func (f *File) swapContents(d folder.Dir) error {
 	}
 	defer h.Close()
 	if !is.IsSameFile(*f.disk) {
-		return errors.New("it changed while it was read")
+		return errors.New("the file changed while render read it")
 	}
 	before, err := io.ReadAll(io.LimitReader(h, maxCopy+1))
 	if err != nil {
@@ -540,7 +547,7 @@ func (f *File) overwrite(d folder.Dir, contents []byte, want attributes, before 
 		err = is.MustBeRegular()
 	}
 	if err == nil && is.Links > 1 && !f.folder.IsOurs() {
-		err = errors.New("it has another hard link, and others may write to its folder")
+		err = errors.New("the file has another hard link, and other users may write to the folder")
 	}
 	if err == nil && attributesOf(is) != want {
 		err = want.give(h)
@@ -573,7 +580,7 @@ func (f *File) Undo(acted bool) error {
 		err = f.restoreOurs(d)
 	}
 	if err != nil {
-		return fmt.Errorf("put the old %s back: %w", f.want.Path, err)
+		return fmt.Errorf("restore the previous %s: %w", f.want.Path, err)
 	}
 
 	f.discardStaged(d)
@@ -664,7 +671,7 @@ func (f *File) checkSaved(d folder.Dir) error {
 	saved := savedName(f.name)
 	is, err := d.StatAt(saved)
 	if err == nil && (f.saved == nil || is.Identity != f.saved.Identity) {
-		err = errors.New("another file has this name now")
+		err = errors.New("another program has replaced this file")
 	}
 	return d.PathError("stat", saved, err)
 }

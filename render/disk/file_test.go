@@ -127,12 +127,12 @@ func TestR8WhatCannotBeStaged(t *testing.T) {
 			p.must(err)
 			p.t.Cleanup(func() { _ = errors.Join(read.Close(), write.Close()) })
 			p.must(os.Symlink(fmt.Sprint("/proc/self/fd/", write.Fd()), p.path("out")))
-		}, Want{Path: "out"}, "is not a regular file; --dry prints what would be written"},
-		{"a name that only a folder can have", func(p testPlace) {}, Want{Path: "out/"}, "ends in a slash, as a folder does; give the path of a file"},
+		}, Want{Path: "out"}, "is not a regular file\nhint: use --dry to print the file"},
+		{"a name that only a folder can have", func(p testPlace) {}, Want{Path: "out/"}, "the path ends in a slash, which means a folder\nhint: use the path of a file"},
 		{"a path that ends in ..", func(p testPlace) { p.must(os.Mkdir(p.path("sub"), 0o755)) }, Want{Path: "sub/.."}, "is a directory"},
 		{"the root", func(p testPlace) {}, Want{Path: "../../../../../../../../../.."}, "is a directory"},
 		{"a folder that is a file", func(p testPlace) { p.write("file", "", 0o600) }, Want{Path: "file/out"}, "not a directory"},
-		{"a missing folder", func(p testPlace) {}, Want{Path: "no/out", Options: Options{NoFolders: true}}, "its folder is missing, and create_dest_dirs is off"},
+		{"a missing folder", func(p testPlace) {}, Want{Path: "no/out", Options: Options{NoFolders: true}}, "the folder is missing, and create_dest_dirs is off"},
 		{"links in a circle", func(p testPlace) {
 			p.must(os.Symlink("b", p.path("out")))
 			p.must(os.Symlink("out", p.path("b")))
@@ -415,7 +415,7 @@ func TestOneFileTwice(t *testing.T) {
 	p.write("real", "old", 0o644)
 	p.must(os.Symlink("real", p.path("out")))
 	o := commit(nil, fails, nil, p.wants("out", "1"), p.wants("real", "2"))
-	wantError(t, o.failed[p.path("real")], "is the same file as "+p.path("out"))
+	wantError(t, o.failed[p.path("real")], "the same file as "+p.path("out"))
 	p.want(map[string]string{"out": "-> real", "real": "old", ".render-real.owed": "[real]"})
 
 	for _, debtFirst := range []bool{true, false} {

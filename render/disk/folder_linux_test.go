@@ -191,7 +191,7 @@ func TestInPlaceHuge(t *testing.T) {
 		p.must(os.Truncate(real, maxCopy+1))
 		for _, act := range []func() error{nil, succeeds} {
 			o := commit(nil, act, nil, p.wants("out", "new"))
-			wantError(t, o.failed[p.path("out")], fmt.Sprint(maxCopy+1, " bytes; at most ", maxCopy))
+			wantError(t, o.failed[p.path("out")], fmt.Sprint(maxCopy+1, " bytes; render keeps at most ", maxCopy))
 		}
 		if info, _ := p.stat("out"); info.Size() != maxCopy+1 {
 			t.Errorf("%d bytes", info.Size())
@@ -275,7 +275,7 @@ func TestNotAllowed(t *testing.T) {
 		p.open(0o755)
 		asNobody(t, func() {
 			o := commit(nil, succeeds, nil, p.wants("out", "new"))
-			wantError(t, o.failed[p.path("out")], "permission denied; render makes a new file beside the old one")
+			wantError(t, o.failed[p.path("out")], "permission denied\nhint: give render the right to write to the folder")
 		})
 		p.want(map[string]string{})
 	})
@@ -312,8 +312,8 @@ func TestNotAllowed(t *testing.T) {
 			asked := p.wants("asked", "new")
 			asked.Options.User = strconv.Itoa(65533)
 			o := commit(nil, succeeds, nil, asked, p.wants("kept", "new"))
-			wantError(t, o.failed[p.path("asked")], "cannot change its owner")
-			if len(o.warnings) != 1 || !strings.Contains(o.warnings[0], p.path("kept")+": cannot change its owner") {
+			wantError(t, o.failed[p.path("asked")], "cannot change the owner")
+			if len(o.warnings) != 1 || !strings.Contains(o.warnings[0], p.path("kept")+": cannot change the owner") {
 				t.Errorf("warnings: %v", o.warnings)
 			}
 		})
@@ -359,7 +359,7 @@ func TestLinksOfOthers(t *testing.T) {
 		{"root's link to a file", "out", "end/file", 0, bob, "out", false, ""},
 		{"a user's link to his file", "out", "end/file", bob, bob, "out", false, ""},
 		{"a user's link to root's file", "out", "end/file", bob, 0, "out", false, "is a link of user 65533 and leads to"},
-		{"a user's link to another's file", "out", "end/file", eve, bob, "out", false, "belongs to user 65533; it is not followed: give the link to root, or use the path that it leads to"},
+		{"a user's link to another's file", "out", "end/file", eve, bob, "out", false, "of user 65533, so render does not follow the link\nhint: give the link to root, or use the path /"},
 		{"a user's link to what does not exist, in his folder", "out", "end/none", bob, bob, "out", false, ""},
 		{"a user's link to what does not exist, in root's folder", "out", "end/none", bob, 0, "out", false, "is a link of user 65533"},
 		{"a user's link to a folder that does not exist, in root's", "out", "end/no/none", bob, 0, "out", false, "is a link of user 65533"},
@@ -657,7 +657,7 @@ func TestAppend(t *testing.T) {
 	p.must(syscall.Mkfifo(p.path("pipe"), 0o600))
 	for path, want := range map[string]string{
 		"dir/journal": "writeToFile does not follow links", "link": "writeToFile does not follow links",
-		"pipe": "is not a regular file", "sub": "is a directory", "no/journal": "its folder is missing",
+		"pipe": "is not a regular file", "sub": "is a directory", "no/journal": "the folder is missing",
 	} {
 		_, err := Append(p.path(path), []byte("x"), Options{NoFolders: true})
 		wantError(t, err, want)
@@ -670,7 +670,7 @@ func TestAppend(t *testing.T) {
 		p.must(os.Chmod(p.path("in"), 0o777))
 		p.must(os.Link(p.path("secret"), p.path("in/journal")))
 		_, err := Append(p.path("in/journal"), []byte("x"), Options{})
-		wantError(t, err, "it has another hard link, and others may write to its folder")
+		wantError(t, err, "the file has another hard link, and other users may write to the folder")
 		p.want(map[string]string{"secret": "old", "in/journal": "old"})
 	})
 }

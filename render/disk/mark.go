@@ -16,6 +16,8 @@ import (
 	"slices"
 
 	"render/render/disk/folder"
+
+	"render/watch/hint"
 )
 
 // A mark is read up to this size.
@@ -97,7 +99,7 @@ func formatMark(entries []entry) ([]byte, error) {
 func parseMark(text []byte) ([]entry, error) {
 	lines, ok := bytes.CutPrefix(text, []byte(markText))
 	if !ok || len(lines) == 0 {
-		return nil, errors.New("not the format of a mark")
+		return nil, errors.New("not an intent mark")
 	}
 	var entries []entry
 	decoder := json.NewDecoder(bytes.NewReader(lines))
@@ -118,10 +120,10 @@ func parseMark(text []byte) ([]entry, error) {
 
 var (
 	// errNotOurs is the error of a mark that somebody else may have written.
-	errNotOurs = errors.New("not a mark of ours")
+	errNotOurs = errors.New("not an intent mark of render")
 	// errOldFormat is the error of a mark that is ours and has another format, such as that of an earlier version. It says
 	// that the action has yet to succeed for the destination that it is named after, and nothing else.
-	errOldFormat = errors.New("a mark in another format")
+	errOldFormat = errors.New("an intent mark of another version of render")
 )
 
 // readMark returns the entries of a mark in a folder. It believes only a regular file of ours that nobody else can write to.
@@ -213,7 +215,10 @@ func dropEntries(d folder.Dir, mark string, drop func(entry) bool) error {
 	return writeMark(d, mark, entries)
 }
 
-func inTheWay(path string) error { return fmt.Errorf("%s is in the way; remove it", path) }
+// inTheWay returns the error of something other than a file under a name that render needs.
+func inTheWay(path string) error {
+	return hint.Withf(fmt.Errorf("render needs the name %s, and something that is not a file of render has it", path), "remove %s", path)
+}
 
 // An assessment is the state of a destination for which an action has yet to succeed.
 type assessment struct {

@@ -282,7 +282,7 @@ func TestOwnFilesInTheWay(t *testing.T) {
 					t.Errorf("debts %v, %v", debts, err)
 				}
 				o := commit(nil, fails, debts, p.wants("out", "new"))
-				wantError(t, o.failed[p.path("out")], p.path(".render-out.o"), "is in the way; remove it")
+				wantError(t, o.failed[p.path("out")], "render needs the name "+p.path(".render-out.o"), "\nhint: remove "+p.path(".render-out.o"))
 				if _, err := os.Lstat(p.path(".render-out.o") + "wed"); err != nil && strings.Contains(name, "mark") {
 					t.Error(err)
 				}

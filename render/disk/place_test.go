@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"render/watch/hint"
 )
 
 // place is a folder with helpers that end the test on errors.
@@ -243,7 +245,7 @@ func mustBeRoot(t *testing.T) {
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
-		if err == nil || !strings.Contains(err.Error(), part) {
+		if err == nil || !strings.Contains(hint.Text(err), part) {
 			t.Errorf("got %v, want %q", err, part)
 		}
 	}

@@ -30,7 +30,7 @@ type source struct {
 // An ownerError says that a file could not be given to its owner.
 type ownerError struct{ error }
 
-func (e ownerError) Error() string { return "cannot change its owner: " + e.error.Error() }
+func (e ownerError) Error() string { return "cannot change the owner: " + e.error.Error() }
 func (e ownerError) Unwrap() error { return e.error }
 
 // writeTemporary writes a new file beside a destination, with a name of its own, and syncs it. Until it is complete nobody
@@ -114,7 +114,7 @@ func (a attributes) withoutOwner(h folder.Handle) (attributes, error) {
 // copyOf returns what makes a copy of an open file.
 func copyOf(h folder.Handle, is folder.Info) (source, error) {
 	if is.Size > maxCopy {
-		return source{}, fmt.Errorf("it would have to be copied, and has %d bytes; at most %d can be", is.Size, maxCopy)
+		return source{}, fmt.Errorf("render has to copy the file, and the file has %d bytes; render keeps at most %d", is.Size, maxCopy)
 	}
 	return source{
 		contents: io.LimitReader(h, is.Size), want: attributesOf(is), keepOwner: true, old: h, oldOwner: is.UID,

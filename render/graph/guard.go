@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"render/watch/hint"
 )
 
 // DefaultHold is how long a Guard holds an answer back.
@@ -57,7 +59,7 @@ func (g Guard) Faults() []error {
 		errs = append(errs, fmt.Errorf("guard: the minimum %d is negative", g.Min))
 	}
 	if !(g.MaxDrop >= 0 && g.MaxDrop <= 1) { // nor NaN
-		errs = append(errs, fmt.Errorf("guard: the maximum drop %g is not between 0 and 1, which is 100%%", g.MaxDrop))
+		errs = append(errs, fmt.Errorf("guard: the maximum drop %g is not between 0 and 1 (100%%)", g.MaxDrop))
 	}
 	if g.Hold < 0 {
 		errs = append(errs, fmt.Errorf("guard: the hold %s is negative", g.Hold))
@@ -66,7 +68,7 @@ func (g Guard) Faults() []error {
 		errs = append(errs, fmt.Errorf("guard: then: %q is not one of %s, %s, %s", g.Then, Keep, Accept, Fail))
 	}
 	if g != (Guard{}) && g.Min == 0 && g.MaxDrop == 0 {
-		errs = append(errs, errors.New("guard: lets everything through; give a minimum or a maximum drop"))
+		errs = append(errs, hint.With(errors.New("guard: a guard without min and max_drop accepts every change"), "set min or max_drop"))
 	}
 	return errs
 }

@@ -28,7 +28,7 @@ const (
 )
 
 // ErrLimit ends a pass that takes too long: it is the cause of its context.
-var ErrLimit = fmt.Errorf("it takes longer than %s, the limit of an execution", Limit)
+var ErrLimit = fmt.Errorf("the execution takes longer than %s", Limit)
 
 // A Pass is an execution of a template for its owner.
 type Pass[T any] struct {

@@ -60,7 +60,7 @@ func describe(err error, complaint string, quiet bool) error {
 	complaint = strings.Join(strings.Fields(complaint), " ")
 	switch {
 	case quiet:
-		return fmt.Errorf("%w; its messages are not shown, because an argument is not from the template's text", err)
+		return fmt.Errorf("%w; render does not show the messages of the program, because an argument is not in the text of the template", err)
 	case complaint == "":
 		return err
 	}

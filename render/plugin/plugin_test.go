@@ -26,9 +26,9 @@ func TestFetch(t *testing.T) {
 		"environment":       {[]string{"sh", "-c", "echo $PLUGIN_TEST"}, false, "value", ""},
 		"messages":          {[]string{"sh", "-c", "echo x; echo no >&2; echo good >&2; exit 3"}, false, "", ": no good"},
 		"long messages":     {[]string{"sh", "-c", "printf %1000s | tr ' ' x >&2; exit 3"}, false, "", strings.Repeat("x", mostComplaint)},
-		"quiet":             {[]string{"sh", "-c", "echo " + secret + " >&2; exit 3"}, true, "", "messages are not shown"},
-		"quiet, no program": {[]string{"/none/" + secret}, true, "", "messages are not shown"},
-		"quiet, not found":  {[]string{"none-" + secret}, true, "", "messages are not shown"},
+		"quiet":             {[]string{"sh", "-c", "echo " + secret + " >&2; exit 3"}, true, "", "does not show the messages"},
+		"quiet, no program": {[]string{"/none/" + secret}, true, "", "does not show the messages"},
+		"quiet, not found":  {[]string{"none-" + secret}, true, "", "does not show the messages"},
 		"no messages":       {[]string{"false"}, false, "", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -525,8 +525,8 @@ func TestProgramSettings(t *testing.T) {
 	}
 	for want, p := range map[string]Program{
 		"": program,
-		"exec: kill timeout and splay cannot be negative":  {KillTimeout: -1},
-		"exec: kill timeout and splay cannot be negative ": {Splay: -1},
+		"exec: kill_timeout and splay cannot be negative":  {KillTimeout: -1},
+		"exec: kill_timeout and splay cannot be negative ": {Splay: -1},
 		"exec: environment: entry 1 is not NAME=value":     {Env: Env{Custom: []string{"secret"}}},
 	} {
 		if got := errorText(p.Validate()); got != strings.TrimSpace(want) {
@@ -554,8 +554,8 @@ func TestEndOf(t *testing.T) {
 		t.Error("what is no exit is changed")
 	}
 	for line, want := range map[string]string{
-		"exit 3":        "3 the supervised program has ended: exit status 3",
-		"kill -TERM $$": "143 the supervised program has ended: signal: terminated",
+		"exit 3":        "3 the supervised program ended: exit status 3",
+		"kill -TERM $$": "143 the supervised program ended: signal: terminated",
 	} {
 		exit, ok := errors.AsType[*ExitError](EndOf(exec.Command("sh", "-c", line).Run()))
 		if !ok || fmt.Sprint(exit.Code, " ", exit) != want {

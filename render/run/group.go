@@ -29,7 +29,7 @@ type Limits struct {
 }
 
 // ErrKilled is the error of a command that Group.Kill has killed, or that is not started any more.
-var ErrKilled = errors.New("killed: render ends at once")
+var ErrKilled = errors.New("killed, because render ends at once")
 
 // A Group runs commands and knows all that run, so that they can be killed. The zero value is ready. It is safe for
 // concurrent use.
@@ -246,7 +246,7 @@ func (j *job) await(ctx context.Context, timeout time.Duration) error {
 	case <-j.ended:
 		return why
 	case <-timer.C:
-		return fmt.Errorf("%w; process %d does not end although it was killed", why, j.cmd.Process.Pid)
+		return fmt.Errorf("%w; process %d does not end after SIGKILL", why, j.cmd.Process.Pid)
 	}
 }
 
@@ -288,14 +288,14 @@ func explained(err error, cmd *exec.Cmd) error {
 	all := 0
 	for i, arg := range cmd.Args {
 		if all += len(arg) + 1; len(arg) > maxEntry {
-			return fmt.Errorf("%w: argument %d has %d bytes, at most %d are possible", err, i, len(arg), maxEntry)
+			return fmt.Errorf("%w: argument %d has %d bytes, and the kernel accepts at most %d", err, i, len(arg), maxEntry)
 		}
 	}
 	for _, entry := range cmd.Environ() {
 		if all += len(entry) + 1; len(entry) > maxEntry {
 			name, _, _ := strings.Cut(entry, "=")
-			return fmt.Errorf("%w: %s in the environment has %d bytes, at most %d are possible", err, name, len(entry), maxEntry)
+			return fmt.Errorf("%w: the variable %s has %d bytes, and the kernel accepts at most %d", err, name, len(entry), maxEntry)
 		}
 	}
-	return fmt.Errorf("%w: arguments and environment have %d bytes in all", err, all)
+	return fmt.Errorf("%w: arguments and environment together have %d bytes", err, all)
 }

@@ -179,11 +179,11 @@ func TestArgumentsAreBounded(t *testing.T) {
 		want    []string // parts of the error
 	}{
 		{"the longest", Command{Args: []string{"/bin/true"}}, []string{"A=" + strings.Repeat("x", longest)}, nil},
-		{"one more", Command{Args: []string{"/bin/true"}}, []string{"B=", "A=" + strings.Repeat("x", longest+1)}, []string{"argument list too long: A in the environment has 131072 bytes, at most 131071"}},
-		{"an entry", Command{Args: []string{"/bin/true"}}, []string{"RENDER_CAUSE=" + secret}, []string{"RENDER_CAUSE in the environment has 180013 bytes"}},
+		{"one more", Command{Args: []string{"/bin/true"}}, []string{"B=", "A=" + strings.Repeat("x", longest+1)}, []string{"argument list too long: the variable A has 131072 bytes, and the kernel accepts at most 131071"}},
+		{"an entry", Command{Args: []string{"/bin/true"}}, []string{"RENDER_CAUSE=" + secret}, []string{"the variable RENDER_CAUSE has 180013 bytes"}},
 		{"an argument", Command{Args: []string{"/bin/true", "a", secret}}, nil, []string{"argument 2 has 180000 bytes"}},
 		{"a line", Command{Shell: "true " + secret}, nil, []string{"argument 2 has 180005 bytes"}},
-		{"all in all", Command{Args: []string{"/bin/true"}}, many, []string{"arguments and environment have 10000", "bytes in all"}},
+		{"all in all", Command{Args: []string{"/bin/true"}}, many, []string{"arguments and environment together have 10000"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := g.Run(test.command, Limits{Env: test.env})
@@ -433,7 +433,7 @@ func TestUnkillable(t *testing.T) {
 		t.Skipf("programs cannot change the user here: %s", said)
 	}
 	p.must(syscall.Kill(p.number("pid"), syscall.SIGKILL))
-	want := fmt.Sprintf("did not end within 1s; process %d does not end although it was killed", p.number("pid"))
+	want := fmt.Sprintf("did not end within 1s; process %d does not end after SIGKILL", p.number("pid"))
 	if err != nil || string(said) != want {
 		t.Errorf("got %q, %v, want %q", said, err, want)
 	}

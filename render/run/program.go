@@ -58,7 +58,7 @@ func (p Program) Equal(q Program) bool {
 // Validate returns what is wrong with the settings, or nil.
 func (p Program) Validate() error {
 	if p.KillTimeout < 0 || p.Splay < 0 {
-		return errors.New("exec: kill timeout and splay cannot be negative")
+		return errors.New("exec: kill_timeout and splay cannot be negative")
 	}
 	if err := p.Env.Validate(); err != nil {
 		return fmt.Errorf("exec: %w", err)
@@ -72,7 +72,7 @@ type ExitError struct {
 	Err  error
 }
 
-func (e *ExitError) Error() string { return fmt.Sprintf("the supervised program has ended: %v", e.Err) }
+func (e *ExitError) Error() string { return fmt.Sprintf("the supervised program ended: %v", e.Err) }
 
 // A StopSignal as the cause of a context says which signal ends us. The supervised program gets the same one.
 type StopSignal struct{ Signal syscall.Signal }

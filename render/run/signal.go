@@ -38,7 +38,7 @@ func (s Signal) String() string {
 // Validate returns what is wrong with the settings, or nil.
 func (s Signal) Validate() error {
 	if !s.IsZero() && (s.PIDFile == "") == (s.Process == "") {
-		return errors.New("a signal needs the file of a process number, or the name of a process, and not both")
+		return errors.New("a signal needs either a pid file or the name of a process")
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (s Signal) processes() ([]int, error) {
 	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
 	if err != nil || pid < 1 {
-		return nil, errors.New("the file does not begin with the number of a process")
+		return nil, errors.New("the pid file does not begin with a process id")
 	}
 	return []int{pid}, nil
 }

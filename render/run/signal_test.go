@@ -60,14 +60,14 @@ func TestSignal(t *testing.T) {
 	p.must(send(Signal{PIDFile: p.path("many")}))
 	p.write("ended", fmt.Sprintln(endedProcess(t)))
 	for want, s := range map[string]Signal{
-		"no such file or directory":                       {PIDFile: p.path("none")},
-		"does not begin with the number of a process":     {PIDFile: p.path("nonsense")},
-		"/empty: the file does not begin with the number": {PIDFile: p.path("empty")},
-		"/group: the file does not begin with the number": {PIDFile: p.path("group")},
-		"/all: the file does not begin with the number":   {PIDFile: p.path("all")},
-		"/ended: process ":                                {PIDFile: p.path("ended")},
-		"to no-such-program: there is no such process":    {Process: "no-such-program"},
-		"signal SIGHUP to render-other: there is no such": {Process: "render-other"},
+		"no such file or directory":                             {PIDFile: p.path("none")},
+		"does not begin with a process id":                      {PIDFile: p.path("nonsense")},
+		"/empty: the pid file does not begin with a process id": {PIDFile: p.path("empty")},
+		"/group: the pid file does not begin with a process id": {PIDFile: p.path("group")},
+		"/all: the pid file does not begin with a process id":   {PIDFile: p.path("all")},
+		"/ended: process ":                                      {PIDFile: p.path("ended")},
+		"to no-such-program: there is no such process":          {Process: "no-such-program"},
+		"signal SIGHUP to render-other: there is no such":       {Process: "render-other"},
 		// The kernel keeps the same part of both names.
 		"signal SIGHUP to render-test-serviced: there is no such": {Process: "render-test-serviced"},
 		"signal SIGHUP to render-test-servic: there is no such":   {Process: "render-test-servic"},

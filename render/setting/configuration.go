@@ -3,6 +3,8 @@ package setting
 import (
 	"errors"
 	"fmt"
+
+	"render/watch/hint"
 )
 
 // ValidateActions returns all that is wrong with the actions that targets refer to by name, or nil.
@@ -15,7 +17,7 @@ func ValidateActions(actions []Action) error {
 		}
 		faults := append([]error{a.Validate()}, a.Guard.Faults()...)
 		if names[a.Name] {
-			faults = append(faults, errors.New("there are two of this name"))
+			faults = append(faults, errors.New("there are two actions with this name"))
 		}
 		names[a.Name] = true
 		errs = append(errs, inEach("action "+a.Name, faults))
@@ -41,7 +43,7 @@ func ValidateTargets(targets []Target, actions []Action, dry bool) error {
 			faults = append(faults, fmt.Errorf("there is no action %s", t.Action))
 		}
 		if t.Destination == "" && !dry {
-			faults = append(faults, errors.New("missing destination; give SOURCE:DESTINATION"))
+			faults = append(faults, hint.With(errors.New("missing destination"), "write SOURCE:DESTINATION"))
 		}
 		errs = append(errs, inEach("template "+t.Source, faults))
 		if t.Destination != "" {

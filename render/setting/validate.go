@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"render/render/disk/folder"
+
+	"render/watch/hint"
 )
 
 // Overwrites returns an error where a target's destination is its own source, or another's destination. Makers has the sources
@@ -15,7 +17,7 @@ func (t Target) Overwrites(makers map[string]string) error {
 		return fmt.Errorf("template %s: destination %s: %w", t.Source, t.Destination, err)
 	}
 	if source, err := folder.RealPath(t.Source); err == nil && source == path && t.Contents == "" {
-		return fmt.Errorf("template %s: would be overwritten by what it makes", t.Source)
+		return fmt.Errorf("template %s: source and destination are the same file", t.Source)
 	}
 	if other, taken := makers[path]; taken {
 		return fmt.Errorf("templates %s and %s have the same destination %s", other, t.Source, t.Destination)
@@ -28,7 +30,7 @@ func (t Target) Overwrites(makers map[string]string) error {
 func (t Target) Faults() []error {
 	faults := t.Guard.Faults()
 	if t.Action != "" && !t.Command.IsZero() {
-		faults = append(faults, fmt.Errorf("has both the action %s and a command; give one", t.Action))
+		faults = append(faults, hint.With(fmt.Errorf("a template has either an action or a command, and this one has a command and the action %s", t.Action), "remove one of the two"))
 	}
 	if t.Implied != nil {
 		faults = append(faults, t.Implied.ValidateImplied())

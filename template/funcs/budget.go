@@ -16,7 +16,7 @@ import (
 
 const maxNesting = 1000 // lists and maps within each other that a function walks through
 
-var errNesting = fmt.Errorf("lists and maps are more than %d deep in each other", maxNesting)
+var errNesting = fmt.Errorf("lists and maps are nested more than %d levels deep", maxNesting)
 
 // Begin is called when an execution begins.
 func (e *Env) Begin() { e.made, e.heapFloor = 0, 0 }
@@ -61,7 +61,7 @@ func (e *Env) weigh() error {
 		e.heapFloor = live
 	}
 	if live-e.heapFloor > uint64(e.MaxSize) {
-		return fmt.Errorf("the values that this execution keeps exceed %d bytes, the limit of values", e.MaxSize)
+		return fmt.Errorf("the values of this execution exceed %d bytes, the limit of all values", e.MaxSize)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func decodedYAML(s string) int {
 		times(strings.Count(s, "{"), 320)
 }
 
-var errSameKey = errors.New("two keys of a map are the same once they are texts, such as 1 and \"1\"")
+var errSameKey = errors.New("two keys of a map become the same text, such as 1 and \"1\"")
 
 func withStringKeys(v any) (any, error) {
 	var err error
@@ -115,7 +115,7 @@ func (n number) MarshalYAML() (any, error) {
 func (e *Env) toYAML(v any) (text string, err error) {
 	defer func() { // yaml panics where it meets a channel or a function
 		if recover() != nil {
-			err = Wrap("toYAML", fmt.Errorf("a %T has parts that YAML cannot hold", v))
+			err = Wrap("toYAML", fmt.Errorf("a value of the type %T has parts that YAML cannot represent", v))
 		}
 	}()
 	n, err := e.measured(measure{escape: true, pretty: true}, v)
@@ -134,7 +134,7 @@ func (e *Env) toYAML(v any) (text string, err error) {
 
 func (e *Env) toTOML(v any) (string, error) {
 	if v == nil {
-		return "", Wrap("toTOML", errors.New("there is no value"))
+		return "", Wrap("toTOML", errors.New("the value is missing"))
 	}
 	n, depth, err := e.measuredDepth(measure{escape: true, pretty: true, names: 8}, v)
 	if err == nil {
@@ -164,7 +164,7 @@ func timestamp(now time.Time, layout []string) (string, error) {
 	now = now.UTC()
 	switch {
 	case len(layout) > 1:
-		return "", Wrap("timestamp", fmt.Errorf("takes one argument at most, not %d", len(layout)))
+		return "", Wrap("timestamp", fmt.Errorf("accepts at most one argument, not %d", len(layout)))
 	case len(layout) == 0:
 		return now.Format(time.RFC3339), nil
 	case layout[0] == "unix":

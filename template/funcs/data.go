@@ -134,7 +134,7 @@ func (e *Env) byMeta(keys string, services []*watch.HealthService) (map[string][
 			value := service.ServiceMeta[key]
 			switch {
 			case typed && kind != "int":
-				return nil, Wrap("byMeta", errors.New("a key can be followed by |int, and by nothing else"))
+				return nil, Wrap("byMeta", errors.New("only |int can follow a key"))
 			case typed:
 				n := 0
 				if value != "" {
@@ -223,7 +223,7 @@ func (e *Env) putBelow(root map[string]any, path string, value any) error {
 		}
 		below, ok := root[key].(map[string]any)
 		if !ok {
-			return errors.New("not a map: what has keys below it already has a value")
+			return errors.New("not a map: a key has both a value and keys below it")
 		}
 		root, path = below, rest
 	}
@@ -321,7 +321,7 @@ const maxLoop = 10_000_000
 // loop returns the whole numbers from 0, or from the first argument, to before the last.
 func (e *Env) loop(bounds ...any) ([]int64, error) {
 	if len(bounds) < 1 || len(bounds) > 2 {
-		return nil, Wrap("loop", fmt.Errorf("takes one or two numbers, not %d", len(bounds)))
+		return nil, Wrap("loop", fmt.Errorf("accepts one or two numbers, not %d", len(bounds)))
 	}
 	var ends [2]int64
 	for i, bound := range bounds {
@@ -336,7 +336,7 @@ func (e *Env) loop(bounds ...any) ([]int64, error) {
 		return nil, nil
 	}
 	if uint64(to)-uint64(from) > maxLoop {
-		return nil, Wrap("loop", fmt.Errorf("has more than %d steps", maxLoop))
+		return nil, Wrap("loop", fmt.Errorf("the loop has more than %d steps", maxLoop))
 	}
 	if err := e.Make(8 * int(to-from)); err != nil {
 		return nil, Wrap("loop", err)
@@ -363,5 +363,5 @@ func whole(v any) (int64, error) {
 	case r.IsValid() && r.Type() == numberType && r.Float() == float64(int64(r.Float())):
 		return int64(r.Float()), nil
 	}
-	return 0, fmt.Errorf("this %T is not a whole number", v)
+	return 0, fmt.Errorf("a value of the type %T is not a whole number", v)
 }

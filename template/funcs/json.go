@@ -52,13 +52,13 @@ var wrongCharacter = regexp.MustCompile(`^invalid character '.*?' (after|looking
 func jsonError(err error) error {
 	fault, ok := errors.AsType[*json.SyntaxError](err)
 	if !ok {
-		return errors.New("the text is not JSON")
+		return errors.New("the text is not valid JSON")
 	}
 	if m := wrongCharacter.FindStringSubmatchIndex(fault.Error()); m != nil {
 		return fmt.Errorf("invalid character at byte %d %s", fault.Offset, fault.Error()[m[2]:])
 	}
 	if strings.ContainsRune(fault.Error(), '\'') {
-		return errors.New("the text is not JSON")
+		return errors.New("the text is not valid JSON")
 	}
 	return fault
 }

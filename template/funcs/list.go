@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"render/watch/hint"
 )
 
 // listFuncs are the functions that choose, order and group what is in a list. To add one, add a line here.
@@ -109,7 +111,7 @@ func (e *Env) uniq(args ...any) (any, error) {
 		field, isText = args[0].(string)
 	}
 	if len(args) < 1 || len(args) > 2 || !isText {
-		return nil, Wrap("uniq", errors.New("takes a list, or the name of a field and a list"))
+		return nil, Wrap("uniq", errors.New("needs a list, or the name of a field and a list"))
 	}
 	items, fields, err := e.fields(field, args[len(args)-1])
 	if err != nil {
@@ -197,7 +199,7 @@ func (e *Env) field(v reflect.Value, path string) (reflect.Value, error) {
 	case t.Kind() == reflect.Struct:
 		f, ok := t.FieldByName(name)
 		if !ok || !f.IsExported() {
-			return v, fmt.Errorf("a %s has no field %s%s", t.Name(), e.Quote(name), Suggestion(name, FieldsOf(t)))
+			return v, hint.With(fmt.Errorf("a %s has no field %s", t.Name(), e.Quote(name)), Suggestion(name, FieldsOf(t)))
 		}
 		return e.field(v.FieldByIndex(f.Index), rest)
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
@@ -271,7 +273,7 @@ func sortedIndexes(values []reflect.Value) ([]int, error) {
 	order := make([]int, len(values))
 	for i, v := range values {
 		if rank(v) == unsortable {
-			return nil, fmt.Errorf("values of type %s have no order", v.Type())
+			return nil, fmt.Errorf("values of the type %s cannot be sorted", v.Type())
 		}
 		order[i] = i
 	}

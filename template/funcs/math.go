@@ -49,7 +49,7 @@ func (o arithmetic) of(second, first any) (any, error) {
 	}
 	if a.CanFloat() || b.CanFloat() {
 		if o.floats == nil {
-			return nil, Wrap(o.name, errors.New("takes whole numbers only"))
+			return nil, Wrap(o.name, errors.New("accepts only whole numbers"))
 		}
 		result := o.floats(toFloat(a), toFloat(b))
 		if a.Type() == numberType || b.Type() == numberType {

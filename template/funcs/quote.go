@@ -25,7 +25,7 @@ func quoter(name string, quote func(string) (string, error)) func(*Env) any {
 	return func(e *Env) any {
 		return func(v any) (string, error) {
 			if k := reflect.ValueOf(v).Kind(); k != reflect.String && (k < reflect.Bool || k > reflect.Float64) {
-				return "", Wrap(name, fmt.Errorf("takes a text, a number or a bool, not a %T", v))
+				return "", Wrap(name, fmt.Errorf("accepts a text, a number or a bool, not a value of the type %T", v))
 			}
 			n, err := e.measured(measure{escape: true}, v)
 			if err == nil {
@@ -43,9 +43,9 @@ func quoter(name string, quote func(string) (string, error)) func(*Env) any {
 	}
 }
 
-var errNUL = errors.New("the text has a NUL byte, which cannot be written here")
+var errNUL = errors.New("the text contains a NUL byte, which a configuration file cannot have")
 
-var errNginxLength = fmt.Errorf("the text is too long for nginx, which takes %d bytes with quotes and escapes", maxNginxToken)
+var errNginxLength = fmt.Errorf("the text is too long: nginx accepts %d bytes with quotes and escapes", maxNginxToken)
 
 const maxNginxToken = 4096 // the buffer that nginx reads its configuration with
 
@@ -57,7 +57,7 @@ func nginxQuote(s string) (string, error) {
 	case strings.Contains(s, "\x00"):
 		return "", errNUL
 	case strings.Contains(s, "$"): // many directives expand it inside of quotes, too
-		return "", errors.New("the text has a $, which nginx takes for a variable and has no escape for")
+		return "", errors.New("the text contains $, which begins a variable in nginx and cannot be escaped")
 	case len(token) > maxNginxToken:
 		return "", errNginxLength
 	}
@@ -84,11 +84,11 @@ var haproxyEscapes = strings.NewReplacer(`'`, `'\''`, "\n", `'\n'`, "\r", `'\r'`
 func haproxyQuote(s string) (string, error) {
 	switch {
 	case s == "":
-		return "", errors.New("the text is empty, which HAProxy takes for the end of the line")
+		return "", errors.New("the text is empty, which ends the line in HAProxy")
 	case strings.Contains(s, "\x00"):
 		return "", errNUL
 	case strings.Contains(s, "%"): // %[env(NAME)] in the value of a header, for example; %% is two signs elsewhere
-		return "", errors.New("the text has a %, which HAProxy takes for a variable in many places and has no escape for that fits all")
+		return "", errors.New("the text contains %, which begins a variable in many places of HAProxy and has no escape that works in all of them")
 	}
 	return `'` + haproxyEscapes.Replace(s) + `'`, nil
 }

@@ -7,23 +7,27 @@ import (
 	"strings"
 )
 
-// refused are functions that consul-template or sprig has and that are not here, with what an error says of them.
-var refused = func() map[string]string {
-	messages := make(map[string]string)
-	add := func(names, format string) {
+// A refusal is what an error says of a function that does not exist here.
+type refusal struct{ message, hint string }
+
+// refused are functions that consul-template or sprig has and that are not here.
+var refused = func() map[string]refusal {
+	refusals := make(map[string]refusal)
+	add := func(names, format, hint string) {
 		for _, name := range strings.Fields(names) {
-			messages[name] = fmt.Sprintf(format, name)
+			refusals[name] = refusal{fmt.Sprintf(format, name), hint}
 		}
 	}
-	add("pkiCert secret secrets vault", "%s needs Vault, which this build does not read yet")
+	add("pkiCert secret secrets vault", "%s needs Vault, which this version of render does not support", "")
 	add("nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe",
-		"%s needs Nomad, which this build does not read yet")
-	const unrepeatable = "there is no function %s: its result differs from pass to pass, so that each change of other data would change the file, too"
-	add(unrepeatableSprig, unrepeatable)
-	add("sprig_"+strings.Join(strings.Fields(unrepeatableSprig), " sprig_"), unrepeatable)
-	add("expandenv sprig_env sprig_expandenv", "there is no function %s: use env")
-	add("keyPrefix storeKeyPrefix", "there is no function %s: use ls, or tree for all that is below") // the oldest names
-	return messages
+		"%s needs Nomad, which this version of render does not support", "")
+	const missing = "there is no function %s"
+	const unrepeatable = missing + ": its result is different each time, so every change of other data would also change the file"
+	add(unrepeatableSprig, unrepeatable, "")
+	add("sprig_"+strings.Join(strings.Fields(unrepeatableSprig), " sprig_"), unrepeatable, "")
+	add("expandenv sprig_env sprig_expandenv", missing, "use env")
+	add("keyPrefix storeKeyPrefix", missing, "use ls, or tree for keys on all levels") // the oldest names
+	return refusals
 }()
 
 // unrepeatableSprig are the functions of sprig whose result depends on more than their arguments: chance, time, the network.
@@ -31,8 +35,8 @@ const unrepeatableSprig = `ago bcrypt date dateInZone dateModify date_in_zone da
 	genPrivateKey genSelfSignedCert genSelfSignedCertWithKey genSignedCert genSignedCertWithKey getHostByName htmlDate
 	htmlDateInZone htpasswd now randAlpha randAlphaNum randAscii randBytes randInt randNumeric shuffle uuidv4`
 
-// Refused returns what an error says of a function that is left out, and nothing for all others.
-func Refused(name string) string { return refused[name] }
+// Refused returns what an error says of a function that is left out, and a hint, which may be "". The message of another function is "".
+func Refused(name string) (message, hint string) { return refused[name].message, refused[name].hint }
 
 // RefusedNames returns the names of the functions that are left out, in no order.
 func RefusedNames() []string { return slices.Collect(maps.Keys(refused)) }

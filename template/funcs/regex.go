@@ -29,10 +29,10 @@ func (e *Env) compile(text string, on string) (*pattern, error) {
 		}
 		re, err := regexp.Compile(text)
 		if fault, ok := errors.AsType[*syntax.Error](err); ok {
-			return nil, fmt.Errorf("the regular expression has a fault: %s", fault.Code)
+			return nil, fmt.Errorf("invalid regular expression: %s", fault.Code)
 		}
 		if err != nil {
-			return nil, errors.New("the regular expression has a fault")
+			return nil, errors.New("invalid regular expression")
 		}
 		p = &pattern{Regexp: re, size: programSize(text)}
 		e.patterns.Put(text, p, maxPatterns)

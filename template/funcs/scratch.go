@@ -79,7 +79,7 @@ func (s *Scratch) mapFor(name string) (map[string]any, error) {
 	s.SetX(name, make(map[string]any))
 	m, ok := s.values[name].(map[string]any)
 	if !ok {
-		return nil, errors.New("what is stored under this name is not a map")
+		return nil, errors.New("the value with this name is not a map")
 	}
 	return m, nil
 }

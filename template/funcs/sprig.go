@@ -293,7 +293,7 @@ func sprigError(reason any) error {
 			return own.Err
 		}
 		if fault, ok := errors.AsType[*syntax.Error](err); ok {
-			return fmt.Errorf("the regular expression has a fault: %s", fault.Code)
+			return fmt.Errorf("invalid regular expression: %s", fault.Code)
 		}
 		if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return jsonError(err)
@@ -305,7 +305,7 @@ func sprigError(reason any) error {
 	if wrongKind.MatchString(msg) {
 		return errors.New(strings.ToLower(msg[:1]) + msg[1:])
 	}
-	return errors.New("it cannot take these arguments")
+	return errors.New("the arguments are not accepted")
 }
 
 // fail ends the execution with a message. Words that are not in the template's text come from an answer and are left out.

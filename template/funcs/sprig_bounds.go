@@ -36,7 +36,7 @@ var ownSprig = map[string]func(*Env) any{
 	"durationRound": func(*Env) any {
 		return func(duration any) (string, error) {
 			if _, isTime := duration.(time.Time); isTime {
-				return "", Wrap("durationRound", errors.New("takes a duration: the time since a time depends on the clock"))
+				return "", Wrap("durationRound", errors.New("needs a duration, because the time since a date depends on the clock"))
 			}
 			return sprigFuncs["durationRound"].f.(func(any) string)(duration), nil
 		}
@@ -131,7 +131,7 @@ func (e *Env) regexReplacer(literal bool) func(pattern, s, replacement string) (
 func (e *Env) distinct(function string, list any) ([]any, error) {
 	v := reflect.ValueOf(list)
 	if v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
-		return nil, Wrap(function, fmt.Errorf("cannot find uniq on type %s", v.Kind()))
+		return nil, Wrap(function, fmt.Errorf("needs a list, not a value of the type %s", v.Kind()))
 	}
 	if err := e.canCopy(list); err != nil {
 		return nil, Wrap(function, err)

@@ -5,7 +5,7 @@ import "strings"
 // maxMisspelt is how long a misspelt name can be. A longer one is a value that was taken for a name.
 const maxMisspelt = 100
 
-// Suggestion returns "; did you mean NAME?" where a name is close to a misspelt one.
+// Suggestion returns the hint "did you mean NAME?" where a name is close to a misspelt one, else "".
 func Suggestion(name string, known []string) string {
 	if len(name) > maxMisspelt {
 		return ""
@@ -19,7 +19,7 @@ func Suggestion(name string, known []string) string {
 	if best == "" {
 		return ""
 	}
-	return "; did you mean " + best + "?"
+	return "did you mean " + best + "?"
 }
 
 // distance is the number of letters to insert, delete, change, or swap with the next one, to make a from b.

@@ -120,7 +120,7 @@ func (e *Env) splitToMap(itemSep, valueSep, s string) (map[string]string, error)
 // indent puts n blanks before each line that is not empty.
 func (e *Env) indent(n int, s string) (string, error) {
 	if n < 0 {
-		return "", Wrap("indent", errors.New("the number of blanks is negative"))
+		return "", Wrap("indent", errors.New("the number of spaces is negative"))
 	}
 	if err := e.Make(indented(n, s)); err != nil {
 		return "", Wrap("indent", err)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"render/watch"
+
+	"render/watch/hint"
 )
 
 // R11: what an answer's headers say decides whether it is data.
 func TestR11Trust(t *testing.T) {
-	const filtered, denied = "X-Consul-Results-Filtered-By-ACLs", "left out of its answer what the token may not read"
+	const filtered, denied = "X-Consul-Results-Filtered-By-ACLs", "the answer lacks what the token may not read"
 	tests := []struct {
 		name    string
 		headers map[string]string
@@ -124,7 +126,7 @@ func TestR11Filtered(t *testing.T) {
 			f.mu.Lock()
 			f.headers = map[string]string{"X-Consul-Results-Filtered-By-ACLs": "true"}
 			f.mu.Unlock()
-			if _, _, err := c.Fetch(t.Context(), test.query, 0); !errors.Is(err, watch.ErrDenied) || !strings.Contains(err.Error(), test.want) {
+			if _, _, err := c.Fetch(t.Context(), test.query, 0); !errors.Is(err, watch.ErrDenied) || !strings.Contains(hint.Text(err), test.want) {
 				t.Errorf("%s: got %v, want %s", test.query, err, test.want)
 			}
 			f.put(paths[0], "")

@@ -38,12 +38,12 @@ func TestWrongSettings(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"too few connections", Config{MaxConnections: 3}, "3 connections are too few; 16 are needed at least"},
+		{"too few connections", Config{MaxConnections: 3}, "3 connections are too few; render needs at least 16"},
 		{"too few connections of the transport", Config{Transport: Transport{MaxConnsPerHost: 7}}, "7 connections are too few"},
 		{"less than none", Config{MaxConnections: -1}, "too few"},
 		{"too few requests", Config{MaxRequests: -5}, "-5 requests a second are too few"},
-		{"too short a wait", Config{Wait: time.Millisecond}, "a wait of 1ms cannot be asked for"},
-		{"too long a wait", Config{Wait: time.Hour}, "a wait of 1h0m0s cannot be asked for"},
+		{"too short a wait", Config{Wait: time.Millisecond}, "consul does not accept a wait of 1ms"},
+		{"too long a wait", Config{Wait: time.Hour}, "consul does not accept a wait of 1h0m0s"},
 		{"no token file", Config{TokenFile: missing}, missing},
 		{"no CA file", Config{TLS: TLS{Enabled: true, CACert: missing}}, missing},
 		{"no CA folder", Config{TLS: TLS{Enabled: true, CAPath: missing}}, missing},

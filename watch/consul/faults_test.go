@@ -317,7 +317,7 @@ func TestImpostor(t *testing.T) {
 func TestRedirect(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for location, want := range map[string]string{
-			"http://login:1/page?token=secret": `redirected to "login:1"; is this the address of Consul?`,
+			"http://login:1/page?token=secret": `redirected to "login:1"`,
 			"/v1/kv/secret":                    "redirected to another path",
 			"":                                 "redirected to another path",
 		} {

@@ -347,7 +347,7 @@ func keyPath(key string) string {
 func checkPrintable(name string) error {
 	for at, c := range name {
 		if !unicode.IsPrint(c) {
-			return fmt.Errorf("consul answers no request for a name that is not printable: byte %d of the name is %q", at, c)
+			return fmt.Errorf("consul rejects a name that is not printable: byte %d of the name is %q", at, c)
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"reflect"
@@ -16,6 +15,8 @@ import (
 	"render/watch"
 	"render/watch/consul/agent"
 	"render/watch/pause"
+
+	"render/watch/hint"
 )
 
 const pollEvery = 15 * time.Second // between requests to endpoints that cannot wait for a change
@@ -155,7 +156,7 @@ func (s *Source) ask(ctx context.Context, m *member, r agent.Request) (value any
 		value, got, err = s.answer(ctx, m.query, r)
 	}
 	if err == nil && got.Filtered && !s.accepts(m, value) {
-		err = agent.DeniedError{Err: fmt.Errorf("left out of its answer what the token may not read; it needs %s", kinds[m.query.Kind].permission)}
+		err = agent.DeniedError{Err: hint.Withf(errors.New("the answer lacks what the token may not read"), "give the token %s", kinds[m.query.Kind].permission)}
 	}
 	if err != nil {
 		return nil, got.Index, err

@@ -22,6 +22,8 @@ import (
 	"render/render/run"
 	"render/render/web"
 	"render/watch/consul"
+
+	"render/watch/hint"
 )
 
 // A Plan is what a configuration comes to.
@@ -85,11 +87,11 @@ func (l *loader) build() (*Plan, error) {
 func (l *loader) checkWhole(p *Plan) {
 	g := l.global
 	if p.Engine.Timeout > 0 && !p.Engine.Once {
-		l.wrong(g.values, &g.Timeout, "bounds a run with once; give that, too")
+		l.wrong(g.values, &g.Timeout, "%w", hint.With(errors.New("a timeout has an effect only with once"), "set once, or remove timeout"))
 	}
 	for _, field := range []*syscall.Signal{&g.ReloadSignal, &g.KillSignal} {
 		if *field == syscall.SIGKILL || *field == syscall.SIGSTOP {
-			l.wrong(g.values, field, "%s cannot be caught by any program; give another", unix.SignalName(*field))
+			l.wrong(g.values, field, "%w", hint.With(fmt.Errorf("no program can handle %s", unix.SignalName(*field)), "use another signal"))
 		}
 	}
 	if g.ReloadSignal != 0 && g.ReloadSignal == g.KillSignal {
@@ -97,12 +99,12 @@ func (l *loader) checkWhole(p *Plan) {
 		if !g.isSet(field) {
 			field, other = other, field
 		}
-		l.wrong(g.values, field, "it is the %s, too; set one of them to another", g.key(other))
+		l.wrong(g.values, field, "%w", hint.With(fmt.Errorf("the signal is also the %s", g.key(other)), "use two different signals"))
 	}
 	idle := len(p.Engine.Targets) == 0 && !p.Engine.Once && !p.ParseOnly && p.Engine.Exec.Command.IsZero() && len(l.faults) == 0
 	switch {
 	case idle && len(l.configs) == 0:
-		l.fault(origin{name: "configuration"}, "there is nothing to render: give --template SOURCE:DESTINATION[:COMMAND], or --config PATH")
+		l.fault(origin{name: "configuration"}, "%w", hint.With(errors.New("there is nothing to render"), "use --template SOURCE:DESTINATION[:COMMAND] or --config PATH"))
 	case idle:
 		l.notice(origin{name: "--config"}, "there is nothing to render yet: no template block in %s", strings.Join(l.configs, ", "))
 	}
@@ -153,7 +155,7 @@ func (l *loader) lookAround(program run.Program) {
 	g := l.global
 	miss := func(v *values, field any, err error) {
 		if err != nil {
-			l.notice(v.origin(field), "%v; render needs it, but this may not be the machine that it will run on", err)
+			l.notice(v.origin(field), "%v; render needs this where it runs", err)
 		}
 	}
 	for _, f := range l.unreadableFiles() {
@@ -209,7 +211,7 @@ func (l *loader) locate(p *Plan) {
 			one.Actions = p.Engine.Actions[j : j+1]
 		}
 		if err := p.check(one); err != nil {
-			l.fault(l.made[i].from, "%v", err)
+			l.fault(l.made[i].from, "%w", err)
 		}
 	}
 	if len(l.faults) > 0 {
@@ -225,7 +227,7 @@ func (l *loader) locate(p *Plan) {
 	if i > 0 {
 		at = l.made[i-1].origin(&l.made[i-1].Destination)
 	}
-	l.fault(at, "%v", with(i))
+	l.fault(at, "%w", with(i))
 }
 
 // check returns what is wrong with part of a configuration.
@@ -257,7 +259,7 @@ func (l *loader) exec() run.Program {
 	}
 	l.checkPositive(g.values, &g.Exec.KillTimeout)
 	if err := (render.Config{Exec: x}).Validate(); err != nil {
-		l.fault(g.origin(&g.Exec.Env.Custom), "%v", err)
+		l.fault(g.origin(&g.Exec.Env.Custom), "%w", err)
 	}
 	return x
 }

@@ -71,12 +71,12 @@ func (l *loader) consul() consul.Config {
 	}
 	cfg.Username, cfg.Password = authOf(g)
 	if token, file := g.origin(&g.Consul.Token), g.origin(&g.Consul.TokenFile); cfg.Token != "" && cfg.TokenFile != "" && isVariable(file) && !isVariable(token) {
-		l.notice(token, "%s is used only if the file of %s is empty: the file wins", token.nameOf("consul.token"), file)
+		l.notice(token, "%s has an effect only if the file of %s is empty", token.nameOf("consul.token"), file)
 	}
 	t := &g.Consul.Transport
 	for _, field := range []*time.Duration{&t.DialKeepAlive, &t.DialTimeout, &t.TLSHandshakeTimeout, &t.IdleConnTimeout} {
 		if key := g.key(field); *field == 0 {
-			l.notice(g.origin(field), "%s has no effect: 0 stands for the default, which is %s", key, topSchema.settings[key].Default)
+			l.notice(g.origin(field), "%s has no effect: 0 means the default, %s", key, topSchema.settings[key].Default)
 		}
 	}
 	l.checkRanges(&cfg)
@@ -89,14 +89,14 @@ func (l *loader) checkRanges(cfg *consul.Config) {
 	for address := range strings.SplitSeq(cfg.Address, ",") {
 		address = strings.TrimSpace(address)
 		if lacksPort(address) {
-			l.notice(g.origin(&g.Consul.Address), "consul.address: %s has no port, so that render connects to port 80; Consul's own port is 8500", address)
+			l.notice(g.origin(&g.Consul.Address), "consul.address: %s has no port, so render connects to port 80; the default port of Consul is 8500", address)
 		}
 		if scheme, _, found := strings.Cut(address, "://"); found && !slices.Contains([]string{"http", "https", "unix"}, scheme) {
-			l.wrong(g.values, &g.Consul.Address, "%q begins with a scheme that is none of http, https and unix", address)
+			l.wrong(g.values, &g.Consul.Address, "the scheme of %q is not http, https or unix", address)
 		}
 	}
 	if g.isSet(&g.Consul.MaxConnections) && cfg.MaxConnections < consul.LeastConnections {
-		l.wrong(g.values, &g.Consul.MaxConnections, "must be %d at least", consul.LeastConnections)
+		l.wrong(g.values, &g.Consul.MaxConnections, "must be at least %d", consul.LeastConnections)
 	}
 	if cfg.MaxRequests <= 0 {
 		l.wrong(g.values, &g.Consul.MaxRequests, "must be more than 0")
@@ -104,11 +104,11 @@ func (l *loader) checkRanges(cfg *consul.Config) {
 	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < consul.LeastConnections {
 		*most = consul.LeastConnections
 		field := &g.Consul.Transport.MaxConnsPerHost
-		l.notice(g.origin(field), "%s: render needs %d connections at least; %d is used", g.key(field), consul.LeastConnections, consul.LeastConnections)
+		l.notice(g.origin(field), "%s: render needs at least %d connections and uses %d", g.key(field), consul.LeastConnections, consul.LeastConnections)
 	}
 	if wait := min(max(cfg.Wait, consul.LeastWait), consul.MostWait); cfg.Wait > 0 && wait != cfg.Wait {
 		cfg.Wait = wait
-		l.notice(g.origin(&g.BlockQueryWait), "block_query_wait: Consul takes from %s to %s; %s is used", consul.LeastWait, consul.MostWait, wait)
+		l.notice(g.origin(&g.BlockQueryWait), "block_query_wait: Consul accepts %s to %s; render uses %s", consul.LeastWait, consul.MostWait, wait)
 	}
 	l.checkPositive(g.values, &g.BlockQueryWait)
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +16,8 @@ import (
 	"render/render/pace"
 	"render/render/run"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // A globalBlock is the top of all files.
@@ -58,7 +62,7 @@ func (l *loader) makeActions(cfg *render.Config) {
 		a.Name, a.Command, a.Splay, a.Env = b.label, b.Command, b.Splay, b.Env.env()
 		a = a.Spaced()
 		if err := (render.Config{Actions: []render.Action{a}}).Validate(); err != nil && len(l.faults) == before {
-			l.fault(b.from, "%v", err)
+			l.fault(b.from, "%w", err)
 		}
 		cfg.Actions = append(cfg.Actions, a)
 	}
@@ -88,13 +92,13 @@ func (l *loader) checkGuard(v *values, s *shared, guard graph.Guard) {
 	l.checkPositive(v, &s.Guard.Hold)
 	switch {
 	case guard.MaxDrop < 0 || guard.MaxDrop > 1:
-		l.fault(v.origin(&s.Guard.MaxDrop), "guard: the maximum drop %g is not between 0 and 1, which is 100%%", guard.MaxDrop)
+		l.fault(v.origin(&s.Guard.MaxDrop), "guard: the maximum drop %g is not between 0 and 1 (100%%)", guard.MaxDrop)
 	case guard != graph.Guard{} && guard.Min == 0 && guard.MaxDrop == 0:
 		var field any = &s.Guard.Hold
 		if !v.isSet(field) {
 			field = &s.Guard.Then
 		}
-		l.wrong(v, field, "a guard without min and max_drop lets everything through; give one of them")
+		l.wrong(v, field, "%w", hint.With(errors.New("a guard without min and max_drop accepts every change"), "set min or max_drop"))
 	}
 }
 
@@ -103,13 +107,13 @@ func (l *loader) checkVerify(v *values, s *shared, verify commit.Verify) {
 	url := &s.Verify.URL
 	switch {
 	case verify.URL != "" && !verify.Command.IsZero():
-		l.wrong(v, url, "has a command beside it; give one of them")
+		l.wrong(v, url, "%w", hint.With(errors.New("a verification has either a URL or a command, not both"), "remove one of the two"))
 	case verify.Status != 0 && (verify.Status < 100 || verify.Status > 599):
-		l.fault(v.origin(&s.Verify.Status), "verify: %d is not a status of HTTP", verify.Status)
+		l.fault(v.origin(&s.Verify.Status), "verify: %d is not an HTTP status", verify.Status)
 	case verify.URL != "" && !isURL(verify.URL):
 		l.wrong(v, url, "%q does not begin with http:// or https://", verify.URL)
 	case verify.URL != "" && !isParsable(verify.URL):
-		l.wrong(v, url, "is no URL, as http://127.0.0.1:80/health is")
+		l.wrong(v, url, "%w", hint.With(errors.New("the value is not a URL"), "write a URL such as http://127.0.0.1:80/health"))
 	}
 }
 
@@ -133,7 +137,7 @@ func (l *loader) timeLimit(v *values, limit *time.Duration) time.Duration {
 	if at := v.origin(limit); *limit == 0 && !at.inFile() {
 		l.wrong(v, limit, "must be more than 0")
 	} else if *limit == 0 {
-		l.notice(at, "a time limit of 0 would mean not to wait for the command, whose success is then not known; the limit is %s", render.DefaultTimeout)
+		l.notice(at, "render always waits for the command, and does not accept a time limit of 0; the limit is %s", render.DefaultTimeout)
 		return render.DefaultTimeout
 	}
 	return *limit
@@ -189,18 +193,18 @@ func (l *loader) targets(cfg *render.Config, dry, parseOnly bool) {
 			continue
 		}
 		if t.Destination == "" && !dry && !(parseOnly && !b.from.inFile()) {
-			hint := "SOURCE:DESTINATION, or --destination FILE"
+			advice := "write SOURCE:DESTINATION, or use --destination FILE"
 			if b.from.inFile() {
-				hint = `destination = "FILE"`
+				advice = `set destination = "FILE"`
 			}
-			l.fault(b.from, "template %s: missing destination; give %s", t.Source, hint)
+			l.fault(b.from, "%w", hint.With(fmt.Errorf("template %s: missing destination", t.Source), advice))
 			continue
 		}
 		if path, err := filepath.Abs(t.Destination); err == nil && t.Destination != "" {
 			if other := makers[path]; other != nil && other.from == b.from && b.from.inFile() {
 				continue // the same block: its file was read twice
 			} else if other != nil {
-				l.fault(b.origin(&b.Destination), "templates %s and %s have the same destination %s; the other is at %s", nameOf(other), t.Source, t.Destination, other.origin(&other.Destination))
+				l.fault(b.origin(&b.Destination), "templates %s and %s have the same destination %s, the first one at %s", nameOf(other), t.Source, t.Destination, other.origin(&other.Destination))
 				continue
 			}
 			makers[path] = b
@@ -249,12 +253,12 @@ func (l *loader) target(b *templateBlock, actions []render.Action) (render.Targe
 	}
 	switch {
 	case b.Source == "" && b.Contents == "" && !b.from.inFile():
-		l.fault(b.from, "a template needs a source, or contents: say which with --source or --contents; those of --template do not get it")
+		l.fault(b.from, "%w", hint.With(errors.New("the template has no source and no contents"), "set --source or --contents; this flag does not apply to the templates of --template"))
 		return t, false
 	case b.Source == "" && b.Contents == "":
-		l.fault(b.from, "a template needs a source, or contents")
+		l.fault(b.from, "%w", hint.With(errors.New("the template has no source and no contents"), "set source or contents"))
 	case b.Source != "" && b.Contents != "":
-		l.fault(b.origin(&b.Contents), "template %s: has both a source and contents; give one", b.Source)
+		l.fault(b.origin(&b.Contents), "%w", hint.With(fmt.Errorf("template %s: a template has either a source or contents, not both", b.Source), "remove one of the two"))
 	}
 	if t.Action != "" {
 		l.checkAction(b, t, actions)
@@ -269,11 +273,11 @@ func (l *loader) checkAction(b *templateBlock, t render.Target, actions []render
 		names = append(names, a.Name)
 	}
 	if !slices.Contains(names, t.Action) {
-		l.fault(b.origin(&b.Action), "template %s: there is no action %q%s", t.Source, t.Action, template.Suggestion(t.Action, names))
+		l.fault(b.origin(&b.Action), "%w", hint.With(fmt.Errorf("template %s: there is no action %q", t.Source, t.Action), template.Suggestion(t.Action, names)))
 	}
 	for _, s := range templateSettings {
 		if g, ok := b.given[s.Key]; ok && isOfAction(s) {
-			l.fault(g.from, "template %s: %s is the action's affair where there is one; set it in action %q", t.Source, s.Key, t.Action)
+			l.fault(g.from, "%w", hint.Withf(fmt.Errorf("template %s: %s belongs to the action %q", t.Source, s.Key, t.Action), "move %s to the block of the action", s.Key))
 		}
 	}
 }

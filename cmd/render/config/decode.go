@@ -1,11 +1,15 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"render/cmd/render/config/conf"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // decode brings what a file says into the document.
@@ -36,7 +40,7 @@ func (d *decoder) decodeBody(body *conf.Body, into *values, prefix string) {
 		}
 		switch {
 		case s == nil && !isBlock:
-			d.fault(d.place(item.Pos), "there is no key %q%s%s", item.Name, in(into.schema.block, prefix), into.schema.hint(prefix, name))
+			d.fault(d.place(item.Pos), "%w", hint.With(fmt.Errorf("there is no key %q%s", item.Name, in(into.schema.block, prefix)), into.schema.hint(prefix, name)))
 		case isBlock && (s == nil || item.Value.Kind == conf.Object || item.Value.Kind == conf.List):
 			for _, block := range d.blocks(item) {
 				d.decodeBody(block, into, key+".")
@@ -52,9 +56,9 @@ func (s *schema) hint(prefix, name string) string {
 	key, names := prefix+name, s.names(prefix)
 	switch {
 	case s != templateSchema && (templateSchema.settings[key] != nil || templateSchema.blocks[key]):
-		return "; it stands in template blocks: template { " + name + " … }"
+		return "write the key in a template block: template { " + name + " … }"
 	case s != topSchema && (topSchema.settings[key] != nil || topSchema.blocks[key] || repeated[key] != nil):
-		return "; it stands at the top of files, in no block"
+		return "write the key at the top of the file, outside of all blocks"
 	}
 	known := names
 	for old := range OldKeys[s.block] {
@@ -65,7 +69,7 @@ func (s *schema) hint(prefix, name string) string {
 	slices.Sort(known[len(names):])
 	near := template.Suggestion(name, known)
 	if near == "" && len(names) <= 8 {
-		return "; there are " + strings.Join(names, ", ")
+		return "the keys are " + strings.Join(names, ", ")
 	}
 	return near
 }
@@ -79,7 +83,7 @@ func in(block, prefix string) string {
 	return " in " + name
 }
 
-// rename returns what a key is called now. An old name is told of once.
+// rename returns the name that a key has today, and warns of an old name once.
 func (l *loader) rename(block, key string, at origin) string {
 	now, old := newKey(block, key)
 	if old && l.first(block+" "+key) {
@@ -90,17 +94,17 @@ func (l *loader) rename(block, key string, at origin) string {
 
 func (d *decoder) decodeValue(item *conf.Item, s *Setting, into *values) {
 	if len(item.Labels) > 0 {
-		d.fault(d.place(item.Labels[0].Pos), "%s has a value and no label; is a = missing?", item.Name)
+		d.fault(d.place(item.Labels[0].Pos), "%w", hint.With(fmt.Errorf("%s needs a value, and has a label", item.Name), "did you forget the = between the name and the value?"))
 		return
 	}
 	value, err := s.kind.readFrom(item.Value)
 	if err != nil {
-		d.fault(d.place(item.Value.Pos), "%s: %v", item.Name, err)
+		d.fault(d.place(item.Value.Pos), "%s: %w", item.Name, err)
 		return
 	}
 	from := d.place(item.Pos)
 	if s.kind == permsKind && isDecimalByMistake(item.Value) {
-		d.notice(from, "%s is a decimal number, and the mode %04o; for that in octal write 0%s", item.Value.Text, value, item.Value.Text)
+		d.notice(from, "%s is a decimal number and means the mode %04o; for the octal mode, write 0%s", item.Value.Text, value, item.Value.Text)
 	}
 	if s.Now != "" && d.first(s.Key) {
 		d.notice(from, "%s is an old form of %s", item.Name, s.Now)
@@ -143,14 +147,14 @@ func (d *decoder) bodies(name string, v *conf.Value) []*conf.Body {
 		var all []*conf.Body
 		for _, e := range v.List {
 			if e.Kind != conf.Object {
-				d.fault(d.place(e.Pos), "%s: needs blocks in its list; this is %s", name, formNames[e.Kind])
+				d.fault(d.place(e.Pos), "%s: needs a list of blocks; one element is %s", name, formNames[e.Kind])
 				continue
 			}
 			all = append(all, e.Body)
 		}
 		return all
 	}
-	d.fault(d.place(v.Pos), "%s is a block: %s { … }; this is %s", name, name, formNames[v.Kind])
+	d.fault(d.place(v.Pos), "%w", hint.Withf(fmt.Errorf("%s is a block, not %s", name, formNames[v.Kind]), "write %s { … }", name))
 	return nil
 }
 
@@ -175,7 +179,7 @@ func (d *decoder) decodeRepeated(name string, item *conf.Item) {
 		for _, body := range d.bodies(name, item.Value) {
 			for _, member := range body.Items {
 				if member.Value.Kind != conf.Object && member.Value.Kind != conf.List {
-					d.fault(d.place(member.Pos), `an action has a name: action "NAME" { … }`)
+					d.fault(d.place(member.Pos), "%w", hint.With(errors.New("the action has no name"), `write action "NAME" { … }`))
 					continue
 				}
 				for _, body := range d.bodies(member.Name, member.Value) {
@@ -185,7 +189,7 @@ func (d *decoder) decodeRepeated(name string, item *conf.Item) {
 		}
 	default:
 		d.hideBody(item)
-		d.fault(d.place(item.Labels[1].Pos), "an action has one name")
+		d.fault(d.place(item.Labels[1].Pos), "the action has more than one name")
 	}
 }
 
@@ -193,7 +197,7 @@ func (d *decoder) decodeAction(name string, at conf.Pos, body *conf.Body) {
 	d.decodeBody(body, d.doc.action(name, d.place(at)), "")
 }
 
-// idle tells of a setting that has no effect, once for each reason.
+// idle warns of a setting that has no effect, once for each reason.
 func (l *loader) idle(s *Setting, from origin) {
 	if s.Idle == "" {
 		return
@@ -203,11 +207,11 @@ func (l *loader) idle(s *Setting, from origin) {
 	}
 }
 
-// first reports whether something is to be told of for the first time.
+// first reports whether a warning is new.
 func (l *loader) first(what string) bool {
-	if slices.Contains(l.told, what) {
+	if slices.Contains(l.warned, what) {
 		return false
 	}
-	l.told = append(l.told, what)
+	l.warned = append(l.warned, what)
 	return true
 }

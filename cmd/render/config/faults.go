@@ -1,18 +1,22 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"render/watch/hint"
 )
 
 // A fault is something wrong with the configuration.
 type fault struct {
 	at      origin
 	text    string
+	hint    string // "" for none
 	syntax  bool   // the text could not be read: any of it may be a secret, but for the excerpt
 	excerpt string // of a line, where syntax is true
 }
@@ -23,7 +27,7 @@ type hidden struct {
 	toLine int
 }
 
-// mostFaults is how many faults are told of: who has mended these will see the others.
+// mostFaults is how many faults an Error shows. Who has fixed these sees the remaining ones.
 const mostFaults = 20
 
 // An Error is what is wrong with a configuration.
@@ -34,19 +38,31 @@ type Error struct {
 	hidden  []hidden
 }
 
-func (e *Error) Error() string {
-	var lines []string
+func (e *Error) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap returns an error for each fault, with its hint.
+func (e *Error) Unwrap() []error {
+	var errs []error
 	for _, f := range e.faults {
-		line := f.text
-		if place := f.at.String(); f.at != (origin{}) {
-			line = place + ": " + line
-		}
-		lines = append(lines, line)
+		errs = append(errs, f.err())
 	}
 	if e.more > 0 {
-		lines = append(lines, e.others())
+		errs = append(errs, fmt.Errorf("and %d more", e.more))
 	}
-	return strings.Map(printable, urlPassword.ReplaceAllString(strings.Join(lines, "\n"), "${1}xxxxx@"))
+	return errs
+}
+
+// err returns a fault as an error, without what a terminal obeys and without passwords.
+func (f fault) err() error {
+	text := f.text
+	if f.at != (origin{}) {
+		text = f.at.String() + ": " + text
+	}
+	return hint.With(errors.New(showable(text)), showable(f.hint))
+}
+
+func showable(text string) string {
+	return strings.Map(printable, urlPassword.ReplaceAllString(text, "${1}xxxxx@"))
 }
 
 // urlPassword finds the passwords in URLs.
@@ -57,20 +73,18 @@ func (e *Error) AtUsage() bool {
 	return !slices.ContainsFunc(e.faults, func(f fault) bool { return f.at.inFile() && f.at.file != LocalConfig })
 }
 
-// others says how many faults there are beyond those that are told of.
-func (e *Error) others() string { return fmt.Sprintf("and %d more", e.more) }
-
-// Excerpts returns the faults with the lines that are at fault.
+// Excerpts returns the faults, each with its line of the file and then its hint below.
 func (e *Error) Excerpts() string {
 	var b strings.Builder
-	for _, f := range e.faults {
-		fmt.Fprintln(&b, (&Error{faults: []fault{f}}).Error())
-		if line, ok := e.line(f); ok {
-			fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Column))
+	for i, err := range e.Unwrap() {
+		fmt.Fprintln(&b, err)
+		if i < len(e.faults) {
+			f := e.faults[i]
+			if line, ok := e.line(f); ok {
+				fmt.Fprintf(&b, "  %s\n  %s^\n", line, indent(line, f.at.at.Column))
+			}
 		}
-	}
-	if e.more > 0 {
-		fmt.Fprintln(&b, e.others())
+		b.WriteString(strings.TrimPrefix(hint.Lines(err)+"\n", "\n"))
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
@@ -149,8 +163,10 @@ func (l *loader) err() error {
 	return &Error{once[:len(once)-more], more, l.sources, l.hidden}
 }
 
+// fault notes a fault. The hints of an error among the arguments, whose verb is %w, become those of the fault.
 func (l *loader) fault(at origin, format string, args ...any) {
-	l.faults = append(l.faults, fault{at: at, text: fmt.Sprintf(format, args...)})
+	err := fmt.Errorf(format, args...)
+	l.faults = append(l.faults, fault{at: at, text: err.Error(), hint: strings.Join(hint.Of(err), "; ")})
 }
 
 // wrong notes a fault of the setting of a field.
@@ -166,10 +182,10 @@ func (l *loader) wrongKey(v *values, key, format string, args ...any) {
 	l.fault(at, format, args...)
 }
 
-// withoutValue returns what an error says, unless that must not be shown.
-func withoutValue(s *Setting, err error) string {
+// withoutValue returns the error of a value, or another one where the value must not be shown.
+func withoutValue(s *Setting, err error) error {
 	if s.kind.private {
-		return "needs " + s.kind.name
+		return errors.New("needs " + s.kind.name)
 	}
-	return err.Error()
+	return err
 }

@@ -80,7 +80,7 @@ func (f *Flag) Set(text string) error {
 func (f *Flags) check(l *loader) {
 	for _, use := range f.used {
 		if use.err != nil {
-			l.fault(origin{name: "--" + use.name}, "%s", withoutValue(use.setting, use.err))
+			l.fault(origin{name: "--" + use.name}, "%w", withoutValue(use.setting, use.err))
 		}
 	}
 }
@@ -121,7 +121,7 @@ func (l *loader) tellBlanks(spec map[string]any, from origin) {
 	source, destination := spec["source"].(string), spec["destination"].(string)
 	for _, path := range []string{source, destination} {
 		if trimmed := strings.TrimSpace(path); trimmed != "" && (path == source && strings.HasSuffix(path, " ") || path == destination && strings.HasPrefix(path, " ")) {
-			l.notice(from, "--template: the blank beside the colon is part of the path %q; leave it out if it is not meant", path)
+			l.notice(from, "--template: the space beside the colon is part of the path %q; remove the space if it is a mistake", path)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"render/render"
 	"render/render/graph"
+
+	"render/watch/hint"
 )
 
 // guardFrom returns the guard of the text of a flag.
@@ -36,20 +38,20 @@ func TestParseGuard(t *testing.T) {
 		{text: "max_drop=100%", want: graph.Guard{MaxDrop: 1}},
 		{text: "min=two", err: `"min=two": min: "two" is not a whole number`},
 		{text: "min=1.5", err: "not a whole number"},
-		{text: "max_drop=half", err: `max_drop: "half" is not a share of the instances, as in 50% or 0.5`},
+		{text: "max_drop=half", err: `max_drop: "half" is not a share of the instances`},
 		{text: "max_drop=50%%", err: "not a share"},
-		{text: "hold=5", err: "hold: 5 has no unit"},
-		{text: "min=1,least=2", err: `there is no part "least"; the parts are min, max_drop, hold and then`},
+		{text: "hold=5", err: "hold: the duration 5 has no unit\nhint: write \"5s\" for seconds, or \"5ms\" for milliseconds"},
+		{text: "min=1,least=2", err: "there is no part \"least\"\nhint: the parts are min, max_drop, hold and then"},
 		{text: "2", err: `there is no part "2"`},
 		{text: "min=1,", err: `there is no part ""`},
 		{text: "Min=1", err: `there is no part "Min"`},
 		{text: "min", err: "min has no value"},
 		{text: "min=", err: "min has no value"},
-		{text: "max_drop=1,max-drop=1", err: "max_drop is given twice"},
+		{text: "max_drop=1,max-drop=1", err: "the part max_drop is there twice"},
 	}
 	for _, test := range tests {
 		got, err := guardFrom(test.text)
-		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(hint.Text(err), test.err) {
 			t.Errorf("%q: got %v, want %q", test.text, err, test.err)
 		}
 		if err == nil && got != test.want {

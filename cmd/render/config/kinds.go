@@ -17,6 +17,8 @@ import (
 	"render/cmd/render/config/conf"
 	"render/render/run"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // A kind says what values a setting has: as text on the command line and in the environment, and in files.
@@ -43,7 +45,7 @@ func (k *kind) readFrom(v *conf.Value) (any, error) {
 		}
 	}
 	if !slices.Contains(forms, v.Kind) {
-		return nil, fmt.Errorf("needs %s; this is %s", k.name, formNames[v.Kind])
+		return nil, fmt.Errorf("needs %s, not %s", k.name, formNames[v.Kind])
 	}
 	if k.read != nil {
 		return k.read(v)
@@ -175,7 +177,7 @@ func choice(words ...string) *kind {
 			if i := slices.IndexFunc(words, func(word string) bool { return strings.EqualFold(word, s) }); i >= 0 {
 				return words[i], nil
 			}
-			return nil, fmt.Errorf("%q is not one of %s%s", s, strings.Join(words, ", "), template.Suggestion(s, words))
+			return nil, hint.With(fmt.Errorf("%q is not one of %s", s, strings.Join(words, ", ")), template.Suggestion(s, words))
 		},
 	}
 }
@@ -214,9 +216,9 @@ func parseDuration(s string) (any, error) {
 		return d, nil
 	}
 	if _, err := strconv.ParseFloat(s, 64); err == nil {
-		return nil, fmt.Errorf("%s has no unit; give one, as in \"%ss\" or \"%sms\"", s, s, s)
+		return nil, hint.Withf(fmt.Errorf("the duration %s has no unit", s), "write \"%ss\" for seconds, or \"%sms\" for milliseconds", s, s)
 	}
-	return nil, fmt.Errorf("%q is not a duration, as in \"5s\", \"250ms\" or \"1m30s\"", s)
+	return nil, hint.With(fmt.Errorf("%q is not a duration", s), `write a duration such as "5s", "250ms" or "1m30s"`)
 }
 
 // parseShare reads a share of 1, or one in percent.
@@ -224,7 +226,7 @@ func parseShare(s string) (any, error) {
 	number, percent := strings.CutSuffix(strings.TrimSpace(s), "%")
 	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || math.IsNaN(f) {
-		return nil, fmt.Errorf("%q is not a share of the instances, as in 50%% or 0.5", s)
+		return nil, hint.With(fmt.Errorf("%q is not a share of the instances", s), "write a share such as 50% or 0.5")
 	}
 	if percent {
 		f /= 100
@@ -239,7 +241,7 @@ func parsePerms(text string) (fs.FileMode, error) {
 	}
 	mode, err := strconv.ParseUint(text, 8, 12)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not an octal mode, as in 0640", text)
+		return 0, hint.With(fmt.Errorf("%q is not an octal mode", text), "write a mode such as 0640")
 	}
 	return fs.FileMode(mode) & fs.ModePerm, nil
 }
@@ -251,7 +253,7 @@ func readPerms(v *conf.Value) (fs.FileMode, error) {
 	}
 	mode, err := strconv.ParseUint(v.Text, 10, 32)
 	if err != nil || mode > 0o7777 {
-		return 0, fmt.Errorf("%s is not a mode, as in 0640 or \"0640\"", v.Text)
+		return 0, hint.With(fmt.Errorf("%s is not a mode", v.Text), `write a mode such as 0640 or "0640"`)
 	}
 	return fs.FileMode(mode) & fs.ModePerm, nil
 }
@@ -278,7 +280,7 @@ func parseAddresses(s string) ([]string, error) {
 func patterns(texts []string, err error) (any, error) {
 	for _, text := range texts {
 		if _, err := path.Match(text, ""); err != nil {
-			return nil, fmt.Errorf("%q is not a pattern, as in CONSUL_*; a [ needs its ]", text)
+			return nil, hint.With(fmt.Errorf("%q is not a pattern", text), "write a pattern such as CONSUL_*, and close each [ with ]")
 		}
 	}
 	return texts, err
@@ -313,7 +315,7 @@ func readPairs(v *conf.Value) ([]string, error) {
 func pairs(texts []string, err error) (any, error) {
 	for i, text := range texts {
 		if name, _, found := strings.Cut(text, "="); !found || name == "" {
-			return nil, fmt.Errorf("needs NAME=value in its list; element %d is not of that form", i+1)
+			return nil, fmt.Errorf("needs a list of NAME=value, and element %d is not of this form", i+1)
 		}
 	}
 	return texts, err
@@ -334,7 +336,7 @@ func readTexts(v *conf.Value) ([]string, error) {
 	texts := []string{}
 	for i, e := range v.List {
 		if e.Kind != conf.Text {
-			return nil, fmt.Errorf("needs texts in its list; element %d is %s", i+1, formNames[e.Kind])
+			return nil, fmt.Errorf("needs a list of texts, and element %d is %s", i+1, formNames[e.Kind])
 		}
 		texts = append(texts, e.Text)
 	}
@@ -358,7 +360,7 @@ func readCommand(v *conf.Value, ofText func(string) run.Command) (run.Command, e
 	case len(args) == 1:
 		return ofText(args[0]), nil
 	case len(args) > 0 && args[0] == "":
-		return run.Command{}, fmt.Errorf("begins with an empty text, in place of a program")
+		return run.Command{}, fmt.Errorf("the program is an empty text")
 	}
 	return run.Command{Args: args}, nil
 }
@@ -410,7 +412,7 @@ func parseSignal(text string) (s run.Signal, err error) {
 		return s, err
 	}
 	if process == "" || s.Signal == 0 {
-		return s, fmt.Errorf("%q is not NAME:PROCESS, as in HUP:/run/nginx.pid or HUP:nginx", text)
+		return s, hint.With(fmt.Errorf("%q is not a signal and a process", text), "write NAME:PROCESS, such as HUP:/run/nginx.pid or HUP:nginx")
 	}
 	if strings.Contains(process, "/") {
 		s.PIDFile = process

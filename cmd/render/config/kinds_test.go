@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"render/render/run"
+
+	"render/watch/hint"
 )
 
 func TestParseCommand(t *testing.T) {
@@ -54,17 +56,17 @@ func TestParseSignal(t *testing.T) {
 		{"HUP:/run/nginx.pid", run.Signal{Signal: syscall.SIGHUP, PIDFile: "/run/nginx.pid"}, ""},
 		{"SIGHUP:./a:b", run.Signal{Signal: syscall.SIGHUP, PIDFile: "./a:b"}, ""},
 		{"usr2:haproxy", run.Signal{Signal: syscall.SIGUSR2, Process: "haproxy"}, ""},
-		{"HUP", run.Signal{}, "is not NAME:PROCESS"},
-		{"HUP:", run.Signal{}, "is not NAME:PROCESS"},
-		{":nginx", run.Signal{}, "is not NAME:PROCESS"},
-		{":", run.Signal{}, "is not NAME:PROCESS"},
-		{"SIGNULL:nginx", run.Signal{}, "is not NAME:PROCESS"},
+		{"HUP", run.Signal{}, "is not a signal and a process\nhint: write NAME:PROCESS, such as HUP:/run/nginx.pid or HUP:nginx"},
+		{"HUP:", run.Signal{}, "is not a signal and a process\nhint: write NAME:PROCESS, such as HUP:/run/nginx.pid or HUP:nginx"},
+		{":nginx", run.Signal{}, "is not a signal and a process\nhint: write NAME:PROCESS, such as HUP:/run/nginx.pid or HUP:nginx"},
+		{":", run.Signal{}, "is not a signal and a process\nhint: write NAME:PROCESS, such as HUP:/run/nginx.pid or HUP:nginx"},
+		{"SIGNULL:nginx", run.Signal{}, "is not a signal and a process\nhint: write NAME:PROCESS, such as HUP:/run/nginx.pid or HUP:nginx"},
 		{"1:nginx", run.Signal{}, `there is no signal "1"`},
 		{" HUP:nginx", run.Signal{}, `there is no signal " HUP"`},
 		{"/run/nginx.pid:HUP", run.Signal{}, "there is no signal"},
 	} {
 		got, err := parseSignal(tt.text)
-		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || err == nil && got != tt.want {
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(hint.Text(err), tt.err) || err == nil && got != tt.want {
 			t.Errorf("parseSignal(%q) = %+v, %v; want %+v, %q", tt.text, got, err, tt.want, tt.err)
 		}
 	}

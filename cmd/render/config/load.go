@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"render/cmd/render/config/conf"
+
+	"render/watch/hint"
 )
 
 // LocalConfig is the variable whose text counts as a configuration file that wins over all others.
@@ -33,7 +35,7 @@ type loader struct {
 
 	notices Notices
 	hidden  []hidden
-	told    []string          // what is told of once, and was
+	warned  []string          // warnings that are given once, and were
 	read    func(path string) // reads a file
 }
 
@@ -87,7 +89,7 @@ func (l *loader) readEnvironment() {
 			from := origin{name: "$" + name}
 			value, err := s.kind.parse(text)
 			if err != nil {
-				l.fault(from, "%s", withoutValue(s, err))
+				l.fault(from, "%w", withoutValue(s, err))
 			} else {
 				l.doc.top.set(s, given{value, from})
 			}
@@ -132,7 +134,7 @@ func (l *loader) readFolder(path string, outer []string) {
 		return
 	}
 	if slices.Contains(outer, real) {
-		l.unreadable(path, errors.New("the folder contains itself, by a link"))
+		l.unreadable(path, errors.New("the folder contains itself through a link"))
 		return
 	}
 	entries, err := os.ReadDir(path)
@@ -187,7 +189,7 @@ func (l *loader) unreadable(path string, err error) {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		err = failed.Err
 	}
-	l.fault(origin{file: cmp.Or(path, `""`)}, "cannot read the configuration: %v", err)
+	l.fault(origin{file: cmp.Or(path, `""`)}, "cannot read the configuration: %w", err)
 }
 
 func (l *loader) readText(name string, text []byte) {
@@ -197,7 +199,7 @@ func (l *loader) readText(name string, text []byte) {
 	case len(trimmed) == 0:
 		return
 	case bytes.HasPrefix(trimmed, []byte("{{")):
-		l.fault(begin, "this is a template, and not a configuration: give it with --template")
+		l.fault(begin, "%w", hint.With(errors.New("this file is a template and not a configuration"), "use --template for a template"))
 		return
 	}
 
@@ -205,9 +207,9 @@ func (l *loader) readText(name string, text []byte) {
 	failed, isSyntax := errors.AsType[*conf.Error](err)
 	switch {
 	case isSyntax && fixtureKey.Match(text):
-		l.fault(begin, "this looks like a fixture, and is no configuration: give it with --fixture")
+		l.fault(begin, "%w", hint.With(errors.New("this file looks like a fixture and not like a configuration"), "use --fixture for a fixture"))
 	case isSyntax:
-		l.faults = append(l.faults, fault{at: origin{file: name, at: failed.Pos}, text: failed.Message, syntax: true, excerpt: failed.Excerpt})
+		l.faults = append(l.faults, fault{at: origin{file: name, at: failed.Pos}, text: failed.Message, hint: failed.Hint, syntax: true, excerpt: failed.Excerpt})
 	default:
 		l.decode(name, body)
 	}

@@ -8,6 +8,8 @@ import (
 	"render/render"
 	"render/render/pace"
 	"render/render/run"
+
+	"render/watch/hint"
 )
 
 // targetOf returns what a SPEC says of its target.
@@ -38,15 +40,15 @@ func TestParseTemplateSpec(t *testing.T) {
 		{spec: "in:out:$CMD", want: render.Target{Source: "in", Destination: "out", Command: shell("$CMD")}},
 		{spec: "in : out", want: render.Target{Source: "in ", Destination: " out"}},
 		{spec: "in::cmd x", want: render.Target{Source: "in", Command: shell("cmd x")}},
-		{spec: "", err: "cannot be empty"},
-		{spec: " ", err: "cannot be empty"},
-		{spec: "::", err: "cannot be empty"},
+		{spec: "", err: "the value is empty\nhint: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND"},
+		{spec: " ", err: "the value is empty\nhint: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND"},
+		{spec: "::", err: "the value is empty\nhint: write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND"},
 		{spec: ":x:y", err: `":x:y" has no source`},
 	}
 	for _, test := range tests {
 		t.Run(test.spec, func(t *testing.T) {
 			got, err := targetOf(test.spec)
-			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(hint.Text(err), test.err) {
 				t.Fatalf("got %v, want %q", err, test.err)
 			}
 			if err == nil && (got.Source != test.want.Source || got.Destination != test.want.Destination || got.Command.String() != test.want.Command.String() || got.Command.Shell != test.want.Command.Shell) {

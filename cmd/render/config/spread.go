@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"render/render/pace"
+
+	"render/watch/hint"
 )
 
 // spreadTo is of a setting that is another name of one in a block.
@@ -55,18 +58,22 @@ func parseWait(s string) (pace.Wait, error) {
 	var w pace.Wait
 	var err error
 	if w.Min, err = time.ParseDuration(least); err != nil {
-		return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)
+		return w, wrongWait(s)
 	}
 	w.Max = 4 * w.Min
 	if both {
 		if w.Max, err = time.ParseDuration(most); err != nil {
-			return w, fmt.Errorf("%q: %w; give MIN[:MAX] with units, as in 2s:10s", s, err)
+			return w, wrongWait(s)
 		}
 	}
 	if w.Min < 0 || w.Max < w.Min {
 		return w, fmt.Errorf("%q: the maximum %s is less than the minimum %s", s, w.Max, w.Min)
 	}
 	return w, nil
+}
+
+func wrongWait(s string) error {
+	return hint.With(fmt.Errorf("%q is not a wait", s), "write MIN or MIN:MAX as durations, such as 2s:10s")
 }
 
 var guardKind = &kind{
@@ -95,11 +102,11 @@ func parseGuard(text string) (map[string]any, error) {
 		i := slices.IndexFunc(guardSettings, func(s *Setting) bool { return s.Key == "guard."+name })
 		switch _, twice := parts[name]; {
 		case i < 0:
-			return nil, fmt.Errorf("%q: there is no part %q; the parts are min, max_drop, hold and then, as in min=2,max_drop=50%%", text, name)
+			return nil, hint.With(fmt.Errorf("%q: there is no part %q", text, name), "the parts are min, max_drop, hold and then, as in min=2,max_drop=50%")
 		case twice:
-			return nil, fmt.Errorf("%q: %s is given twice", text, name)
+			return nil, fmt.Errorf("%q: the part %s is there twice", text, name)
 		case value == "":
-			return nil, fmt.Errorf("%q: %s has no value", text, name)
+			return nil, fmt.Errorf("%q: the part %s has no value", text, name)
 		}
 		read, err := guardSettings[i].kind.parse(value)
 		if err != nil {
@@ -110,14 +117,16 @@ func parseGuard(text string) (map[string]any, error) {
 	return parts, nil
 }
 
+const specHint = "write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND"
+
 // parseTemplateSpec reads SOURCE[:DESTINATION[:COMMAND]]. Whatever follows the second colon is the command.
 func parseTemplateSpec(spec string) (map[string]any, error) {
 	if strings.Trim(spec, ": ") == "" {
-		return nil, fmt.Errorf("cannot be empty; give SOURCE:DESTINATION[:COMMAND]")
+		return nil, hint.With(errors.New("the value is empty"), specHint)
 	}
 	parts := slices.Concat(strings.SplitN(spec, ":", 3), []string{"", ""})
 	if parts[0] == "" {
-		return nil, fmt.Errorf("%q has no source; give SOURCE:DESTINATION[:COMMAND]", spec)
+		return nil, hint.With(fmt.Errorf("%q has no source", spec), specHint)
 	}
 	return map[string]any{"source": parts[0], "destination": parts[1], "command": parseCommand(parts[2])}, nil
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"render/watch/hint"
 )
 
 // A PIDFile is a file with the number of this process, for other programs. The zero value is none.
@@ -41,7 +43,7 @@ func (p *PIDFile) Remove() error {
 		return nil
 	}
 	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("pid file: %w; it still holds our process id: remove it", err)
+		return hint.With(fmt.Errorf("remove the pid file: %w", err), "remove the file by hand, because it has the process id of render")
 	}
 	return nil
 }
@@ -53,7 +55,7 @@ func (p *PIDFile) write() error {
 	}
 	info, err := os.Stat(p.path)
 	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return fmt.Errorf("pid file %s: it is not a regular file; give another path", p.path)
+		return hint.With(fmt.Errorf("pid file %s: not a regular file", p.path), "use another path")
 	}
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err := os.WriteFile(p.path, ourPID(), 0o666); err != nil {
@@ -70,15 +72,15 @@ func explainPIDFile(path string, err error) error {
 	folder := filepath.Dir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("pid file %s: its folder %s is missing; create it", path, folder)
+		return hint.With(fmt.Errorf("pid file %s: the folder %s is missing", path, folder), "create the folder")
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("pid file %s: %s is not a folder; give another path", path, folder)
+		return hint.With(fmt.Errorf("pid file %s: %s is not a folder", path, folder), "use another path")
 	case errors.Is(err, syscall.EISDIR):
-		return fmt.Errorf("pid file %s: it is a folder; give the path of a file, as in %s", path, filepath.Join(path, "render.pid"))
+		return hint.Withf(fmt.Errorf("pid file %s: the path is a folder", path), "use the path of a file, such as %s", filepath.Join(path, "render.pid"))
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("pid file: %w; give a path that user %d may write", err, os.Geteuid())
+		return hint.Withf(fmt.Errorf("write the pid file: %w", err), "use a path that user %d may write", os.Geteuid())
 	}
-	return fmt.Errorf("pid file: %w; make room for it, or give another path", err)
+	return hint.With(fmt.Errorf("write the pid file: %w", err), "use a path on a file system with free space")
 }
 
 func ourPID() []byte { return []byte(strconv.Itoa(os.Getpid())) }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"render/cmd/render/filetest"
+
+	"render/watch/hint"
 )
 
 func TestPIDFileDiskFull(t *testing.T) {
@@ -16,7 +18,7 @@ func TestPIDFileDiskFull(t *testing.T) {
 	filetest.FillDisk(t, dir)
 	path := filepath.Join(dir, "a")
 	err := new(PIDFile).Move(path)
-	if want := "pid file: write " + path + ": no space left on device; make room for it, or give another path"; err == nil || err.Error() != want {
+	if want := "write the pid file: write " + path + ": no space left on device\nhint: use a path on a file system with free space"; err == nil || hint.Text(err) != want {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {
@@ -34,10 +36,10 @@ func TestPIDFileInFolderOfOthers(t *testing.T) {
 		var p PIDFile
 		filetest.Check(t, p.Move(path))
 		filetest.Check(t, filetest.Contains(path, fmt.Sprint(os.Getpid()))())
-		if err := p.Move(dir + "/b"); err == nil || !strings.Contains(err.Error(), "permission denied; give a path that user ") {
+		if err := p.Move(dir + "/b"); err == nil || !strings.Contains(hint.Text(err), "permission denied\nhint: use a path that user ") {
 			t.Errorf("got %v", err)
 		}
-		if err := p.Move(next); err == nil || !strings.Contains(err.Error(), "permission denied; it still holds our process id") {
+		if err := p.Move(next); err == nil || !strings.Contains(hint.Text(err), "permission denied\nhint: remove the file by hand") {
 			t.Errorf("got %v", err)
 		}
 		if p.path != path {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"render/cmd/render/filetest"
+
+	"render/watch/hint"
 )
 
 func TestPIDFile(t *testing.T) {
@@ -92,12 +94,12 @@ func TestPIDFileCannotBe(t *testing.T) {
 	var p PIDFile
 	filetest.Check(t, p.Move(old))
 	for path, want := range map[string]string{
-		dir:             "pid file " + dir + ": it is a folder; give the path of a file, as in " + dir + "/render.pid",
-		dir + "/none/a": "pid file " + dir + "/none/a: its folder " + dir + "/none is missing; create it",
-		dir + "/file/a": "pid file " + dir + "/file/a: " + dir + "/file is not a folder; give another path",
-		dir + "/pipe":   "pid file " + dir + "/pipe: it is not a regular file; give another path",
+		dir:             "pid file " + dir + ": the path is a folder\nhint: use the path of a file, such as " + dir + "/render.pid",
+		dir + "/none/a": "pid file " + dir + "/none/a: the folder " + dir + "/none is missing\nhint: create the folder",
+		dir + "/file/a": "pid file " + dir + "/file/a: " + dir + "/file is not a folder\nhint: use another path",
+		dir + "/pipe":   "pid file " + dir + "/pipe: not a regular file\nhint: use another path",
 	} {
-		if err := p.Move(path); err == nil || err.Error() != want {
+		if err := p.Move(path); err == nil || hint.Text(err) != want {
 			t.Errorf("got %v, not %s", err, want)
 		}
 		filetest.Check(t, filetest.Contains(old, fmt.Sprint(os.Getpid()))())

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"render/watch/hint"
 )
 
 // FileSettings say where a log file is, and when it gives way to a new one.
@@ -26,11 +28,11 @@ type FileSettings struct {
 func (s FileSettings) validate() error {
 	switch {
 	case s.RotateBytes < 0:
-		return fmt.Errorf("log file %s: it cannot be rotated at %d bytes; give a number of bytes, or 0 for no limit", s.Path, s.RotateBytes)
+		return hint.With(fmt.Errorf("log file %s: cannot rotate the file at %d bytes", s.Path, s.RotateBytes), "use a positive number of bytes, or 0 for no limit")
 	case s.RotateDuration < 0:
-		return fmt.Errorf("log file %s: it cannot be rotated after %s; give a time as in 24h, or 0 for never", s.Path, s.RotateDuration)
+		return hint.With(fmt.Errorf("log file %s: cannot rotate the file after %s", s.Path, s.RotateDuration), "use a duration such as 24h, or 0 for never")
 	case s.MaxFiles < -1:
-		return fmt.Errorf("log file %s: %d rotated files cannot be kept; give their number, 0 for all, or -1 for none", s.Path, s.MaxFiles)
+		return hint.With(fmt.Errorf("log file %s: cannot keep %d rotated files", s.Path, s.MaxFiles), "use a positive number, 0 for all files, or -1 for none")
 	}
 	return nil
 }
@@ -80,16 +82,16 @@ func (f *file) follow() error {
 	file, err := os.OpenFile(f.Filename, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o640)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("log file %s: its folder %s is missing; create it", f.Filename, filepath.Dir(f.Filename))
+		return hint.With(fmt.Errorf("log file %s: the folder %s is missing", f.Filename, filepath.Dir(f.Filename)), "create the folder")
 	case errors.Is(err, syscall.EISDIR):
-		return fmt.Errorf("log file %s: it is a folder; for a file in it, give its path with a / at the end", f.Filename)
+		return hint.With(fmt.Errorf("log file %s: the path is a folder", f.Filename), "for a log file in this folder, add / at the end of the path")
 	case err != nil:
 		return fmt.Errorf("log file: %w", err)
 	}
 	defer file.Close()
 	old := f.info
 	if f.info, err = file.Stat(); err != nil || !f.info.Mode().IsRegular() {
-		return errors.Join(fmt.Errorf("log file %s: it is not a regular file", f.Filename), err)
+		return errors.Join(fmt.Errorf("log file %s: not a regular file", f.Filename), err)
 	}
 	switch {
 	case f.info.Size() == 0:

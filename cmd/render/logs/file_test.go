@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"render/cmd/render/filetest"
+
+	"render/watch/hint"
 )
 
 func TestLogFileName(t *testing.T) {
@@ -245,7 +247,7 @@ func TestLogFileWithoutFolder(t *testing.T) {
 	}
 	filetest.Check(t, stderr.Says(5, "msg=without")())
 	filetest.Check(t, stderr.Says(1, `level=ERROR msg="log file write failed"`)())
-	filetest.Check(t, stderr.Says(1, "its folder "+dir+" is missing; create it")())
+	filetest.Check(t, stderr.Says(1, "the folder "+dir+" is missing\" hint=\"create the folder\"")())
 	filetest.Check(t, os.Mkdir(dir, 0o755))
 	l.Logger().Info("after")
 	filetest.Check(t, stderr.Says(1, `msg="log file writes recovered" failures=5`)())
@@ -262,15 +264,15 @@ func TestLogFileCannotBe(t *testing.T) {
 	filetest.Check(t, syscall.Mkfifo(filepath.Join(dir, "pipe.log"), 0o600))
 	filetest.Check(t, os.Symlink("loop.log", filepath.Join(dir, "loop.log")))
 	for name, want := range map[string]string{
-		"none/":          "log file " + dir + "/none/render.log: its folder " + dir + "/none is missing; create it",
-		"none/a":         "log file " + dir + "/none/a.log: its folder " + dir + "/none is missing; create it",
-		"folder":         "folder.log: it is a folder; for a file in it, give its path with a / at the end",
+		"none/":          "log file " + dir + "/none/render.log: the folder " + dir + "/none is missing\nhint: create the folder",
+		"none/a":         "log file " + dir + "/none/a.log: the folder " + dir + "/none is missing\nhint: create the folder",
+		"folder":         "folder.log: the path is a folder\nhint: for a log file in this folder, add / at the end of the path",
 		"file.log/a.log": "log file: open " + dir + "/file.log/a.log: not a directory",
-		"pipe.log":       "pipe.log: it is not a regular file",
+		"pipe.log":       "pipe.log: not a regular file",
 		"loop":           "log file: open " + dir + "/loop.log: too many levels of symbolic links",
 	} {
 		_, err := openFile(FileSettings{Path: dir + "/" + name}, nil)
-		if err == nil || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.Contains(hint.Text(err), want) {
 			t.Errorf("%s: got %v, not %s", name, err, want)
 		}
 	}

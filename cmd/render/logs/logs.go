@@ -8,14 +8,14 @@
 //	file.go      a log file, and its rotation
 //	syslog.go    the syslog daemon of the machine
 //
-// It knows log/slog, and nothing else of the program.
+// It knows log/slog and the hints of errors, and nothing else of the program.
 //
 // A message of the program is an event in the past or a state, with its subject. What varies is in attributes, which have the
 // same meaning in all lines:
 //
 //	query, template, file, files, action, command, program: what the line is about
 //	because: the change, the answer or the request that led to the event; signal: the signal
-//	err: why something failed, without the value of a key; line: the line of a template; stack: of a fault in render
+//	err: why something failed, without the value of a key; hint: what a reader can do about err; line: the line of a template; stack: of a fault in render
 //	output: what a command printed
 //	took: how long the event took; for: how long a state has lasted; in: the time until render retries
 //	after, wait, within: a time limit
@@ -34,6 +34,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"render/watch/hint"
 )
 
 // Settings say where the log goes besides standard error, and what of it.
@@ -238,7 +240,7 @@ func (g *generation) close(other *generation) error {
 func (l *Log) report(level slog.Level, msg string, args ...any) {
 	r := slog.NewRecord(time.Now(), level, msg, 0)
 	r.Add(args...)
-	_ = l.current.Load().stderr.Handle(context.Background(), r) // there is nobody left to tell
+	_ = l.current.Load().stderr.Handle(context.Background(), withHints(r)) // there is nobody left to tell
 }
 
 // ErrorElsewhere logs an error to all places but standard error, where the caller prints it in other words.
@@ -248,9 +250,28 @@ func (l *Log) ErrorElsewhere(msg string, args ...any) {
 	l.lines.RLock()
 	defer l.lines.RUnlock()
 	for _, h := range l.current.Load().others {
-		_ = h.Handle(context.Background(), r.Clone()) // each says on standard error what is wrong with it
+		_ = h.Handle(context.Background(), withHints(r)) // each says on standard error what is wrong with it
 	}
 }
+
+// withHints returns a record with the hints of its errors in an attribute of their own.
+func withHints(r slog.Record) slog.Record {
+	var hints []string
+	r.Attrs(func(a slog.Attr) bool {
+		if err, ok := a.Value.Any().(error); ok {
+			hints = append(hints, hint.Of(err)...)
+		}
+		return true
+	})
+	r = r.Clone()
+	if len(hints) > 0 {
+		r.AddAttrs(slog.String(hintKey, strings.Join(hints, "; ")))
+	}
+	return r
+}
+
+// hintKey is the attribute of hints.
+const hintKey = "hint"
 
 // A handler leads to the current generation.
 type handler struct {
@@ -276,7 +297,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	h.log.lines.RLock()
 	defer h.log.lines.RUnlock()
-	return h.derived().Handle(ctx, r)
+	return h.derived().Handle(ctx, withHints(r))
 }
 
 // derived returns the handler of the current generation with what this one adds.

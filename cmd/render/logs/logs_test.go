@@ -17,6 +17,8 @@ import (
 	"unicode"
 
 	"render/cmd/render/filetest"
+
+	"render/watch/hint"
 )
 
 // plainLog are settings of a log that goes nowhere but to standard error.
@@ -61,13 +63,13 @@ func TestLogSettings(t *testing.T) {
 		{"near a format", Settings{Level: "err", Format: "jsn"}, `^log format "jsn" is not one of auto, text, json$`},
 		{"facility", Settings{Level: "err", Format: "text", Syslog: SyslogSettings{Enabled: true, Facility: "local9"}},
 			`^syslog facility "local9" is not one of AUTH, .*, UUCP$`},
-		{"bytes", toFile(FileSettings{Path: file, RotateBytes: -1}), `a\.log: it cannot be rotated at -1 bytes; give`},
-		{"duration", toFile(FileSettings{Path: file, RotateDuration: -time.Hour}), `a\.log: it cannot be rotated after -1h0m0s; give`},
-		{"files", toFile(FileSettings{Path: file, MaxFiles: -2}), `a\.log: -2 rotated files cannot be kept; give`},
+		{"bytes", toFile(FileSettings{Path: file, RotateBytes: -1}), `a\.log: cannot rotate the file at -1 bytes\nhint: use`},
+		{"duration", toFile(FileSettings{Path: file, RotateDuration: -time.Hour}), `a\.log: cannot rotate the file after -1h0m0s\nhint: use`},
+		{"files", toFile(FileSettings{Path: file, MaxFiles: -2}), `a\.log: cannot keep -2 rotated files\nhint: use`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := New(NewWriter(new(filetest.Log))).Apply(tt.s)
-			if err == nil || !regexp.MustCompile(tt.want).MatchString(err.Error()) {
+			if err == nil || !regexp.MustCompile(tt.want).MatchString(hint.Text(err)) {
 				t.Errorf("got %v", err)
 			}
 			if _, err := os.Stat(file); err == nil {
@@ -279,12 +281,12 @@ func TestLogChangeFails(t *testing.T) {
 	}{
 		{Settings{Level: "loud", Format: "json"}, "log level"},
 		{Settings{Level: "err", Format: "xml"}, "log format"},
-		{Settings{Level: "err", Format: "json", File: FileSettings{Path: dir + "/none/a.log"}}, "none is missing; create it"},
-		{Settings{Level: "err", Format: "json", File: FileSettings{Path: fresh}, Syslog: nobody}, "there is no daemon"},
+		{Settings{Level: "err", Format: "json", File: FileSettings{Path: dir + "/none/a.log"}}, "none is missing\nhint: create the folder"},
+		{Settings{Level: "err", Format: "json", File: FileSettings{Path: fresh}, Syslog: nobody}, "connect to the syslog daemon"},
 	} {
 		filetest.Check(t, os.WriteFile(old, nil, 0o600))
 		l, stderr := newTestLogs(t, toFile(FileSettings{Path: old}))
-		if err := l.Apply(tt.s); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := l.Apply(tt.s); err == nil || !strings.Contains(hint.Text(err), tt.want) {
 			t.Errorf("got %v, not %s", err, tt.want)
 		}
 		l.Logger().Info("still here")

@@ -19,8 +19,8 @@ const (
 )
 
 // A peopleHandler writes records for people who read a terminal: the time of day, the level, the message, and then the
-// attributes, on the same line if they fit there, else each on a line of its own. Texts of several lines, and what a program
-// printed, are below, indented.
+// attributes, on the same line if they fit there, else each on a line of its own. A hint has a line of its own. Texts of several
+// lines, and what a program printed, are below, indented.
 type peopleHandler struct {
 	to       io.Writer
 	terminal *terminal // that to leads to
@@ -85,11 +85,14 @@ func (h *peopleHandler) Handle(_ context.Context, r slog.Record) error {
 		fields = addFields(fields, h.group, a)
 		return true
 	})
-	var short, blocks []field
+	var short, blocks, hints []field
 	for _, f := range fields {
-		if f.isBlock() {
+		switch {
+		case f.key == hintKey:
+			hints = append(hints, f)
+		case f.isBlock():
 			blocks = append(blocks, f)
-		} else {
+		default:
 			short = append(short, field{printable(f.key), printable(f.value)})
 		}
 	}
@@ -98,6 +101,9 @@ func (h *peopleHandler) Handle(_ context.Context, r slog.Record) error {
 	name, color := levelOf(r.Level)
 	b.WriteString(h.colored(dim, r.Time.Format(time.TimeOnly)) + " " + h.colored(color, name) + " " + printable(r.Message))
 	h.addShort(&b, short, indent+utf8.RuneCountInString(r.Message))
+	for _, f := range hints {
+		b.WriteString(strings.Repeat(" ", indent) + h.colored(dim, "hint:") + " " + printable(f.value) + "\n")
+	}
 	for _, f := range blocks {
 		h.addBlock(&b, f)
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/creack/pty"
 
 	"render/cmd/render/filetest"
+
+	"render/watch/hint"
 )
 
 // newTestTerminal returns a terminal of some columns without colors, and what it gets.
@@ -61,6 +63,9 @@ func TestPeopleFormat(t *testing.T) {
 			"TIME ERROR command failed  err=exit status 1\n               | one\n               |     two\n"},
 		{"error of several lines", func(l *slog.Logger) { l.Warn("m", "err", errors.New("a\nb")) },
 			"TIME WARN  m\n               err\n               | a\n               | b\n"},
+		{"hint", func(l *slog.Logger) {
+			l.Error("failed", "err", hint.With(errors.New("no folder"), "create the folder"), "output", "out")
+		}, "TIME ERROR failed  err=no folder\n               hint: create the folder\n               | out\n"},
 		{"groups", func(l *slog.Logger) {
 			l = l.With("a", 1).WithGroup("g").With("b", 2)
 			l.Info("m", "c", 3, slog.Group("h", "d", 4), slog.Group("", "e", 5))

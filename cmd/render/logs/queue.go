@@ -172,7 +172,7 @@ func (q *queue) doWithin(limit time.Duration, f func() error) error {
 	case <-time.After(limit):
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		return fmt.Errorf("%d lines are not written within %s", max(0, len(q.items)-1), limit)
+		return fmt.Errorf("%d lines were not written within %s", max(0, len(q.items)-1), limit)
 	}
 }
 

@@ -155,7 +155,7 @@ func TestLogQueueFlush(t *testing.T) {
 		after time.Duration // the place goes on
 		want  string
 	}{
-		{0, ""}, {queueFlush - 1, ""}, {queueFlush + 1, "3 lines are not written within 2s"},
+		{0, ""}, {queueFlush - 1, ""}, {queueFlush + 1, "3 lines were not written within 2s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			place := newHeldPlace()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"render/watch/hint"
 )
 
 // SyslogSettings say whether and as what the log goes to the syslog daemon of this machine.
@@ -64,7 +66,7 @@ func openSyslog(s SyslogSettings, old *syslogSender, report reporter) (*syslogSe
 	}
 	writer, err := syslog.Dial(s.network, s.address, facility, s.Name)
 	if err != nil {
-		return nil, fmt.Errorf("syslog: there is no daemon to log to, at /dev/log or elsewhere; start one, or turn syslog off: %w", err)
+		return nil, hint.With(fmt.Errorf("connect to the syslog daemon, at /dev/log or elsewhere: %w", err), "start a syslog daemon, or turn syslog off")
 	}
 	sender := &syslogSender{
 		settings: s,
@@ -82,7 +84,7 @@ func (s *syslogSender) send(line syslogLine) {
 	select {
 	case s.lines <- line:
 	default:
-		s.sending.note(errors.New("the daemon does not keep up"))
+		s.sending.note(errors.New("the syslog daemon is too slow"))
 	}
 }
 
@@ -118,7 +120,7 @@ func (s *syslogSender) Close() error {
 	case err := <-s.closed:
 		return err
 	case <-time.After(syslogLast):
-		return fmt.Errorf("syslog: the daemon has not taken the last %d lines", len(s.lines))
+		return fmt.Errorf("syslog: the daemon has not received the last %d lines", len(s.lines))
 	}
 }
 

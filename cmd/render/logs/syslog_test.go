@@ -188,7 +188,7 @@ func TestSyslogIsMissing(t *testing.T) {
 	s := Settings{Level: "info", Format: "text", Syslog: SyslogSettings{
 		Enabled: true, Facility: "USER", network: "unixgram", address: filepath.Join(t.TempDir(), "log"),
 	}}
-	want := "syslog: there is no daemon to log to, at /dev/log or elsewhere; start one, or turn syslog off: dial unixgram "
+	want := "connect to the syslog daemon, at /dev/log or elsewhere: dial unixgram "
 	if err := l.Apply(s); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}

@@ -32,7 +32,7 @@ func (f *Folder) Open() (Dir, error) {
 	d, err := Open(f.Path)
 	if err == nil && d.Folder.Identity != f.Identity {
 		d.Close()
-		return Dir{NoHandle, nil}, fmt.Errorf("%s was replaced by another folder", f.Path)
+		return Dir{NoHandle, nil}, fmt.Errorf("another folder has replaced %s", f.Path)
 	}
 	return d, err
 }
@@ -129,7 +129,7 @@ func (i Info) MustBeRegular() error {
 	case i.Mode.IsDir():
 		return errFolder
 	case i.IsLink():
-		return errors.New("has become a link")
+		return errors.New("was replaced by a link")
 	case !i.IsRegular():
 		return errors.New("is not a regular file")
 	}

@@ -142,7 +142,7 @@ func TestOpenAgain(t *testing.T) {
 
 	must(t, os.Rename(dir+"/in", dir+"/moved"))
 	must(t, os.Mkdir(dir+"/in", 0o755))
-	if _, err := d.Folder.Open(); err == nil || !strings.Contains(err.Error(), "was replaced by another folder") {
+	if _, err := d.Folder.Open(); err == nil || !strings.Contains(err.Error(), "another folder has replaced ") {
 		t.Errorf("another folder: %v", err)
 	}
 	must(t, os.Remove(dir+"/in"))
@@ -163,7 +163,7 @@ func TestOpenRegular(t *testing.T) {
 	must(t, err)
 	defer d.Close()
 	for name, want := range map[string]string{
-		"link": "has become a link", "pipe": "is not a regular file", "folder": "is a directory", "none": "no such file",
+		"link": "was replaced by a link", "pipe": "is not a regular file", "folder": "is a directory", "none": "no such file",
 	} {
 		if h, _, err := OpenRegular(d, name); err == nil || !strings.Contains(err.Error(), want) {
 			h.Close()

@@ -274,7 +274,7 @@ func (h Handle) Sum(size int64) ([sha256.Size]byte, error) {
 	hash := sha256.New()
 	n, err := io.CopyBuffer(hash, io.LimitReader(h, size+1), make([]byte, min(size+1, chunk)))
 	if err == nil && n != size {
-		err = errors.New("its size changed while it was read")
+		err = errors.New("the size changed while render read the file")
 	}
 	return [sha256.Size]byte(hash.Sum(nil)), err
 }

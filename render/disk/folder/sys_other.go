@@ -26,7 +26,7 @@ func readLink(dir Handle, name string) (Info, string, error) {
 	}
 	again, err := dir.StatAt(name)
 	if err == nil && again != link {
-		err = errors.New("the link has changed meanwhile")
+		err = errors.New("the link changed while render read it")
 	}
 	return link, target, err
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"render/watch/hint"
 )
 
 // A LinkRule says which links are followed on the way to a destination.
@@ -257,17 +259,17 @@ func (w *walker) follow(it item) error {
 		return errWriteLink
 	}
 	if w.links++; w.links > maxLinks {
-		return errors.New("too many links")
+		return errors.New("the path has too many links")
 	}
 	if isLast && w.rule != allLinks { // such as /proc/self/fd/1
 		if end, err := w.at.statWith(it.name, 0); err == nil && !end.Mode.IsDir() && !end.IsRegular() {
-			return errors.New("is not a regular file; --dry prints what would be written")
+			return hint.With(errors.New("is not a regular file"), "use --dry to print the file")
 		}
 	}
 
 	if w.rule != allLinks && is.UID != 0 && is.UID != os.Geteuid() {
 		if w.rule == RootLinks {
-			return fmt.Errorf("%s is a link of user %d, and links are refused; replace it by a folder, or give the link to root", path, is.UID)
+			return hint.With(fmt.Errorf("%s is a link of user %d, and links are refused", path, is.UID), "replace the link by a folder, or give the link to root")
 		}
 		w.items = append(w.items, item{end: &link{path: path, uid: is.UID}})
 	}
@@ -298,8 +300,8 @@ func (l *link) check(end string, uid int) error {
 		return nil
 	}
 	if uid != l.uid {
-		return fmt.Errorf("%s is a link of user %d and leads to %s, which belongs to user %d; it is not followed: give the link to root, or use the path that it leads to",
-			l.path, l.uid, end, uid)
+		return hint.Withf(fmt.Errorf("%s is a link of user %d and leads to %s of user %d, so render does not follow the link",
+			l.path, l.uid, end, uid), "give the link to root, or use the path %s", end)
 	}
 	l.checked = true
 	return nil

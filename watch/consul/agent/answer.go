@@ -15,6 +15,8 @@ import (
 	"github.com/segmentio/encoding/json"
 
 	"render/watch"
+
+	"render/watch/hint"
 )
 
 const (
@@ -25,10 +27,10 @@ const (
 
 // What an answer lacks or has too much of.
 var (
-	ErrNoIndex  = errors.New("the answer has no index header, as Consul's answers have; is this the address of Consul, and its path prefix right?")
-	errNotJSON  = errors.New("the answer is not the JSON that Consul sends; is this the address of Consul?")
-	errNoLeader = errors.New("consul has no leader: its answer may be out of date")
-	errTooStale = errors.New("the answer is older than the stale reads that are allowed")
+	ErrNoIndex  = hint.With(errors.New("the answer does not have the index header of Consul"), "check that the address and the path prefix are those of Consul")
+	errNotJSON  = hint.With(errors.New("the answer is not the JSON of Consul"), "check that the address is that of Consul")
+	errNoLeader = errors.New("consul has no leader, so the answer may be out of date")
+	errTooStale = errors.New("the answer is older than max_stale allows")
 	ErrTooLarge = errors.New("the answer is too large")
 )
 
@@ -94,7 +96,7 @@ func (a *Agent) decode(e *Endpoint, resp *http.Response, body io.Reader, limit i
 	}
 	a.figures.bytes.Add(uint64(text.Len()))
 	if text.Len() > limit {
-		return 0, fmt.Errorf("%w: it has more than %d bytes", ErrTooLarge, limit)
+		return 0, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
 	}
 	if isDeep(text.Bytes()) || json.Unmarshal(text.Bytes(), into) != nil {
 		return 0, e.blame(errNotJSON)
@@ -197,11 +199,11 @@ func (a *Agent) failure(e *Endpoint, resp *http.Response, body io.Reader) error 
 		return watch.OutageError{Err: err}
 	case status == http.StatusForbidden:
 		if strings.Contains(text, "ACL not found") {
-			err = fmt.Errorf("%w (Consul does not know the token, or not yet; is it the right one?)", err)
+			err = hint.With(err, "check the token: Consul does not know it, or has not replicated it yet")
 		}
 		return DeniedError{err}
 	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
-		return e.blame(fmt.Errorf("answered %d: redirected to %s; is this the address of Consul?", status, redirectHost(resp)))
+		return e.blame(hint.With(fmt.Errorf("answered %d: redirected to %s", status, redirectHost(resp)), "check that the address is that of Consul"))
 	}
 	return err
 }

@@ -136,13 +136,13 @@ const (
 
 func (cfg Config) validate() error {
 	if cfg.MaxConnections != 0 && cfg.MaxConnections < LeastConnections {
-		return fmt.Errorf("%d connections are too few; %d are needed at least", cfg.MaxConnections, LeastConnections)
+		return fmt.Errorf("%d connections are too few; render needs at least %d", cfg.MaxConnections, LeastConnections)
 	}
 	if cfg.MaxRequests < 1 {
 		return fmt.Errorf("%d requests a second are too few", cfg.MaxRequests)
 	}
 	if cfg.Wait < LeastWait || cfg.Wait > MostWait {
-		return fmt.Errorf("a wait of %s cannot be asked for; Consul takes from 1s to 10m", cfg.Wait)
+		return fmt.Errorf("consul does not accept a wait of %s; it accepts 1s to 10m", cfg.Wait)
 	}
 	return nil
 }

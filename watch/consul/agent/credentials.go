@@ -62,7 +62,7 @@ func readToken(path string) (string, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read the token for consul: %w", err)
+		return "", fmt.Errorf("read the consul token: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }

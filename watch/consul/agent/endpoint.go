@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"render/watch"
+
+	"render/watch/hint"
 )
 
 // An Endpoint is one address of Consul, and what is needed to ask it.
@@ -108,11 +110,11 @@ func (cfg Config) connect(address string, dial Dial, most int) (*Endpoint, error
 		}
 		rest = "localhost"
 	default:
-		return fail(fmt.Errorf("unknown protocol scheme %q; use http, https or unix", scheme))
+		return fail(hint.With(fmt.Errorf("unknown protocol scheme %q", scheme), "use http, https or unix"))
 	}
 	c.Address, c.PathPrefix, _ = strings.Cut(rest, "/")
 	if c.Address == "" {
-		return fail(errors.New("the address names no host"))
+		return fail(errors.New("the address has no host"))
 	}
 	if c.PathPrefix != "" {
 		c.PathPrefix = "/" + strings.TrimSuffix(c.PathPrefix, "/")

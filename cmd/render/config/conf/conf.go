@@ -75,6 +75,7 @@ type Value struct {
 type Error struct {
 	Pos     Pos
 	Message string
+	Hint    string // "" for none
 	Excerpt string // the line, up to where a value may begin; "" where it cannot be shown
 }
 

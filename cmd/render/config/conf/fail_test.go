@@ -12,18 +12,18 @@ import (
 var broken = []struct{ text, want string }{
 	{"a", `line 1, column 1: this name has no value: an item is written name = value or name { … }`},
 	{"a = ", "line 1, column 5: there is no value after the =\na = "},
-	{"a: 1", `line 1, column 2: unexpected colon: HCL has = in its place, as in name = value`},
+	{"a: 1", `line 1, column 2: unexpected colon: write name = value`},
 	{"a == 1", "line 1, column 4: expected a value: text in double quotes, a number, true, false, a list, an object, or a heredoc (<<EOF)\na =…"},
 	{"a, b = 1", `line 1, column 2: unexpected comma: at most one comes after an item`},
 	{"\"\" [1]", `line 1, column 4: expected a name: an item is written name = value or name { … }`},
 	{"= 1", `line 1, column 1: expected a name before the =`},
 	{"a = 1\n12 = 3", `line 2, column 1: expected a name: an item is written name = value or name { … }`},
-	{"a = 1\n\u00a0b = 3", `line 2, column 1: unexpected character: this blank is one that cannot be broken; use an ordinary one`},
+	{"a = 1\n\u00a0b = 3", `line 2, column 1: unexpected character, a no-break space: use an ordinary space`},
 	{"a = 1,,b = 2", `line 1, column 7: unexpected comma: at most one comes after an item`},
-	{"a = 1;\nb = 2", `line 1, column 6: unexpected semicolon: HCL has none, an item ends where its value ends`},
+	{"a = 1;\nb = 2", `line 1, column 6: unexpected semicolon: an item ends where its value ends`},
 	{"a {\n}\n}\n", `line 3, column 1: no block is open here: this } is one too many`},
 	{"a \"x\" {\n b = 1\n", `line 1, column 1: the block a that begins at line 1 is not closed: } is missing`},
-	{"template {\n a = 1\ntemplate {\n}\n", "line 1, column 1: the block template that begins at line 1 is not closed: } is missing; the template of line 3 stands in it: is the } missing before that?\ntemplate {"},
+	{"template {\n a = 1\ntemplate {\n}\n", "line 1, column 1: the block template that begins at line 1 is not closed: } is missing\ntemplate {\nhint: did you forget the } before the template of line 3?"},
 	{"a = [1,\n{", `line 2, column 1: the object that begins at line 2 is not closed: } is missing`},
 	{"a = [1,\n2,", "line 1, column 5: the list that begins at line 1 is not closed: ] is missing\na = …"},
 	{"a = [\"x\" \"y\"]", `line 1, column 10: expected a comma or ] in the list that begins at line 1, column 5`},
@@ -41,7 +41,7 @@ var broken = []struct{ text, want string }{
 	{`a = "x ${b("c")"`, "line 1, column 5: this text is not closed: its second \" is missing, on the line on which it begins; for text of several lines use a heredoc (<<EOF)\na = …"},
 	{"a = <<EOF\nb\n", "line 1, column 5: this heredoc is not closed: a line with its marker alone is missing\na = …"},
 	{"a = <<EOF \nb\nEOF\n", "line 1, column 5: a heredoc begins with <<EOF or <<-EOF at the end of a line, with nothing after it; EOF can be any word\na = …"},
-	{"a = <<EOF\nb\nEOF \nEOF\n", "line 1, column 5: blanks stand next to the marker that closes this heredoc: only spaces and tabs can stand before it, and nothing after it\na = …"},
+	{"a = <<EOF\nb\nEOF \nEOF\n", "line 1, column 5: whitespace beside the marker that closes this heredoc: only spaces and tabs can precede the marker, and nothing can follow it\na = …"},
 	{"log_level = info", "line 1, column 13: expected a value: text needs double quotes\nlog_level = …"},
 	{"a = /etc/x", "line 1, column 5: unexpected /: text needs double quotes, and a comment begins with # or //\na = …"},
 	{"a = ${b}", "line 1, column 5: unexpected character: text needs double quotes\na = …"},
@@ -63,11 +63,11 @@ var broken = []struct{ text, want string }{
 	{"a = 1\n  /* b\n", `line 2, column 3: this comment is not closed: */ is missing`},
 	{"a\x00b", `line 1, column 2: there is a NUL byte in the text: a configuration is text in UTF-8; is this the right file?`},
 	{"a = 1\n ä\xfe", `line 2, column 3: the byte 0xfe is not UTF-8: a configuration is text in UTF-8`},
-	{strings.Repeat("a {", 65), `line 1, column 195: objects and lists are in each other for more than 64 levels: no configuration needs as many`},
-	{"a = " + strings.Repeat("[", 100_000), `line 1, column 69: objects and lists are in each other for more than 64 levels: no configuration needs as many`},
+	{strings.Repeat("a {", 65), `line 1, column 195: objects and lists are nested more than 64 levels deep`},
+	{"a = " + strings.Repeat("[", 100_000), `line 1, column 69: objects and lists are nested more than 64 levels deep`},
 	{strings.Repeat(`{"a":[`, 33), `line 1, column 199: the file ends here, before its object is closed: it was cut off, or a bracket is not closed`},
 	{`[{"a": 1}]`, `line 1, column 1: expected an object: a configuration is HCL, or one object in JSON`},
-	{`"a": 1`, `line 1, column 4: unexpected colon: HCL has = in its place, as in name = value`},
+	{`"a": 1`, `line 1, column 4: unexpected colon: write name = value`},
 	{"{", `line 1, column 2: the file ends here, before its object is closed: it was cut off, or a bracket is not closed`},
 	{`{"a"`, `line 1, column 5: the file ends here, before its object is closed: it was cut off, or a bracket is not closed`},
 	{`{"a":`, "line 1, column 6: the file ends here, before its object is closed: it was cut off, or a bracket is not closed\n{\"a\":"},
@@ -104,6 +104,9 @@ func TestErrors(t *testing.T) {
 		got := failed.Error()
 		if failed.Excerpt != "" {
 			got += "\n" + failed.Excerpt
+		}
+		if failed.Hint != "" {
+			got += "\nhint: " + failed.Hint
 		}
 		if got != test.want {
 			t.Errorf("%.60q: got\n%s\nwant\n%s", test.text, got, test.want)

@@ -197,7 +197,7 @@ func (r *hclReader) heredoc(t token.Token) string {
 	}
 	switch {
 	case blanks:
-		r.fail(fail(t, "blanks stand next to the marker that closes this heredoc: only spaces and tabs can stand before it, and nothing after it"))
+		r.fail(fail(t, "whitespace beside the marker that closes this heredoc: only spaces and tabs can precede the marker, and nothing can follow it"))
 	case all:
 		return unindented.String()
 	case !strings.HasPrefix(begin, "<<-"):

@@ -126,10 +126,10 @@ var refused = []struct{ text, says string }{
 	{`a = "\ud800"`, "an escape in this text is half of a character"},
 	{"a = <<E\nE \nE\n", besideMarker},
 	{"a = <<-E\n\vE\n", besideMarker},
-	{strings.Repeat("a {", 65) + strings.Repeat("}", 65), "objects and lists are in each other for more than 64 levels: no configuration needs as many"},
+	{strings.Repeat("a {", 65) + strings.Repeat("}", 65), "objects and lists are nested more than 64 levels deep"},
 }
 
-const besideMarker = "blanks stand next to the marker that closes this heredoc: only spaces and tabs can stand before it, and nothing after it"
+const besideMarker = "whitespace beside the marker that closes this heredoc: only spaces and tabs can precede the marker, and nothing can follow it"
 
 func TestRefusedOnPurpose(t *testing.T) {
 	for _, test := range refused {
@@ -193,7 +193,7 @@ func isJSON(text string) bool { return strings.HasPrefix(strings.TrimSpace(text)
 // isRefused says whether a message is one of refused.
 func isRefused(message string) bool {
 	for _, part := range []string{"there is no value after the =", "list that begins at", "this is not a number", "separated by commas",
-		"the } of a ${", "half of a character", besideMarker, "for more than 64 levels", "is not closed", "one too many"} {
+		"the } of a ${", "half of a character", besideMarker, "nested more than 64 levels", "is not closed", "one too many"} {
 		if strings.Contains(message, part) {
 			return true
 		}

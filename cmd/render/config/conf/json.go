@@ -108,7 +108,7 @@ func (r *jsonReader) value() (*Value, *Error) {
 	switch t := t.(type) {
 	case json.Delim:
 		if r.depth++; r.depth > maxDepth {
-			return nil, &Error{Pos: pos, Message: fmt.Sprintf("objects and lists are in each other for more than %d levels: no configuration needs as many", maxDepth)}
+			return nil, &Error{Pos: pos, Message: fmt.Sprintf("objects and lists are nested more than %d levels deep", maxDepth)}
 		}
 		if err := r.inside(t, v); err != nil {
 			return nil, err
@@ -182,7 +182,7 @@ var jsonHelp = []struct{ message, found, says string }{
 	{"in literal", "", "expected a value: true, false and null are in lower case, and text needs double quotes"},
 	{"numeric literal", "", "this is not a number: numbers are in decimal, and text needs double quotes"},
 	{"in exponent", "", "this is not a number: numbers are in decimal, and text needs double quotes"},
-	{"exceeded max depth", "", fmt.Sprintf("objects and lists are in each other for more than %d levels: no configuration needs as many", maxDepth)},
+	{"exceeded max depth", "", fmt.Sprintf("objects and lists are nested more than %d levels deep", maxDepth)},
 }
 
 // syntaxError says what is wrong with text that is not JSON, in words that help, and without anything of the text.

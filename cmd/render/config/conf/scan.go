@@ -102,7 +102,7 @@ func opened(before []token.Token, open []bracket, t token.Token) ([]bracket, *Er
 		}
 	}
 	if open = append(open, b); len(open) > maxDepth {
-		return nil, fail(t, "objects and lists are in each other for more than %d levels: no configuration needs as many", maxDepth)
+		return nil, fail(t, "objects and lists are nested more than %d levels deep", maxDepth)
 	}
 	return open, nil
 }
@@ -140,7 +140,7 @@ func unclosed(text []byte, open []bracket) *Error {
 	}
 	err := fail(b.name, "the block %s that begins at line %d is not closed: } is missing", b.name.Text, b.name.Pos.Line)
 	if b.again > 0 {
-		err.Message += fmt.Sprintf("; the %s of line %d stands in it: is the } missing before that?", b.name.Text, b.again)
+		err.Hint = fmt.Sprintf("did you forget the } before the %s of line %d?", b.name.Text, b.again)
 	}
 	if shown := string([]rune(lineOf(text, line))[:b.opened.Pos.Column]); line == b.name.Pos.Line && onlyNames.MatchString(shown) {
 		err.Excerpt = shown
@@ -199,21 +199,21 @@ var help = []struct{ message, found, says string }{
 	{"heredoc not terminated", "", "this heredoc is not closed: a line with its marker alone is missing"},
 	{"comment not terminated", "", "this comment is not closed: */ is missing"},
 	{"illegal char escape", "", `unknown escape: there are \a \b \f \n \r \t \v \\ \" \123 \x1f \u12ab and \U0001f600; a backslash itself is \\`},
-	{"illegal char", ":", "unexpected colon: HCL has = in its place, as in name = value"},
-	{"illegal char", ";", "unexpected semicolon: HCL has none, an item ends where its value ends"},
+	{"illegal char", ":", "unexpected colon: write name = value"},
+	{"illegal char", ";", "unexpected semicolon: an item ends where its value ends"},
 	{"illegal char", "'", `text needs double quotes, as in "text"`},
 	{"illegal char", "`", `text needs double quotes, as in "text"`},
 	{"illegal char", "“", `text needs double quotes, as in "text"`},
 	{"illegal char", "”", `text needs double quotes, as in "text"`},
 	{"illegal char", "‘", `text needs double quotes, as in "text"`},
 	{"illegal char", "’", `text needs double quotes, as in "text"`},
-	{"illegal char", "\u00a0", "unexpected character: this blank is one that cannot be broken; use an ordinary one"},
+	{"illegal char", "\u00a0", "unexpected character, a no-break space: use an ordinary space"},
 	{"illegal char", "", "unexpected character: text needs double quotes"},
 	{"expected '/' for comment", "", "unexpected /: text needs double quotes, and a comment begins with # or //"},
 	{"illegal octal number", "", "this is not a number: one that begins with 0 is octal, with the digits 0 to 7"},
 	{"illegal hexadecimal number", "", "this is not a number: digits are missing after 0x"},
 	{"invalid characters in heredoc anchor", "", "a heredoc begins with <<EOF or <<-EOF at the end of a line, with nothing after it; EOF can be any word"},
-	{"zero-length heredoc anchor", "", "a heredoc begins with <<EOF or <<-EOF at the end of a line; EOF can be any word, and is missing"},
+	{"zero-length heredoc anchor", "", "the word after << is missing: a heredoc begins with <<EOF or <<-EOF at the end of a line, and EOF can be any word"},
 	{"heredoc expected second '<'", "", "unexpected <: a heredoc begins with <<EOF or <<-EOF at the end of a line"},
 	{"unicode code point U+E123", "", "the character U+E123 cannot be used in HCL"},
 
@@ -224,7 +224,7 @@ var help = []struct{ message, found, says string }{
 	{"error parsing list", "", "expected a comma or ]: elements of a list are separated by commas"},
 	{"no object keys found", "", "expected a name before the ="},
 	{"expected: IDENT", "COMMA", "unexpected comma: at most one comes after an item"},
-	{"expected: IDENT", "BOOL", "true and false are no names: a name of these letters needs double quotes"},
+	{"expected: IDENT", "BOOL", "true and false are not names: a name with these letters needs double quotes"},
 	{"expected: IDENT", "", "expected a name: an item is written name = value or name { … }"},
 }
 
@@ -234,7 +234,7 @@ func helpFor(message, found string) string {
 			return h.says
 		}
 	}
-	return "this cannot be read: an item is written name = value or name { … }"
+	return "syntax error: an item is written name = value or name { … }"
 }
 
 func fail(t token.Token, format string, args ...any) *Error {
