@@ -157,7 +157,7 @@ var exitCodes = []struct{ code, meaning string }{
 func helpText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "render keeps configuration files in sync with Consul\n\nUsage:\n   %s\n\nExamples:\n   %s\n", usageLines, examples)
-	b.WriteString("\nOne dash and two dashes are the same. Use =false to turn a flag off. Flags win over $CT_LOCAL_CONFIG, then come files, then other variables.\n")
+	b.WriteString("\nOne dash and two dashes are the same. Use =false to turn a flag off. Flags win over variables that begin with RENDER_. Then come $CT_LOCAL_CONFIG, files and other variables.\n")
 	for _, topic := range config.Topics {
 		if topic == config.TopicCompat {
 			b.WriteString("\nAsk a running render; \"render status --help\" explains the flags:\n")

@@ -29,7 +29,7 @@ func manual() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH RENDER 1 \"\" \"render %s\"\n.SH NAME\nrender \\- keeps configuration files in sync with Consul\n.SH SYNOPSIS\n.nf\n%s\n.fi\n", version, troff(unindent(usageLines)))
 	fmt.Fprintf(&b, ".SH EXAMPLES\n.nf\n%s\n.fi\n.SH DESCRIPTION\n%s\n", troff(unindent(examples)),
-		troff("One dash and two dashes are the same. Use =false to turn a flag off. Flags win over CT_LOCAL_CONFIG, a variable whose text is a configuration file. Then come files, then other variables. The key of a setting in configuration files is in brackets."))
+		troff("One dash and two dashes are the same. Use =false to turn a flag off. Flags win over variables that begin with RENDER_. Then come CT_LOCAL_CONFIG, a variable whose text is a configuration file, files, and other variables. The key of a setting in configuration files is in brackets."))
 	for _, topic := range config.Topics {
 		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(topic))
 		if topic == config.TopicCompat {

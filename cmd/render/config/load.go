@@ -46,7 +46,7 @@ func load(flags *Flags, environ []string) (*loader, error) {
 	if flags.check(l); len(l.faults) > 0 { // a mistake of the command line is told alone
 		return l, l.err()
 	}
-	l.readEnvironment()
+	l.readEnvironment(false)
 	l.skipVariables("VAULT_", idleVault)
 	l.skipVariables("NOMAD_", idleNomad)
 	for _, path := range flags.configs {
@@ -55,6 +55,7 @@ func load(flags *Flags, environ []string) (*loader, error) {
 	if text := l.getenv(LocalConfig); text != "" {
 		l.readText(LocalConfig, []byte(text))
 	}
+	l.readEnvironment(true)
 	flags.bring(l)
 	return l, l.err()
 }
@@ -79,11 +80,16 @@ func (l *loader) notice(at origin, format string, args ...any) {
 	}
 }
 
-func (l *loader) readEnvironment() {
+// ownVariables is the beginning of the names of variables that render alone has. They are read after files, and win over them, so
+// that one setting of a file can be changed where render runs. Other variables are weaker than files, as with consul-template.
+const ownVariables = "RENDER_"
+
+// readEnvironment reads the variables of settings: either render's own, or the others.
+func (l *loader) readEnvironment(own bool) {
 	for _, s := range globalSettings {
 		for _, name := range s.Env {
 			text := l.getenv(name)
-			if text == "" {
+			if text == "" || strings.HasPrefix(name, ownVariables) != own {
 				continue
 			}
 			from := origin{name: "$" + name}
