@@ -126,6 +126,24 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+// A terminal shows the lines that changed in a file that everybody may read, and the sizes of another file.
+func TestTerminalShowsChanges(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for path := dir; strings.HasPrefix(path, os.TempDir()+"/"); path = filepath.Dir(path) {
+		check(t, os.Chmod(path, 0o755))
+	}
+	write(t, filepath.Join(dir, "in"), "first\n{{key \"port\"}}\n")
+	write(t, filepath.Join(dir, "data.yaml"), "keys: {port: 1}")
+	write(t, filepath.Join(dir, "a.hcl"), `template { source = "in" destination = "private" perms = 0600 }`)
+	_, screen, _ := onTerminal(t, dir, 80, nil, "--fixture", "data.yaml", "--template", "in:public", "--config", "a.hcl")
+	awaitScreen(t, screen, "| public  +2 -0\n")
+	awaitScreen(t, screen, "| private  new, 8 bytes\n")
+	write(t, filepath.Join(dir, "data.yaml"), "keys: {port: 200}")
+	awaitScreen(t, screen, "| public  +1 -1\n               | -1\n               | +200\n")
+	awaitScreen(t, screen, "| private  8 → 10 bytes\n")
+}
+
 // Text and JSON are the same on a terminal as elsewhere, if somebody wants them there.
 func TestTerminalWithFormat(t *testing.T) {
 	t.Parallel()

@@ -230,9 +230,12 @@ func (e *Event) Log(log *slog.Logger) {
 			attrs = append(attrs, slog.String("command", e.Doing))
 		}
 		attrs = append(attrs, slog.Duration("took", r.Took.Round(time.Millisecond)))
-		if r.Output != "" {
-			attrs = append(attrs, slog.String("output", r.Output))
-		}
+	}
+	if changes := r.Changes(); changes != "" {
+		attrs = append(attrs, slog.String("changes", changes)) // which only a terminal shows
+	}
+	if r.Ran && r.Output != "" {
+		attrs = append(attrs, slog.String("output", r.Output))
 	}
 
 	ctx := context.Background()

@@ -17,6 +17,7 @@
 //	because: the change, the answer or the request that led to the event; signal: the signal
 //	err: why something failed, without the value of a key; hint: what a reader can do about err; line: the line of a template; stack: of a fault in render
 //	output: what a command printed
+//	changes: lines of files that changed, which only the format for people shows
 //	took: how long the event took; for: how long a state has lasted; in: the time until render retries
 //	after, wait, within: a time limit
 //	from, to: addresses; before: what has ended
@@ -73,7 +74,7 @@ func parseLevel(name string) (slog.Level, error) {
 
 // handler returns what writes lines in the format of a writer: to it, or to what stands for it.
 func (w Writer) handler(to io.Writer, least slog.Level) slog.Handler {
-	opts := &slog.HandlerOptions{Level: least, ReplaceAttr: nameTrace}
+	opts := &slog.HandlerOptions{Level: least, ReplaceAttr: forPrograms}
 	t, _ := w.place.(*terminal)
 	switch {
 	case w.format == formatPeople && t != nil:
@@ -84,13 +85,21 @@ func (w Writer) handler(to io.Writer, least slog.Level) slog.Handler {
 	return slog.NewTextHandler(to, opts)
 }
 
-// nameTrace has trace called so, which slog would call DEBUG-4.
-func nameTrace(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == levelTrace {
+// forPrograms returns an attribute as all formats but that for people have it: without lines of files, and with the name of trace,
+// which slog calls DEBUG-4.
+func forPrograms(groups []string, a slog.Attr) slog.Attr {
+	switch {
+	case len(groups) > 0:
+	case a.Key == slog.LevelKey && a.Value.Any() == levelTrace:
 		a.Value = slog.StringValue("TRACE")
+	case a.Key == changesKey:
+		return slog.Attr{}
 	}
 	return a
 }
+
+// changesKey is the attribute of lines of files. They stay on the terminal: a log is kept, and others may read it.
+const changesKey = "changes"
 
 // A Log is a log whose settings can change while it is in use. It goes to standard error, whatever else it goes to; a place
 // that fails or hangs takes no line from the others.

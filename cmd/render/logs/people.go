@@ -34,7 +34,7 @@ type field struct{ key, value string }
 
 // isBlock reports whether a field has lines of its own.
 func (f field) isBlock() bool {
-	return f.key == "output" || f.key == "stack" || strings.Contains(f.value, "\n")
+	return f.key == "output" || f.key == "stack" || f.key == changesKey || strings.Contains(f.value, "\n")
 }
 
 func (h *peopleHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.least }
@@ -139,13 +139,28 @@ func (h *peopleHandler) addShort(b *strings.Builder, fields []field, columns int
 
 // addBlock adds the lines of a field.
 func (h *peopleHandler) addBlock(b *strings.Builder, f field) {
-	if f.key != "output" { // which needs no name
+	if f.key != "output" && f.key != changesKey { // which need no name
 		b.WriteString(strings.Repeat(" ", indent) + h.colored(dim, printable(f.key)) + "\n")
 	}
 	for line := range strings.SplitSeq(f.value, "\n") {
-		line = strings.ReplaceAll(strings.TrimRight(line, "\r"), "\t", "    ")
-		b.WriteString(strings.Repeat(" ", indent) + h.colored(dim, "|") + " " + printable(line) + "\n")
+		line = printable(strings.ReplaceAll(strings.TrimRight(line, "\r"), "\t", "    "))
+		if color := changeColor(f.key, line); color != "" {
+			line = h.colored(color, line)
+		}
+		b.WriteString(strings.Repeat(" ", indent) + h.colored(dim, "|") + " " + line + "\n")
 	}
+}
+
+// changeColor returns the color of a line that was added to a file or removed from it; "" for another line.
+func changeColor(key, line string) string {
+	switch {
+	case key != changesKey || line == "":
+	case line[0] == '+':
+		return green
+	case line[0] == '-':
+		return red
+	}
+	return ""
 }
 
 // The colors, as parameters of the escape sequence that selects them.

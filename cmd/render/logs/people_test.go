@@ -66,6 +66,9 @@ func TestPeopleFormat(t *testing.T) {
 		{"hint", func(l *slog.Logger) {
 			l.Error("failed", "err", hint.With(errors.New("no folder"), "create the folder"), "output", "out")
 		}, "TIME ERROR failed  err=no folder\n               hint: create the folder\n               | out\n"},
+		{"changes", func(l *slog.Logger) {
+			l.Info("rendered", "files", "out", "changes", "out  +1 -1\n-\told\x1b\n+new\n", "output", "done")
+		}, "TIME INFO  rendered  files=out\n               | out  +1 -1\n               | -    old\\x1b\n               | +new\n               | done\n"},
 		{"groups", func(l *slog.Logger) {
 			l = l.With("a", 1).WithGroup("g").With("b", 2)
 			l.Info("m", "c", 3, slog.Group("h", "d", 4), slog.Group("", "e", 5))
@@ -106,6 +109,31 @@ func TestTerminalGetsNoControlCharacters(t *testing.T) {
 		if !strings.Contains(got, "\n\tmore\n") {
 			t.Errorf("%s: newlines and tabs are missing in %q", format, got)
 		}
+	}
+}
+
+// Lines of files are on the terminal alone.
+func TestOnlyTerminalHasChanges(t *testing.T) {
+	place, screen := newTestTerminal(60)
+	path := filepath.Join(t.TempDir(), "a.log")
+	daemon := newSyslogd(t)
+	for _, format := range []string{"auto", "text", "json"} {
+		l := New(NewWriter(place))
+		filetest.Check(t, l.Apply(Settings{Level: "info", Format: format, File: FileSettings{Path: path}, Syslog: daemon.settings("USER").Syslog}))
+		l.Logger().Info("rendered "+format, "changes", "secret\n", "took", 1)
+		filetest.Check(t, l.Close())
+		if _, got := daemon.hear(); got != "rendered "+format+" took=1" {
+			t.Errorf("syslog has %q", got)
+		}
+		if got := strings.Contains(screen.String(), "secret"); got != (format == "auto") {
+			t.Errorf("%s: the terminal has %q", format, screen)
+		}
+		place, screen = newTestTerminal(60)
+	}
+	text, err := os.ReadFile(path)
+	filetest.Check(t, err)
+	if strings.Contains(string(text), "secret") || strings.Count(string(text), "rendered") != 3 {
+		t.Errorf("the file has %s", text)
 	}
 }
 

@@ -143,12 +143,12 @@ func newSyslogHandler(sender *syslogSender, least slog.Level) *syslogHandler {
 	return &syslogHandler{sender, text, slog.NewTextHandler(&text.buf, opts)}
 }
 
-// onlyAttrs leaves out the level, and the message, which is empty here.
+// onlyAttrs leaves out the level, the message, which is empty here, and lines of files.
 func onlyAttrs(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a
 	}
-	if _, is := a.Value.Any().(slog.Level); is && a.Key == slog.LevelKey || a.Equal(slog.String(slog.MessageKey, "")) {
+	if _, is := a.Value.Any().(slog.Level); is && a.Key == slog.LevelKey || a.Key == changesKey || a.Equal(slog.String(slog.MessageKey, "")) {
 		return slog.Attr{}
 	}
 	return a
