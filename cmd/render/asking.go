@@ -13,9 +13,10 @@ import (
 
 	"render/cmd/render/ask"
 	"render/cmd/render/logs"
-	"render/template"
 
 	"github.com/urfave/cli/v2"
+
+	"render/watch/hint"
 )
 
 // askingCommands are the commands that ask a running render.
@@ -102,7 +103,8 @@ func parseAsking(name string, flags, args []string) (a *asking, help bool, err e
 // askingMistake returns what is wrong with the flags of a command as render says it.
 func askingMistake(name string, flags []string, err error) error {
 	if unknown, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		return fmt.Errorf("%s: there is no flag --%s%s; the flags are --%s", name, unknown, template.Suggestion(unknown, flags), strings.Join(flags, ", --"))
+		err := hint.Withf(fmt.Errorf("%s: there is no flag --%s", name, unknown), "the flags are --%s", strings.Join(flags, ", --"))
+		return hint.With(err, similarFlag(unknown, flags))
 	}
 	if missing, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 		return fmt.Errorf("%s: --%s needs a value", name, missing)
@@ -131,7 +133,7 @@ func (a *asking) connect() (err error) {
 
 func (a *asking) status(ctx context.Context) error {
 	if len(a.args) > 0 {
-		return usageError{errors.New("status: takes no arguments; render why FILE says why a file is as it is")}
+		return usageError{hint.With(errors.New("status: accepts no arguments"), "render why FILE explains a file")}
 	}
 	if err := a.connect(); err != nil {
 		return err
@@ -166,7 +168,7 @@ func (a *asking) status(ctx context.Context) error {
 
 func (a *asking) why(ctx context.Context) error {
 	if len(a.args) != 1 {
-		return usageError{errors.New("why: name one file")}
+		return usageError{errors.New("why: needs the path of one file")}
 	}
 	if err := a.connect(); err != nil {
 		return err
@@ -192,7 +194,7 @@ func (a *asking) why(ctx context.Context) error {
 
 func (a *asking) history(ctx context.Context) error {
 	if len(a.args) > 1 {
-		return usageError{errors.New("history: name one file, or none")}
+		return usageError{errors.New("history: accepts the path of at most one file")}
 	}
 	if err := a.connect(); err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 
 	"render/render/history"
 	"render/render/status"
+
+	"render/watch/hint"
 )
 
 // Flags of the commands that ask a running render may come before and after their arguments. A mistake is one of usage.
@@ -28,11 +30,11 @@ func TestAskingFlags(t *testing.T) {
 		t.Errorf("--help: %t, %v", help, err)
 	}
 	for _, test := range []struct{ args, want string }{
-		{"--jsn", "why: there is no flag --jsn; did you mean json?; the flags are --all, --json, --limit, --socket"},
+		{"--jsn", "why: there is no flag --jsn\nhint: did you mean --json?\nhint: the flags are --all, --json, --limit, --socket"},
 		{"--socket", "why: --socket needs a value"},
 		{"--limit x", "why: invalid value"},
 	} {
-		if _, _, err := parseAsking("why", all, strings.Fields(test.args)); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+		if _, _, err := parseAsking("why", all, strings.Fields(test.args)); err == nil || !strings.HasPrefix(hint.Text(err), test.want) {
 			t.Errorf("%s: got %v, want %s", test.args, err, test.want)
 		}
 	}
@@ -61,7 +63,7 @@ func TestAsking(t *testing.T) {
 	if out := run(exitFailed, "status", "--socket", socket); !strings.Contains(out, "there is no socket "+socket) || !strings.Contains(out, "\nhint: start render with") {
 		t.Errorf("without a running render: %s", out)
 	}
-	if out := run(exitUsage, "why", "--socket", socket); !strings.Contains(out, "why: name one file") {
+	if out := run(exitUsage, "why", "--socket", socket); !strings.Contains(out, "why: needs the path of one file") {
 		t.Errorf("without a file: %s", out)
 	}
 

@@ -95,7 +95,7 @@ func newToken(path string) (*cached[token], error) {
 	return newCached(func() (token, error) {
 		info, err := os.Stat(path)
 		if err == nil && !info.Mode().IsRegular() {
-			err = &fs.PathError{Op: "read", Path: path, Err: errors.New("it is not a regular file")}
+			err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 		}
 		if err != nil {
 			return token{}, fmt.Errorf("token: %w", err)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"render/watch/hint"
 )
 
 // Settings say where a [Server] listens, and who may ask it. The zero value listens nowhere.
@@ -25,7 +27,7 @@ type Settings struct {
 func (s Settings) Validate() error {
 	var errs []error
 	if (s.Cert == "") != (s.Key == "") {
-		errs = append(errs, errors.New("TLS needs a certificate and its key; set both, cert and key"))
+		errs = append(errs, hint.With(errors.New("TLS needs a certificate and its key"), "set both cert and key"))
 	}
 	for _, text := range s.Addresses {
 		a, err := parseAddress(text)
@@ -33,7 +35,7 @@ func (s Settings) Validate() error {
 		case err != nil:
 			errs = append(errs, err)
 		case !a.isLocal() && !s.Insecure && (s.Cert == "" || s.TokenFile == ""):
-			errs = append(errs, fmt.Errorf("%s: other machines can connect to this address; set cert, key and token_file, or use 127.0.0.1, or set insecure", text))
+			errs = append(errs, hint.With(fmt.Errorf("%s: other machines can connect to this address", text), "set cert, key and token_file, or use 127.0.0.1, or set insecure"))
 		}
 	}
 	return errors.Join(errs...)
@@ -56,13 +58,13 @@ type address struct {
 func parseAddress(text string) (address, error) {
 	if path, ok := strings.CutPrefix(text, "unix://"); ok {
 		if !filepath.IsAbs(path) {
-			return address{}, fmt.Errorf("%q needs a path that begins with a slash, as in unix:///run/render/render.sock", text)
+			return address{}, hint.With(fmt.Errorf("%q needs a path that begins with a slash", text), "write an address such as unix:///run/render/render.sock")
 		}
 		return address{socket: filepath.Clean(path)}, nil
 	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
-		return address{}, fmt.Errorf("%q is not an address, as in 127.0.0.1:9820 or unix:///run/render/render.sock", text)
+		return address{}, hint.With(fmt.Errorf("%q is not an address", text), "write an address such as 127.0.0.1:9820 or unix:///run/render/render.sock")
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return address{}, fmt.Errorf("%q: the port is not a number from 0 to 65535", text)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"render/watch/hint"
 )
 
 // longestSocket is the most bytes of the path of a unix socket. Systems allow 104 or 108; the socket is made in a folder beside it.
@@ -73,14 +75,14 @@ func publish(made, path, folder string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s exists, and is not a socket; give another path", path)
+		return hint.With(fmt.Errorf("%s exists, and is not a socket", path), "use another path")
 	default:
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
 			_ = conn.Close()
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the socket %s is in use by another process; give another path", path)
+			return hint.With(fmt.Errorf("the socket %s is in use by another process", path), "use another path")
 		}
 	}
 	return os.Rename(made, path)

@@ -22,6 +22,8 @@ import (
 
 	"render/render/history"
 	"render/render/status"
+
+	"render/watch/hint"
 )
 
 // The limits of a server.
@@ -188,7 +190,7 @@ func (s *Server) listen(text string, settings Settings) (*listener, error) {
 	} else {
 		tcp, err := net.Listen("tcp", a.String())
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("%s: another program listens at this address; stop it, or give another port", a)
+			return nil, hint.With(fmt.Errorf("%s: another program listens at this address", a), "stop the other program, or use another port")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", a, err)

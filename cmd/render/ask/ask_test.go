@@ -15,6 +15,8 @@ import (
 
 	"render/render/history"
 	"render/render/status"
+
+	"render/watch/hint"
 )
 
 var now = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -180,7 +182,7 @@ render has not changed the file since it started 3h5m ago.
 		}
 	}
 	err := Why{File: "/etc/nginx/goof", Snapshot: state(), Now: now}.Print(os.Stderr)
-	if want := "no template of the running render makes /etc/nginx/goof; did you mean /etc/nginx/good?"; err == nil || err.Error() != want {
+	if want := "no template of the running render makes /etc/nginx/goof\nhint: did you mean /etc/nginx/good?"; err == nil || hint.Text(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -278,7 +280,7 @@ func TestNoRender(t *testing.T) {
 		if err == nil {
 			_, err = c.Snapshot(context.Background())
 		}
-		if missing, ok := errors.AsType[NoRenderError](err); !ok || missing.Error() != want {
+		if _, ok := errors.AsType[NoRenderError](err); !ok || hint.Text(err) != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

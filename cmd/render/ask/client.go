@@ -38,16 +38,18 @@ func Sockets() []string {
 	return all
 }
 
-// A NoRenderError says that no running render answers. Its text ends with a hint on a line of its own.
+// A NoRenderError says that no running render answers.
 type NoRenderError struct{ err error }
 
-// Error returns what is wrong, and what to do.
-func (e NoRenderError) Error() string {
-	hint := "start render with a listen block or --listen; --socket names another socket"
+// Error returns what is wrong.
+func (e NoRenderError) Error() string { return e.err.Error() }
+
+// Hint returns what to do.
+func (e NoRenderError) Hint() string {
 	if errors.Is(e.err, fs.ErrPermission) {
-		hint = "only the user of the running render may use its socket; use sudo"
+		return "only the user of the running render may use its socket; use sudo"
 	}
-	return e.err.Error() + "\nhint: " + hint
+	return "start render with a listen block or --listen; --socket names another socket"
 }
 
 // Unwrap returns what is wrong.

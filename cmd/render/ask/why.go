@@ -1,6 +1,7 @@
 package ask
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"render/render/history"
 	"render/render/status"
 	"render/template"
+
+	"render/watch/hint"
 )
 
 // mostChanges is how many changes of a file are told without All.
@@ -79,13 +82,10 @@ func (y Why) unknown() error {
 		all = append(all, t.Destination)
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("no template of the running render makes %s, as it has none", y.File)
+		return fmt.Errorf("no template of the running render makes %s: it has no templates with a destination", y.File)
 	}
-	hint := template.Suggestion(y.File, all)
-	if hint == "" {
-		return fmt.Errorf("no template of the running render makes %s\nhint: render status --all lists its files", y.File)
-	}
-	return fmt.Errorf("no template of the running render makes %s%s", y.File, hint)
+	err := fmt.Errorf("no template of the running render makes %s", y.File)
+	return hint.With(err, cmp.Or(template.Suggestion(y.File, all), "render status --all lists the files"))
 }
 
 // Print prints why the file is as it is, in sentences.
