@@ -20,6 +20,7 @@ import (
 	"render/cmd/render/host"
 	"render/cmd/render/logs"
 	"render/render"
+	"render/render/metrics"
 	"render/render/web"
 	"render/watch"
 	"render/watch/consul"
@@ -114,7 +115,12 @@ func (p *program) run(ctx context.Context) error {
 	if p.engine, err = render.New(p.source, plan.Engine); err != nil {
 		return plan.PlaceTemplates(err)
 	}
-	p.server = web.New(web.Config{Engine: p.engine, Version: version, Log: p.log})
+	health := metrics.NewHealth(p.engine)
+	p.server = web.New(web.Config{Engine: p.engine, Version: version, Log: p.log, Routes: []web.Route{
+		{Path: "/metrics", Handler: metrics.New(p.engine, version, p.log).Handler()},
+		{Path: "/healthz", Handler: health.Healthz(), Open: true},
+		{Path: "/readyz", Handler: health.Readyz(), Open: true},
+	}})
 	defer p.server.Close()
 	if err := p.listen(plan); err != nil {
 		return plan.PlaceListen(err)

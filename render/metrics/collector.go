@@ -19,10 +19,11 @@ var (
 	loopResponding = desc("loop_responding", "1 while the engine answers within 5 s, else 0; what is known of targets, actions and queries is missing then.")
 	appliedOnce    = desc("targets_applied_once", "Targets whose files were applied at least once since the start, or since they were configured.")
 
-	targets     = desc("targets", "Targets by state.", "state")
-	stale       = desc("targets_stale_template", "Targets whose newest template text cannot be used; the previous one stays in use.")
-	drifted     = desc("targets_drifted", "Targets whose file another program has changed.")
-	outputBytes = desc("output_bytes", "Size of the files of all targets.")
+	targets        = desc("targets", "Targets by state.", "state")
+	failedTemplate = desc("targets_failed_template", "Targets whose template fails: they have failed, and their action has not.")
+	stale          = desc("targets_stale_template", "Targets whose newest template text cannot be used; the previous one stays in use.")
+	drifted        = desc("targets_drifted", "Targets whose file another program has changed.")
+	outputBytes    = desc("output_bytes", "Size of the files of all targets.")
 
 	actionStates = desc("actions", "Actions by state.", "state")
 	commits      = desc("commits_total", "Commits that ended, by action and result.", "action", "result")
@@ -37,7 +38,7 @@ var (
 	missed  = desc("missed_changes_total", "Changes that no waiting request of Consul reported and that a plain read found; should stay 0.")
 
 	held    = desc("guard_held_answers", "Answers that guards hold back, for each target.")
-	heldAge = desc("guard_hold_age_seconds", "Age of the oldest answer that a guard holds back; 0 where there is none.")
+	heldAge = desc("guard_hold_age_seconds", "Age of the oldest answer that a guard holds back; 0 without one.")
 
 	requests    = desc("consul_requests_total", "Requests to Consul that ended, by outcome: ok, denied, refused (too many), failed.", "address", "outcome")
 	inFlight    = desc("consul_requests_in_flight", "Requests to Consul at this moment, with those that wait for a change.", "address")
@@ -58,7 +59,7 @@ var (
 
 // all are the descriptions of a collector.
 var all = []*prometheus.Desc{
-	loopResponding, targets, appliedOnce, stale, drifted, outputBytes, actionStates, commits, outOfSync, failures, succeeded, lastRun, unapplied, queries,
+	loopResponding, targets, appliedOnce, failedTemplate, stale, drifted, outputBytes, actionStates, commits, outOfSync, failures, succeeded, lastRun, unapplied, queries,
 	failing, missed, held, heldAge, requests, inFlight, waiting, limit, reachable, knownLeader, staleness, lastAnswer, received, configVersion,
 	configLoaded, reloads, reloadGood, programWaits,
 }
@@ -111,8 +112,15 @@ func (ch sink) targets(s *status.Snapshot, now time.Time) {
 		ch.gauge(queries, float64(n), string(state))
 	}
 	var since time.Time // of the oldest hold
-	var staleTargets, driftedTargets, onceTargets, size int64
+	var failedTargets, staleTargets, driftedTargets, onceTargets, size int64
+	fails := make(map[string]bool)
+	for _, a := range s.Actions {
+		fails[a.ID] = a.Error != ""
+	}
 	for _, t := range s.Targets {
+		if t.State == status.Failed && !fails[t.Action] {
+			failedTargets++
+		}
 		if t.Stale != "" {
 			staleTargets++
 		}
@@ -129,6 +137,7 @@ func (ch sink) targets(s *status.Snapshot, now time.Time) {
 			}
 		}
 	}
+	ch.gauge(failedTemplate, float64(failedTargets))
 	ch.gauge(stale, float64(staleTargets))
 	ch.gauge(drifted, float64(driftedTargets))
 	ch.gauge(appliedOnce, float64(onceTargets))

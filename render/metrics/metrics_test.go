@@ -26,12 +26,13 @@ func TestMetrics(t *testing.T) {
 		f.set(func(s *status.Snapshot) {
 			s.Targets = []*status.Target{
 				{ID: "a", State: status.Applied, Bytes: 100, AppliedOnce: true, Drifted: true},
-				{ID: "b", State: status.Failed, Bytes: 11, Error: "no", Stale: "no"},
+				{ID: "b", Action: "1", State: status.Failed, Bytes: 11, Error: "no", Stale: "no"},
+				{ID: "d", Action: "2", State: status.Failed, Error: "no"},
 				{ID: "c", State: status.Applied, AppliedOnce: true, Held: []status.Hold{{Since: before(7 * time.Second)}, {Since: before(9 * time.Second)}}},
 			}
 			s.Actions = []*status.Action{
 				{ID: "1", Name: "nginx", State: status.InSync, Succeeded: time.Unix(1000, 5e8), LastRun: &status.Run{Seconds: 1.5}},
-				{ID: "2", Name: "haproxy", State: status.Retrying, Failures: 3, Unapplied: before(time.Minute)},
+				{ID: "2", Name: "haproxy", State: status.Retrying, Failures: 3, Error: "no", Unapplied: before(time.Minute)},
 			}
 			s.Queries = []*status.Query{{State: status.QueryAnswered}, {State: status.QueryFailed, Error: "no"}}
 			s.Connections = []status.Connection{{

@@ -49,7 +49,7 @@ func newRules(settings Settings) (*rules, error) {
 // access decides who may ask what.
 type access struct {
 	rules *atomic.Pointer[rules]
-	open  map[string]bool // paths that need no token
+	open  map[string]bool // paths that need no token without a query, which asks for details
 	next  http.Handler
 }
 
@@ -78,7 +78,7 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a request must have no body", http.StatusRequestEntityTooLarge)
 	case !x.isKnown(r):
 		http.Error(w, "this name is not one of this server: use its IP address or localhost, or add the name to listen.hosts", http.StatusMisdirectedRequest)
-	case !a.open[r.URL.Path] && !x.isAllowed(r):
+	case !(a.open[r.URL.Path] && r.URL.RawQuery == "") && !x.isAllowed(r):
 		h.Set("WWW-Authenticate", `Basic realm="render: any user, the token as password", charset="UTF-8"`)
 		http.Error(w, "the token of listen.token_file is needed: as Authorization: Bearer TOKEN, or as the password of any user", http.StatusUnauthorized)
 	default:

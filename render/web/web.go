@@ -48,7 +48,7 @@ type Engine interface {
 type Route struct {
 	Path    string // such as /metrics
 	Handler http.Handler
-	Open    bool // it needs no token
+	Open    bool // it needs no token where the URL has no query, which asks for details
 }
 
 // Config is what a server serves.

@@ -178,7 +178,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// With a token each request needs it, except by a unix socket and for open paths. A token that changes on disk is used.
+// With a token each request needs it, except by a unix socket and for open paths without a query. A token that changes on disk is used.
 func TestToken(t *testing.T) {
 	dir := t.TempDir()
 	path, socket := filepath.Join(dir, "token"), filepath.Join(dir, "s")
@@ -193,7 +193,7 @@ func TestToken(t *testing.T) {
 	}{
 		{"/metrics", "", 401}, {"/metrics", "Bearer secret", 200}, {"/metrics", "Bearer secret2", 401}, {"/metrics", "Bearer ", 401},
 		{"/metrics", "Basic dXNlcjpzZWNyZXQ=", 200}, {"/metrics", "Basic c2VjcmV0Og==", 401}, {"/metrics", "secret", 401},
-		{"/api/v1/status", "", 401}, {"/nothing", "", 401}, {"/nothing", "Bearer secret", 404}, {"/healthz", "", 200}, {"/healthz/", "", 401}, {"//healthz", "", 401},
+		{"/api/v1/status", "", 401}, {"/nothing", "", 401}, {"/nothing", "Bearer secret", 404}, {"/healthz", "", 200}, {"/healthz?verbose", "", 401}, {"/healthz?verbose", "Bearer secret", 200}, {"/healthz/", "", 401}, {"//healthz", "", 401},
 	} {
 		if code, _, body := get(t, http.DefaultClient, url+tt.path, "Authorization", tt.authorization); code != tt.want {
 			t.Errorf("%s with %q: %d %s", tt.path, tt.authorization, code, body)
