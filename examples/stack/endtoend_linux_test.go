@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,20 +46,26 @@ type stack struct {
 	consul *api.Client
 	load   *load
 	speed  *yardstick
-	worst  time.Duration // from Consul to nginx
+	worst  time.Duration // from Consul to the proxy
+
+	servers func() int // number of instances in the proxy's configuration
+}
+
+// newStack starts the stack without an instance of web.
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	consul, err := api.NewClient(&api.Config{Address: "127.0.0.1:8500"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &stack{t: t, folder: startStack(t, "0"), consul: consul}
 }
 
 func testEndToEnd(t *testing.T, newInstances func(*stack) instances) {
-	s := &stack{t: t, folder: startStack(t, "0")}
-	var err error
-	if s.consul, err = api.NewClient(&api.Config{Address: "127.0.0.1:8500"}); err != nil {
-		t.Fatal(err)
-	}
+	s := newStack(t)
 	s.web = newInstances(s)
-	s.web.start(1)
-	s.awaitFirst()
-	s.load = startLoad(t, "http://127.0.0.1:8000/")
-	s.speed = startYardstick(t)
+	s.servers = s.inNginx
+	s.startLoad("http://127.0.0.1:8000/", "web")
 	s.expect("the start", 1)
 
 	for n := 2; n <= 3; n++ {
@@ -104,7 +111,7 @@ func testEndToEnd(t *testing.T, newInstances func(*stack) instances) {
 	s.expect("a restart of the registrator", 1, 2, 3)
 
 	s.breakTemplate()
-	t.Logf("slowest change from Consul to nginx: %s", s.worst.Round(time.Millisecond))
+	t.Logf("slowest change from Consul to the proxy: %s", s.worst.Round(time.Millisecond))
 }
 
 // command runs stack.sh.
@@ -147,13 +154,17 @@ func (s *stack) breakTemplate() {
 	s.expect("the fix of the template", 1, 2)
 }
 
-// awaitFirst waits until nginx answers from an instance.
-func (s *stack) awaitFirst() {
+// startLoad starts an instance and, when it answers, the load.
+func (s *stack) startLoad(url, host string) {
 	s.t.Helper()
+	s.web.start(1)
+	first := &load{url: url, host: host}
 	s.await("first answer", func() bool {
-		out, _ := exec.Command("curl", "-s", "127.0.0.1:8000").Output()
-		return strings.HasPrefix(string(out), "hello from web-1")
+		text, err := first.get(http.DefaultClient)
+		return err == nil && strings.HasPrefix(text, "hello from web-1")
 	})
+	s.load = startLoad(s.t, url, host)
+	s.speed = startYardstick(s.t)
 }
 
 func (s *stack) awaitOtherLeader(previous string) {
@@ -175,7 +186,7 @@ func (s *stack) await(what string, done func() bool) {
 	}
 }
 
-// expect waits until Consul has just these passing instances, and then until they take turns in nginx, which has no more of them. From one to the other are at most two
+// expect waits until Consul has just these passing instances, and then until they take turns in the proxy, which has no more of them. From one to the other are at most two
 // seconds, on a machine that is not overloaded.
 func (s *stack) expect(what string, numbers ...int) {
 	s.t.Helper()
@@ -187,21 +198,21 @@ func (s *stack) expect(what string, numbers ...int) {
 	s.await(what+" in Consul", func() bool { return slices.Equal(s.passing(), want) })
 	known := time.Now()
 	s.load.awaitTurns(s.t, want)
-	s.await(what+" in nginx's configuration", func() bool { return s.servers() == len(want) })
+	s.await(what+" in the proxy's configuration", func() bool { return s.servers() == len(want) })
 	took := time.Since(known)
 	s.worst = max(s.worst, took)
 	limit := 2*time.Second + 10*s.speed.take()
-	s.t.Logf("%s: nginx follows Consul within %s", what, took.Round(time.Millisecond))
+	s.t.Logf("%s: the proxy follows Consul within %s", what, took.Round(time.Millisecond))
 	if took > limit {
-		s.t.Errorf("%s: nginx follows Consul after %s, the limit is %s", what, took, limit)
+		s.t.Errorf("%s: the proxy follows Consul after %s, the limit is %s", what, took, limit)
 	}
 	if s.load.failed() {
 		s.t.Fatalf("%s: requests have failed", what)
 	}
 }
 
-// servers returns the number of instances in nginx's configuration. An instance that has died does not answer, and may be there still.
-func (s *stack) servers() int {
+// inNginx returns the number of instances in nginx's configuration. One that has died does not answer, and may be there still.
+func (s *stack) inNginx() int {
 	conf, _ := os.ReadFile(filepath.Join(s.folder, ".stack/nginx/conf.d/upstreams.conf"))
 	return strings.Count(string(conf), "    server 127.0.0.1:") - strings.Count(string(conf), "127.0.0.1:8001")
 }

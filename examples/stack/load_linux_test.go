@@ -15,7 +15,7 @@ import (
 
 // A load is 100 requests a second to one address, half of them over connections of their own, until it is stopped.
 type load struct {
-	url string
+	url, host string
 
 	mu       sync.Mutex
 	answers  []answer
@@ -28,10 +28,10 @@ type answer struct {
 	instance string
 }
 
-// startLoad starts a load. When the test ends, the load ends, and not one request may have failed.
-func startLoad(t *testing.T, url string) *load {
+// startLoad starts a load of an address, with the name of a host. When the test ends, the load ends, and not one request may have failed.
+func startLoad(t *testing.T, url, host string) *load {
 	t.Helper()
-	l := &load{url: url}
+	l := &load{url: url, host: host}
 	// Requests begin on time, also when previous ones take long; after a delay there are more at once.
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -69,7 +69,7 @@ func startLoad(t *testing.T, url string) *load {
 
 func (l *load) request(client *http.Client) {
 	began := time.Now()
-	text, err := get(client, l.url)
+	text, err := l.get(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	instance, ok := strings.CutPrefix(text, "hello from ")
@@ -81,8 +81,13 @@ func (l *load) request(client *http.Client) {
 	l.answers = append(l.answers, answer{time.Now(), instance})
 }
 
-func get(client *http.Client, url string) (string, error) {
-	response, err := client.Get(url)
+func (l *load) get(client *http.Client) (string, error) {
+	request, err := http.NewRequest(http.MethodGet, l.url, nil)
+	if err != nil {
+		return "", err
+	}
+	request.Host = l.host
+	response, err := client.Do(request)
 	if err != nil {
 		return "", err
 	}
