@@ -28,13 +28,19 @@ func fleet(n int) answers {
 	known := make(answers)
 	var services []*watch.CatalogSnippet
 	for i := range n {
-		name := fmt.Sprintf("service-%04d", i)
-		services = append(services, &watch.CatalogSnippet{Name: name})
-		known[service(name)] = instances(i, 0)
+		services = append(services, &watch.CatalogSnippet{Name: fmt.Sprintf("service-%04d", i)})
+		known.put(i, 0)
 	}
 	known[query("services", "", "")] = services
 	known[kv("nginx/keepalive")], known[kv("haproxy/sorry")] = nil, nil
 	return known
+}
+
+// put answers with a version of service i: its passing instances, and those that the recipe of HAProxy also uses.
+func (a answers) put(i, version int) {
+	name := fmt.Sprintf("service-%04d", i)
+	a[service(name)] = instances(i, version)
+	a[query(watch.KindService, name, "status=maintenance&status=passing&status=warning")] = a[service(name)]
 }
 
 // instances returns those of service i, in one of many versions.
@@ -113,7 +119,7 @@ func BenchmarkFleet(b *testing.B) {
 		measure("first", fresh, nil)
 		measure("service", executed, func(n int) {
 			i := n * 7 % c.services
-			known[service(fmt.Sprintf("service-%04d", i))] = instances(i, n)
+			known.put(i, n)
 		})
 		measure("list", executed, func(n int) { // it comes anew with all that is in it
 			var again []*watch.CatalogSnippet
