@@ -78,7 +78,7 @@ func TestPages(t *testing.T) {
 			for _, block := range blocks {
 				commands, want := ports.Replace(block[1]), ports.Replace(block[2])
 				got := sh.run(commands)
-				for end := time.Now().Add(10 * time.Second); block[2] != "" && got != want && repeats.MatchString(block[1]) && time.Now().Before(end); {
+				for end := time.Now().Add(30 * time.Second); block[2] != "" && got != want && repeats.MatchString(block[1]) && time.Now().Before(end); {
 					time.Sleep(50 * time.Millisecond)
 					got = sh.run(commands)
 				}
