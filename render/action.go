@@ -39,6 +39,7 @@ type action struct {
 	retry    time.Time
 	err      error
 	track    status.ActionTrack
+	noted    error // err, as its targets show it
 }
 
 func newAction(key actionKey) *action {

@@ -367,6 +367,7 @@ func (e *Engine) regather(before []*action) {
 		e.moved(t)
 	}
 	for _, a := range e.actions {
+		e.noteAction(a)
 		e.schedule.Now(a)
 	}
 	e.crowded = schedule.Queue[*action]{}

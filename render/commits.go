@@ -51,9 +51,9 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 		}
 		return
 	}
-	plan, done := e.plan(a, targets)
 	a.busy = true
 	e.inFlight++
+	plan, done := e.plan(a, targets)
 	a.track.Launched(a.isBehind())
 	e.noteAction(a)
 	e.wg.Go(func() {
@@ -184,14 +184,12 @@ func (e *Engine) land(done landing) {
 	// Each target, and then the action.
 	now := time.Now()
 	var errs []error
-	swapped := make(map[string]bool, len(r.Swapped))
 	for _, path := range r.Swapped {
-		swapped[path] = true
+		if t := e.byDestination[path]; t != nil {
+			t.track.LastChange = now
+		}
 	}
 	for _, m := range done.members {
-		if swapped[m.target.cfg.Destination] {
-			m.target.track.LastChange = now
-		}
 		if err := e.landMember(m, r, now); err != nil {
 			errs = append(errs, err)
 		}
@@ -210,9 +208,6 @@ func (e *Engine) land(done landing) {
 	}
 	a.track.Landed(a.err == nil, now)
 	e.noteAction(a)
-	for t := range a.changed {
-		e.note(t) // it shares the error
-	}
 	e.schedule.Now(a)
 	for _, other := range e.afterwards[a] {
 		e.schedule.Now(other)

@@ -17,6 +17,7 @@ import (
 	"render/render/history"
 	"render/render/pass"
 	"render/render/plugin"
+	"render/render/report"
 	"render/render/run"
 	"render/render/schedule"
 	"render/render/sources"
@@ -75,7 +76,7 @@ type Engine struct {
 	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
 	reportAt      time.Time             // when to look for targets to report; zero if there are none (R14)
 	guardsAt      time.Time             // when to tell of guards that still hold; zero if there are none
-	failing       failing
+	failing       report.Failing
 	stale         staleTexts
 	program       supervise.Program
 	placed        time.Time // since when the files of all targets are there, while the program is not started
@@ -132,7 +133,6 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		owing:      make(map[*action]bool),
 		debtors:    make(map[string]*action),
 		afterwards: make(map[*action][]*action),
-		failing:    failing{errs: make(map[watch.Query]error)},
 		stale:      staleTexts{targets: make(map[*target]bool)},
 		tells:      make(chan chan error),
 		signals:    make(chan syscall.Signal, 16),
@@ -214,6 +214,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		t.Wants = true
 		e.moved(t)
 		e.schedule.Now(t.action)
+	}
+	for _, a := range e.actions {
+		e.noteAction(a) // also one without targets
 	}
 	defer e.endPasses()
 
@@ -462,7 +465,7 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 func (e *Engine) askAgain(plugins []watch.Query) {
 	for _, q := range plugins {
 		e.graph.Restart(q)
-		e.board.Query(q)
+		e.markQuery(q)
 		e.set.Forget(q)
 		e.set.Watch(q)
 	}
@@ -472,7 +475,7 @@ func (e *Engine) askAgain(plugins []watch.Query) {
 func (e *Engine) forgetQueries(all []watch.Query) {
 	for _, q := range all {
 		e.set.Forget(q)
-		e.forgetFailure(q)
+		e.failing.Note(e.log, q, nil)
 		e.board.Query(q)
 	}
 }

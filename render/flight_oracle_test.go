@@ -117,6 +117,7 @@ func playFlight(t *testing.T, r *rig, seed uint64) {
 	for range 25 {
 		f.step(random)
 		f.check()
+		r.wantSnapshot()
 	}
 
 	// Nothing fails any more, and everything that can be is applied.

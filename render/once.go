@@ -36,12 +36,12 @@ func (e *Engine) finishOnce() (done bool, err error) {
 // hopeless reports whether a query that a target waits for has failed so often, or in such a way, that the run fails.
 func (e *Engine) hopeless() bool {
 	failed := func(q watch.Query) bool {
-		err := e.failing.errs[q]
+		err := e.failing.Errs[q]
 		most := e.cfg.Asking.Attempts
 		st, _ := e.graph.State(q)
 		return errors.Is(err, watch.ErrDenied) || err != nil && q.Kind == watch.KindPlugin || err != nil && most > 0 && st.Failures >= most
 	}
-	return len(e.failing.errs) > 0 && slices.ContainsFunc(e.targets, func(t *target) bool {
+	return len(e.failing.Errs) > 0 && slices.ContainsFunc(e.targets, func(t *target) bool {
 		return !t.finished() && slices.ContainsFunc(t.result.Pending, failed)
 	})
 }
@@ -67,9 +67,9 @@ func (e *Engine) applyAll() error {
 	var all []landing
 	for _, a := range e.actions {
 		if targets := a.toCommit(time.Now()); len(targets) > 0 {
-			plan, done := e.plan(a, targets)
 			a.busy = true
 			e.inFlight++
+			plan, done := e.plan(a, targets)
 			plans, all = append(plans, plan), append(all, done)
 		}
 	}

@@ -149,6 +149,7 @@ func playHistory(t *testing.T, r *rig, random, ofTwins, ofReloads *rand.Rand) {
 			}
 		}
 		elapse(quiet)
+		r.wantSnapshot()
 		for _, s := range h.subjects {
 			got := r.read(s.name)
 			result := s.scratch.Execute(context.Background(), h.lookup)

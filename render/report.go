@@ -1,20 +1,16 @@
 package render
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"render/render/commit"
 	"render/render/graph"
 	"render/render/report"
 	"render/render/schedule"
-	"render/template"
 	"render/watch"
 )
 
@@ -25,11 +21,7 @@ const (
 
 // report logs the targets that cannot finish, and the queries that fail, when it is time to (R14).
 func (e *Engine) report(now time.Time) {
-	if !e.failing.report.IsZero() && !now.Before(e.failing.report) {
-		e.failing.report = now.Add(reportEvery)
-		e.log.Warn("queries still fail; their last good answers stay in use", "failing", len(e.failing.errs),
-			"of", e.graph.Len(), "for", now.Sub(e.failing.since).Round(time.Second), "one", e.failure())
-	}
+	e.failing.Report(e.log, now, reportEvery, e.graph.Len(), e.showFailure)
 	if !e.reportAt.IsZero() && !now.Before(e.reportAt) {
 		e.reportAt = e.reportBlocked(now)
 	}
@@ -43,7 +35,7 @@ func (e *Engine) report(now time.Time) {
 
 // nextReport returns when the next report is due; zero where there is nothing to report.
 func (e *Engine) nextReport() time.Time {
-	return schedule.Earliest(e.reportAt, e.failing.report, e.guardsAt, e.passesAt, e.refused.report, e.stale.report)
+	return schedule.Earliest(e.reportAt, e.failing.Next, e.guardsAt, e.passesAt, e.refused.report, e.stale.report)
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
@@ -98,24 +90,12 @@ func (e *Engine) reportTarget(t *target) {
 		"missing", len(missing), "of", t.Queries())
 }
 
-// failing keeps count of the watched queries whose last attempt failed.
-type failing struct {
-	errs   map[watch.Query]error
-	since  time.Time // of the first of them
-	report time.Time // when to tell again; zero if there are none
-}
-
-// failure returns one of the queries that fail, with its error; nil for none.
-func (e *Engine) failure() error {
-	for q, err := range e.failing.errs {
-		users, _ := e.graph.Users(q)
-		t := firstOf(users)
-		if t == nil {
-			return fmt.Errorf("%s: no template uses the query any more", q.Kind)
-		}
+// showFailure returns a query that fails, with its error.
+func (e *Engine) showFailure(q watch.Query, err error) error {
+	if t := firstOf(e.graph.Users(q)); t != nil {
 		return fmt.Errorf("%s: %w", t.template.Show(q), t.template.ShowError(q, err))
 	}
-	return nil
+	return fmt.Errorf("%s: no template uses the query any more", q.Kind)
 }
 
 // firstOf returns the first of some targets in the order of the configuration, or nil.
@@ -130,33 +110,12 @@ func firstOf(targets iter.Seq[*target]) (first *target) {
 
 // noteFailures tells when queries begin to fail, and when none fails any more (R12).
 func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time) {
-	f := &e.failing
 	for q, st := range states {
-		_, used := e.graph.State(q)
-		switch {
-		case !used:
-		case st.Err == nil:
-			e.forgetFailure(q)
-		default:
-			f.errs[q] = st.Err
+		if _, used := e.graph.State(q); used {
+			e.failing.Note(e.log, q, st.Err)
 		}
 	}
-	if len(f.errs) > 0 && f.report.IsZero() {
-		f.since, f.report = now, now.Add(reportEvery)
-		e.log.Warn("query failed, retrying; files stay as they are", "err", e.failure())
-	}
-}
-
-func (e *Engine) forgetFailure(q watch.Query) {
-	f := &e.failing
-	if _, failed := f.errs[q]; !failed {
-		return
-	}
-	delete(f.errs, q)
-	if len(f.errs) == 0 {
-		e.log.Info("queries recovered", "for", time.Since(f.since).Round(time.Millisecond))
-		f.report = time.Time{}
-	}
+	e.failing.Begin(e.log, now, now.Add(reportEvery), e.showFailure)
 }
 
 // tellJudged tells what guards have done.
@@ -195,15 +154,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*
 
 // logFault tells that a template has failed, with the line that is at fault.
 func (e *Engine) logFault(t *target) {
-	attrs := []slog.Attr{slog.Any("err", t.result.Err)}
-	if fault, ok := errors.AsType[*template.Error](t.result.Err); ok {
-		attrs = append(attrs, slog.String("line", strings.TrimSpace(fault.Source)))
-	}
-	if fault, ok := errors.AsType[*template.PanicError](t.result.Err); ok && !t.panicked {
-		t.panicked = true
-		attrs = append(attrs, slog.String("stack", string(fault.Stack)))
-	}
-	e.log.LogAttrs(context.Background(), slog.LevelError, "template failed; its file stays as it is", attrs...)
+	t.panicked = report.Template(e.log, t.result.Err, t.panicked)
 }
 
 // noteWarnings logs when a template begins to leave instances out because they have no usable address, and each place that

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -75,8 +74,14 @@ func (e *Engine) note(t *target) {
 	e.noteAction(t.action)
 }
 
-// noteAction notes the state of an action.
+// noteAction notes the state of an action, and of its targets where they share another error.
 func (e *Engine) noteAction(a *action) {
+	if a.noted != a.err {
+		a.noted = a.err
+		for _, t := range a.targets {
+			e.note(t)
+		}
+	}
 	a.track.Note(a.state())
 	if a.busy && a.isBehind() {
 		a.track.Changed()
@@ -119,17 +124,22 @@ func (a *action) state() status.ActionState {
 // markStates notes queries whose states have changed, and the targets that show them.
 func (e *Engine) markStates(states map[watch.Query]watch.State) {
 	for q, st := range states {
-		e.board.Query(q)
 		if old, _ := e.graph.State(q); st.Rev > 0 && old.Rev > 0 {
-			continue
-		}
-		users, _ := e.graph.Users(q)
-		for t := range users {
-			e.board.Target(t.order)
+			e.board.Query(q)
+		} else {
+			e.markQuery(q)
 		}
 	}
 	for _, j := range e.graph.StillHeld() { // its number of instances may be another
 		e.board.Target(j.Owner.order)
+	}
+}
+
+// markQuery notes a query that has changed, and the targets that wait for it, or did.
+func (e *Engine) markQuery(q watch.Query) {
+	e.board.Query(q)
+	for t := range e.graph.Users(q) {
+		e.board.Target(t.order)
 	}
 }
 
@@ -139,7 +149,7 @@ func (e *Engine) viewTarget(i int) *status.Target {
 	v.Action, v.Drifted, v.Total = t.action.track.ID, t.Drifted, t.Queries()
 	v.Bytes = t.Size()
 	queries, version := t.Uses()
-	v.Queries = t.track.Uses(e.ids, queries, version, t.template.Show, t.where)
+	v.Queries = t.track.Uses(e.ids, queries, version, t.template.Show, t.where, t.pass != nil)
 	return v
 }
 
@@ -167,15 +177,14 @@ func (e *Engine) viewQuery(q watch.Query) *status.Query {
 	if !used {
 		return nil
 	}
-	users, count := e.graph.Users(q)
 	text := e.graph.Label(q, func() string {
-		if first := firstOf(users); first != nil {
+		if first := firstOf(e.graph.Users(q)); first != nil {
 			return first.template.Show(q)
 		}
 		return ""
 	})
-	if first := firstOf(users); st.Err != nil && first != nil {
+	if first := firstOf(e.graph.Users(q)); st.Err != nil && first != nil {
 		st.Err = first.template.ShowError(q, st.Err)
 	}
-	return status.QueryOf(e.ids, q, cmp.Or(text, q.Kind), st, e.graph.LastChange(q), count)
+	return status.QueryOf(e.ids, q, text, st, e.graph.LastChange(q))
 }

@@ -90,24 +90,19 @@ func (g *Graph[T]) LastChange(q watch.Query) Change {
 	return Change{}
 }
 
-// Users returns the owners that use a query, in no order, and their number.
-func (g *Graph[T]) Users(q watch.Query) (users iter.Seq[T], count int) {
-	n := g.nodes[q]
-	if n == nil {
-		return func(func(T) bool) {}, 0
-	}
-	for u := range n.users {
-		if !u.pin {
-			count++
-		}
-	}
+// Users returns the owners that use a query, in no order.
+func (g *Graph[T]) Users(q watch.Query) iter.Seq[T] {
 	return func(yield func(T) bool) {
+		n := g.nodes[q]
+		if n == nil {
+			return
+		}
 		for u := range n.users {
 			if !u.pin && !yield(u.Owner) {
 				return
 			}
 		}
-	}, count
+	}
 }
 
 // Label returns what make returns for a query. It is kept for as long as somebody uses the query, unless it is empty.

@@ -81,3 +81,18 @@ func Faults(log *slog.Logger, level slog.Level, msg string, faults []Fault) {
 		log.Log(context.Background(), level, msg, "more", more)
 	}
 }
+
+// Template logs that a template has failed, with the line that is at fault; the stack of a panic, unless one is in the log already. It reports
+// whether one is.
+func Template(log *slog.Logger, err error, panicked bool) bool {
+	attrs := []slog.Attr{slog.Any("err", err)}
+	if fault, ok := errors.AsType[*template.Error](err); ok {
+		attrs = append(attrs, slog.String("line", strings.TrimSpace(fault.Source)))
+	}
+	if fault, ok := errors.AsType[*template.PanicError](err); ok && !panicked {
+		panicked = true
+		attrs = append(attrs, slog.String("stack", string(fault.Stack)))
+	}
+	log.LogAttrs(context.Background(), slog.LevelError, "template failed; its file stays as it is", attrs...)
+	return panicked
+}

@@ -19,6 +19,7 @@ type Board struct {
 	targets marks
 	actions marks
 	queries map[watch.Query]bool
+	unnamed []watch.Query // that were read while no target used them, so that there was no text for them
 }
 
 // marks are the numbers of what has changed.
@@ -80,7 +81,7 @@ type Maker struct {
 	Targets, Actions int // numbers
 	Target           func(i int) *Target
 	Action           func(i int) *Action
-	Query            func(watch.Query) *Query // without its Targets; nil where nobody uses the query
+	Query            func(watch.Query) *Query // without its Targets; nil where nobody uses the query. Its text is empty where no target uses it
 	Queries          iter.Seq[watch.Query]
 }
 
@@ -117,6 +118,11 @@ func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
 		b.actions.setAll(m.Actions)
 	}
 
+	for _, q := range b.unnamed {
+		b.queries[q] = true
+	}
+	b.unnamed = nil
+
 	p.Changed, p.Acted, p.Asked = make(map[int]*Target), make(map[int]*Action), make(map[string]*Query)
 	late := func() bool { return time.Since(began) > partTime }
 	for !late() && b.targets.next(func(i int) { p.Changed[i] = m.Target(i) }) {
@@ -128,7 +134,12 @@ func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
 			break
 		}
 		delete(b.queries, q)
-		p.Asked[ids.Query(q)] = m.Query(q)
+		v := m.Query(q)
+		if v != nil && v.Text == "" {
+			v.Text = q.Kind
+			b.unnamed = append(b.unnamed, q)
+		}
+		p.Asked[ids.Query(q)] = v
 	}
 	p.More = len(b.targets.list)+len(b.actions.list)+len(b.queries) > 0
 	return p

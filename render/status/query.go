@@ -6,10 +6,10 @@ import (
 )
 
 // QueryOf returns a query as a snapshot has it, without its targets. Text is the query as it is shown.
-func QueryOf(ids IDs, q watch.Query, text string, st watch.State, last graph.Change, users int) *Query {
+func QueryOf(ids IDs, q watch.Query, text string, st watch.State, last graph.Change) *Query {
 	v := &Query{
 		ID: ids.Query(q), Text: text, Kind: q.Kind, State: QueryAnswered, Since: st.Since, LastChange: last.At, Changes: st.Rev,
-		Error: errorText(st.Err), Failures: st.Failures, Total: users,
+		Error: errorText(st.Err), Failures: st.Failures,
 	}
 	if !last.At.IsZero() {
 		v.Change = last.Describe(q.Kind)

@@ -58,7 +58,7 @@ func (s *Shared) Snapshot(ctx context.Context) (*Snapshot, error) {
 	for {
 		p, err := s.ask(ctx, all)
 		if err != nil {
-			s.forget() // parts may be lost
+			s.Forget() // parts may be lost
 			return nil, err
 		}
 		all = false
@@ -97,14 +97,14 @@ func (s *Shared) keep(last *Snapshot) *Snapshot {
 func (s *Shared) forgetIdle() {
 	select {
 	case s.turn <- struct{}{}:
-		s.forget()
+		s.Forget()
 		<-s.turn
 	default:
 	}
 }
 
-// forget has the next snapshot made from the beginning.
-func (s *Shared) forget() {
+// Forget has the next snapshot made from the beginning. Nobody may ask for one meanwhile.
+func (s *Shared) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last, s.known = nil, known{}

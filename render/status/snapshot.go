@@ -185,7 +185,6 @@ type Query struct {
 	Error      string     `json:"error,omitempty"`  // of the last attempt; its last good answer stays in use
 	Failures   int        `json:"failures"`         // attempts that failed in a row
 	Targets    []string   `json:"targets"`          // the IDs of the targets that use it, in the order of the configuration; not of those that have it beyond the first 1,000
-	Total      int        `json:"targets_total"`    // that use it
 }
 
 // Configuration says which configuration is in effect.

@@ -46,17 +46,21 @@ func (t *TargetTrack) ID(ids IDs, source, destination string) string {
 	return t.id
 }
 
-// Uses returns the queries of a version of what the target uses. It makes a new list only where the version is another.
-func (t *TargetTrack) Uses(ids IDs, queries []watch.Query, version int, show, where func(watch.Query) string) []Use {
+// Uses returns the queries of a version of what the target uses. It makes a new list only where the version is another. While the template is
+// executing it is not known where it asks: such a list is not kept.
+func (t *TargetTrack) Uses(ids IDs, queries []watch.Query, version int, show, where func(watch.Query) string, executing bool) []Use {
 	if t.uses != nil && t.version == version {
 		return t.uses
 	}
 	queries = queries[:min(len(queries), mostUses)]
-	t.uses, t.version = make([]Use, 0, len(queries)), version
+	uses := make([]Use, 0, len(queries))
 	for _, q := range queries {
-		t.uses = append(t.uses, Use{Query: ids.Query(q), Text: show(q), Where: where(q)})
+		uses = append(uses, Use{Query: ids.Query(q), Text: show(q), Where: where(q)})
 	}
-	return t.uses
+	if t.uses = nil; !executing {
+		t.uses, t.version = uses, version
+	}
+	return uses
 }
 
 // An ActionTrack is what an engine's loop notes about an action.
