@@ -40,9 +40,10 @@ stack: stack-programs consul nginx
 	@examples/stack/stack.sh up
 
 # The programs of the stack, as its Dockerfile needs them.
-stack-programs: build
+stack-programs:
+	@$(MAKE) -s build BINARY=examples/stack/bin/render
 	CGO_ENABLED=0 go build -trimpath -o examples/stack/bin/ ./examples/stack/web ./examples/stack/registrator
-	cp bin/render examples/nginx/reload.sh examples/stack/bin/
+	cp examples/nginx/reload.sh examples/stack/bin/
 
 test: consul $(PROGRAMS) $(BUSYBOX)
 	go test -race -timeout 20m ./...

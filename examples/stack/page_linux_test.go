@@ -111,10 +111,15 @@ func startStack(t *testing.T, instances string) (folder string) {
 		t.Fatal(err)
 	}
 	t.Setenv("CONSUL", consul)
-	if folder, err = filepath.Abs("../.."); err != nil {
+	examples, err := filepath.Abs("..")
+	if err != nil {
 		t.Fatal(err)
 	}
-	buildPrograms(t, folder)
+	buildPrograms(t, filepath.Dir(examples))
+	folder = t.TempDir()
+	if err := os.Symlink(examples, filepath.Join(folder, "examples")); err != nil {
+		t.Fatal(err)
+	}
 
 	stack := exec.Command("examples/stack/stack.sh", "up", instances)
 	stack.Dir = folder

@@ -1,6 +1,6 @@
 #!/bin/sh
 # stack.sh runs the stack of README.md as processes of this machine, without Docker and without root. Everything that it writes is in
-# .stack. Linux only.
+# .stack, in the folder where it is started. Linux only.
 #
 #   stack.sh up [NUMBER]     start everything, with so many instances of web (default: 3); Ctrl-C ends everything
 #   stack.sh scale NUMBER    have so many instances of web
@@ -12,12 +12,11 @@
 #
 # NAME is web-1 to web-9, consul-1 to consul-3, agent, nginx or render.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-state=$top/.stack
+here=$(cd "$(dirname "$0")" && pwd -P)
+state=$PWD/.stack
 PATH=$PATH:/usr/sbin
 # The consul of $CONSUL, of PATH, or what "make consul" has built.
-consul=${CONSUL:-$(command -v consul || ls "$top"/.cache/consul-* 2>/dev/null | tail -n 1)}
+consul=${CONSUL:-$(command -v consul || ls "$here"/../../.cache/consul-* 2>/dev/null | tail -n 1)}
 agent=http://127.0.0.1:8500
 
 die() { echo "stack: $*" >&2; exit 1; }
@@ -166,7 +165,7 @@ up() {
 }
 
 [ "$#" -gt 0 ] || die "usage: stack.sh up [NUMBER] | scale NUMBER | stop NAME | kill NAME | start NAME | signal SIGNAL NAME | leader"
-[ "$1" = up ] || [ "$1" = leader ] || [ -d "$state/pid" ] || die "the stack does not run; start it with \"make stack\""
+[ "$1" = up ] || [ "$1" = leader ] || [ -d "$state/pid" ] || die "the stack does not run in this folder; start it with \"make stack\""
 case "$1" in
 up) up "${2:-3}" ;;
 scale) scale "${2:?}" ;;
