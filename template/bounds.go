@@ -19,7 +19,7 @@ import (
 // node without text, which costs a call of Write and nothing else.
 const (
 	DefaultMaxOutput = 64 << 20   // bytes
-	maxSteps         = 20_000_000 // marks that an execution passes
+	maxSteps         = 20_000_000 // marks that an execution passes, and what functions spend
 	maxDepth         = 50_000     // blocks around an action, over all templates that call each other; a range counts as rangeDepth
 
 	// After so many steps an execution lets other goroutines run: one that takes long would hold each of them for the time slice
@@ -157,6 +157,7 @@ func (w *page) Write(b []byte) (int, error) {
 
 var (
 	errSteps = hint.With(errors.New("the execution takes too many steps"), "shorten the loops of the template")
+	errSpent = hint.With(errors.New("the execution takes too many steps"), "shorten the texts that regular expressions search")
 	errDepth = hint.With(errors.New("templates call each other too deeply"), "check whether a template calls itself without end")
 )
 
@@ -178,6 +179,14 @@ func (p *pass) step(i int) error {
 	}
 	if err := p.stopped(); err != nil {
 		return p.stop(err)
+	}
+	return nil
+}
+
+// spend adds the steps that a function takes.
+func (p *pass) spend(steps int) error {
+	if p.steps += steps; p.steps > p.maxSteps {
+		return errSpent
 	}
 	return nil
 }

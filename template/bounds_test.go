@@ -22,6 +22,7 @@ func TestBounds(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"an integer of data", "a\n{{range (key \"n\" | parseInt)}}{{end}}", "t:2:9: " + steps},
 		{"within a loop", `{{range loop 8000000}}{{range loop 8000000}}{{$a := .}}{{end}}{{end}}`, "t:1:47: " + steps},
+		{"regular expressions", `{{range loop 1000}}{{$a := regexMatch "(x{0,9}){0,9}y" (key "text")}}{{end}}`, "t:1:28: regexMatch: the execution takes too many steps; hint: shorten the texts that regular expressions search"},
 		{"calls that double", doubling(40), "t:1: " + steps},
 
 		{"text", `{{range loop 200}}0123456789{{end}}`, "t:1:9: " + output},
@@ -119,6 +120,12 @@ func TestExecuteStops(t *testing.T) {
 		`{{range 9223372036854775807}}{{$a := add . 1}}{{end}}`,
 		`{{define "x"}}{{range 9223372036854775807}}{{range loop 1000}}{{end}}{{end}}{{end}}{{executeTemplate "x"}}`,
 		doubling(50),
+		`{{regexMatch "(x{0,30}){0,30}y" (repeat 32768 "x")}}`,
+		`{{regexFind "(x{0,30}){0,30}y" (repeat 32768 "x")}}`,
+		`{{regexReplaceAll "x*y|x" "" (repeat 524288 "x")}}`,
+		`{{regexReplaceAllLiteral "x*y|x" (repeat 524288 "x") ""}}`,
+		`{{regexFindAll "x*y|x" (repeat 524288 "x") -1}}`,
+		`{{mustRegexSplit "x*y|x" (repeat 524288 "x") -1}}`,
 	} {
 		cause := errors.New("the template was replaced")
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -39,7 +39,7 @@ type iteration struct {
 	replies []reply   // to all that it asked, each query once, in the order of asking
 	dropped []Dropped // instances that hostport left out
 	suspect []Suspect // places that are probably mistakes, each once
-	steps   int       // marks that it passed
+	steps   int       // that it took
 	mark    int       // the last of them
 	depth   int       // how much deeper than the range it went
 	held    []any     // what the iteration's key has addresses of

@@ -79,10 +79,12 @@ type pass struct {
 	checkPath    func(sandbox, path string) error // watch.CheckSandbox
 	sandboxCheck <-chan struct{}                  // of the last check, closed when it has ended; nil if that was in time
 
-	ctx       context.Context // of the present execution
-	maxOutput int             // bytes
+	// What heeds ctx is called by text/template, which hands nothing on to it: the functions of the text, and the writer of the output.
+	// So the context is here, for as long as an Execute lasts.
+	ctx       context.Context
+	maxOutput int // bytes
 	maxSteps  int
-	steps     int // marks that were passed
+	steps     int // marks that were passed, and what functions have spent
 	mark      int // the last of them
 	depth     int // see mark
 	deepest   int // the greatest depth since a recording, or the execution, began
@@ -179,7 +181,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if o.MaxOutput <= 0 {
 		t.pass.maxOutput = DefaultMaxOutput
 	}
-	t.pass.funcs = &funcs.Env{InText: t.pass.inText, MaxSize: max(t.pass.maxOutput, DefaultMaxOutput), Stopped: t.pass.stopped}
+	t.pass.funcs = &funcs.Env{InText: t.pass.inText, MaxSize: max(t.pass.maxOutput, DefaultMaxOutput), Stopped: t.pass.stopped, Spend: t.pass.spend}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}

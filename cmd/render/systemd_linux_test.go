@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -169,6 +170,51 @@ func TestEndlessTemplates(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second { // a loaded machine takes its time
 		t.Errorf("the end took %s", took)
 	}
+}
+
+// The end does not wait for regular expressions, which cannot be interrupted: for one match that takes half a minute, and for half a
+// million of them.
+func TestEndDuringRegularExpressions(t *testing.T) {
+	fastest := time.Hour
+	for tries := 0; tries < 3 && fastest >= time.Second; tries++ { // a loaded machine takes its time
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "data.yaml"), "keys: {x: "+strings.Repeat("x", 512<<10)+"}")
+		write(t, filepath.Join(dir, "match"), `{{regexMatch "(x{0,30}){0,30}y" (key "x")}}`)
+		write(t, filepath.Join(dir, "matches"), `{{regexReplaceAll "x*y|x" "" (key "x")}}`)
+		write(t, filepath.Join(dir, "in"), "in")
+		d := startRender(t, dir, "--fixture", "data.yaml", "--template", "match:out1", "--template", "matches:out2", "--template", "in:out")
+		awaits(t, d.saying("files=out "))
+		executes := processTicks(t, d.cmd.Process.Pid)
+		awaits(t, func() error { // half a second of the processors
+			if processTicks(t, d.cmd.Process.Pid) < executes+50 {
+				return errors.New("nothing is executed")
+			}
+			return nil
+		})
+
+		began := time.Now()
+		d.signal(syscall.SIGTERM)
+		<-d.ended
+		fastest = min(fastest, time.Since(began))
+		if said := d.said(); strings.Contains(said, "files=out1") || strings.Contains(said, "files=out2") {
+			t.Fatal("a match has ended before")
+		}
+	}
+	if fastest >= time.Second {
+		t.Errorf("the end took %s", fastest)
+	}
+}
+
+// processTicks returns the time of the processors that a process has used, in hundredths of a second.
+func processTicks(t *testing.T, pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	check(t, err)
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	check(t, err)
+	system, err := strconv.Atoi(fields[12])
+	check(t, err)
+	return user + system
 }
 
 func (s *systemd) count(message string) (n int) {

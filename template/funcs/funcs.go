@@ -16,6 +16,7 @@ type Env struct {
 	InText  func(string) bool // whether a text stands in the template, and so is no secret
 	MaxSize int               // bytes of a value that a function makes
 	Stopped func() error      // not nil once the execution is to end
+	Spend   func(int) error   // adds to the steps of the execution; not nil where these are too many
 
 	made      int    // bytes since the last weighing
 	heapFloor uint64 // the least that was alive at a weighing; 0 before the first

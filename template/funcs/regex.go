@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // A pattern is a regular expression that is compiled once.
@@ -14,11 +16,58 @@ type pattern struct {
 	size int // of its program
 }
 
+// The work of a match is the bytes of the text times the instructions of the program. An instruction takes 10 to 40 ns for each
+// byte at the worst, and mostly far less. To look for all matches can take that for each match. Package regexp cannot be interrupted:
+// what takes long is done aside, and left behind when the execution is to end.
 const (
 	maxPatterns  = 1000    // kept in a generation
 	maxPattern   = 1 << 20 // bytes
-	maxMatchWork = 1 << 31 // bytes of a text times instructions of a program: a minute at the worst, mostly less than a second
+	maxMatchWork = 1 << 30 // of one match: half a minute at the worst
+	quickWork    = 1 << 21 // is not done aside: 80 ms at the worst
+	stepWork     = 64      // counts as a step of the execution
 )
+
+// work returns the work of one match.
+func (p *pattern) work(on string) int { return times(len(on), p.size) }
+
+// allWork returns the work of all matches.
+func (p *pattern) allWork(on string) int { return times(p.work(on), len(on)+1) }
+
+// aside returns what a function returns, which runs in a goroutine of its own. Where the execution is to end first, it returns
+// an error, and the function is left behind: it is to end soon after stopped returns true, if it can.
+func aside[T any](e *Env, do func(stopped func() bool) T) (result T, err error) {
+	type outcome struct {
+		result T
+		panic  any
+	}
+	var stop atomic.Bool
+	ended := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			o.panic = recover()
+			ended <- o
+		}()
+		o.result = do(stop.Load)
+	}()
+
+	check := time.NewTicker(10 * time.Millisecond)
+	defer check.Stop()
+	for {
+		select {
+		case o := <-ended:
+			if o.panic != nil {
+				panic(o.panic)
+			}
+			return o.result, nil
+		case <-check.C:
+			if err := e.Stopped(); err != nil {
+				stop.Store(true)
+				return result, err
+			}
+		}
+	}
+}
 
 // compile returns a pattern for a text that it fits into the bounds with. Its errors do not repeat the pattern.
 func (e *Env) compile(text string, on string) (*pattern, error) {
@@ -37,13 +86,10 @@ func (e *Env) compile(text string, on string) (*pattern, error) {
 		p = &pattern{Regexp: re, size: programSize(text)}
 		e.patterns.Put(text, p, maxPatterns)
 	}
-	if times(len(on), p.size) > maxMatchWork {
+	if p.work(on) > maxMatchWork {
 		return nil, fmt.Errorf("the text of %d bytes is too long for this regular expression", len(on))
 	}
-	if len(on) > 1<<16 {
-		return p, e.Stopped()
-	}
-	return p, nil
+	return p, e.Spend(p.work(on) / stepWork)
 }
 
 func programSize(text string) int {
@@ -59,11 +105,19 @@ func programSize(text string) int {
 }
 
 func (e *Env) regexMatch(text, s string) (bool, error) {
+	found, err := e.matches(text, s)
+	return found, Wrap("regexMatch", err)
+}
+
+func (e *Env) matches(text, s string) (bool, error) {
 	p, err := e.compile(text, s)
 	if err != nil {
-		return false, Wrap("regexMatch", err)
+		return false, err
 	}
-	return p.MatchString(s), nil
+	if p.work(s) < quickWork {
+		return p.MatchString(s), nil
+	}
+	return aside(e, func(func() bool) bool { return p.MatchString(s) })
 }
 
 func (e *Env) regexReplaceAll(text, replacement, s string) (string, error) {
@@ -78,39 +132,49 @@ func (e *Env) replaceMatches(text, replacement, s string, literal bool) (string,
 		return "", err
 	}
 	groups := strings.Count(replacement, "$")
+	replace := p.ReplaceAllString
 	if literal {
-		groups = 0
+		groups, replace = 0, p.ReplaceAllLiteralString
 	}
 	// Each byte can have a match, and each group can be all of the text. Where that is too much, count what there is.
 	size := len(s) + times(len(s)+1, len(replacement)) + times(groups, len(s))
-	if size > 1<<20 {
-		if size, err = e.replacedMatches(p, len(replacement), groups, s); err != nil {
+	quick := p.allWork(s) < quickWork
+	if size > 1<<20 || !quick {
+		if size, err = e.lookThrough(p, s, -1, len(replacement), groups); err != nil {
 			return "", err
 		}
 	}
 	if err := e.Make(size); err != nil {
 		return "", err
 	}
-	if literal {
-		return p.ReplaceAllLiteralString(s, replacement), nil
+	if quick {
+		return replace(s, replacement), nil
 	}
-	return p.ReplaceAllString(s, replacement), nil
+	return aside(e, func(func() bool) string { return replace(s, replacement) })
 }
 
-// replacedMatches returns how many bytes a text has at most once its matches are replaced.
-func (e *Env) replacedMatches(p *pattern, replacement, groups int, s string) (size int, err error) {
-	size = len(s)
-	defer func() {
-		if recover() != nil {
-			err = e.errSize()
-		}
-	}()
-	p.ReplaceAllStringFunc(s, func(match string) string {
-		size += replacement + times(groups, len(match))
-		if size > e.MaxSize {
-			panic(errMeasure) // the one way out
-		}
-		return ""
+// lookThrough looks for n matches, or for all where n is negative, and returns how many bytes the text has at most once they are
+// replaced. It can be stopped at each match. So it goes before what cannot be stopped, and takes as long.
+func (e *Env) lookThrough(p *pattern, s string, n, replacement, groups int) (size int, err error) {
+	size, err = aside(e, func(stopped func() bool) (size int) {
+		defer func() {
+			if reason := recover(); reason != nil && reason != errMeasure {
+				panic(reason)
+			}
+		}()
+		size = len(s)
+		p.ReplaceAllStringFunc(s, func(match string) string {
+			size += replacement + times(groups, len(match))
+			n--
+			if size > e.MaxSize || n == 0 || stopped() {
+				panic(errMeasure) // the one way out
+			}
+			return ""
+		})
+		return size
 	})
-	return size, nil
+	if err == nil && size > e.MaxSize {
+		err = e.errSize()
+	}
+	return size, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -49,15 +50,12 @@ var ownSprig = map[string]func(*Env) any{
 	},
 
 	"regexMatch": func(e *Env) any {
-		return func(pattern, s string) bool { p, err := e.compile(pattern, s); return err == nil && p.MatchString(s) }
+		return func(pattern, s string) bool { found, _ := e.matches(pattern, s); return found }
 	},
 	"mustRegexMatch": func(e *Env) any {
 		return func(pattern, s string) (bool, error) {
-			p, err := e.compile(pattern, s)
-			if err != nil {
-				return false, Wrap("mustRegexMatch", err)
-			}
-			return p.MatchString(s), nil
+			found, err := e.matches(pattern, s)
+			return found, Wrap("mustRegexMatch", err)
 		}
 	},
 	"regexFind":     func(e *Env) any { return e.regexFind },
@@ -87,33 +85,43 @@ func (e *Env) regexFind(pattern, s string) (string, error) {
 	if err != nil {
 		return "", Wrap("regexFind", err)
 	}
-	return p.FindString(s), nil
+	if p.work(s) < quickWork {
+		return p.FindString(s), nil
+	}
+	found, err := aside(e, func(func() bool) string { return p.FindString(s) })
+	return found, Wrap("regexFind", err)
 }
 
 func (e *Env) regexFindAll(pattern, s string, n int) ([]string, error) {
-	p, err := e.compile(pattern, s)
-	if err == nil {
-		err = e.Make(times(matches(s, n), 16))
-	}
-	if err != nil {
-		return nil, Wrap("regexFindAll", err)
-	}
-	return p.FindAllString(s, n), nil
+	list, err := e.allMatches(pattern, s, n, func(p *regexp.Regexp) []string { return p.FindAllString(s, n) })
+	return list, Wrap("regexFindAll", err)
 }
 
 func (e *Env) regexSplit(pattern, s string, n int) ([]string, error) {
-	p, err := e.compile(pattern, s)
-	if err == nil {
-		err = e.Make(times(matches(s, n), 16))
-	}
-	if err != nil {
-		return nil, Wrap("regexSplit", err)
-	}
-	return p.Split(s, n), nil
+	list, err := e.allMatches(pattern, s, n, func(p *regexp.Regexp) []string { return p.Split(s, n) })
+	return list, Wrap("regexSplit", err)
 }
 
-// matches returns how many matches a text can have where at most n are looked for, or all for a negative n.
-func matches(s string, n int) int {
+// allMatches returns the list that a function makes of at most n matches, or of all for a negative n.
+func (e *Env) allMatches(pattern, s string, n int, list func(*regexp.Regexp) []string) ([]string, error) {
+	p, err := e.compile(pattern, s)
+	if err == nil {
+		err = e.Make(times(mostMatches(s, n), 16))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.allWork(s) < quickWork {
+		return list(p.Regexp), nil
+	}
+	if _, err := e.lookThrough(p, s, n, 0, 0); err != nil {
+		return nil, err
+	}
+	return aside(e, func(func() bool) []string { return list(p.Regexp) })
+}
+
+// mostMatches returns how many matches a text can have where at most n are looked for, or all for a negative n.
+func mostMatches(s string, n int) int {
 	if n < 0 {
 		return len(s) + 1
 	}
