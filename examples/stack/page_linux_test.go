@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,9 +97,74 @@ func TestPage(t *testing.T) {
 	follow(t, folder, steps[1:])
 }
 
+// When a part of the stack does not start, the stack says why, ends, and leaves nothing behind.
+func TestStackFails(t *testing.T) {
+	folder := prepareStack(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:8000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	stack := exec.Command("examples/stack/stack.sh", "up", "1")
+	stack.Dir = folder
+	out, err := stack.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "Address already in use") || !strings.Contains(string(out), "stack: nginx has ended") {
+		t.Errorf("port 8000 is in use: %v: %s", err, out)
+	}
+	checkClean(t, folder)
+}
+
 // startStack starts the stack as processes, with so many instances of web, and returns the folder where the page's commands run. The
 // stack ends with the test, and must leave nothing behind.
 func startStack(t *testing.T, instances string) (folder string) {
+	t.Helper()
+	folder = prepareStack(t)
+	stack := exec.Command("examples/stack/stack.sh", "up", instances)
+	stack.Dir = folder
+	stack.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var output lockedBuffer
+	stack.Stdout, stack.Stderr = &output, &output
+	if err := stack.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, name := range []string{"render", "nginx-error", "agent"} {
+				log, _ := os.ReadFile(filepath.Join(folder, ".stack/log", name+".log"))
+				t.Logf("%s logged:\n%s", name, log)
+			}
+		}
+		_ = stack.Process.Signal(os.Interrupt)
+		_ = stack.Wait()
+		checkClean(t, folder)
+		if t.Failed() {
+			t.Logf("stack.sh printed: %s", output.String())
+		}
+	})
+	deadline := time.Now().Add(time.Minute)
+	for !strings.Contains(output.String(), "The stack runs") {
+		if time.Now().After(deadline) || len(processes("stack.sh")) == 0 {
+			t.Fatal("the stack does not start within a minute")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return folder
+}
+
+// checkClean checks that a stack which has ended left nothing behind.
+func checkClean(t *testing.T, folder string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(folder, ".stack")); !os.IsNotExist(err) {
+		t.Errorf("the folder is not removed: %v", err)
+	}
+	if left := processes("nginx", "consul", "render", "web"); len(left) > 0 {
+		t.Errorf("these processes are left: %q", left)
+	}
+}
+
+// prepareStack builds the programs of the stack, and returns a folder in which the page's commands run. It skips a test that cannot run
+// the stack here.
+func prepareStack(t *testing.T) (folder string) {
 	t.Helper()
 	dockertest.Isolated(t)
 	for _, program := range []string{"curl", "nginx"} {
@@ -119,41 +185,6 @@ func startStack(t *testing.T, instances string) (folder string) {
 	folder = t.TempDir()
 	if err := os.Symlink(examples, filepath.Join(folder, "examples")); err != nil {
 		t.Fatal(err)
-	}
-
-	stack := exec.Command("examples/stack/stack.sh", "up", instances)
-	stack.Dir = folder
-	stack.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	var output lockedBuffer
-	stack.Stdout, stack.Stderr = &output, &output
-	if err := stack.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, name := range []string{"render", "nginx-error", "agent"} {
-				log, _ := os.ReadFile(filepath.Join(folder, ".stack/log", name+".log"))
-				t.Logf("%s logged:\n%s", name, log)
-			}
-		}
-		_ = stack.Process.Signal(os.Interrupt)
-		_ = stack.Wait()
-		if _, err := os.Stat(filepath.Join(folder, ".stack")); !os.IsNotExist(err) {
-			t.Errorf("the folder is not removed: %v", err)
-		}
-		if left := processes("nginx", "consul", "render", "web"); len(left) > 0 {
-			t.Errorf("these processes are left: %q", left)
-		}
-		if t.Failed() {
-			t.Logf("stack.sh printed: %s", output.String())
-		}
-	})
-	deadline := time.Now().Add(time.Minute)
-	for !strings.Contains(output.String(), "The stack runs") {
-		if time.Now().After(deadline) || len(processes("stack.sh")) == 0 {
-			t.Fatal("the stack does not start within a minute")
-		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	return folder
 }

@@ -50,14 +50,18 @@ finish() {
     rm -f "$state/pid/$2"
 }
 
-# await WHAT COMMAND...: waits up to 30 seconds for a command to succeed.
+# await WHAT COMMAND...: waits up to 30 seconds for a command to succeed, as long as all processes run.
 await() {
     what=$1
     shift
     i=0
     until "$@" >/dev/null 2>&1; do
+        for file in "$state"/pid/*; do
+            name=${file##*/}
+            running "$name" || { tail -n 5 "$state/log/$name.log" >&2; die "$name has ended"; }
+        done
         i=$((i + 1))
-        [ "$i" -lt 300 ] || die "$what: not within 30 seconds; see .stack/log"
+        [ "$i" -lt 300 ] || { tail -n 5 "$state"/log/*.log >&2; die "$what: not within 30 seconds"; }
         sleep 0.1
     done
 }
