@@ -276,7 +276,7 @@ func (s *Source) listen(c *cover, m *member) bool {
 	if c.stop != nil {
 		return time.Since(c.refused) > refusedRetry
 	}
-	if (s.isFull() || s.signals+len(catalogSignals) > s.mostSignals()) && s.listensToCatalog() {
+	if s.signals+len(catalogSignals) > s.mostSignals() && s.listensToCatalog() {
 		return false
 	}
 
@@ -296,11 +296,6 @@ func (s *Source) listensToCatalog() bool {
 		}
 	}
 	return false
-}
-
-// isFull reports whether as many requests wait, or count as if they did, as may. The mutex must be held.
-func (s *Source) isFull() bool {
-	return s.signals+s.nodeSignals+s.polling+s.agent.Abandoned() >= s.agent.Slots() && !s.agent.Endpoint().Multiplexed()
 }
 
 // mostSignals leaves connections for other requests.

@@ -33,7 +33,7 @@ type group struct {
 // group makes sure that a group tells of changes of a member. It reports whether one does. It must be called with the mutex held.
 func (s *Source) group(c *cover, m *member) bool {
 	g := c.groupOf(m.query.Name)
-	if g == nil && !s.isFull() {
+	if g == nil {
 		g = s.newGroup(c, m.query)
 	}
 	if g == nil || !g.refused.IsZero() && time.Since(g.refused) < refusedRetry {

@@ -669,8 +669,7 @@ func TestNodesComeAndGo(t *testing.T) {
 			later(time.Second)
 			f.change("", func(s *store) { s.forget(fmt.Sprint("new", i%3)) })
 			later(time.Second)
-			q := watch.NewQuery(watch.KindKV, fmt.Sprint("f0/k", i), nil)
-			f.change("", func(s *store) { s.put(q.Name, "1") })
+			q := watch.NewQuery(watch.KindService, fmt.Sprint("other", i), nil)
 			fl.set.Watch(q)
 			if took := fl.reaches(t, f.truth(t), q, 5*time.Minute); took > 50*time.Millisecond {
 				t.Fatalf("after %d nodes a first answer takes %s", i, took)
