@@ -71,7 +71,7 @@ func (l *nodeLists) begin() {
 func (l *nodeLists) update(names map[string]uint64, before, index uint64, partial bool) {
 	l.source.mu.Lock()
 	defer l.source.mu.Unlock()
-	gone, went := make(changes), false
+	gone, went, came := make(changes), false, false
 	for name, list := range l.lists {
 		if _, still := names[name]; !still {
 			went = true
@@ -80,11 +80,20 @@ func (l *nodeLists) update(names map[string]uint64, before, index uint64, partia
 			}
 		}
 	}
+	known := l.names
+	for name := range names {
+		if known[name] != names[name] {
+			came = true
+		}
+	}
 	if went {
 		l.reportGone(gone)
-		l.note(span{before, index})
+		at := span{before, index}
+		if came {
+			at.upTo-- // the last change may be of a node that has no list
+		}
+		l.note(at)
 	}
-	known := l.names
 	l.names, l.partial = names, partial
 	l.adjust(known, before)
 }
@@ -280,9 +289,12 @@ func (l *nodeLists) note(at span) {
 	l.news = make(chan struct{})
 }
 
-// saw reports whether an answer has brought the change at an index.
-func (l *nodeLists) saw(index uint64) bool {
-	return slices.ContainsFunc(l.seen[:], func(s span) bool { return s.after < index && index <= s.upTo })
+// saw reports whether an answer has brought the change at an index. Where nodes have no list, only an answer whose last change is this one
+// tells that.
+func (l *nodeLists) saw(index uint64, complete bool) bool {
+	return slices.ContainsFunc(l.seen[:], func(s span) bool {
+		return s.upTo == index || complete && s.after < index && index < s.upTo
+	})
 }
 
 // complete reports whether each node has a signal that works.
@@ -313,7 +325,10 @@ func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all boo
 	for {
 		var news chan struct{}
 		var starting bool
-		l.source.locked(func() { brought, all, starting, news = l.saw(index), l.complete(), l.starting(), l.news })
+		l.source.locked(func() {
+			all, starting, news = l.complete(), l.starting(), l.news
+			brought = l.saw(index, all)
+		})
 		if !starting && (brought || !all) {
 			return brought, all
 		}
