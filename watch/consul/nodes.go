@@ -173,10 +173,10 @@ func (l *nodeLists) start(name string, since uint64) {
 			})
 			return got, err
 		},
-		moved: func(_ context.Context, before, index uint64, _ bool) bool {
+		moved: func(_ context.Context, before, index uint64, parked bool) bool {
 			l.source.locked(func() {
 				if !list.gone { // else it has been reported
-					l.moved(name, list, found, span{cmp.Or(before, index-1), index})
+					l.moved(name, list, found, span{cmp.Or(before, index-1), index}, parked)
 				}
 			})
 			return true
@@ -214,8 +214,9 @@ func (l *nodeLists) ask(ctx context.Context, name string, r agent.Request) (foun
 	return answer.Services, got, err
 }
 
-// moved reports the queries for a node, and for the services whose instances differ from those of the last answer.
-func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, at span) {
+// moved reports the queries for a node, and for the services whose instances differ from those of the last answer. An answer to a parked
+// request brings one change; between those of others an instance may have come and gone.
+func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, at span, parked bool) {
 	changed, gone, now := make(changes), make(changes), make(map[string]listedInstance, len(found))
 	for _, in := range found {
 		now[in.ID] = in
@@ -237,7 +238,9 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 	list.instances, list.index, list.failing = now, at.upTo, false
 	l.reportGone(gone)
 	l.cover.reportNames(changed)
-	l.cover.reportBetween(at.after, at.upTo)
+	if !parked {
+		l.cover.reportBetween(at.after, at.upTo)
+	}
 	l.cover.reportNode(name, at.upTo)
 	l.note(at)
 }
