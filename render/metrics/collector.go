@@ -31,6 +31,7 @@ var (
 	failures     = desc("action_failures", "Commits of the action that failed since the last one that succeeded.", "action")
 	succeeded    = desc("action_last_success_timestamp_seconds", "When a commit of the action last succeeded; 0 for not yet.", "action")
 	lastRun      = desc("action_last_commit_duration_seconds", "Time of the action's last commit that ran something.", "action")
+	committing   = desc("commit_in_flight_seconds", "Age of the oldest commit in flight; 0 without one.")
 	unapplied    = desc("unapplied_change_age_seconds", "Age of the oldest change that is not applied; 0 while everything is.")
 
 	queries = desc("queries", "Queries by state.", "state")
@@ -59,7 +60,7 @@ var (
 
 // all are the descriptions of a collector.
 var all = []*prometheus.Desc{
-	loopResponding, targets, appliedOnce, failedTemplate, stale, drifted, outputBytes, actionStates, commits, outOfSync, failures, succeeded, lastRun, unapplied, queries,
+	loopResponding, targets, appliedOnce, failedTemplate, stale, drifted, outputBytes, actionStates, commits, outOfSync, failures, succeeded, lastRun, committing, unapplied, queries,
 	failing, missed, held, heldAge, requests, inFlight, waiting, limit, reachable, knownLeader, staleness, lastAnswer, received, configVersion,
 	configLoaded, reloads, reloadGood, programWaits,
 }
@@ -89,7 +90,7 @@ func (ch sink) counter(d *prometheus.Desc, value float64, labels ...string) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(out chan<- prometheus.Metric) {
 	ch := sink(out)
-	ctx, cancel := context.WithTimeout(context.Background(), loopWait)
+	ctx, cancel := context.WithTimeout(context.Background(), c.wait)
 	defer cancel()
 	s, err := c.engine.Snapshot(ctx)
 	ch.gauge(loopResponding, number(err == nil))
@@ -154,6 +155,13 @@ func (c collector) collectActions(ch sink, s *status.Snapshot, now time.Time) {
 		ch.gauge(actionStates, float64(n), string(state))
 	}
 	ch.gauge(unapplied, age(now, s.Counts.Unapplied))
+	longest := 0.0
+	for _, a := range s.Actions {
+		if a.State == status.Committing {
+			longest = math.Max(longest, age(now, a.Since))
+		}
+	}
+	ch.gauge(committing, longest)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -38,6 +38,7 @@ type Metrics struct {
 	engine   Engine
 	registry *prometheus.Registry
 	log      *slog.Logger
+	wait     time.Duration // that a scrape waits for the engine's loop
 
 	passes       prometheus.Histogram
 	passFailures prometheus.Counter
@@ -53,7 +54,7 @@ type Metrics struct {
 // New returns the metrics of an engine, and counts from now on what it does. The version is that of the program. Log gets the errors of scrapes.
 func New(engine Engine, version string, log *slog.Logger) *Metrics {
 	m := &Metrics{
-		engine: engine, registry: prometheus.NewRegistry(), log: log, actions: newActions(),
+		engine: engine, registry: prometheus.NewRegistry(), log: log, wait: loopWait, actions: newActions(),
 		passes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "render_pass_duration_seconds", Help: "Time of the executions of templates.",
 			Buckets: []float64{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 20, 60},

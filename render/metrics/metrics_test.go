@@ -32,6 +32,7 @@ func TestMetrics(t *testing.T) {
 			}
 			s.Actions = []*status.Action{
 				{ID: "1", Name: "nginx", State: status.InSync, Succeeded: time.Unix(1000, 5e8), LastRun: &status.Run{Seconds: 1.5}},
+				{ID: "3", Name: "slow", State: status.Committing, Since: before(3 * time.Second)},
 				{ID: "2", Name: "haproxy", State: status.Retrying, Failures: 3, Error: "no", Unapplied: before(time.Minute)},
 			}
 			s.Queries = []*status.Query{{State: status.QueryAnswered}, {State: status.QueryFailed, Error: "no"}}
