@@ -200,6 +200,8 @@ func TestTasksAreFound(t *testing.T) {
 		"have a virtual host for each service":     "examples/vhosts/README.md#virtual-hosts",
 		"configure an application from keys":       "examples/app-config/README.md#configuration-of-an-application",
 		"test templates in pull requests":          "examples/ci/README.md#templates-in-ci",
+		"see a whole stack run":                    "examples/stack/README.md#the-whole-stack",
+		"register containers in Consul":            "examples/stack/registrator/README.md#the-registrator",
 		"run render under systemd":                 "README.md#run-it-under-systemd",
 		"run render in a container":                "cmd/render/README.md#containers",
 		"render in CI, without Consul":             "README.md#in-ci",

@@ -1,3 +1,4 @@
-// Package dockertest runs tests with a real Docker daemon of their own, in namespaces of their own: no test meets the machine's Docker,
-// and nothing is left behind, not even by a test that is killed. Linux only, and root only.
+// Package dockertest runs tests in namespaces of their own, and with a real Docker daemon of their own: no test meets the machine's
+// Docker, network or processes. A test that is killed leaves no process, container or mount behind, but its folders and empty control
+// groups. Linux only; a daemon needs root.
 package dockertest
