@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,6 +18,11 @@ const (
 	heartbeat       = 20 * time.Second // between signs of life of a stream without events
 	defaultCommits  = 100              // of an answer without the parameter limit
 )
+
+// openAPIText describes the API. TestOpenAPI makes it of the types and their comments.
+//
+//go:embed openapi.json
+var openAPIText []byte
 
 // An api answers programs.
 type api struct {
@@ -39,6 +45,10 @@ func (a *api) register(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("/api/v1/history", a.history)
 	mux.HandleFunc("/api/v1/events", a.events)
+	mux.HandleFunc("/api/v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		write(w, r, http.StatusOK, openAPIText)
+	})
 }
 
 // snapshot returns a snapshot; nil where the engine does not answer, which the client has been told.

@@ -86,6 +86,7 @@ func New(cfg Config) *Server {
 	open := make(map[string]bool)
 	mux := http.NewServeMux()
 	(&api{engine: cfg.Engine, streams: make(chan struct{}, mostStreams), ended: s.ended}).register(mux)
+	newSite(cfg.Engine, cfg.Version).register(mux)
 	for _, r := range cfg.Routes {
 		mux.Handle(r.Path, r.Handler)
 		open[r.Path] = r.Open
