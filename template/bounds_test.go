@@ -186,6 +186,7 @@ func TestValuesAreBounded(t *testing.T) {
 		tree + `{{$l}}`, tree + `{{print $l}}`, tree + `{{toJSON $l}}`, tree + `{{toYAML $l}}`, tree + `{{toPrettyJson $l}}`, tree + `{{spew_sdump $l}}`, tree + `{{deepCopy $l}}`,
 		tree + `{{deepEqual $l $l}}`, tree + `{{quote $l}}`, tree + `{{dict "a" $l | toTOML}}`, tree + `{{$d := dict}}{{set $d "a" $l}}`, tree + `{{scratch.MapSet "a" "b" $l}}`,
 		tree + `{{mergeMap dict (dict "a" $l)}}`, tree + `{{merge dict (dict "a" $l)}}`, tree + `{{uniq (list $l $l) | len}}`, tree + `{{has 1 $l}}`, tree + `{{toStrings $l}}`, tree + `{{html $l}}`,
+		`{{regexMatch (key "m") "x"}}`, `{{mustRegexFind (key "m") "x"}}`,
 		tree + `{{int $l}}`, tree + `{{max 1 $l}}`, tree + `{{round $l 1}}`, tree + `{{addf 1 $l}}`, tree + `{{toDecimal $l}}`, tree + `{{sprig_slice $l $l}}`, tree + `{{dict $l 1}}`,
 		tree + `{{scratch.Set "a" $l}}{{scratch}}`, tree + `{{scratch.Set "a" $l}}{{int scratch}}`, `{{scratch.Set "a" scratch}}{{print scratch}}`,
 		nested + `{{$l}}`, nested + `{{toJSON $l}}`, nested + `{{deepCopy $l | len}}`, nested + `{{scratch.MapSet "a" "b" $l}}`,

@@ -20,8 +20,12 @@ type pattern struct {
 // byte at the worst, and mostly far less. To look for all matches can take that for each match. Package regexp cannot be interrupted:
 // what takes long is done aside, and left behind when the execution is to end.
 const (
-	maxPatterns  = 1000    // kept in a generation
-	maxPattern   = 1 << 20 // bytes
+	maxPatterns = 1000    // kept in a generation, where their programs have usualSize
+	maxPattern  = 1 << 20 // bytes
+	usualSize   = 250     // instructions of a program
+
+	instructionSize = 200 // bytes that an instruction takes while a pattern is compiled
+
 	maxMatchWork = 1 << 30 // of one match: half a minute at the worst
 	quickWork    = 1 << 21 // is not done aside: 80 ms at the worst
 	stepWork     = 64      // counts as a step of the execution
@@ -76,6 +80,10 @@ func (e *Env) compile(text string, on string) (*pattern, error) {
 		if len(text) > maxPattern {
 			return nil, fmt.Errorf("the regular expression exceeds %d bytes", maxPattern)
 		}
+		size := programSize(text)
+		if err := e.Make(times(size, instructionSize)); err != nil {
+			return nil, fmt.Errorf("the regular expression: %w", err)
+		}
 		re, err := regexp.Compile(text)
 		if fault, ok := errors.AsType[*syntax.Error](err); ok {
 			return nil, fmt.Errorf("invalid regular expression: %s", fault.Code)
@@ -83,8 +91,8 @@ func (e *Env) compile(text string, on string) (*pattern, error) {
 		if err != nil {
 			return nil, errors.New("invalid regular expression")
 		}
-		p = &pattern{Regexp: re, size: programSize(text)}
-		e.patterns.Put(text, p, maxPatterns)
+		p = &pattern{Regexp: re, size: size}
+		e.patterns.Put(text, p, min(maxPatterns, maxPatterns*usualSize/size)) // fewer where they are large
 	}
 	if p.work(on) > maxMatchWork {
 		return nil, fmt.Errorf("the text of %d bytes is too long for this regular expression", len(on))
@@ -101,7 +109,7 @@ func programSize(text string) int {
 	if err != nil {
 		return 1
 	}
-	return len(program.Inst)
+	return max(1, len(program.Inst))
 }
 
 func (e *Env) regexMatch(text, s string) (bool, error) {
