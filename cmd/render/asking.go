@@ -13,6 +13,7 @@ import (
 
 	"render/cmd/render/ask"
 	"render/cmd/render/logs"
+	"render/render/status"
 
 	"github.com/urfave/cli/v2"
 
@@ -138,27 +139,27 @@ func (a *asking) status(ctx context.Context) error {
 	if err := a.connect(); err != nil {
 		return err
 	}
-	print := func() error {
-		s, err := a.client.Snapshot(ctx)
-		if err != nil {
-			return err
-		}
+	print := func(s *status.Snapshot) error {
 		if a.json {
 			return a.printJSON(s)
 		}
 		return ask.Status{Snapshot: s, All: a.all, Now: time.Now()}.Print(logs.Escaped(a.stdout))
 	}
 	if !a.watch {
-		return print()
+		s, err := a.client.Snapshot(ctx)
+		if err != nil {
+			return err
+		}
+		return print(s)
 	}
 	terminal := logs.Printable(a.stdout) != a.stdout
-	return a.client.Follow(ctx, func() error {
+	return a.client.Follow(ctx, func(s *status.Snapshot) error {
 		if terminal && !a.json {
 			if _, err := io.WriteString(a.stdout, clearScreen); err != nil {
 				return err
 			}
 		}
-		err := print()
+		err := print(s)
 		if err == nil && !terminal && !a.json {
 			_, err = fmt.Fprintln(a.stdout)
 		}
@@ -208,7 +209,7 @@ func (a *asking) history(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		commits = ask.Of(commits, path)
+		commits = ask.Of(commits, a.args[0], path)
 	}
 	if a.limit > 0 {
 		commits = commits[:min(len(commits), a.limit)]

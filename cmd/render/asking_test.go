@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -105,4 +106,49 @@ func TestAsking(t *testing.T) {
 	if out := run(exitDone, "why", "--help"); !strings.HasPrefix(out, "render why FILE") || !strings.Contains(out, "--socket") {
 		t.Errorf("help: %s", out)
 	}
+}
+
+// A running render says why its file changed, and what it waits for.
+func TestAskRunningRender(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "asking") // the path of a socket is short
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	check(t, os.Chmod(dir, 0o755))
+	data, socket := filepath.Join(dir, "data.yaml"), filepath.Join(dir, "s")
+	write(t, data, "keys: {a: first}")
+	write(t, filepath.Join(dir, "in"), `{{key "a"}}`)
+	write(t, filepath.Join(dir, "in2"), `{{key "missing"}}`)
+	d := startRender(t, dir, "--fixture", "data.yaml", "--listen", "unix://"+socket, "--template", "in:out:echo well", "--template", "in2:out2")
+	awaits(t, contains(filepath.Join(dir, "out"), "first"))
+	write(t, data, "keys: {a: second}")
+	awaits(t, contains(filepath.Join(dir, "out"), "second"))
+	run := func(args ...string) string {
+		cmd := exec.Command("render", append(args, "--socket", socket)...)
+		cmd.Dir = dir
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%q: %v: %s", args, err, text)
+		}
+		return string(text)
+	}
+	for _, test := range []struct {
+		args  []string
+		wants []string
+	}{
+		{[]string{"status"}, []string{"1 of 2 files need data that does not exist", "needs kv missing, which does not exist (in2:1:3)", "in sync"}},
+		{[]string{"why", "out"}, []string{"out is up to date", "from 5 to 6 bytes", "The reason: kv a: changed.", `The command "echo well" took`, "-first", "+second"}},
+		{[]string{"history", "out"}, []string{"kv a: changed", "first render"}},
+	} {
+		awaits(t, func() error { // the commit has an end after its file is there
+			said := run(test.args...)
+			for _, want := range test.wants {
+				if !strings.Contains(said, want) {
+					return fmt.Errorf("%q does not say %q: %s", test.args, want, said)
+				}
+			}
+			return nil
+		})
+	}
+	d.stop()
 }

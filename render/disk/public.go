@@ -2,9 +2,7 @@ package disk
 
 import (
 	"io/fs"
-	"os"
 	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -38,38 +36,20 @@ func (f *File) readOld(h folder.Handle) {
 	f.replaced = text
 }
 
-// IsPublic reports whether the modes of the old file and the new one let everybody read them. The folders may not: see [Folders].
+// IsPublic reports whether the modes of the old file and the new one let everybody read them. The folders may not: see [ArePublic].
 func (f *File) IsPublic() bool {
 	return f.attrs.mode&forOthers != 0 && (f.disk == nil || f.disk.Mode&forOthers != 0)
 }
 
-// Folders finds out which folders everybody may pass. It remembers what it has found.
-type Folders struct {
-	mu    sync.Mutex
-	known map[string]bool
-}
-
 // ArePublic reports whether everybody may pass all the folders above a path from the root that has no links.
-func (f *Folders) ArePublic(path string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.isPublic(filepath.Dir(path))
-}
-
-func (f *Folders) isPublic(dir string) bool {
-	public, known := f.known[dir]
-	if known {
-		return public
+func ArePublic(path string) bool {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) != nil || st.Mode&unix.S_IXOTH == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
 	}
-	const pass fs.FileMode = 0o001
-	is, err := os.Stat(dir)
-	public = err == nil && is.Mode()&pass != 0
-	if up := filepath.Dir(dir); public && up != dir {
-		public = f.isPublic(up)
-	}
-	if f.known == nil {
-		f.known = make(map[string]bool)
-	}
-	f.known[dir] = public
-	return public
 }

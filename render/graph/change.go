@@ -6,6 +6,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"render/watch"
@@ -58,6 +59,8 @@ func (c Change) Describe(kind string) string {
 func Describe(kind string, value any) string {
 	noun, isList := nouns[kind]
 	switch {
+	case isList && length(value) == 1:
+		return "1 " + strings.TrimSuffix(noun, "s")
 	case isList:
 		return fmt.Sprintf("%d %s", length(value), noun)
 	case value == nil:

@@ -249,7 +249,7 @@ func TestClient(t *testing.T) {
 		t.Errorf("history: %d, %v", len(all), err)
 	}
 	changes := 0
-	err = c.Follow(t.Context(), func() error { changes++; return nil })
+	err = c.Follow(t.Context(), func(*status.Snapshot) error { changes++; return nil })
 	if changes != 3 || err == nil || !strings.Contains(err.Error(), "has ended") {
 		t.Errorf("followed %d changes, %v", changes, err)
 	}
@@ -273,8 +273,8 @@ func TestNoRender(t *testing.T) {
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
 	for socket, want := range map[string]string{
-		dead:                       "no running render at " + dead + ": the one that made the socket has ended\nhint: start render with a listen block or --listen; --socket names another socket",
-		filepath.Join(dir, "none"): "no running render found: there is no socket " + filepath.Join(dir, "none") + "\nhint: start render with a listen block or --listen; --socket names another socket",
+		dead:                       "no running render at " + dead + ": the one that made the socket has ended\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
+		filepath.Join(dir, "none"): "no running render found: there is no socket " + filepath.Join(dir, "none") + "\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
 	} {
 		c, err := NewClient(socket)
 		if err == nil {

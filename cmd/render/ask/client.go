@@ -49,7 +49,7 @@ func (e NoRenderError) Hint() string {
 	if errors.Is(e.err, fs.ErrPermission) {
 		return "only the user of the running render may use its socket; use sudo"
 	}
-	return "start render with a listen block or --listen; --socket names another socket"
+	return "start render with --listen unix://" + Sockets()[0] + ", or name its socket with --socket"
 }
 
 // Unwrap returns what is wrong.
@@ -154,20 +154,28 @@ func (c *Client) History(ctx context.Context) ([]*history.Commit, error) {
 	return all.Commits, err
 }
 
-// Follow calls changed at the beginning, and whenever something has changed, until ctx is done or render ends.
-func (c *Client) Follow(ctx context.Context, changed func() error) error {
-	resp, err := c.get(ctx, "/api/v1/events")
+// Follow calls show with a snapshot at the beginning, and whenever something has changed, until ctx is done or render ends.
+func (c *Client) Follow(ctx context.Context, show func(*status.Snapshot) error) error {
+	changed := func() (*status.Snapshot, error) {
+		s, err := c.Snapshot(ctx)
+		if err == nil {
+			err = show(s)
+		}
+		return s, err
+	}
+	s, err := changed()
+	if err != nil {
+		return err
+	}
+	resp, err := c.get(ctx, fmt.Sprintf("/api/v1/events?after=%d", s.Sequence))
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if err := changed(); err != nil {
-		return err
-	}
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "data:") {
-			if err := changed(); err != nil {
+			if _, err := changed(); err != nil {
 				return err
 			}
 		}

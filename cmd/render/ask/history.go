@@ -3,6 +3,7 @@ package ask
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"render/render/commit"
@@ -45,11 +46,11 @@ func PrintHistory(w io.Writer, commits []*history.Commit) error {
 	return all.print(w)
 }
 
-// Of returns the commits that changed a file, or tried to.
-func Of(commits []*history.Commit, file string) (all []*history.Commit) {
+// Of returns the commits that changed a file, or tried to: by any of its paths.
+func Of(commits []*history.Commit, paths ...string) (all []*history.Commit) {
 	for _, c := range commits {
 		for _, f := range c.Files {
-			if f.Path == file {
+			if slices.Contains(paths, f.Path) {
 				all = append(all, c)
 				break
 			}
