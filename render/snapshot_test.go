@@ -1,7 +1,10 @@
 package render
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -92,4 +95,68 @@ func (r *rig) wantSnapshot() {
 			r.t.Fatalf("the action %+v\nlog:\n%s", a, r.log)
 		}
 	}
+}
+
+// BenchmarkSnapshot makes snapshots of 10,000 targets that use 20 of 50,000 queries each: from the beginning, and after a change. It reports
+// how long the loop was kept at most.
+func BenchmarkSnapshot(b *testing.B) {
+	const targets, uses, queries = 10_000, 20, 50_000
+	var cfg Config
+	for i := range targets {
+		var text strings.Builder
+		for j := range uses {
+			fmt.Fprintf(&text, "{{key \"some/folder/of/keys/%d\"}}\n", (i*uses+j)%queries)
+		}
+		cfg.Targets = append(cfg.Targets, Target{Source: fmt.Sprint("/etc/render/template", i), Contents: text.String(), Destination: fmt.Sprint("/etc/service/file", i)})
+	}
+	cfg.Dry = io.Discard
+	world := newWorld()
+	for i := range queries {
+		world.set(kv(fmt.Sprintf("some/folder/of/keys/%d", i)), "value")
+	}
+	engine, err := New(world, cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := b.Context()
+	go func() { _ = engine.Run(ctx) }()
+	get := func() *status.Snapshot {
+		s, err := engine.Snapshot(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return s
+	}
+	for get().Counts.Targets[status.Applied] < targets {
+		time.Sleep(100 * time.Millisecond)
+	}
+
+	longest, parts := time.Duration(0), 0
+	ask := func(ctx context.Context, all bool) (status.Part, error) {
+		began := time.Now()
+		defer func() { longest, parts = max(longest, time.Since(began)), parts+1 }()
+		return engine.askPart(ctx, all)
+	}
+	engine.shared = status.NewShared(ask, engine.feed.Told)
+	b.Run("whole", func(b *testing.B) {
+		for b.Loop() {
+			engine.shared.Forget()
+			if s := get(); len(s.Queries) != queries {
+				b.Fatal(len(s.Queries))
+			}
+		}
+		b.ReportMetric(float64(longest.Microseconds()), "longest-µs")
+		b.ReportMetric(float64(parts)/float64(b.N), "parts/op")
+	})
+	b.Run("change", func(b *testing.B) {
+		longest, parts = 0, 0
+		for i := 0; b.Loop(); i++ {
+			b.StopTimer()
+			world.set(kv("some/folder/of/keys/1"), fmt.Sprint(i))
+			time.Sleep(110 * time.Millisecond)
+			b.StartTimer()
+			get()
+		}
+		b.ReportMetric(float64(longest.Microseconds()), "longest-µs")
+	})
 }

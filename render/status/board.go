@@ -2,6 +2,7 @@ package status
 
 import (
 	"iter"
+	"slices"
 	"time"
 
 	"render/watch"
@@ -19,6 +20,7 @@ type Board struct {
 	targets marks
 	actions marks
 	queries map[watch.Query]bool
+	first   []watch.Query // all queries, until they are read for the first time
 	unnamed []watch.Query // that were read while no target used them, so that there was no text for them
 }
 
@@ -108,9 +110,7 @@ func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
 	p := Part{All: all, Anew: all || b.anew, Sizes: [2]int{m.Targets, m.Actions}}
 	if all {
 		b.read, b.queries = true, make(map[watch.Query]bool)
-		for q := range m.Queries {
-			b.queries[q] = true
-		}
+		b.first = slices.Collect(m.Queries)
 	}
 	if p.Anew {
 		b.anew = false
@@ -129,20 +129,30 @@ func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
 	}
 	for !late() && b.actions.next(func(i int) { p.Acted[i] = m.Action(i) }) {
 	}
+	for !late() && len(b.first) > 0 {
+		last := len(b.first) - 1
+		b.addQuery(&p, b.first[last], ids, m)
+		b.first = b.first[:last]
+	}
 	for q := range b.queries {
 		if late() {
 			break
 		}
 		delete(b.queries, q)
-		v := m.Query(q)
-		if v != nil && v.Text == "" {
-			v.Text = q.Kind
-			b.unnamed = append(b.unnamed, q)
-		}
-		p.Asked[ids.Query(q)] = v
+		b.addQuery(&p, q, ids, m)
 	}
-	p.More = len(b.targets.list)+len(b.actions.list)+len(b.queries) > 0
+	p.More = len(b.targets.list)+len(b.actions.list)+len(b.first)+len(b.queries) > 0
 	return p
+}
+
+// addQuery adds a query to a part.
+func (b *Board) addQuery(p *Part, q watch.Query, ids IDs, m Maker) {
+	v := m.Query(q)
+	if v != nil && v.Text == "" {
+		v.Text = q.Kind
+		b.unnamed = append(b.unnamed, q)
+	}
+	p.Asked[ids.Query(q)] = v
 }
 
 // next takes a number out of the marks, and reports whether there was one.

@@ -28,7 +28,8 @@ type Shared struct {
 	idle  *time.Timer
 }
 
-// NewShared returns a maker of snapshots. Ask gets a part from the loop; told returns the number of the last event.
+// NewShared returns a maker of snapshots. Ask gets a part from the loop, and must not lose one: where it fails the loop has not made any.
+// Told returns the number of the last event.
 func NewShared(ask func(ctx context.Context, all bool) (Part, error), told func() uint64) *Shared {
 	return &Shared{ask: ask, told: told, turn: make(chan struct{}, 1)}
 }
@@ -49,19 +50,11 @@ func (s *Shared) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return last, nil
 	}
 
-	s.mu.Lock()
-	all := s.last == nil
-	s.mu.Unlock()
-	if all {
-		s.known = known{}
-	}
 	for {
-		p, err := s.ask(ctx, all)
+		p, err := s.ask(ctx, !s.known.begun)
 		if err != nil {
-			s.Forget() // parts may be lost
-			return nil, err
+			return nil, err // what came before is known: whoever asks next gets the rest
 		}
-		all = false
 		s.known.add(p)
 		if !p.More {
 			return s.keep(s.known.snapshot(p.Overview)), nil
@@ -112,6 +105,7 @@ func (s *Shared) Forget() {
 
 // known is what a Shared knows of an engine.
 type known struct {
+	begun   bool // there was a part
 	targets []*Target
 	actions []*Action
 	order   map[string]int    // of targets, by ID
@@ -123,6 +117,7 @@ type known struct {
 
 // add adds a part.
 func (k *known) add(p Part) {
+	k.begun = true
 	if p.Anew {
 		k.targets, k.actions = make([]*Target, p.Sizes[0]), make([]*Action, p.Sizes[1])
 		k.order, k.users = make(map[string]int), make(map[string][]int)
