@@ -50,6 +50,46 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// The commands of the registrator's page, with an agent of Consul on the usual port.
+func TestRegistratorPage(t *testing.T) {
+	daemon := dockertest.Start(t)
+	agent := startAgent(t)
+	defer agent()
+	folder, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []step
+	for _, s := range stepsOf(t, "registrator/README.md", "Start it", "What a container says") {
+		// The registrator runs in a container. The page's other way to start it does not end.
+		s.commands = strings.ReplaceAll(s.commands, "examples/stack/bin/registrator -ip 10.0.0.5 consul://127.0.0.1:8500\n", "")
+		s.commands = strings.ReplaceAll(s.commands, "-v /var/run/docker.sock", "-v "+strings.TrimPrefix(daemon.Host, "unix://"))
+		steps = append(steps, s)
+	}
+	if len(steps) != 4 {
+		t.Fatalf("the page has %d steps", len(steps))
+	}
+	follow(t, folder, steps)
+}
+
+// startAgent starts an agent of Consul on the usual ports, and returns what ends it.
+func startAgent(t *testing.T) (stop func()) {
+	t.Helper()
+	binary, err := consultest.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := exec.Command(binary, "agent", "-server", "-bootstrap-expect=1", "-bind=127.0.0.1", "-data-dir="+t.TempDir(),
+		"-hcl=performance { raft_multiplier = 1 }", "-hcl=disable_update_check = true")
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = agent.Process.Kill()
+		_ = agent.Wait()
+	}
+}
+
 // baseImages makes images with the names that compose.yaml and Dockerfile take from a registry.
 func baseImages(t *testing.T) {
 	t.Helper()
