@@ -82,6 +82,9 @@ func (r *rig) wantSnapshot() {
 		r.t.Fatalf("a snapshot of what has changed is\n%s\nwant\n%s\nlog:\n%s", got, want, r.log)
 	}
 	is := r.status()
+	if got := is.Line(); got != all.Line {
+		r.t.Fatalf("the line of Status is %q, of the snapshot %q", got, all.Line)
+	}
 	for i, t := range is.Targets {
 		if got := all.Targets[i]; got.State != t.State || got.Passes != t.Passes || len(got.Waiting) != len(t.Missing) || len(got.Held) != len(t.Held) {
 			r.t.Fatalf("the target %+v is in the snapshot as %+v\nlog:\n%s", t, got, r.log)

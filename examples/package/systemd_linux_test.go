@@ -43,7 +43,7 @@ func testSystemd(t *testing.T, deb string) {
 		t.Skipf("this machine cannot run systemd in a root of its own: %s", &console)
 	}
 	const want = `installed: disabled inactive
-started: enabled active, 0 of 0 templates applied
+started: enabled active, no templates
 reloaded: text
 upgraded: enabled active, text
 removed: inactive disabled

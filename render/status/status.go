@@ -23,6 +23,21 @@ type Status struct {
 	ProgramWaits bool // there is a program to supervise, and not everything is rendered yet that it needs to be started
 }
 
+// Line returns the state in one line: the one of a [Snapshot] of the same moment.
+func (s Status) Line() string {
+	c := Counts{Targets: make(map[State]int)}
+	for _, t := range s.Targets {
+		c.Targets[t.State]++
+		c.Held += len(t.Held)
+	}
+	for _, q := range s.Queries {
+		if q.Err != nil {
+			c.Failing++
+		}
+	}
+	return LineOf(c, Configuration{Error: errorText(s.Rejected)}, &Program{Waits: s.ProgramWaits})
+}
+
 // A State says how far a target is.
 type State string
 

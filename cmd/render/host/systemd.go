@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,7 +102,7 @@ func (n *Notifier) Follow(ctx context.Context, engine *render.Engine, ended <-ch
 			due = false
 			n.send("WATCHDOG=1")
 		}
-		if text := summary(status); text != last {
+		if text := status.Line(); text != last {
 			last = text
 			n.send("STATUS=" + text)
 		}
@@ -139,30 +138,4 @@ func isReady(s status.Status) bool {
 		}
 	}
 	return !s.ProgramWaits
-}
-
-func summary(s status.Status) string {
-	count := make(map[status.State]int)
-	for _, t := range s.Targets {
-		count[t.State]++
-	}
-	text := fmt.Sprintf("%d of %d templates applied", count[status.Applied], len(s.Targets))
-	if n := count[status.Pending] + count[status.Absent]; n > 0 {
-		text += fmt.Sprintf(", %d wait", n)
-	}
-	if n := count[status.Failed]; n > 0 {
-		text += fmt.Sprintf(", %d failed", n)
-	}
-	if s.Rejected != nil {
-		text += ", a new configuration is not used: " + firstLine(s.Rejected.Error())
-	}
-	if s.ProgramWaits {
-		text += ", the program is not started yet"
-	}
-	return text
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
 }
