@@ -71,7 +71,8 @@ func (d *Daemon) Restart(ctx context.Context) error {
 	_ = os.Remove(filepath.Join(d.dir, "docker.pid"))
 	d.cmd = exec.Command("dockerd", "--host="+d.Host,
 		"--data-root="+filepath.Join(d.dir, "data"), "--exec-root="+filepath.Join(d.dir, "exec"), "--pidfile="+filepath.Join(d.dir, "docker.pid"),
-		"--cgroup-parent=/"+os.Getenv(inside), "--iptables=false", "--ip6tables=false", "--ip-masq=false",
+		"--cgroup-parent=/"+os.Getenv(inside), "--exec-opt=native.cgroupdriver=cgroupfs", // systemd would want a slice of its own
+		"--iptables=false", "--ip6tables=false", "--ip-masq=false",
 		"--shutdown-timeout=2", "--log-level=warn")
 	d.output.Reset()
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output

@@ -168,7 +168,7 @@ func testMetadata(m *machine) {
 
 func testInternal(m *machine) {
 	m.docker1("run", "-d", "--name", "web-1", "shop/web:1")
-	address := dockertest.Docker(m.t, "inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web-1")
+	address := dockertest.Docker(m.t, "inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "web-1")
 	m.start("-internal")
 	m.await(":web-1:80 web " + address + ":80 []")
 }
