@@ -276,7 +276,7 @@ func (s *Source) next(m *member, c *call, after uint64) (todo action, came *resu
 	c.result = nil
 
 	slots := s.agent.Slots()
-	covered := m.cover != nil && s.crowded(e, s.waiting)
+	covered := m.cover != nil && s.crowded(e, s.waiting+s.unanswered) // what has no answer yet will wait soon
 	hot := covered && m.isHot() && m.cover.catalog() && !m.polls && s.polling < slots/2
 	if m.cover == nil {
 		s.nodesGiveWay()

@@ -31,6 +31,7 @@ type nodeLists struct {
 	// The Source's mutex guards what follows.
 	begun    bool // the first answers to queries have had their time
 	ended    bool
+	later    *time.Timer // adjusts them again; nil where that is not due
 	partial  bool // the token may not see all nodes
 	tooLarge time.Time
 	names    map[string]uint64 // of all nodes
@@ -117,6 +118,10 @@ func (l *nodeLists) adjust(known map[string]uint64, before uint64) {
 	if !wanted {
 		return
 	}
+	if !l.fit() {
+		l.adjustLater()
+		return
+	}
 	for name := range l.names {
 		if l.lists[name] != nil {
 			continue
@@ -149,8 +154,29 @@ func (l *nodeLists) wanted() bool {
 	if !l.begun || l.partial || l.ended || l.cover.scope.dc != "" || time.Since(l.tooLarge) < tooLargeHold {
 		return false
 	}
-	others := s.signals + s.nodeSignals - len(l.lists) + s.agent.Abandoned() + s.uncovered
+	others := s.signals + s.nodeSignals - len(l.lists) + s.uncovered
 	return len(l.names)+others <= s.agent.Slots()*2/3
+}
+
+// fit reports whether there are connections for the signals of all nodes beside the requests that wait now: many queries may have begun to
+// wait, each for itself, while they were fewer.
+func (l *nodeLists) fit() bool {
+	s := l.source
+	return s.polling+s.signals+s.nodeSignals+len(l.names)-len(l.lists)+s.agent.Abandoned() <= s.agent.Slots()
+}
+
+const adjustEvery = 5 * time.Second // while there are too few connections
+
+// adjustLater has the signals adjusted when connections may have become free.
+func (l *nodeLists) adjustLater() {
+	if l.later == nil {
+		l.later = time.AfterFunc(adjustEvery, func() {
+			l.source.mu.Lock()
+			defer l.source.mu.Unlock()
+			l.later = nil
+			l.adjust(l.names, 0)
+		})
+	}
 }
 
 func (l *nodeLists) start(name string, since uint64) {
