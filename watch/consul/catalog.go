@@ -127,7 +127,7 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		useful = k.cover.reportNames(changed)
 		useful = k.cover.reportList(listed, index) || useful
 	})
-	brought, all := k.lists.explain(ctx, index)
+	brought, all := k.lists.explain(ctx, before, index)
 	explained, answered, unknown := listed || brought, false, false
 	if !explained {
 		found := k.checks.compare(ctx, k, before, index)
@@ -379,7 +379,7 @@ func (f *failing) ask(ctx context.Context, r agent.Request) (agent.Reply, error)
 }
 
 // moved reports the queries for the services whose checks are in only one of the list and the list before.
-func (f *failing) moved(ctx context.Context, before, index uint64, _ bool) (useful bool) {
+func (f *failing) moved(ctx context.Context, before, index uint64, parked bool) (useful bool) {
 	now := make(map[checkName]checkState, len(f.list))
 	changed, nodes := make(changes), make(map[string]uint64)
 	note := func(name checkName, state checkState, index uint64) {
@@ -407,7 +407,7 @@ func (f *failing) moved(ctx context.Context, before, index uint64, _ bool) (usef
 		f.catalog.source.locked(func() { f.catalog.cover.reportNames(changed) })
 		return true
 	}
-	if len(changed)+len(nodes) == 0 {
+	if !parked || len(changed)+len(nodes) == 0 {
 		f.catalog.source.locked(func() { f.catalog.cover.reportBetween(before, index) })
 	}
 	return f.catalog.report(ctx, changed, nodes)
@@ -500,7 +500,7 @@ func (k *catalog) nodesMoved(ctx context.Context, before, index uint64, _ bool) 
 		useful = k.cover.reportKind(watch.KindNodes, index)
 		useful = k.cover.reportNodes(differ, index) || useful
 		k.cover.reportUnlisted(k.nodes)
-		if gone && !k.lists.complete() { // with several instances in one change; those without checks are in no list
+		if gone && !k.lists.complete(before) { // with several instances in one change; those without checks are in no list
 			k.source.makeSure(k.cover, true)
 		}
 	})

@@ -456,7 +456,7 @@ func (s *Source) scheduleRound(c *cover, in time.Duration, again []time.Duration
 		case again != nil && c.roundIsAgain: // it comes too soon while changes go on, and reads nothing that this round does not
 		case again != nil && due.Before(at):
 			at = due
-		case again == nil && !at.Before(due):
+		case again == nil && due.Sub(at) < firstLag: // a round only a little sooner would be one more, and not another
 			return
 		case again == nil:
 			again = append([]time.Duration{due.Sub(at)}, c.roundAgain...)

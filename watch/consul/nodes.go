@@ -48,6 +48,7 @@ type span struct{ after, upTo uint64 }
 type nodeList struct {
 	stop      context.CancelFunc
 	since     uint64 // an index at which there was no such node; 0 where none is known
+	first     uint64 // the index from which on answers show each change
 	index     uint64 // of the last answer; 0 where there is none, or the last request has failed
 	failing   bool   // the last request has failed
 	gone      bool   // the node is gone: the request that waits returns by itself, and is the last
@@ -257,9 +258,8 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 	}
 
 	if list.instances == nil { // what was on the node before is in no list
-		if at.after = list.since; at.after == 0 {
-			l.source.makeSure(l.cover, true)
-		}
+		list.first = cmp.Or(list.since, at.upTo)
+		at.after = list.first
 	}
 	list.instances, list.index, list.failing = now, at.upTo, false
 	l.reportGone(gone)
@@ -268,6 +268,9 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 		l.cover.reportBetween(at.after, at.upTo)
 	}
 	l.cover.reportNode(name, at.upTo)
+	if at.after == at.upTo { // it shows what there is, and not what has changed
+		at = span{}
+	}
 	l.note(at)
 }
 
@@ -326,10 +329,10 @@ func (l *nodeLists) saw(index uint64, complete bool) bool {
 	})
 }
 
-// complete reports whether each node has a signal that works.
-func (l *nodeLists) complete() bool {
+// complete reports whether each node has a signal that works, and shows each change since an index.
+func (l *nodeLists) complete(since uint64) bool {
 	for _, list := range l.lists {
-		if list.index == 0 {
+		if list.index == 0 || list.first > since {
 			return false
 		}
 	}
@@ -346,16 +349,16 @@ func (l *nodeLists) starting() bool {
 	return false
 }
 
-// explain reports whether the signal of a node has brought the change at an index, and whether the signals bring all that there are. It
-// must be called without the mutex. It waits a little for the signal.
-func (l *nodeLists) explain(ctx context.Context, index uint64) (brought, all bool) {
+// explain reports whether the signal of a node has brought the change at an index, and whether the signals bring all changes after another
+// index. It must be called without the mutex. It waits a little for the signal.
+func (l *nodeLists) explain(ctx context.Context, before, index uint64) (brought, all bool) {
 	ctx, stop := context.WithTimeout(ctx, nodeEvidence)
 	defer stop()
 	for {
 		var news chan struct{}
 		var starting bool
 		l.source.locked(func() {
-			all, starting, news = l.complete(), l.starting(), l.news
+			all, starting, news = l.complete(before), l.starting(), l.news
 			brought = l.saw(index, all)
 		})
 		if !starting && (brought || !all) {

@@ -1106,3 +1106,26 @@ func TestSignalPanics(t *testing.T) {
 		}
 	})
 }
+
+// Many who want a round at about the same time get one.
+func TestRoundsAreOne(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		s, _ := f.consul(Config{})
+		c := &cover{}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for i := range 50 {
+			s.scheduleRound(c, 10*time.Second-time.Duration(i)*time.Millisecond, nil)
+		}
+		if n := len(c.roundAgain); n > 0 {
+			t.Errorf("%d more rounds", n)
+		}
+		s.scheduleRound(c, time.Second, nil)
+		if n := len(c.roundAgain); n != 1 {
+			t.Errorf("%d more rounds after one that comes much sooner, want 1", n)
+		}
+		c.round.Stop()
+	})
+}
