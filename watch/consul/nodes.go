@@ -175,7 +175,9 @@ func (l *nodeLists) adjustLater() {
 			l.source.mu.Lock()
 			defer l.source.mu.Unlock()
 			l.later = nil
-			l.adjust(l.names, 0)
+			if l.source.life.Err() == nil {
+				l.adjust(l.names, 0)
+			}
 		})
 	}
 }
