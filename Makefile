@@ -1,5 +1,6 @@
 # What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, clean,
-# and the programs that tests need: nginx, haproxy, systemd, docker, rpm, nodejs, prometheus, dnsmasq, dig.
+# and the programs that tests need: nginx, haproxy, systemd, docker, rpm, nodejs, npm, prometheus, chromium,
+# dnsmasq, dig; and axe, which looks for what is not accessible in pages.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
@@ -19,13 +20,15 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 PACKAGES  = bin/package
 NFPM      := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 BUSYBOX   = .cache/busybox
+AXE_VERSION := 4.14.1
+AXE         ?= $(CURDIR)/.cache/axe-core-$(AXE_VERSION).js
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
-export CONSUL
+export CONSUL AXE
 
-PROGRAMS := nginx haproxy systemd docker rpm nodejs prometheus dnsmasq dig
+PROGRAMS := nginx haproxy systemd docker rpm nodejs npm prometheus chromium dnsmasq dig
 
-.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul clean $(PROGRAMS)
+.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul axe clean $(PROGRAMS)
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
@@ -45,7 +48,7 @@ stack-programs:
 	CGO_ENABLED=0 go build -trimpath -o examples/stack/bin/ ./examples/stack/web ./examples/stack/registrator
 	cp examples/nginx/reload.sh examples/stack/bin/
 
-test: consul $(PROGRAMS) $(BUSYBOX)
+test: consul $(PROGRAMS) $(BUSYBOX) axe
 	go test -race -timeout 20m ./...
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
@@ -119,7 +122,9 @@ docker: PACKAGE := docker.io docker-compose
 docker: PROGRAM := dockerd
 nodejs: PACKAGE := nodejs
 nodejs: PROGRAM := node
+npm: PACKAGE := npm
 prometheus: PACKAGE := prometheus
+chromium: PACKAGE := chromium
 dnsmasq: PACKAGE := dnsmasq-base
 dig: PACKAGE := bind9-dnsutils
 $(PROGRAMS): PROGRAM ?= $@
@@ -127,6 +132,13 @@ $(PROGRAMS):
 	@PATH="$$PATH:/usr/sbin"; command -v $(PROGRAM) >/dev/null || { \
 		command -v apt-get >/dev/null || { echo '$(PROGRAM) is missing, and there is no apt-get to install it with'; exit 1; }; \
 		apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGE); }
+
+# What looks for what is not accessible in the status page. It is not part of render.
+axe: $(AXE)
+
+$(AXE): | npm
+	mkdir -p $@.d && cd $@.d && npm pack --silent axe-core@$(AXE_VERSION) && tar -xzf axe-core-$(AXE_VERSION).tgz package/axe.min.js
+	mv $@.d/package/axe.min.js $@ && rm -r $@.d
 
 clean:
 	rm -rf bin .cache .demo .stack examples/stack/bin
