@@ -108,13 +108,14 @@ type Result struct {
 
 // Tools are what all commits of a program have in common.
 type Tools struct {
-	Run   func(c run.Command, l run.Limits) (output string, err error)
-	Send  func(run.Signal) error
-	Stop  *Stop
-	Slots Slots
-	Left  *disk.Leftovers
-	Syncs *disk.Syncs
-	Step  func(string) // tells tests how far a commit is; may be nil
+	Run     func(c run.Command, l run.Limits) (output string, err error)
+	Send    func(run.Signal) error
+	Stop    *Stop
+	Slots   Slots
+	Left    *disk.Leftovers
+	Syncs   *disk.Syncs
+	Folders *disk.Folders
+	Step    func(string) // tells tests how far a commit is; may be nil
 }
 
 var (

@@ -1,11 +1,9 @@
 package commit
 
 import (
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
-	"render/render/disk"
 	"render/render/history/diff"
 )
 
@@ -70,15 +68,11 @@ func (r *recall) of(f File) func(bytes int64) bool {
 
 // report reports what became of the files.
 func (c *commit) report() {
-	folder, public := "", false // the last one that was looked at
 	for _, f := range c.all {
 		if !f.differs && !f.Owed() && c.r.Failed[f.want.Destination] == nil {
 			continue
 		}
 		old, before, read := f.Before()
-		if dir := filepath.Dir(f.Real()); f.differs && dir != folder {
-			folder, public = dir, disk.ArePublic(f.Real())
-		}
 		r := FileReport{Destination: f.want.Destination, OldSize: old, Size: int64(len(f.want.Contents)), Differs: f.differs}
 		if f.keep {
 			r.Size = old
@@ -87,7 +81,7 @@ func (c *commit) report() {
 		case !f.differs:
 		case !f.want.Show:
 			r.NoDiff = NoDiffSecret
-		case !f.IsPublic() || !public:
+		case !f.IsPublic() || !c.Folders.ArePublic(f.Real()):
 			r.NoDiff = NoDiffPrivate
 		case !read || r.Size > mostDiff:
 			r.NoDiff = NoDiffLarge

@@ -3,6 +3,8 @@ package disk
 import (
 	"io/fs"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,14 +38,42 @@ func (f *File) readOld(h folder.Handle) {
 	f.replaced = text
 }
 
-// IsPublic reports whether the modes of the old file and the new one let everybody read them. The folders may not: see [ArePublic].
+// IsPublic reports whether the modes of the old file and the new one let everybody read them. The folders may not: see [Folders].
 func (f *File) IsPublic() bool {
 	return f.attrs.mode&forOthers != 0 && (f.disk == nil || f.disk.Mode&forOthers != 0)
 }
 
-// ArePublic reports whether everybody may pass all the folders above a path from the root that has no links.
-func ArePublic(path string) bool {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+// foldersKnown is how long it counts that everybody may pass a folder: many commits at one time ask once.
+const foldersKnown = time.Second
+
+// Folders knows which folders everybody may pass. The zero value is ready, and nil asks the system each time.
+type Folders struct {
+	mu    sync.Mutex // guards what follows
+	known map[string]bool
+	since time.Time
+}
+
+// ArePublic reports whether everybody may pass all the folders above a path from the root that has no links, or might a second ago.
+func (f *Folders) ArePublic(path string) bool {
+	dir := filepath.Dir(path)
+	if f == nil {
+		return passable(dir)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); f.known == nil || now.Sub(f.since) > foldersKnown {
+		f.known, f.since = make(map[string]bool), now
+	}
+	public, known := f.known[dir]
+	if !known {
+		public = passable(dir)
+		f.known[dir] = public
+	}
+	return public
+}
+
+func passable(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
 		var st unix.Stat_t
 		if unix.Stat(dir, &st) != nil || st.Mode&unix.S_IXOTH == 0 {
 			return false

@@ -111,9 +111,9 @@ func (e *Event) addFiles(c *Commit, ids status.IDs) {
 	owners := make(map[string]*owner)
 	for i := range e.Members {
 		m := &e.Members[i]
-		o := &owner{m, causesOf(ids, e.because(m.Causes, m.First))}
-		if len(m.Causes) == 0 && e.Debt {
-			o.because = c.Because
+		o := &owner{m, c.Because} // of the only target, and of an earlier run
+		if len(e.Members) > 1 && !(len(m.Causes) == 0 && e.Debt) {
+			o.because = causesOf(ids, e.because(m.Causes, m.First))
 		}
 		for _, path := range m.Paths {
 			owners[path] = o
