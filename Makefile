@@ -30,10 +30,10 @@ PROGRAMS := nginx haproxy systemd docker rpm nodejs npm prometheus chromium dnsm
 
 .PHONY: build package demo stack stack-programs test bench soak fuzz lint consul axe clean $(PROGRAMS)
 
-# Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no tables for debuggers (-w), which
+# Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no symbols and no tables for debuggers (-s), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
 build:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -tags urfave_cli_no_docs -o $(BINARY) ./cmd/render
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -tags urfave_cli_no_docs -o $(BINARY) ./cmd/render
 
 demo: build
 	examples/nginx/demo.sh
