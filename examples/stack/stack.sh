@@ -29,11 +29,14 @@ run() {
     echo $! >"$state/pid/$name"
 }
 
-# running NAME: reports whether the process runs. A zombie does not.
+# running NAME: reports whether the process runs. After a restart of the machine its number may be another program's.
 running() {
     [ -f "$state/pid/$1" ] || return 1
-    status=$(cat "/proc/$(cat "$state/pid/$1")/stat" 2>/dev/null) || return 1
-    case "${status##*) }" in Z*) return 1 ;; esac
+    line=$(tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$state/pid/$1")/cmdline") || return 1
+    case "$line" in
+    *"$here"* | *"$state"* | *stack.sh*) ;;
+    *) return 1 ;;
+    esac
 }
 
 # finish SIGNAL NAME: sends a signal and waits for the process to end.
@@ -127,7 +130,10 @@ clean() {
     trap '' INT TERM HUP
     finish TERM nginx # a killed nginx leaves its workers behind
     for file in "$state"/pid/*; do
-        [ ! -f "$file" ] || kill -s KILL "$(cat "$file")" 2>/dev/null || true
+        ! running "${file##*/}" || kill -s KILL "$(cat "$file")" 2>/dev/null || true
+    done
+    for file in "$state"/pid/*; do
+        finish KILL "${file##*/}"
     done
     rm -rf "$state"
 }
