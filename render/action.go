@@ -10,7 +10,7 @@ import (
 )
 
 // holdMost is how long a member that cannot finish, because its queries fail or do not answer, holds the others of its
-// action. So long, too, actions at work hold back what the supervised program is told.
+// action. So long, too, actions at work hold back the notification of the supervised program.
 const holdMost = 10 * time.Second
 
 // action is an Action at work. Owned by the loop.
@@ -31,7 +31,7 @@ type action struct {
 	changed    map[*target]bool // … have output to commit
 
 	busy     bool        // a commit is in flight (R9)
-	owed     bool        // the action has to succeed although no file changes (R13)
+	pending  bool        // the action has to succeed although no file changes (R13)
 	debts    []disk.Debt // for these files of earlier commits
 	commits  int
 	runs     int
@@ -93,7 +93,7 @@ func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 		a.round++
 		until, wait = a.mustWait(now)
 	}
-	if wait && (!a.owed || !a.cfg.Atomic || now.Before(until)) {
+	if wait && (!a.pending || !a.cfg.Atomic || now.Before(until)) {
 		return schedule.Earliest(wake, until)
 	}
 	if wait {
@@ -144,7 +144,7 @@ func (e *Engine) commitMembers(a *action, now time.Time) (wake time.Time) {
 		e.afterwards[other] = append(e.afterwards[other], a)
 		return time.Time{}
 	}
-	if len(targets) == 0 && !a.owed {
+	if len(targets) == 0 && !a.pending {
 		a.pace.Reset()
 		if len(a.changed) == 0 {
 			a.err, a.failures = nil, 0 // what failed is not wanted any more
@@ -225,7 +225,7 @@ func (a *action) toCommit(now time.Time) []*target {
 
 // retryAt returns when to try again: soon where something was in the way, late where all that is left was rejected.
 func (a *action) retryAt(now time.Time) time.Time {
-	inTheWay := a.owed
+	inTheWay := a.pending
 	for t := range a.changed {
 		inTheWay = inTheWay || !t.IsRejected(now)
 	}

@@ -27,9 +27,9 @@ var (
 	errWithdrawn = errors.New("the caller no longer waits for the configuration")
 )
 
-// Apply puts another configuration in the place of the one in force, as a transaction (R10). It reads and parses all
+// Apply puts another configuration in the place of the one in effect, as a transaction (R10). It reads and parses all
 // templates first. On any error nothing changes: the error joins all that is wrong, is logged, and shows in Status until
-// another configuration is in force; one of ctx alone is nobody's fault, and only returned.
+// another configuration is in effect; one of ctx alone is nobody's fault, and only returned.
 //
 // A target is the same as before where its destination is. One with the same settings, texts and action is not touched: it
 // keeps its output, answers and watchers, and nothing runs for it, unless its Drift matters and its file was changed or
@@ -38,11 +38,11 @@ var (
 // What is asked by templates before and after stays watched. The files of targets that are gone stay on disk. An action of
 // the same name, or made of the same command, keeps its pace and its debts. A program to supervise is left alone where
 // its Exec is the same but for the Keeper, also by another Config.Env; else it is replaced when everything is rendered, or
-// ended where there is to be none. Only the end of a program that is in force ends Run.
+// ended where there is to be none. Only the end of a program that is in effect ends Run.
 //
 // Once, FailAbsent, Timeout, Dry, Log and Asking.Attempts stay as New got them. With Once there is no Apply.
 //
-// Apply returns when the configuration is in force; what that leads to, from passes of new templates on, may be under way.
+// Apply returns when the configuration is in effect; what that leads to, from passes of new templates on, may be under way.
 // It waits for Run, and for commits in flight of actions that do not stay as they are, which their own time limits bound: where
 // one hangs in a file system for longer, Apply fails and nothing changes. Meanwhile answers are taken, and no other commit of
 // such an action begins. When ctx is done before that, nothing changes. It fails when the engine does not run any longer.
@@ -50,7 +50,7 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 	if e.begun.Once {
 		return errOnce
 	}
-	select { // one at a time: what is new on disk is found for the configuration that is in force
+	select { // one at a time: what is new on disk is found for the configuration that is in effect
 	case e.applying <- struct{}{}:
 		defer func() { <-e.applying }()
 	case <-e.ended:
@@ -100,7 +100,7 @@ func (e *Engine) prepare(p *proposal, s status.Status) {
 	p.program = p.cfg.Exec.Find()
 }
 
-// offer brings a proposal to the loop, and waits until it is in force.
+// offer brings a proposal to the loop, and waits until it is in effect.
 func (e *Engine) offer(ctx context.Context, p *proposal) (err error) {
 	select {
 	case e.proposals <- p:
@@ -137,8 +137,8 @@ func (e *Engine) Reject(ctx context.Context, err error) {
 	}
 }
 
-// A proposal is something new that targets are to be made of, on its way to be in force: a configuration that was read and
-// checked, or, with edits, other texts of templates of the configuration in force. It is all that changes targets from
+// A proposal is something new that targets are to be made of, on its way to be in effect: a configuration that was read and
+// checked, or, with edits, other texts of templates of the configuration in effect. It is all that changes targets from
 // outside, and adopt is its only way in.
 type proposal struct {
 	cfg       Config
@@ -172,7 +172,7 @@ func (e *Engine) propose(cfg Config) (*proposal, error) {
 	return p, err
 }
 
-// affects reports whether a proposal changes an action, so that no commit of it may begin before the proposal is in force.
+// affects reports whether a proposal changes an action, so that no commit of it may begin before the proposal is in effect.
 func (p *proposal) affects(a *action) bool { return p != nil && p.affected[a] }
 
 // landed notes the end of an action's commit.
@@ -304,7 +304,7 @@ type keptTarget struct {
 	missing bool    // its file does not exist
 }
 
-// use makes a configuration the one in force.
+// use makes a configuration the one in effect.
 func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	sameEnv := slices.Equal(e.cfg.Env, p.cfg.Env)
 	before := e.actions
@@ -379,7 +379,7 @@ func (e *Engine) succeed(p *proposal) succession {
 	for _, t := range e.targets {
 		before[t.path] = t
 	}
-	delete(before, "") // Config.Dry without destinations: nobody can tell them apart
+	delete(before, "") // Config.Dry without destinations: nobody can distinguish them
 	var s succession
 	for _, next := range p.targets {
 		if before[next.path] == nil {
@@ -441,7 +441,7 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	if reseen || !sameEnv {
 		e.drop(t)
 	}
-	e.tellJudged(now)
+	e.logJudgements(now)
 	if again || reseen || !sameEnv {
 		t.Wants = true
 		e.wakeActions([]*target{t}, now)
@@ -449,7 +449,7 @@ func (e *Engine) carryOver(k keptTarget, altered, sameEnv bool, now time.Time) (
 	return k.renewed || moved || other || reseen
 }
 
-// forget ends what was done for targets and actions that are not in force any more.
+// forget ends what was done for targets and actions that are not in effect any more.
 func (e *Engine) forget(gone []*target, now time.Time) {
 	for _, t := range gone {
 		e.leave(t)
@@ -461,13 +461,13 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 		e.free(cleanPath(t.cfg.Destination))
 		e.remove(t)
 	}
-	e.tellJudged(now)
+	e.logJudgements(now)
 }
 
 // debtOwners returns whose files actions have debts for (R13), before targets and actions change. A file that is nobody's
 // any more, as one that writeToFile wrote, goes with the others of its mark.
 func (e *Engine) debtOwners(targets []*target) map[string]*target {
-	if len(e.owing) == 0 {
+	if len(e.indebted) == 0 {
 		return nil
 	}
 	of := make(map[string]*target)
@@ -478,7 +478,7 @@ func (e *Engine) debtOwners(targets []*target) map[string]*target {
 		}
 	}
 	owners := make(map[string]*target)
-	for a := range e.owing {
+	for a := range e.indebted {
 		ofMark := make(map[string]*target)
 		for _, d := range a.debts {
 			if t := of[d.Path]; t != nil {
@@ -496,7 +496,7 @@ func (e *Engine) debtOwners(targets []*target) map[string]*target {
 
 // followDebts moves a debt to the action of the target that has its file, where another action has it.
 func (e *Engine) followDebts(owners map[string]*target) {
-	for _, a := range slices.Collect(maps.Keys(e.owing)) {
+	for _, a := range slices.Collect(maps.Keys(e.indebted)) {
 		e.moveDebts(a, func(d disk.Debt) (*action, disk.Debt) {
 			t := owners[d.Path]
 			if t == nil || t.action == nil { // nobody's any more
@@ -525,9 +525,9 @@ func (e *Engine) dropDebts(before []*action) {
 	}
 }
 
-// refused is what keeps the newest configuration from being in force.
+// refused is what keeps the newest configuration from being in effect.
 type refused struct {
-	err    error     // nil where it is in force
+	err    error     // nil where it is in effect
 	report time.Time // when to tell again
 }
 
@@ -538,7 +538,7 @@ func (e *Engine) reject(err error, now time.Time) {
 	e.log.Error("reload failed; the previous configuration stays in effect", "err", err)
 }
 
-// reportRefused tells that the newest configuration is still not in force, when it is time to.
+// reportRefused logs that the newest configuration is still not in effect, when it is time to.
 func (e *Engine) reportRefused(now time.Time) {
 	r := &e.refused
 	if r.err != nil && !now.Before(r.report) {

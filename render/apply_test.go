@@ -33,7 +33,7 @@ func (r *rig) apply(cfg Config) {
 	if err := r.engine.Apply(r.t.Context(), cfg); err != nil {
 		r.t.Fatal(err)
 	}
-	r.settle()
+	r.idle()
 }
 
 // asked returns how many plain reads there were, by query.
@@ -140,7 +140,7 @@ func TestR10ErrorChangesNothing(t *testing.T) {
 			{program, []string{"exec: ", "nowhere"}},
 		} {
 			err := r.engine.Apply(t.Context(), test.cfg)
-			r.settle()
+			r.idle()
 			for _, want := range test.wants {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("got %v, want %q", err, want)
@@ -202,7 +202,7 @@ func TestReject(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.start(Config{Targets: []Target{r.target("a", "x")}})
 		r.engine.Reject(t.Context(), errGone)
-		r.settle()
+		r.idle()
 		if err := r.status().Rejected; !errors.Is(err, errGone) {
 			t.Errorf("got %v", err)
 		}

@@ -39,7 +39,7 @@ type member struct {
 	first  int // of its files in the plan
 }
 
-// commit commits an action's changed targets: in a goroutine, whose end comes back to the loop (R9).
+// commit commits an action's changed targets: in a goroutine, whose end is sent to the loop (R9).
 func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 	a.pace.Commit(now)
 	a.retry = time.Time{}
@@ -69,13 +69,13 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	e.gatherDebts(a, targets)
 	p := commit.Plan{
-		Action: a.cfg.Steps(), Owed: a.owed, Debts: slices.Clone(a.debts),
+		Action: a.cfg.Steps(), Pending: a.pending, Debts: slices.Clone(a.debts),
 		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.Child == nil,
-		Tell:          e.teller(), Report: !e.cfg.Once,
+		Notify:        e.notification(), Report: !e.cfg.Once,
 	}
 	done := landing{action: a, event: history.Event{
 		Action: a.track.ID, Name: a.key.name, Doing: a.cfg.Steps().String(), First: a.commits == 0,
-		Debt: a.owed && a.failures == 0 && a.commits == 0, Failures: a.failures, Once: e.cfg.Once,
+		Debt: a.pending && a.failures == 0 && a.commits == 0, Failures: a.failures, Once: e.cfg.Once,
 	}}
 	for _, t := range targets {
 		o := t.Launch()
@@ -125,7 +125,7 @@ func (e *Engine) busyDebtor(a *action, targets []*target) *action {
 	return nil
 }
 
-// otherDebtors returns the actions other than a that have debts for files that some targets write, with their paths.
+// otherDebtors returns the other actions than a that have debts for files that some targets write, with their paths.
 func (e *Engine) otherDebtors(a *action, targets []*target) map[*action]map[string]bool {
 	if len(e.debtors) == 0 {
 		return nil
@@ -159,11 +159,11 @@ func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)
 	if len(debtsOf) == 0 {
 		return
 	}
-	from.owed = from.owed && len(from.debts) > 0
+	from.pending = from.pending && len(from.debts) > 0
 	from.retry = time.Now()
 	for a, debts := range debtsOf {
 		e.setDebts(a, slices.Concat(a.debts, debts))
-		a.owed, a.retry = true, time.Now()
+		a.pending, a.retry = true, time.Now()
 		e.schedule.Now(a)
 	}
 }
@@ -178,7 +178,7 @@ func (e *Engine) land(done landing) {
 	if r.Ran {
 		a.runs++
 	}
-	a.owed = r.Owed
+	a.pending = r.Pending
 	e.setDebts(a, r.Debts)
 
 	// Each target, and then the action.
@@ -203,7 +203,7 @@ func (e *Engine) land(done landing) {
 		a.failures = 0
 	}
 
-	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Told {
+	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Notified {
 		e.program.FilesChanged(now)
 	}
 	a.track.Landed(a.err == nil, now)

@@ -56,7 +56,7 @@ type Config struct {
 	// Dry, where it is set, gets what would be written, and nothing is written or run.
 	Dry io.Writer
 	// WatchTemplates has templates and partials taken again when they change on disk: within a second or so where the system
-	// tells of changes, within a minute in any case. A text that cannot be used is not taken; see status.TargetStatus.Stale. Not with
+	// reports changes, within a minute in any case. A text that cannot be used is not taken; see status.TargetStatus.Stale. Not with
 	// Once or Dry.
 	WatchTemplates bool
 	// Env is added to the environment of commands and templates, as NAME=value.
@@ -64,7 +64,7 @@ type Config struct {
 	// Log gets what happens. The default drops it.
 	Log *slog.Logger
 
-	step       func(string)                                                               // tells tests how far a commit is
+	step       func(string)                                                               // notifies tests how far a commit is
 	outside    *programs                                                                  // what tests run in place of programs
 	executes   func(*template.Template, context.Context, template.Lookup) template.Result // what tests do in place of an Execute
 	unnotified bool                                                                       // files that others change are noticed by the regular check only: bubbles know no notifications

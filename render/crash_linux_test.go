@@ -65,8 +65,8 @@ func runAndBeKilled(dir, at string) error {
 func TestKilled(t *testing.T) {
 	before := []string{"staged", "saved", "swapped one", "swapped", "checked"}
 	steps := map[bool][]string{
-		false: append(before, "run", "settled"),
-		true:  append(before, "undone one", "undone", "settled"),
+		false: append(before, "run", "completed"),
+		true:  append(before, "undone one", "undone", "completed"),
 	}
 	for fails, steps := range steps {
 		for _, step := range steps {

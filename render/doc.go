@@ -23,13 +23,15 @@
 //   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.
 //   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
-//   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it is told about templates and actions.
+//   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it
+//     knows about templates and actions.
 //
 // # Terms
 //
 //   - An output is what a finished pass wants on disk. It is wanted, then in flight, then applied; or rejected, and wanted
 //     again later. No output of an earlier pass takes its place.
-//   - A debt is a file for which an action has yet to succeed. It is on disk, too: in the intent mark of its folder.
+//   - An action is pending until it has succeeded for all files that it is for. Each of these files is a debt of the action, which
+//     is on disk, too: in the intent mark of its folder.
 //   - A proposal is all that changes targets from outside: a new configuration, or other texts of templates.
 //
 // # The rules
@@ -38,7 +40,7 @@
 //
 //   - R1 Ask. Executing a template records every query that it asks. The same query, from however many targets, has one
 //     watcher.
-//   - R2 Three answers. A query is pending, has a value, or is absent: answered, and there is none. While it is pending
+//   - R2 Three answers. A query is pending, has a value, or is absent: answered, and the name does not exist. While it is pending
 //     functions return zero values and go on, so that one pass finds all queries of a level. The function key needs a
 //     value; keyOrDefault and keyExists accept absence. What a program of a template prints (plugin) is a query, too: it is
 //     asked again when another answer that the template used has changed.
@@ -57,7 +59,7 @@
 //     spacing apart, and the last change is always committed. With a wait, changes collect until nothing has changed for
 //     its minimum, at most until its maximum after the first; the first complete render does not wait. One clock an action. A commit that
 //     failed is repeated no sooner than the spacing after it. The supervised program has a clock of its own, with a spacing of
-//     DefaultSpacing: it is told once of a change, when no commit is in flight, but no later than ten seconds after the change.
+//     DefaultSpacing: it is notified once of a change, when no commit is in flight, but no later than ten seconds after the change.
 //     After passes the action rests for thirty times what they took, and a second at most. So a template that changes often uses
 //     a small part of a processor, but for one whose passes take seconds: it may use most of one, and nothing else waits for it.
 //     A target rests so, too, after a pass that took long and did not finish, unless that waits for answers.
@@ -66,7 +68,7 @@
 //     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
 //     atomic. A command that fails where there were no files before, or before the supervised program has been started, leaves
 //     the new ones: what it reloads may need them to start. Before that start nothing is verified. Later, a verification comes
-//     after the supervised program was told. What writeToFile appends is appended once, after the action has succeeded. A path
+//     after the supervised program was notified. What writeToFile appends is appended once, after the action has succeeded. A path
 //     that writeToFile writes belongs to one target, by whatever name; only to append several may share one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.
 //   - R10 A new configuration is a transaction. All of it is loaded and checked first; on any error nothing changes, and the
@@ -92,6 +94,6 @@
 // whether its queries fail or do not answer, counts as blocked once it has held the others for ten seconds; so does one whose
 // pass takes longer. Each member has one pass for a commit; what changes after it leads to the next commit.
 //
-// A target can ask for some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [graph.Guard] holds back
+// A target can keep some distance from lists of instances: [Target.RemoveDelay] delays what goes, a [graph.Guard] holds back
 // large losses. An answer is for such a target what it sees of it: where that does not change, nothing has (R3).
 package render

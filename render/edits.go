@@ -40,7 +40,7 @@ func (e *Engine) watchTemplates(ctx context.Context) {
 // edit takes templates that have changed on disk. Where one cannot be used the previous text stays in use.
 func (e *Engine) edit(found *sources.Changes, now time.Time) {
 	if found.Version != e.version {
-		return // of a configuration that is not in force any more; the watch has what it needs to find it again
+		return // of a configuration that is not in effect any more; the watch has what it needs to find it again
 	}
 	before := e.faults()
 	defer e.board.Renew()
@@ -61,7 +61,7 @@ func (e *Engine) edit(found *sources.Changes, now time.Time) {
 		fresh[t] = true
 		names = append(names, t.cfg.Source)
 	}
-	e.tellFaults(before, now)
+	e.reportFaultChanges(before, now)
 	if len(fresh) > 0 {
 		e.log.Info("templates changed", "template", commit.Summary(names, mostNamed, ", "), "templates", len(names))
 	}
@@ -71,7 +71,7 @@ func (e *Engine) edit(found *sources.Changes, now time.Time) {
 // staleTexts are the targets whose newest text is not in use.
 type staleTexts struct {
 	targets map[*target]bool
-	report  time.Time // when to tell of them again; zero if there are none
+	report  time.Time // when to report them again; zero for none
 }
 
 // faults returns what keeps texts from being in use, by its text: a partial with a fault is that of many templates.
@@ -84,8 +84,8 @@ func (e *Engine) faults() map[string]report.Fault {
 	return all
 }
 
-// tellFaults tells of the faults that are new, and of those that are gone.
-func (e *Engine) tellFaults(before map[string]report.Fault, now time.Time) {
+// reportFaultChanges reports the faults that are new, and those that are gone.
+func (e *Engine) reportFaultChanges(before map[string]report.Fault, now time.Time) {
 	stale := e.faults()
 	e.logFaults(slog.LevelError, "changed template is unusable; its previous text stays in use", stale, before)
 	still := make(map[string]bool)
@@ -103,7 +103,7 @@ func (e *Engine) tellFaults(before map[string]report.Fault, now time.Time) {
 	e.stale.report = reportNext(now, len(stale) > 0)
 }
 
-// reportFaults tells of all faults, when it is time to (R14).
+// reportFaults reports all faults, when it is time to (R14).
 func (e *Engine) reportFaults(now time.Time) {
 	if !e.stale.report.IsZero() && !now.Before(e.stale.report) {
 		stale := e.faults()
@@ -120,11 +120,11 @@ func reportNext(now time.Time, is bool) time.Time {
 	return now.Add(reportEvery)
 }
 
-// logFaults logs a line for each fault that was not told of.
-func (e *Engine) logFaults(level slog.Level, msg string, faults, told map[string]report.Fault) {
+// logFaults logs a line for each fault that was not logged.
+func (e *Engine) logFaults(level slog.Level, msg string, faults, logged map[string]report.Fault) {
 	var news []report.Fault
 	for _, text := range slices.Sorted(maps.Keys(faults)) {
-		if told[text].Err == nil {
+		if logged[text].Err == nil {
 			news = append(news, faults[text])
 		}
 	}

@@ -28,10 +28,10 @@ import (
 )
 
 const (
-	reportAfter = 5 * time.Second  // a target that cannot finish is reported after this (R14)
-	reportEvery = time.Minute      // and then again and again
-	tellDrain   = time.Second      // commits that are still in flight so long after the end has begun are told of
-	drainGrace  = 10 * time.Second // for what ends after the time limit of its command
+	reportAfter  = 5 * time.Second  // a target that cannot finish is reported after this (R14)
+	reportEvery  = time.Minute      // and then again and again
+	slowShutdown = time.Second      // commits that are still in flight so long after the end has begun are logged
+	drainGrace   = 10 * time.Second // for what ends after the time limit of its command
 )
 
 // An Engine keeps the targets of a configuration in sync with a source. One goroutine, the loop of Run, owns what is below
@@ -54,7 +54,7 @@ type Engine struct {
 
 	// Owned by the loop.
 	started       time.Time     // when Run was called
-	cfg           Config        // in force
+	cfg           Config        // in effect
 	coming        *proposal     // replaces it when no action that it affects is busy; nil for none
 	refused       refused       // the last configuration that was rejected
 	sources       sources.Files // of the templates, as they were read for cfg
@@ -69,39 +69,39 @@ type Engine struct {
 	claims        *claims.Table[*target]
 	sums          tally                 // over all targets
 	blocked       map[*target]bool      // those that cannot finish
-	owing         map[*action]bool      // those with debts
+	indebted      map[*action]bool      // those with debts
 	debtors       map[string]*action    // by the paths of debts
 	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
 	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
 	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
-	reportAt      time.Time             // when to look for targets to report; zero if there are none (R14)
-	guardsAt      time.Time             // when to tell of guards that still hold; zero if there are none
+	reportAt      time.Time             // when to look for targets to report; zero for none (R14)
+	guardsAt      time.Time             // when to report guards that still hold; zero for none
 	failing       report.Failing
 	stale         staleTexts
 	program       supervise.Program
 	placed        time.Time // since when the files of all targets are there, while the program is not started
 	inFlight      int       // commits
 	passes        *pass.Runner[*target]
-	passesAt      time.Time               // when to tell of passes that take long; zero if there are none
+	passesAt      time.Time               // when to report passes that take long; zero for none
 	crowded       schedule.Queue[*action] // with a target whose pass takes long, while there is no room for it
 	texts         texts
 	board         status.Board
 	configuration status.Configuration
 
 	// Beside the loop.
-	drift     *drift.Watch   // nil where nobody wants to know
-	templates *sources.Watch // the same
-	version   int            // of the configuration, for templates
-	tells     chan chan error
-	signals   chan syscall.Signal
-	landings  chan landing
-	stop      *commit.Stop
-	group     run.Group
-	tools     commit.Tools
-	start     func(run.Program, []string, *slog.Logger) supervise.Child
-	executes  func(*template.Template, context.Context, template.Lookup) template.Result
-	env       atomic.Pointer[[]string] // Config.Env, for passes
-	wg        sync.WaitGroup
+	drift         *drift.Watch   // nil where nobody wants to know
+	templates     *sources.Watch // the same
+	version       int            // of the configuration, for templates
+	notifications chan chan error
+	signals       chan syscall.Signal
+	landings      chan landing
+	stop          *commit.Stop
+	group         run.Group
+	tools         commit.Tools
+	start         func(run.Program, []string, *slog.Logger) supervise.Child
+	executes      func(*template.Template, context.Context, template.Lookup) template.Result
+	env           atomic.Pointer[[]string] // Config.Env, for passes
+	wg            sync.WaitGroup
 }
 
 // New returns an engine for a configuration. It reads and parses all templates; an error joins all that is wrong with
@@ -111,35 +111,35 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		begun:      cfg,
-		cfg:        cfg,
-		log:        cfg.Log,
-		questions:  make(chan chan status.Status),
-		parts:      make(chan status.Request),
-		history:    new(history.Log),
-		feed:       history.NewFeed(),
-		ids:        status.NewIDs(),
-		progresses: make(chan chan status.Progress),
-		proposals:  make(chan *proposal),
-		refusals:   make(chan error),
-		applying:   make(chan struct{}, 1),
-		ended:      make(chan struct{}),
-		graph:      graph.New[*target](),
-		schedule:   schedule.New(byOrder),
-		blocked:    make(map[*target]bool),
-		claims:     claims.New[*target](),
-		recalled:   make(map[string]bool),
-		real:       make(map[string]string),
-		owing:      make(map[*action]bool),
-		debtors:    make(map[string]*action),
-		afterwards: make(map[*action][]*action),
-		stale:      staleTexts{targets: make(map[*target]bool)},
-		tells:      make(chan chan error),
-		signals:    make(chan syscall.Signal, 16),
-		landings:   make(chan landing, diskSlots),
-		stop:       commit.NewStop(),
-		texts:      texts{fresh: make(map[*target]bool)},
-		executes:   cfg.executes,
+		begun:         cfg,
+		cfg:           cfg,
+		log:           cfg.Log,
+		questions:     make(chan chan status.Status),
+		parts:         make(chan status.Request),
+		history:       new(history.Log),
+		feed:          history.NewFeed(),
+		ids:           status.NewIDs(),
+		progresses:    make(chan chan status.Progress),
+		proposals:     make(chan *proposal),
+		refusals:      make(chan error),
+		applying:      make(chan struct{}, 1),
+		ended:         make(chan struct{}),
+		graph:         graph.New[*target](),
+		schedule:      schedule.New(byOrder),
+		blocked:       make(map[*target]bool),
+		claims:        claims.New[*target](),
+		recalled:      make(map[string]bool),
+		real:          make(map[string]string),
+		indebted:      make(map[*action]bool),
+		debtors:       make(map[string]*action),
+		afterwards:    make(map[*action][]*action),
+		stale:         staleTexts{targets: make(map[*target]bool)},
+		notifications: make(chan chan error),
+		signals:       make(chan syscall.Signal, 16),
+		landings:      make(chan landing, diskSlots),
+		stop:          commit.NewStop(),
+		texts:         texts{fresh: make(map[*target]bool)},
+		executes:      cfg.executes,
 	}
 	e.passes = pass.New[*target](e.ended)
 	e.shared = status.NewShared(e.askPart, e.feed.Told)
@@ -231,7 +231,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		now := time.Now()
 		e.passes.Turn(now)
 		e.adopt(watching, now)
-		e.lookAgain(now)
+		e.updateViews(now)
 		e.report(now)
 		wake := schedule.Earliest(e.admit(now), e.advanceAll(now))
 		e.unpin()
@@ -241,7 +241,7 @@ func (e *Engine) Run(ctx context.Context) error {
 				return e.thenSupervise(ctx, err)
 			}
 		} else {
-			wake = schedule.Earliest(wake, e.supervise(now), e.program.Tell(now, e.inFlight, holdMost))
+			wake = schedule.Earliest(wake, e.supervise(now), e.program.Notify(now, e.inFlight, holdMost))
 		}
 		e.noteChanges()
 		timer.Stop()
@@ -254,7 +254,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		// What comes.
 		select {
 		case <-e.set.Ready(): // answers
-			e.take(e.set.Take())
+			e.receiveAnswers(e.set.Take())
 		case done := <-e.landings: // the end of a commit
 			e.landAll(done)
 		case p := <-e.passes.Ends(): // the end of a pass that takes long
@@ -273,10 +273,10 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.dismiss(errWithdrawn)
 		case err := <-e.refusals: // Reject
 			e.reject(err, time.Now())
-		case told := <-e.tells: // a commit waits until the program was told
-			e.program.Wait(told, time.Now())
-		case <-e.program.Told():
-			e.program.WasTold()
+		case notified := <-e.notifications: // a commit waits until the program was notified
+			e.program.Wait(notified, time.Now())
+		case <-e.program.Notified():
+			e.program.FinishNotification()
 		case s := <-e.signals: // for the program
 			e.program.Signal(s)
 		case err := <-supervise.EndOf(e.program.Child): // of the program
@@ -323,7 +323,7 @@ func (e *Engine) drain() {
 		e.wg.Wait()
 		close(done)
 	}()
-	long := time.After(tellDrain)
+	long := time.After(slowShutdown)
 	tooLong := time.After(e.longestTimeout() + drainGrace)
 	for {
 		select {
@@ -412,7 +412,7 @@ func (e *Engine) giveDebts(debts []disk.Debt) {
 	}
 	for a, debts := range debtsOf {
 		e.setDebts(a, slices.Concat(a.debts, debts))
-		a.owed, a.retry = true, time.Now()
+		a.pending, a.retry = true, time.Now()
 		e.schedule.Now(a)
 	}
 }
@@ -428,11 +428,11 @@ func (e *Engine) setDebts(a *action, debts []disk.Debt) {
 	for _, d := range debts {
 		e.debtors[d.Path] = a
 	}
-	set(e.owing, a, len(debts) > 0)
+	set(e.indebted, a, len(debts) > 0)
 }
 
-// take brings answers into the graph and wakes the actions that have something to do because of them.
-func (e *Engine) take(states map[watch.Query]watch.State) {
+// receiveAnswers brings answers into the graph and wakes the actions that have something to do because of them.
+func (e *Engine) receiveAnswers(states map[watch.Query]watch.State) {
 	now := time.Now()
 	e.noteFailures(states, now)
 	e.markStates(states)
@@ -441,13 +441,13 @@ func (e *Engine) take(states map[watch.Query]watch.State) {
 	for _, t := range failed {
 		e.schedule.Now(t.action)
 	}
-	e.tellJudged(now)
+	e.logJudgements(now)
 }
 
-// lookAgain brings what targets see of answers up to date, where that changes with time.
-func (e *Engine) lookAgain(now time.Time) {
+// updateViews brings what targets see of answers up to date, where that changes with time.
+func (e *Engine) updateViews(now time.Time) {
 	e.wakeActions(e.graph.Tick(now), now)
-	e.tellJudged(now)
+	e.logJudgements(now)
 }
 
 // wakeActions wakes the actions of targets that want a pass because of a change.
@@ -461,8 +461,8 @@ func (e *Engine) wakeActions(want []*target, now time.Time) {
 	}
 }
 
-// askAgain has programs run again.
-func (e *Engine) askAgain(plugins []watch.Query) {
+// rerunPlugins has programs run again.
+func (e *Engine) rerunPlugins(plugins []watch.Query) {
 	for _, q := range plugins {
 		e.graph.Restart(q)
 		e.markQuery(q)

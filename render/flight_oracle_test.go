@@ -654,7 +654,7 @@ func (f *flight) wantAll() {
 		}
 	}
 	for _, a := range e.actions {
-		clean = clean && !a.owed && a.err == nil
+		clean = clean && !a.pending && a.err == nil
 	}
 	if clean {
 		f.wantNothingLeft()

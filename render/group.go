@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// actionKind tells actions apart that have the same name.
+// actionKind distinguishes actions that have the same name.
 type actionKind uint8
 
 const (

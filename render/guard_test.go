@@ -448,7 +448,7 @@ func TestGuardsAreToldInFewLines(t *testing.T) {
 		for i := range 50 {
 			r.world.set(service(fmt.Sprint("s", i)), instances("s"))
 		}
-		r.settle()
+		r.idle()
 		elapse(time.Minute)
 		if n := r.log.count(logStill); n != mostReported+1 { // in one look at all of them
 			t.Errorf("%d lines:\n%s", n, r.log)

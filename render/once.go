@@ -47,7 +47,7 @@ func (e *Engine) hopeless() bool {
 }
 
 // givenUp returns what is missing when a run with Config.Once ends early: by its timeout, where tooLate is not 0. A last
-// pass of each template that waits tells what it would make of the answers that came since its last one, if there is time.
+// pass of each template that waits shows what it would make of the answers that came since its last one, if there is time.
 func (e *Engine) givenUp(tooLate time.Duration) error {
 	unfinished := func(t *target) bool { return !t.finished() || t.pass != nil }
 	began := time.Now()

@@ -42,7 +42,7 @@ func (e *Engine) execute(t *target) (rests time.Time) {
 		return time.Time{}
 	}
 
-	e.askAgain(e.graph.Outdated(&t.User)) // what programs print is as new as the other data
+	e.rerunPlugins(e.graph.Outdated(&t.User)) // what programs print is as new as the other data
 	t.answers = e.graph.Begin(&t.User, now)
 	parsed, lookup := t.template, t.answers.Lookup // the target may have others by the end of the pass
 	p := e.passes.Begin(t, now, func(ctx context.Context) template.Result { return e.executes(parsed, ctx, lookup) })
@@ -117,8 +117,8 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 		e.board.Query(q)
 	}
 	e.forgetQueries(forgotten)
-	e.askAgain(e.graph.Late(&t.User))
-	e.tellJudged(now)
+	e.rerunPlugins(e.graph.Late(&t.User))
+	e.logJudgements(now)
 	if p.Detached() || !a.gathering.IsZero() {
 		a.took += p.Took
 		t.round = a.round
@@ -204,7 +204,7 @@ func (e *Engine) unpin() {
 	e.texts.pins = nil
 }
 
-// reportPasses tells of the passes that take long, when it is time to (R14).
+// reportPasses reports the passes that take long, when it is time to (R14).
 func (e *Engine) reportPasses(now time.Time) {
 	if e.passesAt.IsZero() || now.Before(e.passesAt) {
 		return

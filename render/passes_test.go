@@ -403,7 +403,7 @@ func TestManyPassesInTurns(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			return t.Execute(ctx, lookup)
 		}
-		r.settle = func() {}
+		r.idle = func() {}
 		r.start(cfg)
 		began := time.Now()
 		if s := r.status(); len(s.Targets) != 1000 {

@@ -21,7 +21,7 @@ import (
 func BenchmarkManyFiles(b *testing.B) {
 	for name, dir := range map[string]string{"disk": "", "memory": "/dev/shm"} {
 		b.Run(name, func(b *testing.B) {
-			r := &rig{settle: func() {}, world: newWorld(), log: new(logBuffer)}
+			r := &rig{idle: func() {}, world: newWorld(), log: new(logBuffer)}
 			var err error
 			if r.dir, err = os.MkdirTemp(dir, "render-bench-"); err != nil {
 				b.Skip(err)

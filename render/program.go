@@ -12,20 +12,21 @@ import (
 	"render/render/supervise"
 )
 
-// teller returns what a commit tells the supervised program by before its verification; nil where nobody is to be told.
-func (e *Engine) teller() func() error {
+// notification returns the function by which a commit notifies the supervised program before its verification; nil where no program
+// is notified.
+func (e *Engine) notification() func() error {
 	if e.program.Child == nil || e.program.Child.Program().OnChange == run.DoNothing {
 		return nil
 	}
 	return func() error {
-		told := make(chan error, 1)
+		notified := make(chan error, 1)
 		select {
-		case e.tells <- told:
+		case e.notifications <- notified:
 		case <-e.stop.Begun():
 			return commit.ErrStopping
 		}
 		select {
-		case err := <-told:
+		case err := <-notified:
 			return err
 		case <-e.stop.Begun():
 			return commit.ErrStopping
@@ -57,8 +58,8 @@ func (e *Engine) startProgram() {
 	e.program.Start(e.start(e.cfg.Exec, e.cfg.Exec.Env.Environ(os.Environ(), e.cfg.Env), e.log), DefaultSpacing)
 }
 
-// supervise starts the program when everything is rendered once, and ends one that is not in force any more: when another
-// can take its place, or at once where there is to be none. Its end is then no news.
+// supervise starts the program when everything is rendered once, and ends one that is not in effect any more: when another
+// can take its place, or at once where there is to be none. Its end is then expected.
 func (e *Engine) supervise(now time.Time) (wake time.Time) {
 	p := &e.program
 	if p.Leaving != nil || p.Child != nil && !p.Outdated {

@@ -30,17 +30,17 @@ func (e *Engine) readTargets(all []Target) ([]*target, sources.Files, error) {
 	var targets []*target
 	var errs []error
 	s := make(sources.Files)
-	told := make(map[string]bool)
+	reported := make(map[string]bool)
 	for _, cfg := range all {
 		t, err := e.readTarget(cfg, s)
 		if err == nil {
 			targets = append(targets, t)
 			continue
 		}
-		if told[err.Error()] {
+		if reported[err.Error()] {
 			continue
 		}
-		told[err.Error()] = true
+		reported[err.Error()] = true
 		if partials, ok := errors.AsType[sources.PartialsError](err); ok {
 			err = partials.Of(cfg.Source)
 		}

@@ -108,7 +108,7 @@ func firstOf(targets iter.Seq[*target]) (first *target) {
 	return first
 }
 
-// noteFailures tells when queries begin to fail, and when none fails any more (R12).
+// noteFailures logs when queries begin to fail, and when none fails any more (R12).
 func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time) {
 	for q, st := range states {
 		if _, used := e.graph.State(q); used {
@@ -118,8 +118,8 @@ func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time)
 	e.failing.Begin(e.log, now, now.Add(reportEvery), e.showFailure)
 }
 
-// tellJudged tells what guards have done.
-func (e *Engine) tellJudged(now time.Time) {
+// logJudgements logs what guards have done.
+func (e *Engine) logJudgements(now time.Time) {
 	judged := e.graph.Judgements()
 	if len(judged) == 0 {
 		return
@@ -140,7 +140,7 @@ func (e *Engine) tellJudged(now time.Time) {
 	e.logGuards(slog.LevelInfo, "held answer dropped, the template no longer uses the query", byVerdict[graph.Forgotten], now)
 }
 
-// reportGuards tells of the guards that still hold, and returns when to do so again.
+// reportGuards reports the guards that still hold, and returns when to do so again.
 func (e *Engine) reportGuards(now time.Time) (next time.Time) {
 	e.logGuards(slog.LevelWarn, "answer still held back by a guard", e.graph.StillHeld(), now)
 	return reportNext(now, e.graph.Holds())
@@ -152,7 +152,7 @@ func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*
 	report.Guards(e.log, level, msg, all, show, func(t *target) string { return t.cfg.Source }, now)
 }
 
-// logFault tells that a template has failed, with the line that is at fault.
+// logFault logs that a template has failed, with the line that is at fault.
 func (e *Engine) logFault(t *target) {
 	t.panicked = report.Template(e.log, t.result.Err, t.panicked)
 }

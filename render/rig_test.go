@@ -120,7 +120,7 @@ func names(all ...string) []*watch.CatalogSnippet {
 type rig struct {
 	t      *testing.T
 	bubble bool
-	settle func() // in a bubble: returns when everybody waits
+	idle   func() // in a bubble: returns when everybody waits
 	world  *world
 	dir    string
 	engine *Engine
@@ -129,7 +129,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	return &rig{t: t, settle: func() {}, world: newWorld(), dir: t.TempDir(), log: new(logBuffer)}
+	return &rig{t: t, idle: func() {}, world: newWorld(), dir: t.TempDir(), log: new(logBuffer)}
 }
 
 func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
@@ -192,7 +192,7 @@ func (r *rig) start(cfg Config) {
 			r.t.Errorf("Run gave %v", err)
 		}
 	})
-	r.settle()
+	r.idle()
 }
 
 // run runs the engine to its end, for Config.Once.
@@ -209,12 +209,12 @@ func (r *rig) run(ctx context.Context, cfg Config) error {
 
 func (r *rig) set(q watch.Query, value any) {
 	r.world.set(q, value)
-	r.settle()
+	r.idle()
 }
 
 func (r *rig) fail(q watch.Query, err error) {
 	r.world.fail(q, err)
-	r.settle()
+	r.idle()
 }
 
 func (r *rig) status() status.Status {
@@ -275,7 +275,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
 	defer oneProcessor()()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.bubble, r.settle = true, synctest.Wait
+		r.bubble, r.idle = true, synctest.Wait
 		f(t, r)
 	})
 }

@@ -19,7 +19,7 @@ func (e *Engine) Snapshot(ctx context.Context) (*status.Snapshot, error) {
 // History returns the last commits.
 func (e *Engine) History() *history.Log { return e.history }
 
-// Feed tells that a snapshot or the history has changed.
+// Feed notifies that a snapshot or the history has changed.
 func (e *Engine) Feed() *history.Feed { return e.feed }
 
 // askPart gets a part of a snapshot from the loop.
@@ -57,7 +57,7 @@ func (e *Engine) part(all bool) status.Part {
 	return p
 }
 
-// noteChanges tells subscribers where something has changed.
+// noteChanges notifies subscribers where something has changed.
 func (e *Engine) noteChanges() {
 	if e.board.Flush() {
 		e.feed.Note()
@@ -115,7 +115,7 @@ func (a *action) state() status.ActionState {
 		return status.Committing
 	case a.err != nil:
 		return status.Retrying
-	case a.isBehind() || a.owed:
+	case a.isBehind() || a.pending:
 		return status.Waiting
 	}
 	return status.InSync

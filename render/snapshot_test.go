@@ -49,7 +49,7 @@ func (r *rig) wantSnapshot() {
 	r.t.Helper()
 	changed, all := r.snapshot(), (*status.Snapshot)(nil)
 	for range 100 { // until nothing has changed between the two
-		r.settle()
+		r.idle()
 		r.engine.shared.Forget()
 		var err error
 		if all, err = r.engine.Snapshot(r.t.Context()); err != nil {

@@ -19,7 +19,7 @@ type target struct {
 	output.Stages
 	cfg      Target
 	order    int    // in Engine.targets
-	was      string // its destination before the configuration in force, while that is adopted
+	was      string // its destination before the configuration in effect, while that is adopted
 	path     string // where the links of its destination lead: what it is known by
 	texts    sources.Texts
 	template *template.Template

@@ -32,7 +32,7 @@ func (e *Engine) endWatches() {
 	}
 }
 
-// notifier returns what tells of changes in folders, or nil where the system does not.
+// notifier returns what reports changes in folders, or nil where the system does not.
 func (e *Engine) notifier(otherwise string) *fsnotify.Watcher {
 	if e.cfg.unnotified {
 		return nil

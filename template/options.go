@@ -15,7 +15,7 @@ import (
 
 // Options are what a template needs beside its text. The zero value is of use.
 type Options struct {
-	// Env looks up an environment variable for the function env and its kin. The default is os.LookupEnv.
+	// Env looks up an environment variable for the function env and related functions. The default is os.LookupEnv.
 	Env func(name string) (value string, ok bool)
 	// Partials are more texts. What they define can be used by name; what stands outside of a define is a template by the
 	// base name of the partial.

@@ -13,7 +13,7 @@ import (
 	"render/watch"
 )
 
-// queryFuncs are the functions that ask for data, and below them those that make named arguments. Each entry makes the
+// queryFuncs are the functions that query data, and below them those that make named arguments. Each entry makes the
 // function for one call in a text: to add one, add a line here, and a kind to package watch where it needs one.
 var queryFuncs = map[string]func(asker) any{
 	"service":          func(a asker) any { return a.service },
@@ -282,7 +282,7 @@ func (a asker) fileQuery(path string) (watch.Query, error) {
 	}
 	err := a.pass.checkSandbox(path)
 	if err != nil {
-		a.pass.note(a.pass.askedOf(q), a.site) // so that it is noticed when the link is mended
+		a.pass.note(a.pass.askedOf(q), a.site) // so that it is noticed when the link is fixed
 	}
 	return q, err
 }

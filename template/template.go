@@ -1,6 +1,6 @@
 // Package template turns text and answers into text and questions.
 //
-// A [Template] is parsed once and executed often. Its functions ask for data by [watch.Query]; what they asked, and
+// A [Template] is parsed once and executed often. Its functions query data by [watch.Query]; what they asked, and
 // what was missing, is part of the [Result]. So the queries of a template need not be declared: executing it finds them
 // (R1), one level of nesting with each pass. A template knows no engine: whoever executes it brings the answers.
 //
@@ -26,7 +26,7 @@ import (
 	"render/watch"
 )
 
-// A Lookup gives the answer to a query, as far as it is known. A nil value that was answered means: there is none. The answers
+// A Lookup gives the answer to a query, as far as it is known. A nil value that was answered means that the name does not exist. The answers
 // do not change while an Execute lasts.
 type Lookup func(watch.Query) (value any, answered bool)
 
@@ -128,7 +128,7 @@ type asked struct {
 	recording uint64 // the last recording that it is part of
 }
 
-// Parse parses a text. The name is what errors call it, usually its file. An error is an *Error and tells the place.
+// Parse parses a text. The name is what errors call it, usually its file. An error is an *Error with the place.
 func Parse(name, body string, o Options) (*Template, error) {
 	t := &Template{texts: []*text{{name, body}}}
 	d, err := t.configure(o)
@@ -339,7 +339,7 @@ func (p *pass) note(a *asked, site int) (first bool) {
 	return true
 }
 
-// need records that an answer says "there is none" where the template cannot do without.
+// need records that an answer says that a name does not exist where the template cannot do without.
 func (p *pass) need(site int, q watch.Query) {
 	if p.recording != nil {
 		p.recording.useless = true

@@ -1,7 +1,7 @@
 // Package watch answers queries and keeps the answers up to date.
 //
 //   - A [Query] names one piece of data, such as the instances of a service.
-//   - A [Source] answers queries. An answer is a value with an index; absent means that the source answered that there is none.
+//   - A [Source] answers queries. An answer is a value with an index; absent means that the source answered that the name does not exist.
 //   - A [Set] asks a Source about many queries at once, each again as soon as its answer can have changed. It returns states, not events:
 //     however many changes there were since the last [Set.Take], there is one [State] for each query, the newest.
 //   - A [Switch] replaces the Source of a Set that runs.

@@ -183,7 +183,7 @@ func (f *Files) read(ctx context.Context, file *file) reading {
 	return r
 }
 
-// A file is what is known of a place. The index tells the contents apart that were read there.
+// A file is what is known of a place. The index distinguishes the contents that were read there.
 type file struct {
 	at     place
 	access chan struct{} // of size 1, full while a goroutine accesses the file; that goroutine owns sum, found and index

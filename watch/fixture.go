@@ -516,7 +516,7 @@ func (d *fixtureData) answer(q Query) (any, error) {
 
 func comparePath(k *KeyPair, path string) int { return cmp.Compare(k.Path, path) }
 
-// instances returns those of a list that a query's options ask for.
+// instances returns those of a list that a query's options select.
 func instances(all []*HealthService, opts url.Values) []*HealthService {
 	return KeepInstances(append([]*HealthService{}, all...), opts)
 }

@@ -26,7 +26,7 @@ func newPanicError(q Query, p any) PanicError {
 	return PanicError{Query: q, What: PanicText(p), Stack: debug.Stack()}
 }
 
-// PanicText returns what can be told of the value of a panic: the runtime's message or, where the panic is not the runtime's, the type of
+// PanicText returns what may be shown of the value of a panic: the runtime's message or, where the panic is not the runtime's, the type of
 // the value. The value itself may hold what was read.
 func PanicText(p any) string {
 	if e, ok := p.(runtime.Error); ok {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// The kinds of queries, with the type of a query's value. A nil value means that there is none.
+// The kinds of queries, with the type of a query's value. A nil value means that the name does not exist.
 const (
 	KindService     = "service"     // instances of the service Name: []*HealthService
 	KindServices    = "services"    // all service names with their tags: []*CatalogSnippet

@@ -52,7 +52,7 @@ func (s *Set) reread(ctx context.Context, w *watcher) {
 		return
 	}
 	differs := func() (from uint64, differs bool) {
-		got := s.ask(w.query, func() (any, uint64, error) { return s.src.Fetch(ctx, w.query, 0) })
+		got := s.request(w.query, func() (any, uint64, error) { return s.src.Fetch(ctx, w.query, 0) })
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return w.last.Rev, got.err == nil && w.last.Rev > 0 && w.last.Err == nil && !Equal(w.last.Value, got.value)

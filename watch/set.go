@@ -10,14 +10,14 @@ import (
 
 const (
 	// DefaultBackoff and DefaultMaxBackoff are the pauses after a query's first failure, and after many. The second is
-	// short, so that a Consul that comes back is noticed within seconds.
+	// short, so that a Consul that is available again is noticed within seconds.
 	DefaultBackoff    = 250 * time.Millisecond
 	DefaultMaxBackoff = 4 * time.Second
 )
 
 // A State is all there is to know about a watched query.
 type State struct {
-	Value    any       // the last good answer; nil where there is none, or no answer yet
+	Value    any       // the last good answer; nil for absent, or for no answer yet
 	Rev      uint64    // counts answers that differ; 0 means none yet
 	Index    uint64    // the Source's index of Value
 	Expires  time.Time // when Value expires; zero where it does not. From then on Err is an ExpiredError, until another answer comes
@@ -85,7 +85,7 @@ func (s *Set) Watch(q Query) {
 	s.watched[q] = w
 	s.asking[q]++
 	s.wg.Go(func() {
-		s.forgetting <- struct{}{} // until the source has forgotten what an earlier watcher asked for
+		s.forgetting <- struct{}{} // until the source has forgotten the query of an earlier watcher
 		<-s.forgetting
 		s.watch(ctx, w)
 		s.leave(q)
@@ -123,7 +123,7 @@ func (s *Set) leave(q Query) {
 	wanted := s.watched[q] != nil
 	s.mu.Unlock()
 	if last && !wanted {
-		s.ask(q, func() (any, uint64, error) { forget(s.src, q); return nil, 0, nil })
+		s.request(q, func() (any, uint64, error) { forget(s.src, q); return nil, 0, nil })
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 //
 // What else a Source can do, it says by the interfaces below.
 type Source interface {
-	// Fetch returns the answer to a query and the answer's index; a nil value means: there is none.
+	// Fetch returns the answer to a query and the answer's index; a nil value means that the name does not exist.
 	//
 	// With after zero it answers at once. With another after it waits until the index differs from after, or until a wait
 	// of its own choosing ends. It returns promptly once ctx is done, and never waits for ever on something that is dead.
-	// An index tells answers apart: a changed answer has another index; the reverse need not hold. An answer is never
+	// An index distinguishes answers: a changed answer has another index; the reverse need not hold. An answer is never
 	// changed once it has been returned.
 	//
 	// A plain read, with after zero, has no effects: a Set makes one after each failure, whenever it is in doubt. A source

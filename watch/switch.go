@@ -53,7 +53,7 @@ func (s *Switch) Use(src Source) {
 
 // Fetch implements Source.
 func (s *Switch) Fetch(ctx context.Context, q Query, after uint64) (value any, index uint64, err error) {
-	return s.ask(ctx, q, func(ctx context.Context, src Source, last uint64) (any, uint64, error) {
+	return s.request(ctx, q, func(ctx context.Context, src Source, last uint64) (any, uint64, error) {
 		if after != last {
 			return src.Fetch(ctx, q, 0)
 		}
@@ -63,7 +63,7 @@ func (s *Switch) Fetch(ctx context.Context, q Query, after uint64) (value any, i
 
 // Confirm implements Confirmer.
 func (s *Switch) Confirm(ctx context.Context, q Query) (value any, index uint64, err error) {
-	return s.ask(ctx, q, func(ctx context.Context, src Source, _ uint64) (any, uint64, error) {
+	return s.request(ctx, q, func(ctx context.Context, src Source, _ uint64) (any, uint64, error) {
 		return confirmer(src).Confirm(ctx, q)
 	})
 }
@@ -76,7 +76,7 @@ func (s *Switch) Reread(q Query) bool {
 	return rereads(src, q)
 }
 
-// Forget implements Forgetter. Only the source of the moment is told: one that was replaced has nothing that is still in use.
+// Forget implements Forgetter. Only the current source is notified: one that was replaced has nothing that is still in use.
 func (s *Switch) Forget(q Query) {
 	in, r, _ := s.enter(q, func() {})
 	forget(in.src, q)
@@ -86,9 +86,9 @@ func (s *Switch) Forget(q Query) {
 	in.exit(r)
 }
 
-// ask asks the source of the moment; again, where that is replaced meanwhile. It hands on the last index that this source
+// request asks the current source; again, where that is replaced meanwhile. It hands on the last index that this source
 // has given for the query.
-func (s *Switch) ask(ctx context.Context, q Query, do func(context.Context, Source, uint64) (any, uint64, error)) (any, uint64, error) {
+func (s *Switch) request(ctx context.Context, q Query, do func(context.Context, Source, uint64) (any, uint64, error)) (any, uint64, error) {
 	for {
 		asking, end := context.WithCancel(ctx)
 		in, r, last := s.enter(q, end)
@@ -109,7 +109,7 @@ func (s *Switch) enter(q Query, end context.CancelFunc) (in *side, r *request, l
 	return s.side, r, s.side.indexes[q]
 }
 
-// leave reports whether the source was replaced, so that its answer counts no more.
+// leave reports whether the source was replaced, so that its answer is not used.
 func (s *Switch) leave(in *side, r *request, q Query, index uint64, err error) (replaced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

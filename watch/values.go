@@ -50,7 +50,7 @@ func (t ServiceTags) Contains(tag string) bool { return slices.Contains(t, tag) 
 // KeyPair is one key below a prefix.
 type KeyPair struct {
 	Path        string // the whole key
-	Key         string // the key without the prefix that was asked for, and without slashes at its beginning
+	Key         string // the key without the prefix of the query, and without slashes at its beginning
 	Value       string
 	CreateIndex uint64
 	ModifyIndex uint64
@@ -191,12 +191,12 @@ func SortedTags(tags []string) ServiceTags {
 	return sorted
 }
 
-// KeepInstances keeps what a query for instances asks for by its options. It uses up the list.
+// KeepInstances keeps the instances that the options of a query select. It uses up the list.
 func KeepInstances(list []*HealthService, opts url.Values) []*HealthService {
 	return keepMeta(keepTags(keepStatus(list, opts[OptStatus]), opts[OptTag]), opts[OptMeta])
 }
 
-// keepStatus keeps the instances that a service query asks for by their status.
+// keepStatus keeps the instances with the statuses of a service query.
 func keepStatus(list []*HealthService, statuses []string) []*HealthService {
 	if len(statuses) == 0 {
 		statuses = []string{StatusPassing}

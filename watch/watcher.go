@@ -26,7 +26,7 @@ type watcher struct {
 	giveUp    context.CancelCauseFunc // ends the request under way
 }
 
-// watch asks for one query until ctx is done.
+// watch requests the answers of one query until ctx is done.
 //
 // After a failure, and after an index that went backwards (a restored or restarted Consul), the next request is a plain
 // read: waiting for an index of the past could last for the whole wait although the answer is another.
@@ -124,9 +124,9 @@ type answer struct {
 	answered bool
 }
 
-// ask asks the source about a query by calling do. A source that panics has failed. So has one whose answer has expired: that
+// request asks the source about a query by calling do. A source that panics has failed. So has one whose answer has expired: that
 // is of no more use than none.
-func (s *Set) ask(q Query, do func() (any, uint64, error)) (got answer) {
+func (s *Set) request(q Query, do func() (any, uint64, error)) (got answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			err := newPanicError(q, p)
@@ -166,7 +166,7 @@ func (s *Set) fetch(ctx context.Context, w *watcher, after uint64, deadline time
 	w.giveUp = giveUp
 	s.mu.Unlock()
 
-	got := s.ask(w.query, func() (any, uint64, error) { return s.src.Fetch(ctx, w.query, after) })
+	got := s.request(w.query, func() (any, uint64, error) { return s.src.Fetch(ctx, w.query, after) })
 	switch cause := context.Cause(ctx); {
 	case got.err == nil:
 	case errors.Is(cause, errMissed):
@@ -180,7 +180,7 @@ func (s *Set) fetch(ctx context.Context, w *watcher, after uint64, deadline time
 // confirm asks with the strongest consistency there is. What loses everything is not believed without that (R11); neither
 // is another answer that is older than what we know: it comes from a server that is behind, or from a Consul that begins anew.
 func (s *Set) confirm(ctx context.Context, q Query, lost bool) answer {
-	got := s.ask(q, func() (any, uint64, error) { return confirmer(s.src).Confirm(ctx, q) })
+	got := s.request(q, func() (any, uint64, error) { return confirmer(s.src).Confirm(ctx, q) })
 	if lost && got.err == nil && !isNothing(got.value) {
 		got.err = errUnconfirmed
 	}
@@ -190,7 +190,7 @@ func (s *Set) confirm(ctx context.Context, q Query, lost bool) answer {
 // vanishes reports whether an answer takes something to nothing.
 func vanishes(old, value any) bool { return !isNothing(old) && isNothing(value) }
 
-// isNothing reports whether an answer is that there is none, or an empty list.
+// isNothing reports whether an answer is that the name does not exist, or an empty list.
 func isNothing(value any) bool {
 	if value == nil {
 		return true

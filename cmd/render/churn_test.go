@@ -522,7 +522,7 @@ func TestChurnWhileLeadersDie(t *testing.T) {
 		c.catchesUp(since)
 		c.once(local.Addr)
 		if err := c.same("out"); err != nil {
-			t.Errorf("the cluster was not settled: %v", err)
+			t.Errorf("the cluster did not become stable: %v", err)
 		}
 	}
 	t.Logf("caught up after %s", c.took)

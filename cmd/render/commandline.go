@@ -74,5 +74,5 @@ func (f *libraryFlag) Apply(set *flag.FlagSet) error {
 // Names implements cli.Flag.
 func (f *libraryFlag) Names() []string { return []string{f.Flag.Name} }
 
-// IsSet implements cli.Flag. Nothing asks for it: config.Flags notes what was set.
+// IsSet implements cli.Flag. Nothing calls it: config.Flags notes what was set.
 func (f *libraryFlag) IsSet() bool { return false }

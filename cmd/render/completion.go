@@ -33,7 +33,7 @@ func completable() []*config.Setting {
 	return slices.DeleteFunc(config.WithFlags(), func(s *config.Setting) bool { return s.Idle != "" })
 }
 
-// completeBash takes flags with one dash or two, and values after a blank or an equals sign, which bash makes a word, as it
+// completeBash takes flags with one dash or two, and values after a space or an equals sign, which bash makes a word, as it
 // does each colon.
 func completeBash(w io.Writer) error {
 	var flags, paths, signals, others []string

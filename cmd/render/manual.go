@@ -59,7 +59,7 @@ func manual() string {
 	return b.String()
 }
 
-// unindent takes the blanks before each line away.
+// unindent removes the whitespace before each line.
 func unindent(text string) string { return strings.ReplaceAll(text, "\n   ", "\n") }
 
 // troff returns text that troff prints as it is.

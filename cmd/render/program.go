@@ -223,7 +223,7 @@ func (p *program) openSource(plan *config.Plan) (answers, error) {
 	return answers{src, consul.Close}, nil
 }
 
-// reloads reloads the configuration whenever that is asked for, until the engine has ended.
+// reloads reloads the configuration whenever that is requested, until the engine has ended.
 func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 	watched := config.Watch{Flags: p.flags}
 	check := time.NewTicker(config.WatchEvery)
@@ -234,7 +234,7 @@ func (p *program) reloads(ctx context.Context, ended <-chan struct{}) {
 			p.log.Info("reload started", "because", "signal")
 		case now := <-check.C:
 			switch {
-			case p.plan.WatchConfig && watched.Settled(p.signature):
+			case p.plan.WatchConfig && watched.IsStable(p.signature):
 				p.log.Info("reload started", "because", "configuration files changed")
 			case p.isFixed(now):
 				p.log.Info("reload started", "because", "error of the configuration fixed")

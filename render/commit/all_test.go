@@ -129,7 +129,7 @@ func TestAllAfterACrash(t *testing.T) {
 		t.Errorf("the folder holds %q", files)
 	}
 	plans[0] = p.recall(plans[0])
-	if !plans[0].Owed {
+	if !plans[0].Pending {
 		t.Error("the action is not owed any more")
 	}
 	p.must(All(plans[:1], newTools(t), func(int, Result) {}))

@@ -91,7 +91,7 @@ func TestAppendOfAtomicActionThatOwes(t *testing.T) {
 	p.do(p.plan(Action{Command: p.sh("exit 1"), Atomic: true}, map[string]string{"a": "new"}))
 	p.must(os.Mkdir(p.path("dir"), 0o755))
 	r := p.do(p.appending(Action{Command: p.sh("cat a > seen"), Atomic: true}, map[string]string{"a": "new", "dir": "new"}, "1"))
-	if !errors.Is(r.Err, ErrLeftOut) || !r.Ran || r.Owed || len(r.Appends) > 0 {
+	if !errors.Is(r.Err, ErrLeftOut) || !r.Ran || r.Pending || len(r.Appends) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"a": "old", "seen": "old"})
@@ -139,7 +139,7 @@ func TestAppendFails(t *testing.T) {
 					t.Errorf("append %d: %v", i, err)
 				}
 			}
-			if r.Err != nil || r.Owed || slices.Contains(r.Tried, p.path("journal")) || !slices.Equal(r.Swapped, []string{p.path("a")}) {
+			if r.Err != nil || r.Pending || slices.Contains(r.Tried, p.path("journal")) || !slices.Equal(r.Swapped, []string{p.path("a")}) {
 				t.Errorf("got %+v", r)
 			}
 			if files := p.files(); files["seen"] != "new" || files["real"] != "" && files["real"] != "0\n" {
@@ -182,9 +182,9 @@ func TestAppendToDebt(t *testing.T) {
 	p.write("journal", "0\n", 0o644)
 	r := p.commit(p.sh("exit 1"), map[string]string{"journal": "new"})
 	plan := p.appending(Action{Command: p.appends("runs")}, nil, "1")
-	plan.Debts, plan.Owed = r.Debts, r.Owed
+	plan.Debts, plan.Pending = r.Debts, r.Pending
 	r = Do(plan, newTools(t))
-	if r.Err != nil || r.Owed || len(r.Debts) > 0 || len(r.Tried) == 0 {
+	if r.Err != nil || r.Pending || len(r.Debts) > 0 || len(r.Tried) == 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"journal": "0\n1\n", "runs": "ran\n"})
@@ -196,7 +196,7 @@ func TestAppendToLiveDebt(t *testing.T) {
 	p.write("journal", "0\n", 0o644)
 	p.crash(p.plan(Action{Command: run.Command{Shell: ":"}}, map[string]string{"journal": "bad\n"}), "swapped")
 	r := p.do(p.appending(Action{Command: p.sh("! grep -q bad journal")}, nil, "1"))
-	if r.Err == nil || !r.Rejected || !r.Revoked || r.Owed || len(r.Debts) > 0 || len(r.Appends) > 0 {
+	if r.Err == nil || !r.Rejected || !r.Revoked || r.Pending || len(r.Debts) > 0 || len(r.Appends) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"journal": "0\n"})

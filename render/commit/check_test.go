@@ -54,7 +54,7 @@ func TestCheckBeforeSwap(t *testing.T) {
 				want["b"] = "old"
 				delete(want, "seen")
 			}
-			if r.Rejected != atomic || r.Ran == atomic || r.Owed {
+			if r.Rejected != atomic || r.Ran == atomic || r.Pending {
 				t.Errorf("got %+v", r)
 			}
 			p.want(want)
@@ -116,7 +116,7 @@ func TestCheckAfterSwap(t *testing.T) {
 			if seen, ran := files["seen"]; ran != test.commandRan || ran != r.Ran || ran && seen != strings.Join(test.want[:], "") {
 				t.Errorf("the command saw %q, ran %v, result %v", seen, ran, r.Ran)
 			}
-			if r.Owed || len(r.Debts) > 0 {
+			if r.Pending || len(r.Debts) > 0 {
 				t.Errorf("owed: %v", r.Debts)
 			}
 			p.wantClean()
@@ -150,12 +150,12 @@ func TestCheckRejectsWhileOwed(t *testing.T) {
 			p := newPlace(t)
 			p.write("a", "old", 0o644)
 			action := Action{Check: p.sh("! grep -q bad a"), Command: p.sh("[ -e works ] && cat a > seen"), Atomic: atomic}
-			if r := p.do(p.plan(action, map[string]string{"a": "new"})); !r.Owed || !r.Rejected {
+			if r := p.do(p.plan(action, map[string]string{"a": "new"})); !r.Pending || !r.Rejected {
 				t.Fatalf("got %+v", r)
 			}
 			p.write("works", "", 0o644)
 			r := p.do(p.plan(action, map[string]string{"a": "bad"}))
-			if r.Err == nil || !strings.Contains(r.Err.Error(), ErrCheck.Error()) || !r.Rejected || r.Owed || !r.Ran {
+			if r.Err == nil || !strings.Contains(r.Err.Error(), ErrCheck.Error()) || !r.Rejected || r.Pending || !r.Ran {
 				t.Errorf("got %+v", r)
 			}
 			p.want(map[string]string{"a": "old", "seen": "old", "works": ""})

@@ -9,13 +9,13 @@
 //
 //  1. stage: each file is compared with the disk. A file that differs is written beside its destination. A check that
 //     takes a file ({}) runs on the staged file.
-//  2. swap: each old file gets a second name, one intent mark in each folder says that the action has yet to succeed, and
+//  2. swap: each old file gets a second name, one intent mark in each folder says that the action has not succeeded yet, and
 //     then all staged files are renamed into place.
 //  3. check: a check that takes no file runs with the new files in place. Where it fails, all old files are restored, and
 //     each new file is tried alone.
-//  4. act: the command runs, the signal is sent, the supervised program is told, and the verification asks whether that
+//  4. act: the command runs, the signal is sent, the supervised program is notified, and the verification asks whether that
 //     took effect. Where one of them fails, the old files are restored and the command runs again for them.
-//  5. settle: the marks and the saved files are removed, and what writeToFile appends is appended.
+//  5. complete: the marks and the saved files are removed, and what writeToFile appends is appended.
 //
 // A crash may come at any point. Each destination then has its old or its new contents, whole. The marks tell the next
 // start which actions have yet to succeed (R13). The rules (R8 …) are those of package render.
@@ -36,20 +36,20 @@ import (
 
 // A Plan is what a commit has to do.
 type Plan struct {
-	Action Action
-	Files  []File
-	Owed   bool        // the action has to succeed although no file changes
-	Debts  []disk.Debt // files of earlier commits for which the action has yet to succeed
-	Fresh  []string    // destinations for which nobody has looked yet what earlier runs left
-	Env    []string    // added to the environment of what is run
-	Report bool        // Result.Files are wanted
+	Action  Action
+	Files   []File
+	Pending bool        // the action has to succeed although no file changes
+	Debts   []disk.Debt // files of earlier commits for which the action has not succeeded yet
+	Fresh   []string    // destinations for which nobody has looked yet what earlier runs left
+	Env     []string    // added to the environment of what is run
+	Report  bool        // Result.Files are wanted
 
 	// BeforeProgram says that the supervised program, which the command may need, waits for these files to be started: new
 	// files stay although the command fails, and nothing is verified.
 	BeforeProgram bool
-	// Tell tells the supervised program that files have changed, and returns when it was told. It is called before a
-	// verification. Nil: there is nobody to tell.
-	Tell func() error
+	// Notify notifies the supervised program that files have changed, and returns when that is done. It is called before a
+	// verification. Nil: there is no program.
+	Notify func() error
 }
 
 // A File is one file that a commit brings to disk.
@@ -57,7 +57,7 @@ type File struct {
 	Destination string
 	Contents    []byte
 	Options     disk.Options
-	Written     bool // asked for by writeToFile: no link is followed
+	Written     bool // written by writeToFile: no link is followed
 	Show        bool // a diff may be shown: nothing secret is in the contents
 	Append      bool // Contents are added to the file, once, after the action has succeeded
 }
@@ -90,7 +90,7 @@ type Result struct {
 	Failed   map[string]error  // why a file did not get in place, by destination
 	Err      error             // why the commit as a whole failed
 	Rejected bool              // a check, the command or the verification failed for the new files, and the old files are back
-	Owed     bool              // the action has yet to succeed
+	Pending  bool              // the action has not succeeded yet
 	Debts    []disk.Debt       // for these files
 	Tried    []string          // destinations that were changed, or for which the action had to succeed
 	Swapped  []string          // destinations that have new contents
@@ -98,7 +98,7 @@ type Result struct {
 	Appends  map[int]error     // each append that was tried, by its index in Plan.Files: nil where it was appended, else why not
 	Revoked  bool              // files that were in place before the commit, so that others may have read them, were put back
 	Ran      bool              // the command, or what stands for it, has run, also where a stop has interrupted the verification
-	Told     bool              // the supervised program was told of the files that are in place
+	Notified bool              // the supervised program was notified of the files that are in place
 	Output   string            // of the command
 	Warnings []string
 	Took     time.Duration
@@ -115,7 +115,7 @@ type Tools struct {
 	Left    *disk.Leftovers
 	Syncs   *disk.Syncs
 	Folders *disk.Folders
-	Step    func(string) // tells tests how far a commit is; may be nil
+	Step    func(string) // notifies tests how far a commit is; may be nil
 }
 
 var (
@@ -123,7 +123,7 @@ var (
 	ErrLeftOut = errors.New("nothing was written, because some files could not be written")
 	// ErrCheck is the error of files that a check rejects.
 	ErrCheck = errors.New("check failed")
-	// ErrNoProgram is what Plan.Tell returns where there is no program any more that could be told: nothing is verified then.
+	// ErrNoProgram is what Plan.Notify returns where no program is supervised any more: nothing is verified then.
 	ErrNoProgram = errors.New("no program is supervised")
 	// ErrStopping is the error of a commit that was interrupted by the end of the program. The next start continues it.
 	ErrStopping = errors.New("render is stopping; the next start repeats the commit")
@@ -173,7 +173,7 @@ type file struct {
 
 func newCommit(p Plan, t Tools) *commit {
 	c := &commit{Plan: p, Tools: t, began: time.Now()}
-	c.r.Owed = p.Owed
+	c.r.Pending = p.Pending
 	c.recall()
 	c.batch = disk.NewBatch(c.Debts)
 	c.batch.Step, c.batch.Left, c.batch.Syncs = t.Step, t.Left, t.Syncs
@@ -197,7 +197,7 @@ func (c *commit) recall() {
 		}
 		for _, d := range debts {
 			if !known[path] {
-				c.Debts, c.r.Owed = append(c.Debts, d), true
+				c.Debts, c.r.Pending = append(c.Debts, d), true
 			}
 		}
 	}
@@ -248,15 +248,15 @@ func (c *commit) stage() {
 		}
 	}
 
-	// The action has to succeed also for a file that could not be staged, where it has yet to succeed for what is in place.
+	// The action has to succeed also for a file that could not be staged, where it has not succeeded yet for what is in place.
 	c.files = nil
 	for i, f := range all {
 		if errs[i] != nil {
 			f.Discard()
 			c.fail(f, errs[i])
 		}
-		if errs[i] == nil || f.Owed() {
-			c.r.Owed = c.r.Owed || f.Owed()
+		if errs[i] == nil || f.Pending() {
+			c.r.Pending = c.r.Pending || f.Pending()
 			c.files = append(c.files, f)
 		}
 	}
@@ -323,7 +323,7 @@ func (c *commit) noteReal(f File, real string) {
 	c.r.Real[f.Destination] = real
 }
 
-// checkStaged has a check that takes a file look at a staged file, or at one in place whose action has yet to succeed.
+// checkStaged has a check that takes a file look at a staged file, or at one in place whose action has not succeeded yet.
 func (c *commit) checkStaged(f *file) error {
 	check := c.Action.Check
 	if !check.TakesFile() || !f.Changes() && !f.Live() {
@@ -370,7 +370,7 @@ func (c *commit) swap() error {
 		for _, err := range c.r.Failed {
 			c.r.Rejected = c.r.Rejected || errors.Is(err, ErrCheck)
 		}
-		if c.r.Owed {
+		if c.r.Pending {
 			c.discard()
 			c.r.Err = ErrLeftOut
 			return c.undoMixture(c.files)
@@ -502,7 +502,7 @@ const mostNamed = 3
 // alone: good files stay, bad files are noted in Failed.
 func (c *commit) checkInPlace() error {
 	check, live := c.Action.Check, c.live()
-	if check.IsZero() || check.TakesFile() || !c.r.Owed && len(live) == 0 {
+	if check.IsZero() || check.TakesFile() || !c.r.Pending && len(live) == 0 {
 		return nil
 	}
 	var names []string
@@ -515,7 +515,7 @@ func (c *commit) checkInPlace() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrStopping): // it stays on disk that the action has to succeed
-		c.r.Owed = true
+		c.r.Pending = true
 		c.r.Err = err
 		return err
 	}
@@ -534,7 +534,7 @@ func (c *commit) checkInPlace() error {
 // them. It reports whether the action can run.
 func (c *commit) checkOld() bool {
 	check := c.Action.Check
-	if !c.r.Rejected || !c.r.Owed || check.TakesFile() {
+	if !c.r.Rejected || !c.r.Pending || check.TakesFile() {
 		return false
 	}
 	if err := c.check(check, "the previous files"); err != nil {
@@ -544,7 +544,7 @@ func (c *commit) checkOld() bool {
 	return true
 }
 
-// live returns the files that have new contents for which the action has yet to succeed.
+// live returns the files that have new contents for which the action has not succeeded yet.
 func (c *commit) live() []*file {
 	return slices.DeleteFunc(slices.Clone(c.files), func(f *file) bool { return !f.Live() })
 }
@@ -632,32 +632,32 @@ func (c *commit) restore(live []*file, acted bool) error {
 	return errors.Join(errs...)
 }
 
-// act runs the action for the files that were swapped, or for which it has yet to succeed. If that fails, the old files are
+// act runs the action for the files that were swapped, or for which it has not succeeded yet. If that fails, the old files are
 // restored, and the command runs again for them.
 func (c *commit) act() {
 	for _, f := range c.files {
 		if f.Swapped() {
 			c.r.Swapped = append(c.r.Swapped, f.want.Destination)
 		}
-		if f.Swapped() || f.Owed() {
+		if f.Swapped() || f.Pending() {
 			c.r.Tried = append(c.r.Tried, f.want.Destination)
 		}
 	}
 	appends := c.appends()
 	switch {
 	case !c.Action.Acts():
-		c.settle()
+		c.complete()
 		c.append(appends)
 		return
-	case !c.r.Owed && len(c.r.Swapped) == 0 && len(appends) == 0:
+	case !c.r.Pending && len(c.r.Swapped) == 0 && len(appends) == 0:
 		return
 	}
 
-	c.r.Owed = true
+	c.r.Pending = true
 	output, err := c.apply()
 	c.r.Output, c.r.Ran = output, c.r.Ran || !errors.Is(err, ErrStopping)
 	if err == nil {
-		c.settle()
+		c.complete()
 		c.append(appends)
 		return
 	}
@@ -672,15 +672,15 @@ func (c *commit) act() {
 		return
 	}
 	c.r.Swapped, c.r.Rejected = nil, true
-	if c.r.Told {
-		c.r.Revoked, c.r.Told = true, false
+	if c.r.Notified {
+		c.r.Revoked, c.r.Notified = true, false
 	}
 	c.at("undone")
 	if _, err := c.runCommand(); err != nil {
 		c.r.Err = fmt.Errorf("%w; after restoring the previous files: %w", c.r.Err, err)
 		return
 	}
-	c.settle()
+	c.complete()
 }
 
 // isFirst reports whether a command failed where there was no file before. That is no reason to remove the new files: often
@@ -690,7 +690,7 @@ func (c *commit) isFirst(live []*file) bool {
 	return !old && c.Action.Verify.IsZero()
 }
 
-// apply runs the command, sends the signal, tells the supervised program and verifies. It returns what the command printed.
+// apply runs the command, sends the signal, notifies the supervised program and verifies. It returns what the command printed.
 func (c *commit) apply() (output string, err error) {
 	c.Stop.pause(run.UpTo(c.Action.Splay))
 	output, err = c.runCommand()
@@ -703,9 +703,9 @@ func (c *commit) apply() (output string, err error) {
 	if c.BeforeProgram || c.Action.Verify.IsZero() {
 		return output, nil // before the start of the program nothing can have taken effect yet
 	}
-	if c.Tell != nil {
+	if c.Notify != nil {
 		began := time.Now()
-		err := c.Tell()
+		err := c.Notify()
 		c.noteStep("notify", "the supervised program", began, err)
 		if errors.Is(err, ErrNoProgram) {
 			return output, nil
@@ -713,7 +713,7 @@ func (c *commit) apply() (output string, err error) {
 		if err != nil {
 			return output, err
 		}
-		c.r.Told = true
+		c.r.Notified = true
 	}
 	began := time.Now()
 	err = c.verify()
@@ -739,11 +739,11 @@ func (c *commit) runCommand() (output string, err error) {
 	return output, err
 }
 
-// settle notes that the action has succeeded.
-func (c *commit) settle() {
-	c.r.Owed = false
-	c.warn(c.batch.Settle())
-	c.at("settled")
+// complete notes that the action has succeeded.
+func (c *commit) complete() {
+	c.r.Pending = false
+	c.warn(c.batch.Complete())
+	c.at("completed")
 }
 
 // appends returns what is to be appended when the action has succeeded, by the index in Plan.Files: nothing where the new

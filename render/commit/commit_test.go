@@ -77,7 +77,7 @@ func TestR8CommitFile(t *testing.T) {
 					to = "out"
 				}
 				r := p.commit(command, map[string]string{to: "new"})
-				if r.Err != nil || len(r.Failed) > 0 || len(r.Warnings) > 0 || r.Owed || len(r.Debts) > 0 {
+				if r.Err != nil || len(r.Failed) > 0 || len(r.Warnings) > 0 || r.Pending || len(r.Debts) > 0 {
 					t.Fatalf("got %+v", r)
 				}
 				p.want(test.after)
@@ -169,7 +169,7 @@ func TestR8SwapIsUndone(t *testing.T) {
 			if err := c.swap(); err == nil || !strings.Contains(err.Error(), p.path("z")) {
 				t.Fatalf("got %v", err)
 			}
-			if r := c.end(); len(r.Swapped) != 0 || r.Owed || len(r.Debts) > 0 || r.Err == nil {
+			if r := c.end(); len(r.Swapped) != 0 || r.Pending || len(r.Debts) > 0 || r.Err == nil {
 				t.Errorf("got %+v", r)
 			}
 			p.want(map[string]string{"a": "old"})
@@ -188,7 +188,7 @@ func TestR8SwapIsUndone(t *testing.T) {
 		p.must(c.checkInPlace())
 		c.act()
 		r := c.end()
-		if err := r.Failed[p.path("z")]; err == nil || len(r.Failed) != 1 || r.Err != nil || r.Owed || len(r.Debts) > 0 {
+		if err := r.Failed[p.path("z")]; err == nil || len(r.Failed) != 1 || r.Err != nil || r.Pending || len(r.Debts) > 0 {
 			t.Errorf("got %+v", r)
 		}
 		p.want(map[string]string{"a": "new", "b": "new", "seen": "newnew"})
@@ -202,7 +202,7 @@ func TestR13Mark(t *testing.T) {
 	const mark = ".render-out.owed"
 	isMarked := run.Command{Shell: "[ -e '" + p.path(mark) + "' ]"}
 	fails := run.Command{Shell: "exit 1"}
-	if r := p.commit(fails, map[string]string{"out": "1"}); r.Err == nil || !r.Ran || !r.Owed {
+	if r := p.commit(fails, map[string]string{"out": "1"}); r.Err == nil || !r.Ran || !r.Pending {
 		t.Fatalf("the command did not fail: %+v", r)
 	}
 	if got := p.files()[mark]; got != owed("+out") {
@@ -219,14 +219,14 @@ func TestR13Mark(t *testing.T) {
 		t.Fatalf("no mark while the command ran: %v", r.Err)
 	}
 	p.want(map[string]string{"out": "2"})
-	if r := p.commit(fails, map[string]string{"out": "3"}); r.Err == nil || !r.Rejected || !r.Owed || len(r.Debts) != 1 {
+	if r := p.commit(fails, map[string]string{"out": "3"}); r.Err == nil || !r.Rejected || !r.Pending || len(r.Debts) != 1 {
 		t.Fatalf("the command did not fail: %+v", r)
 	}
 	p.want(map[string]string{"out": "2", mark: owed("out")}) // it has failed for the old file, too
 	if r := p.commit(isMarked, map[string]string{"out": "2"}); r.Err != nil || !r.Ran {
 		t.Fatalf("the command was owed for the old file: %+v", r)
 	}
-	if r := p.commit(run.Command{Shell: "grep 2 '" + p.path("out") + "'"}, map[string]string{"out": "3"}); r.Err == nil || !r.Rejected || r.Owed {
+	if r := p.commit(run.Command{Shell: "grep 2 '" + p.path("out") + "'"}, map[string]string{"out": "3"}); r.Err == nil || !r.Rejected || r.Pending {
 		t.Fatalf("the command did not fail: %+v", r)
 	}
 	p.want(map[string]string{"out": "2"})
@@ -245,19 +245,19 @@ func TestR13DebtsAreValues(t *testing.T) {
 			p.write("sub/b", "old", 0o644)
 			fails := Action{Command: p.sh("exit 1"), Atomic: true}
 			r := p.do(p.plan(fails, map[string]string{"a": "new", "sub/b": "new", "c": "new"}))
-			if !r.Owed || !r.Rejected || len(r.Debts) != 3 {
+			if !r.Pending || !r.Rejected || len(r.Debts) != 3 {
 				t.Fatalf("got %+v", r)
 			}
 			p.want(map[string]string{"a": "old", "sub/b": "old", ".render-a.owed": owed("a", "+c"), "sub/.render-b.owed": owed("b")})
 
 			// The next plan has one of the files.
 			plan := p.plan(Action{Command: p.sh("cat a sub/b > seen; echo \"$RENDER_CHANGED\" >> seen")}, map[string]string{"a": "old"})
-			if plan.Debts, plan.Owed = r.Debts, true; restart {
+			if plan.Debts, plan.Pending = r.Debts, true; restart {
 				all := p.recall(p.plan(Action{}, map[string]string{"a": "", "sub/b": "", "c": ""}))
 				plan.Debts = all.Debts
 			}
 			r = Do(plan, newTools(t))
-			if r.Err != nil || !r.Ran || r.Owed || len(r.Debts) > 0 || len(r.Swapped) > 0 {
+			if r.Err != nil || !r.Ran || r.Pending || len(r.Debts) > 0 || len(r.Swapped) > 0 {
 				t.Errorf("got %+v", r)
 			}
 			tried := slices.Sorted(slices.Values(r.Tried))
@@ -317,7 +317,7 @@ func TestAtomicOwedWhileAnotherCannotBeStaged(t *testing.T) {
 
 	p.must(os.Mkdir(p.path("b"), 0o755))
 	r := p.do(p.plan(Action{Command: p.sh("cat a >> seen"), Atomic: true}, map[string]string{"a": "new", "b": "new"}))
-	if !errors.Is(r.Err, ErrLeftOut) || r.Failed[p.path("b")] == nil || !r.Ran || r.Owed || len(r.Swapped) > 0 {
+	if !errors.Is(r.Err, ErrLeftOut) || r.Failed[p.path("b")] == nil || !r.Ran || r.Pending || len(r.Swapped) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"a": "old", "seen": "old"})
@@ -326,7 +326,7 @@ func TestAtomicOwedWhileAnotherCannotBeStaged(t *testing.T) {
 // One mark in each folder covers all files of a commit. Wherever a crash comes while the marks are removed, an atomic
 // action has all new files or none after the next commit.
 func TestAtomicCrashWhileMarksAreRemoved(t *testing.T) {
-	for _, step := range []string{"run", "unmarked", "settled"} {
+	for _, step := range []string{"run", "unmarked", "completed"} {
 		t.Run(step, func(t *testing.T) {
 			p := newPlace(t)
 			all := map[string]string{}
@@ -365,7 +365,7 @@ func TestMarkOfSomebodyElse(t *testing.T) {
 		plant(".render-out.owed", mark, 0o644)
 		plant(".render-out.old", "evil", 0o644)
 		runs := p.appends("../runs of " + filepath.Base(p.dir))
-		if r := p.commit(runs, map[string]string{"out": "good"}); r.Ran || r.Owed {
+		if r := p.commit(runs, map[string]string{"out": "good"}); r.Ran || r.Pending {
 			t.Errorf("a mark of somebody else makes the command run: %+v", r)
 		}
 		r := p.commit(run.Command{Shell: "exit 1"}, map[string]string{"out": "new"})
@@ -384,7 +384,7 @@ func TestOldFileOfLongAgo(t *testing.T) {
 	p.want(map[string]string{"out": "then", ".render-out.old": "of long ago", ".render-out.owed": owed("out")})
 	p.write("out", "somebody's", 0o644) // the template was removed for a while
 	r := p.commit(p.sh("echo $(cat out) >> seen; ! grep -q new out"), map[string]string{"out": "new"})
-	if r.Err == nil || !r.Rejected || r.Owed {
+	if r.Err == nil || !r.Rejected || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "somebody's", "seen": "new\nsomebody's\n"})
@@ -394,17 +394,17 @@ func TestOldFileOfLongAgo(t *testing.T) {
 func TestNoFiles(t *testing.T) {
 	p := newPlace(t)
 	plan := Plan{Action: Action{Command: p.appends("runs"), Check: p.appends("checks")}}
-	if r := Do(plan, newTools(t)); r.Ran || r.Err != nil || r.Owed {
+	if r := Do(plan, newTools(t)); r.Ran || r.Err != nil || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{})
-	plan.Owed = true
-	if r := Do(plan, newTools(t)); !r.Ran || r.Err != nil || r.Owed {
+	plan.Pending = true
+	if r := Do(plan, newTools(t)); !r.Ran || r.Err != nil || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"runs": "ran\n", "checks": "ran\n"})
 	plan.Action.Command = p.sh("exit 1")
-	if r := Do(plan, newTools(t)); !r.Ran || r.Err == nil || !r.Owed {
+	if r := Do(plan, newTools(t)); !r.Ran || r.Err == nil || !r.Pending {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -499,16 +499,16 @@ func TestDebtByAnotherPath(t *testing.T) {
 	for name, debts := range map[string][]disk.Debt{"of the commit": r.Debts, "from disk": debts} {
 		t.Run(name, func(t *testing.T) {
 			plan := p.plan(Action{Command: p.sh("exit 1")}, map[string]string{"link/out": "old"})
-			plan.Debts, plan.Owed = debts, true
+			plan.Debts, plan.Pending = debts, true
 			r := Do(plan, newTools(t))
-			if !r.Ran || !r.Owed || len(r.Debts) != 1 || len(r.Failed) > 0 {
+			if !r.Ran || !r.Pending || len(r.Debts) != 1 || len(r.Failed) > 0 {
 				t.Errorf("got %+v", r)
 			}
 		})
 	}
 	plan := p.plan(Action{Command: p.sh("cat real/out > seen")}, map[string]string{"real/out": "old"})
-	plan.Debts, plan.Owed = r.Debts, true
-	if r := Do(plan, newTools(t)); !r.Ran || r.Owed || len(r.Debts) > 0 {
+	plan.Debts, plan.Pending = r.Debts, true
+	if r := Do(plan, newTools(t)); !r.Ran || r.Pending || len(r.Debts) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"real/out": "old", "link": "-> real", "seen": "old"})

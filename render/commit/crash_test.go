@@ -67,7 +67,7 @@ func TestHalfAMark(t *testing.T) {
 				return p
 			}
 			p := setUp()
-			if r := p.commit(p.sh(":"), map[string]string{"out": "old"}); r.Err != nil || r.Ran != test.ran || r.Owed {
+			if r := p.commit(p.sh(":"), map[string]string{"out": "old"}); r.Err != nil || r.Ran != test.ran || r.Pending {
 				t.Errorf("got %+v", r)
 			}
 			p.want(map[string]string{"out": "old"})
@@ -88,14 +88,14 @@ func TestMarkedAgain(t *testing.T) {
 	p.must(os.Link(p.path("out"), p.path("link")))
 	fails := p.sh("exit 1")
 	for range 2 {
-		if r := p.commit(fails, map[string]string{"out": "new"}); r.Err == nil || !r.Owed {
+		if r := p.commit(fails, map[string]string{"out": "new"}); r.Err == nil || !r.Pending {
 			t.Fatalf("got %+v", r)
 		}
 		p.want(map[string]string{"out": "old", "link": "old", ".render-out.owed": owed("out")})
 	}
 	p.crash(p.plan(Action{Command: fails}, map[string]string{"out": "new"}), "swapped")
 	p.want(map[string]string{"out": "new", "link": "old", ".render-out.owed": owed("out"), ".render-out.old": "old"})
-	if r := p.commit(p.sh("grep -q old out"), map[string]string{"out": "new"}); r.Err == nil || r.Owed {
+	if r := p.commit(p.sh("grep -q old out"), map[string]string{"out": "new"}); r.Err == nil || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "old", "link": "old"})
@@ -110,7 +110,7 @@ func TestOwedOnly(t *testing.T) {
 	p.write("out", "old", 0o644)
 	p.commit(p.sh("exit 1"), map[string]string{"out": "new"})
 	before := p.ino("out")
-	if r := p.commit(p.sh("echo ran >> runs; exit 1"), map[string]string{"out": "old"}); r.Err == nil || !r.Owed {
+	if r := p.commit(p.sh("echo ran >> runs; exit 1"), map[string]string{"out": "old"}); r.Err == nil || !r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "old", "runs": "ran\n", ".render-out.owed": owed("out")})
@@ -138,17 +138,17 @@ func TestKilledBeforeTheSwap(t *testing.T) {
 	}
 	crash()
 	r := p.do(plan("echo ran >> runs; [ $(wc -l < runs) = 2 ]", "old")) // fails, and then not
-	if r.Err == nil || !r.Owed {
+	if r.Err == nil || !r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	r = p.do(plan("echo ran >> runs; [ $(wc -l < runs) = 2 ]", "old"))
-	if r.Err != nil || r.Owed {
+	if r.Err != nil || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "old", "runs": "ran\nran\n"})
 
 	crash()
-	if r = p.do(plan(":", "old")); r.Err != nil || r.Owed {
+	if r = p.do(plan(":", "old")); r.Err != nil || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "old", "runs": "ran\nran\n"}) // nothing has changed: no backup
@@ -161,7 +161,7 @@ func TestOwedWithoutAction(t *testing.T) {
 		p.write("out", "old", 0o644)
 		p.crash(p.plan(Action{Command: run.Command{Shell: ":"}}, map[string]string{"out": "new"}), "swapped")
 		p.want(map[string]string{"out": "new", ".render-out.owed": owed("out"), ".render-out.old": "old"})
-		if r := p.commit(run.Command{}, map[string]string{"out": contents}); r.Err != nil || r.Owed || len(r.Debts) > 0 {
+		if r := p.commit(run.Command{}, map[string]string{"out": contents}); r.Err != nil || r.Pending || len(r.Debts) > 0 {
 			t.Errorf("got %+v", r)
 		}
 		p.want(map[string]string{"out": contents})
@@ -174,7 +174,7 @@ func TestCheckOfWhatIsOwed(t *testing.T) {
 	p.write("out", "old", 0o644)
 	p.crash(p.plan(Action{Command: run.Command{Shell: ":"}}, map[string]string{"out": "bad"}), "swapped")
 	r := p.do(p.plan(Action{Check: run.Command{Shell: "! grep -q bad {}"}, Command: p.sh("cat out > seen")}, map[string]string{"out": "bad"}))
-	if r.Failed[p.path("out")] == nil || !r.Revoked || r.Owed || !r.Ran {
+	if r.Failed[p.path("out")] == nil || !r.Revoked || r.Pending || !r.Ran {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "old", "seen": "old"})
@@ -211,9 +211,9 @@ func TestAtomicMixture(t *testing.T) {
 
 				debts := p.recall(p.plan(Action{}, all))
 				plan, want := next(p)
-				plan.Debts, plan.Owed = debts.Debts, debts.Owed
+				plan.Debts, plan.Pending = debts.Debts, debts.Pending
 				plan.Action.Atomic, plan.Action.Command = true, p.sh("echo $(cat a b c) >> seen")
-				if r := Do(plan, newTools(t)); r.Owed || len(r.Debts) > 0 || !r.Ran || r.Revoked != (want == "old") {
+				if r := Do(plan, newTools(t)); r.Pending || len(r.Debts) > 0 || !r.Ran || r.Revoked != (want == "old") {
 					t.Errorf("got %+v", r)
 				}
 				p.want(map[string]string{"a": want, "b": want, "c": want, "seen": want + want + want + "\n"})
@@ -233,7 +233,7 @@ func TestCheckOfWhatIsOwedAlone(t *testing.T) {
 	plan.Files = nil
 	plan.Action = Action{Check: p.sh("! grep -q bad a b"), Command: p.sh(`for f in $RENDER_CHANGED; do cat $f >> seen; done`)}
 	r := Do(plan, newTools(t))
-	if r.Err != nil || r.Owed || len(r.Debts) > 0 || len(r.Tried) != 2 {
+	if r.Err != nil || r.Pending || len(r.Debts) > 0 || len(r.Tried) != 2 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"a": "old", "b": "old", "seen": "oldold"})

@@ -79,7 +79,7 @@ func TestNotAllowed(t *testing.T) {
 		}
 		for _, contents := range []string{"new", "newer"} {
 			r := p.commit(run.Command{Shell: ":"}, map[string]string{"out": contents})
-			if r.Err != nil || len(r.Failed) > 0 || len(r.Warnings) > 0 || r.Owed {
+			if r.Err != nil || len(r.Failed) > 0 || len(r.Warnings) > 0 || r.Pending {
 				t.Errorf("got %+v", r)
 			}
 		}
@@ -117,7 +117,7 @@ func TestNotAllowed(t *testing.T) {
 			return
 		}
 		r := p.commit(run.Command{Shell: "cd '" + p.dir + "'; grep -q new ours"}, map[string]string{"ours": "new", "theirs": "new"})
-		if r.Err != nil || r.Failed[p.path("theirs")] == nil || r.Owed || len(r.Debts) > 0 {
+		if r.Err != nil || r.Failed[p.path("theirs")] == nil || r.Pending || len(r.Debts) > 0 {
 			t.Errorf("got %+v", r)
 		}
 	})

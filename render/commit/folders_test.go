@@ -78,7 +78,7 @@ func TestCrashOverFolders(t *testing.T) {
 					default:
 						t.Errorf("it holds %q, and held %q after the crash: %+v", got, swapped, r)
 					}
-					if r = Do(p.recall(p.plan(Action{Command: p.sh(":"), Atomic: true}, contents("good"))), newTools(t)); r.Err != nil || r.Owed {
+					if r = Do(p.recall(p.plan(Action{Command: p.sh(":"), Atomic: true}, contents("good"))), newTools(t)); r.Err != nil || r.Pending {
 						t.Errorf("got %+v", r)
 					}
 					p.wantClean()

@@ -82,7 +82,7 @@ func TestInPlace(t *testing.T) {
 				t.Errorf("mode %o", info.Mode())
 			}
 			p.must(os.WriteFile(real+".fails", nil, 0o600))
-			if r := commit("new2", disk.Options{Perms: 0o644}); r.Err == nil || !r.Rejected || r.Owed {
+			if r := commit("new2", disk.Options{Perms: 0o644}); r.Err == nil || !r.Rejected || r.Pending {
 				t.Errorf("got %+v", r)
 			}
 			want("new")
@@ -123,7 +123,7 @@ func TestInPlaceAfterACrash(t *testing.T) {
 	fails := Action{Command: p.sh("! grep -q new out")}
 	p.crash(p.plan(fails, map[string]string{"out": "new"}), "swapped")
 	p.want(map[string]string{"out": "new", ".render-out.owed": owed("out"), ".render-out.old": "old"})
-	if r := p.do(p.plan(fails, map[string]string{"out": "new"})); r.Err == nil || !r.Ran || r.Owed {
+	if r := p.do(p.plan(fails, map[string]string{"out": "new"})); r.Err == nil || !r.Ran || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "old"})
@@ -313,7 +313,7 @@ func TestBackup(t *testing.T) {
 		p.must(os.MkdirAll(p.path("out.bak/full"), 0o755))
 		for _, command := range []run.Command{{}, {Shell: ":"}} {
 			r := withBackup(p, command)
-			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], p.path("out")+" has no backup: ") || r.Owed {
+			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], p.path("out")+" has no backup: ") || r.Pending {
 				t.Errorf("got %+v", r)
 			}
 		}

@@ -231,7 +231,7 @@ func (s *scenario) play(t *testing.T, dir string, h history) *outcome {
 		if fromDisk {
 			return m.recall(plan)
 		}
-		plan.Debts, plan.Owed = r.Debts, r.Owed
+		plan.Debts, plan.Pending = r.Debts, r.Pending
 		return plan
 	}
 
@@ -271,7 +271,7 @@ func (s *scenario) play(t *testing.T, dir string, h history) *outcome {
 	plan := next(m.plan(3), s.fromDisk)
 	r, _, _ = m.commit(plan, -1)
 	m.check("commit 3", plan, r, 3)
-	if r.Err != nil || len(r.Failed) > 0 || r.Owed {
+	if r.Err != nil || len(r.Failed) > 0 || r.Pending {
 		t.Errorf("commit 3 of good contents: %+v", r)
 	}
 	if t.Failed() {
@@ -345,18 +345,18 @@ func (m *machine) check(what string, plan Plan, r Result, n int) {
 			fail("%s holds %q after a success, want %q", name, got, m.contents[n][i])
 		}
 		for _, kind := range []string{"check", "command", "verify"} {
-			if !r.Owed && strings.Contains(got, kind) && m.rejects(kind) {
+			if !r.Pending && strings.Contains(got, kind) && m.rejects(kind) {
 				fail("%s holds %q, which is bad, and nothing is owed", name, got)
 			}
 		}
 	}
-	if !r.Owed && m.action.Atomic && !slices.Contains(slices.Collect(maps.Values(same)), true) {
+	if !r.Pending && m.action.Atomic && !slices.Contains(slices.Collect(maps.Values(same)), true) {
 		fail("an atomic action has files of several commits")
 	}
 
 	// What is owed is on disk; else nothing is.
 	recalled := m.recall(plan)
-	if len(recalled.Debts) != len(r.Debts) || recalled.Owed && !r.Owed {
+	if len(recalled.Debts) != len(r.Debts) || recalled.Pending && !r.Pending {
 		fail("the next start would have the debts %v", recalled.Debts)
 	}
 	for i := range recalled.Debts {
@@ -364,7 +364,7 @@ func (m *machine) check(what string, plan Plan, r Result, n int) {
 			fail("the next start would have the debts %v", recalled.Debts)
 		}
 	}
-	if r.Owed {
+	if r.Pending {
 		return
 	}
 	for name := range files {
@@ -405,7 +405,7 @@ func (s *scenario) compare(t *testing.T, got, without, with *outcome) {
 				got.crashAt, with.steps, name, got.files[name], got.modes[name], text, mode, got.files, with.files, got.last)
 		}
 	}
-	if s.same && got.last.Owed != with.last.Owed {
-		t.Errorf("crash at step %d of %d: owed %v, want %v\n%+v", got.crashAt, with.steps, got.last.Owed, with.last.Owed, got.last)
+	if s.same && got.last.Pending != with.last.Pending {
+		t.Errorf("crash at step %d of %d: owed %v, want %v\n%+v", got.crashAt, with.steps, got.last.Pending, with.last.Pending, got.last)
 	}
 }

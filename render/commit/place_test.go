@@ -155,7 +155,7 @@ func (p place) recall(plan Plan) Plan {
 	}
 	debts, err := disk.Recall(paths)
 	p.must(err)
-	plan.Debts, plan.Owed = debts, len(debts) > 0
+	plan.Debts, plan.Pending = debts, len(debts) > 0
 	return plan
 }
 

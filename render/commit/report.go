@@ -69,7 +69,7 @@ func (r *recall) of(f File) func(bytes int64) bool {
 // report reports what became of the files.
 func (c *commit) report() {
 	for _, f := range c.all {
-		if !f.differs && !f.Owed() && c.r.Failed[f.want.Destination] == nil {
+		if !f.differs && !f.Pending() && c.r.Failed[f.want.Destination] == nil {
 			continue
 		}
 		old, before, read := f.Before()

@@ -53,7 +53,7 @@ func TestSlotsAreFreeWhileProgramsRun(t *testing.T) {
 			}
 			close(hangs)
 			tools.Stop.Begin()
-			if r := <-ended; r.Err != nil || len(r.Failed) > 0 || r.Owed {
+			if r := <-ended; r.Err != nil || len(r.Failed) > 0 || r.Pending {
 				t.Errorf("got %+v", r)
 			}
 			p.want(map[string]string{"a": "new", "b": "new", "other": "new"})

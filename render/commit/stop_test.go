@@ -124,13 +124,13 @@ func TestStop(t *testing.T) {
 					swaps++
 				}
 			}
-			if swaps != test.swaps || r.Owed != test.owed || (len(r.Debts) > 0) != test.owed {
-				t.Errorf("%d new files in place, want %d; owed %v, want %v; err %v", swaps, test.swaps, r.Owed, test.owed, r.Err)
+			if swaps != test.swaps || r.Pending != test.owed || (len(r.Debts) > 0) != test.owed {
+				t.Errorf("%d new files in place, want %d; owed %v, want %v; err %v", swaps, test.swaps, r.Pending, test.owed, r.Err)
 			}
-			if recalled := p.recall(plan); recalled.Owed != test.owed {
+			if recalled := p.recall(plan); recalled.Pending != test.owed {
 				t.Errorf("the next start has the debts %v", recalled.Debts)
 			}
-			if next := p.do(p.plan(Action{}, test.files)); next.Err != nil || next.Owed || len(next.Failed) > 0 {
+			if next := p.do(p.plan(Action{}, test.files)); next.Err != nil || next.Pending || len(next.Failed) > 0 {
 				t.Errorf("the next start: %+v", next)
 			}
 			p.wantClean()
@@ -191,7 +191,7 @@ func TestStopWhileURLHangs(t *testing.T) {
 		Command: run.Command{Shell: "command"}, Timeout: 200 * time.Millisecond,
 		Verify: Verify{URL: "http://" + listener.Addr().String(), Within: time.Hour},
 	}, map[string]string{"out": "new"}), tools)
-	if took := time.Since(began); took > 10*time.Second || !errors.Is(r.Err, ErrStopping) || !r.Owed || r.Rejected {
+	if took := time.Since(began); took > 10*time.Second || !errors.Is(r.Err, ErrStopping) || !r.Pending || r.Rejected {
 		t.Errorf("after %s: %+v", took, r)
 	}
 }
@@ -215,7 +215,7 @@ func TestRanBeforeTheVerification(t *testing.T) {
 				return "", nil
 			}
 			r := Do(p.plan(action, map[string]string{"out": "new"}), tools)
-			if ran := name != "only a verification"; !errors.Is(r.Err, ErrStopping) || !r.Owed || r.Ran != ran {
+			if ran := name != "only a verification"; !errors.Is(r.Err, ErrStopping) || !r.Pending || r.Ran != ran {
 				t.Errorf("got %+v, want ran %v", r, ran)
 			}
 		})
@@ -241,8 +241,8 @@ func TestNothingRunsAfterTheLimit(t *testing.T) {
 				tools.Stop.Begin()
 				time.Sleep(run.DefaultTimeout)
 				r := Do(plan, tools)
-				if r.Owed != p.recall(plan).Owed || r.Owed != (len(r.Debts) == 1) || r.Owed == action.Check.TakesFile() {
-					t.Errorf("owed %v, debts %v", r.Owed, r.Debts)
+				if r.Pending != p.recall(plan).Pending || r.Pending != (len(r.Debts) == 1) || r.Pending == action.Check.TakesFile() {
+					t.Errorf("owed %v, debts %v", r.Pending, r.Debts)
 				}
 				if err := errors.Join(r.Err, r.Failed[p.path("out")]); len(ran) > 0 || !errors.Is(err, ErrStopping) || r.Rejected || r.Ran {
 					t.Errorf("ran %q: %+v", ran, r)
@@ -268,7 +268,7 @@ func TestSplay(t *testing.T) {
 				}}
 				timer := time.AfterFunc(begin, tools.Stop.Begin)
 				defer timer.Stop()
-				if r := Do(plan, tools); r.Err != nil || !r.Ran || r.Owed {
+				if r := Do(plan, tools); r.Err != nil || !r.Ran || r.Pending {
 					t.Errorf("got %+v", r)
 				}
 				if paused < time.Millisecond || paused > min(begin, 1000*time.Hour) {
@@ -355,7 +355,7 @@ func TestKilledPrograms(t *testing.T) {
 			tools.Run = killed
 			r := Do(plan, tools)
 			err := errors.Join(r.Err, r.Failed[p.path("out")])
-			if !errors.Is(err, ErrStopping) || errors.Is(err, ErrCheck) || r.Rejected || r.Revoked || r.Owed != test.owed || p.recall(plan).Owed != test.owed {
+			if !errors.Is(err, ErrStopping) || errors.Is(err, ErrCheck) || r.Rejected || r.Revoked || r.Pending != test.owed || p.recall(plan).Pending != test.owed {
 				t.Errorf("got %+v", r)
 			}
 			want := map[string]string{"out": "old"}

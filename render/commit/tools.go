@@ -12,7 +12,7 @@ import (
 	"render/render/run"
 )
 
-// A Stop tells commits that the program is about to end. From then on what they run has the time limit of one command, all
+// A Stop notifies commits that the program is about to end. From then on what they run has the time limit of one command, all
 // together; what does not get its turn stays on disk as a debt for the next start.
 type Stop struct {
 	once sync.Once
@@ -112,7 +112,7 @@ func (c *commit) environ() []string {
 	room := maxChanged
 	for _, f := range c.files {
 		waits := c.trying != nil && c.trying != f && f.Changes() // for its turn to be tried
-		if waits || !f.Changes() && !f.Swapped() && !f.Owed() {
+		if waits || !f.Changes() && !f.Swapped() && !f.Pending() {
 			continue
 		}
 		if room -= len(f.want.Destination) + 1; room < 0 {

@@ -68,7 +68,7 @@ func TestUndo(t *testing.T) {
 			p.must(err)
 
 			r := p.do(p.plan(test.action(p), map[string]string{"out": "new", "made": "new"}))
-			if r.Err == nil || !strings.Contains(r.Err.Error(), test.want) || !r.Rejected || r.Owed || len(r.Debts) > 0 || len(r.Swapped) > 0 || r.Revoked {
+			if r.Err == nil || !strings.Contains(r.Err.Error(), test.want) || !r.Rejected || r.Pending || len(r.Debts) > 0 || len(r.Swapped) > 0 || r.Revoked {
 				t.Errorf("got %+v, want %q", r, test.want)
 			}
 			p.want(map[string]string{"out": "old", "link": "old", "seen": "newnewold"})
@@ -92,7 +92,7 @@ func TestUndoOfWhatIsGone(t *testing.T) {
 	r := p.do(p.plan(Action{
 		Command: p.sh("rm -f out"), Verify: Verify{Command: p.sh("false"), Within: time.Millisecond},
 	}, map[string]string{"out": "new"}))
-	if r.Err == nil || !r.Rejected || r.Owed {
+	if r.Err == nil || !r.Rejected || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{})
@@ -111,7 +111,7 @@ func TestNoUndo(t *testing.T) {
 			plan := p.plan(Action{Command: p.sh("cat out >> seen; exit 1")}, map[string]string{"out": "new"})
 			plan.BeforeProgram = test.beforeProgram
 			r := p.do(plan)
-			if r.Err == nil || r.Rejected || !r.Owed || len(r.Debts) != 1 || len(r.Swapped) != 1 {
+			if r.Err == nil || r.Rejected || !r.Pending || len(r.Debts) != 1 || len(r.Swapped) != 1 {
 				t.Errorf("got %+v", r)
 			}
 			files := p.files()
@@ -122,7 +122,7 @@ func TestNoUndo(t *testing.T) {
 			// Contents that come later and fail, too, go back to what the action has succeeded for.
 			if test.old {
 				r = p.commit(p.sh("grep -q old out"), map[string]string{"out": "newer"})
-				if r.Err == nil || !r.Rejected || r.Owed || !r.Revoked {
+				if r.Err == nil || !r.Rejected || r.Pending || !r.Revoked {
 					t.Errorf("got %+v", r)
 				}
 				p.want(map[string]string{"out": "old", "seen": "new"})
@@ -165,7 +165,7 @@ func TestRevoked(t *testing.T) {
 			p.write("out", "old", 0o644)
 			test.prepare(p)
 			r := p.do(p.plan(test.action(p), map[string]string{"out": "new"}))
-			if r.Revoked != test.revoked || r.Owed || len(r.Debts) > 0 || len(r.Swapped) > 0 {
+			if r.Revoked != test.revoked || r.Pending || len(r.Debts) > 0 || len(r.Swapped) > 0 {
 				t.Errorf("got %+v, want revoked %v", r, test.revoked)
 			}
 			p.want(map[string]string{"out": "old"})
@@ -179,11 +179,11 @@ func TestUndoFails(t *testing.T) {
 	p.write("a", "old", 0o644)
 	p.write("b", "old", 0o644)
 	r := p.commit(p.sh("rm .render-a.old; ! grep -q new b"), map[string]string{"a": "new", "b": "new"})
-	if r.Err == nil || !strings.Contains(r.Err.Error(), p.path("a")) || !r.Owed || len(r.Debts) == 0 || r.Rejected {
+	if r.Err == nil || !strings.Contains(r.Err.Error(), p.path("a")) || !r.Pending || len(r.Debts) == 0 || r.Rejected {
 		t.Errorf("got %+v", r)
 	}
 	r = p.commit(p.sh("cat a b > seen"), map[string]string{"a": "newer", "b": "newer"})
-	if r.Err != nil || r.Owed || len(r.Debts) > 0 {
+	if r.Err != nil || r.Pending || len(r.Debts) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"a": "newer", "b": "newer", "seen": "newernewer"})
@@ -200,7 +200,7 @@ func TestUndoLeavesTheirs(t *testing.T) {
 				p.write("a", "old", 0o644)
 			}
 			r := p.commit(p.sh("cat a b >> seen; if grep -q new b; then echo theirs > x; mv x a; exit 1; fi"), map[string]string{"a": "new", "b": "new"})
-			if r.Err == nil || !r.Rejected || r.Owed || len(r.Debts) > 0 || len(r.Swapped) > 0 {
+			if r.Err == nil || !r.Rejected || r.Pending || len(r.Debts) > 0 || len(r.Swapped) > 0 {
 				t.Errorf("got %+v", r)
 			}
 			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], p.path("a")+" was changed by someone else") {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Debt says that an action has yet to succeed since a destination was changed, by an earlier commit or an earlier run. It is
+// A Debt says that an action has not succeeded yet since a destination was changed, by an earlier commit or an earlier run. It is
 // a value, and can be compared; on disk it is an entry of the intent mark of its folder.
 type Debt struct {
 	Path string // as Want.Path; whoever has the Debt may replace it by another path of the same file
@@ -80,7 +80,7 @@ type Batch struct {
 }
 
 // NewBatch returns a batch of an action with these debts. Stage finds the one of its path itself, by where the path really
-// leads. A debt for which nothing is staged stays one until Settle.
+// leads. A debt for which nothing is staged stays one until Complete.
 func NewBatch(debts []Debt) *Batch {
 	b := &Batch{folders: make(map[string]*folderState), debts: make(map[string]*record), owners: make(map[[2]string]owner)}
 	for _, debt := range debts {
@@ -128,7 +128,7 @@ func (b *Batch) debtOf(path string) *record {
 	return b.debts[path]
 }
 
-// owner returns the IDs of options. They are asked for once a batch: a directory service may be slow.
+// owner returns the IDs of options. They are looked up once a batch: a directory service may be slow.
 func (b *Batch) owner(o Options) (owner, error) {
 	key := [2]string{o.User, o.Group}
 	b.mu.Lock()
@@ -191,7 +191,7 @@ func (b *Batch) assessed(f *File, a assessment) {
 }
 
 // Stage compares a destination with the disk. Where contents differ it writes a temporary file beside it, synced. Where only
-// attributes differ it repairs them. On an error nothing is staged. The File is never nil, and Owed is right also on an error.
+// attributes differ it repairs them. On an error nothing is staged. The File is never nil, and Pending is right also on an error.
 //
 // A destination may be staged again in the same batch when it was undone, given up or discarded.
 func (b *Batch) Stage(w Want) (f *File, warnings []string, err error) {
@@ -400,16 +400,16 @@ func (l *folderState) removeEntries(d folder.Dir, mark string) error {
 	return err
 }
 
-// Settle notes that the action has succeeded, or that there is none: on disk in one step, however many folders have marks. It
+// Complete notes that the action has succeeded, or that no action exists: on disk in one step, however many folders have marks. It
 // removes the marks, syncs the folders, and then makes backups of the saved files or removes them.
-func (b *Batch) Settle() (warnings []string) {
+func (b *Batch) Complete() (warnings []string) {
 	if err := b.unmark(); err != nil {
 		warnings = append(warnings, fmt.Sprintf("the action may run again at the next start: %v", err))
 	}
 	for _, l := range b.all() {
 		warnings = append(warnings, l.finish()...)
 	}
-	b.step("settled")
+	b.step("completed")
 	return warnings
 }
 
@@ -485,7 +485,7 @@ func (b *Batch) writeDecision(d folder.Dir, first *folderState, marked []*folder
 	for _, l := range marked {
 		for other := range l.marks {
 			if l != first {
-				entries = append(entries, entry{Name: fileName(name), Settled: fileName(filepath.Join(l.folder, other))})
+				entries = append(entries, entry{Name: fileName(name), Completed: fileName(filepath.Join(l.folder, other))})
 			}
 		}
 	}
@@ -563,7 +563,7 @@ func (l *folderState) finish() (warnings []string) {
 		if f := r.file; f != nil {
 			f.mustAct = false
 			if f.state == swapped {
-				f.state = settled
+				f.state = completed
 			}
 		}
 	}
@@ -586,7 +586,7 @@ func (l *folderState) finishSaved(d folder.Dir) (warnings []string) {
 }
 
 // Close ends a batch. It removes what was staged and not swapped, and makes the marks on disk name exactly the debts that it
-// returns: the destinations for which the action has yet to succeed. It may be called after Settle, and without it.
+// returns: the destinations for which the action has not succeeded yet. It may be called after Complete, and without it.
 func (b *Batch) Close() (debts []Debt, warnings []string) {
 	for _, l := range b.all() {
 		for _, r := range l.records {

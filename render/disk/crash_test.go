@@ -102,7 +102,7 @@ func kill(t *testing.T, at int, failing bool) (p testPlace, steps int) {
 }
 
 // Whenever we are killed, each file is whole, the next start knows what is owed, and nothing is left behind once that is done.
-// All files are settled together, also those of several folders.
+// All files are completed together, also those of several folders.
 func TestKilled(t *testing.T) {
 	for _, failing := range []bool{false, true} {
 		_, steps := kill(t, -1, failing)
@@ -161,7 +161,7 @@ func testKilled(t *testing.T, at int, failing bool, then string) {
 	delete(got, "a.bak")
 	want := map[string]string{"a": contents, "b": contents, "in/c": contents, "in/d": contents}
 	if then == "new, fails" {
-		// What was settled stays, all or nothing; else all goes back to what it was before anything failed.
+		// What was completed stays, all or nothing; else all goes back to what it was before anything failed.
 		want = map[string]string{"a": "old", "in/c": "old", "in/d": "old"}
 		if !owed["a"] && got["a"] == "new" {
 			want = map[string]string{"a": "new", "b": "new", "in/c": "new", "in/d": "new"}

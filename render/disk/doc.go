@@ -8,7 +8,7 @@
 //
 // # What is where
 //
-//   - batch.go: the destinations of one commit: stage, save, settle, close; which marks are written when.
+//   - batch.go: the destinations of one commit: stage, save, complete, close; which marks are written when.
 //   - file.go: one destination: compare, stage, swap, undo.
 //   - temporary.go, options.go: a new file beside a destination, its mode, its owner; syncs.go: many are synced together.
 //   - mark.go, names.go: the intent mark, and the names of our files.
@@ -22,7 +22,7 @@
 //
 //	.render-NAME-123    a file that is being written
 //	.render-NAME.old    the saved file: the destination before the swap
-//	.render-NAME.owed   the intent mark: the action has yet to succeed for the files that it lists
+//	.render-NAME.owed   the intent mark: the action has not succeeded yet for the files that it lists
 //
 // # What a crash leaves
 //
@@ -32,7 +32,7 @@
 // repeated. Files that can only be written in place (mounted files) are the exception: see [File.Swap].
 //
 // A commit over several folders has a mark in each of them, and the action succeeds for all of them in one step. The marks
-// refer to the first mark. When the action has succeeded, the first mark is replaced by one that names the others as settled.
+// refer to the first mark. When the action has succeeded, the first mark is replaced by one that names the others as completed.
 // That is the step. Then the other marks are removed, then the first. A start asks the first mark whether another mark still
 // applies. Where it says nothing, or cannot be read, the action is repeated.
 package disk

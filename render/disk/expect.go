@@ -25,7 +25,7 @@ type Expected struct {
 }
 
 // Expect returns what a destination should be: contents of this sum and size, at the path where links lead now, with the
-// attributes that options ask for. An error is that of an unknown user or group.
+// attributes that options set. An error is that of an unknown user or group.
 func Expect(path string, o Options, sum [sha256.Size]byte, size int64) (*Expected, error) {
 	x := &Expected{rule: o.rule(false), o: o, want: content{size, sum}}
 	var err error
@@ -59,7 +59,7 @@ func (x *Expected) Names() []string {
 const settling = 2 * time.Second
 
 // Differs reports whether the destination is missing, leads elsewhere, is no regular file, or has other contents, or another
-// mode or owner than options ask for. A file that has not changed since it was as expected is not read, nor is one of another
+// mode or owner than options set. A file that has not changed since it was as expected is not read, nor is one of another
 // size. The error is that of a file or folder that cannot be read.
 func (x *Expected) Differs() (bool, error) {
 	d, name, err := folder.Resolve(x.path, x.rule, false)

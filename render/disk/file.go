@@ -38,7 +38,7 @@ const (
 	staged                 // the new contents wait beside the destination, or in memory
 	swapped                // the new contents are in place, by this batch
 	undone                 // the old file is in place again, or none where there was none
-	settled                // the new contents are in place, by this batch, and the action has succeeded
+	completed              // the new contents are in place, by this batch, and the action has succeeded
 )
 
 // A method is how new contents get in place.
@@ -89,11 +89,11 @@ func (f *File) Real() string {
 func (f *File) Changes() bool { return f.state == staged }
 
 // Swapped reports whether this batch has put the new contents in place, and not undone that.
-func (f *File) Swapped() bool { return f.state == swapped || f.state == settled }
+func (f *File) Swapped() bool { return f.state == swapped || f.state == completed }
 
-// Owed reports whether the action had to succeed for the destination before this batch, or has to for the old file, which is
+// Pending reports whether the action had to succeed for the destination before this batch, or has to for the old file, which is
 // in place again.
-func (f *File) Owed() bool { return f.isRecorded() && f.rec.debt != nothing }
+func (f *File) Pending() bool { return f.isRecorded() && f.rec.debt != nothing }
 
 // isRecorded reports whether the record of the destination is about this File, and not about another one of the batch.
 func (f *File) isRecorded() bool { return f.rec != nil && (f.rec.file == f || f.rec.file == nil) }
@@ -101,7 +101,7 @@ func (f *File) isRecorded() bool { return f.rec != nil && (f.rec.file == f || f.
 // Live reports whether new contents are in place, by this batch or an earlier one, and the action has not succeeded since.
 func (f *File) Live() bool {
 	if f.state == unchanged || f.state == staged {
-		return f.folder != nil && f.Owed() && f.rec.debt == forNew
+		return f.folder != nil && f.Pending() && f.rec.debt == forNew
 	}
 	return f.state == swapped
 }
@@ -111,7 +111,7 @@ func (f *File) HadFile() bool { return f.old != nil }
 
 // Back reports whether the action has to succeed for the old file, or for none, and that is what is in place.
 func (f *File) Back() bool {
-	return f.Owed() && f.rec.debt == forOld && f.state != swapped
+	return f.Pending() && f.rec.debt == forOld && f.state != swapped
 }
 
 // content returns size and sum of the new contents.
@@ -410,7 +410,7 @@ func (f *File) copyTo(d folder.Dir, name string) (folder.Info, error) {
 }
 
 // BackUp keeps the file on disk as DESTINATION.bak, if Options.Backup says so. It is called before the swap, and only where no
-// action has to succeed; otherwise Settle makes the backup.
+// action has to succeed; otherwise Complete makes the backup.
 func (f *File) BackUp() error {
 	if !f.want.Options.Backup || f.disk == nil || f.state != staged {
 		return nil

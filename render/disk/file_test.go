@@ -457,7 +457,7 @@ func TestStagedAgain(t *testing.T) {
 	}
 	for _, f := range try("a", "b", "c") {
 		p.must(f.Undo(false))
-		if f.Owed() || f.Live() || f.Swapped() || f.Back() {
+		if f.Pending() || f.Live() || f.Swapped() || f.Back() {
 			t.Errorf("%+v", f)
 		}
 	}

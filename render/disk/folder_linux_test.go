@@ -766,7 +766,7 @@ func TestBusyFile(t *testing.T) {
 			t.Errorf("live %v, had a file %v", f.Live(), f.HadFile())
 		}
 		p.must(f.Undo(true))
-		b.Settle()
+		b.Complete()
 		b.Close()
 		p.want(map[string]string{"out": "old"})
 		if info, _ := p.stat("out"); p.ino("out") != ino || info.Mode() != 0o640 {

@@ -157,8 +157,8 @@ func (l *Leftovers) debtOf(left *leftovers, d folder.Dir, name string) (debt Deb
 	if err != nil {
 		return Debt{}, false, nil // the mark is gone, or is not ours any more
 	}
-	i := slices.IndexFunc(entries, func(e entry) bool { return string(e.Name) == name && e.Settled == "" })
-	if i < 0 || entries[i].isSettled(d.Path(mark)) {
+	i := slices.IndexFunc(entries, func(e entry) bool { return string(e.Name) == name && e.Completed == "" })
+	if i < 0 || entries[i].isCompleted(d.Path(mark)) {
 		return Debt{}, false, nil
 	}
 	now := recallEntry(d, entries[i], "")

@@ -206,7 +206,7 @@ func TestBatchesOfOneMark(t *testing.T) {
 					t.Error(err)
 				}
 				if i%3 == 2 {
-					b.Settle()
+					b.Complete()
 				}
 				if _, err := l.RecallAll([]string{p.path("other")}); err != nil {
 					t.Error(err)

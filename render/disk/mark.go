@@ -26,15 +26,15 @@ const maxMark = 64 << 20
 // markText is the first line of a mark. After it comes an entry a line, as JSON.
 const markText = "An action has yet to succeed since the files below were changed. render repeats it and then removes this file.\n"
 
-// An entry is what a mark says about one destination: that an action has yet to succeed for it, or, with Settled, that it has.
+// An entry is what a mark says about one destination: that an action has not succeeded yet for it, or, with Completed, that it has.
 type entry struct {
-	Name    fileName `json:"name"`
-	Old     bool     `json:"old"`               // there was a file before
-	Saved   savedID  `json:"saved,omitzero"`    // the file before, under its second name
-	New     content  `json:"new,omitzero"`      // what is in place instead
-	Earlier content  `json:"earlier,omitzero"`  // what may still be in place: contents of an earlier commit, also for this action
-	After   fileName `json:"after,omitempty"`   // path of the mark that decides whether the action has succeeded; "" means that this one does
-	Settled fileName `json:"settled,omitempty"` // path of a mark for whose destinations the action has succeeded, too
+	Name      fileName `json:"name"`
+	Old       bool     `json:"old"`               // there was a file before
+	Saved     savedID  `json:"saved,omitzero"`    // the file before, under its second name
+	New       content  `json:"new,omitzero"`      // what is in place instead
+	Earlier   content  `json:"earlier,omitzero"`  // what may still be in place: contents of an earlier commit, also for this action
+	After     fileName `json:"after,omitempty"`   // path of the mark that decides whether the action has succeeded; "" means that this one does
+	Completed fileName `json:"settled,omitempty"` // path of a mark for whose destinations the action has succeeded, too
 }
 
 func (e entry) isNew(c content) bool { return c == e.New || c == e.Earlier }
@@ -95,7 +95,7 @@ func formatMark(entries []entry) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// parseMark returns the entries of a mark. An entry with a name that is none is left out.
+// parseMark returns the entries of a mark. An entry whose name is not the name of a file is left out.
 func parseMark(text []byte) ([]entry, error) {
 	lines, ok := bytes.CutPrefix(text, []byte(markText))
 	if !ok || len(lines) == 0 {
@@ -122,7 +122,7 @@ var (
 	// errNotOurs is the error of a mark that somebody else may have written.
 	errNotOurs = errors.New("not an intent mark of render")
 	// errOldFormat is the error of a mark that is ours and has another format, such as that of an earlier version. It says
-	// that the action has yet to succeed for the destination that it is named after, and nothing else.
+	// that the action has not succeeded yet for the destination that it is named after, and nothing else.
 	errOldFormat = errors.New("an intent mark of another version of render")
 )
 
@@ -180,9 +180,9 @@ func writeMark(d folder.Dir, name string, entries []entry) error {
 	return d.PathError("rename to", name, err)
 }
 
-// isSettled reports whether an action has succeeded for an entry, although the mark that names it, by its path, is there: the
+// isCompleted reports whether an action has succeeded for an entry, although the mark that names it, by its path, is there: the
 // deciding mark says so. Where nobody can know, it has not.
-func (e entry) isSettled(mark string) bool {
+func (e entry) isCompleted(mark string) bool {
 	if e.After == "" {
 		return false
 	}
@@ -192,7 +192,7 @@ func (e entry) isSettled(mark string) bool {
 	}
 	defer d.Close()
 	entries, err := readMark(d, filepath.Base(string(e.After)))
-	return err == nil && slices.ContainsFunc(entries, func(e entry) bool { return string(e.Settled) == mark })
+	return err == nil && slices.ContainsFunc(entries, func(e entry) bool { return string(e.Completed) == mark })
 }
 
 // dropEntries removes entries from a mark, and the mark where no other entries remain. A mark that is missing, or not one of
@@ -220,7 +220,7 @@ func inTheWay(path string) error {
 	return hint.Withf(fmt.Errorf("render needs the name %s, and something that is not a file of render has it", path), "remove %s", path)
 }
 
-// An assessment is the state of a destination for which an action has yet to succeed.
+// An assessment is the state of a destination for which an action has not succeeded yet.
 type assessment struct {
 	live  bool // new contents are in place; otherwise the old ones, or those of somebody else
 	now   content

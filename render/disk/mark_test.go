@@ -39,7 +39,7 @@ func TestR13Mark(t *testing.T) {
 	}
 	p.want(map[string]string{"out": "2"})
 	o = commit(nil, fails, nil, p.wants("out", "3"))
-	if o.err == nil || len(o.debts) != 1 || !o.files[0].Back() || !o.files[0].Owed() || o.files[0].Live() {
+	if o.err == nil || len(o.debts) != 1 || !o.files[0].Back() || !o.files[0].Pending() || o.files[0].Live() {
 		t.Fatalf("err %v, debts %v", o.err, o.debts)
 	}
 	p.want(map[string]string{"out": "2", ".render-out.owed": "[out]"}) // it has failed for the old file, too
@@ -168,17 +168,17 @@ func TestHalfAMark(t *testing.T) {
 			b := NewBatch(debts)
 			f, _, err := b.Stage(p.wants("out", "place"))
 			p.must(err)
-			if f.Changes() || f.Owed() != test.owed || f.Live() != (test.after != "place") || f.Back() != (test.owed && test.after == "place") ||
+			if f.Changes() || f.Pending() != test.owed || f.Live() != (test.after != "place") || f.Back() != (test.owed && test.after == "place") ||
 				f.HadFile() != (test.after != "no file") {
-				t.Errorf("changes %v, owed %v, live %v, back %v, had a file %v", f.Changes(), f.Owed(), f.Live(), f.Back(), f.HadFile())
+				t.Errorf("changes %v, owed %v, live %v, back %v, had a file %v", f.Changes(), f.Pending(), f.Live(), f.Back(), f.HadFile())
 			}
-			if f.Owed() && act() != nil {
+			if f.Pending() && act() != nil {
 				p.must(f.Undo(true))
-				if f.Live() || !f.Back() || !f.Owed() {
-					t.Errorf("live %v, back %v, owed %v", f.Live(), f.Back(), f.Owed())
+				if f.Live() || !f.Back() || !f.Pending() {
+					t.Errorf("live %v, back %v, owed %v", f.Live(), f.Back(), f.Pending())
 				}
 			}
-			b.Settle()
+			b.Complete()
 			if debts, warnings := b.Close(); len(debts)+len(warnings) > 0 {
 				t.Errorf("debts %v, warnings %v", debts, warnings)
 			}
@@ -421,7 +421,7 @@ func TestDebtsWithoutStage(t *testing.T) {
 	if left, warnings := again.Close(); !slices.Equal(left, debts) || len(warnings) > 0 {
 		t.Errorf("debts %v, want %v, warnings %v", left, debts, warnings)
 	}
-	if warnings := again.Settle(); len(warnings) > 0 {
+	if warnings := again.Complete(); len(warnings) > 0 {
 		t.Errorf("warnings %v", warnings)
 	}
 	if left, warnings := again.Close(); len(left)+len(warnings) > 0 {
@@ -597,14 +597,14 @@ func TestOwedOfWhatCannotBeStaged(t *testing.T) {
 			}
 			b := NewBatch(o.debts)
 			f, _, err := b.Stage(w)
-			if !f.Owed() || (err == nil) != (name == "a link to another file") || f.Changes() || f.Live() {
-				t.Errorf("owed %v, changes %v, live %v, err %v", f.Owed(), f.Changes(), f.Live(), err)
+			if !f.Pending() || (err == nil) != (name == "a link to another file") || f.Changes() || f.Live() {
+				t.Errorf("owed %v, changes %v, live %v, err %v", f.Pending(), f.Changes(), f.Live(), err)
 			}
 			f.Discard()
 			if err := f.Undo(true); err != nil {
 				t.Error(err)
 			}
-			b.Settle()
+			b.Complete()
 			if debts, warnings := b.Close(); len(debts)+len(warnings) > 0 {
 				t.Errorf("debts %v, warnings %v", debts, warnings)
 			}
@@ -646,8 +646,8 @@ func TestStageAtOnce(t *testing.T) {
 			t.Fatal(err, failed)
 		}
 		for i, f := range files {
-			if f.Changes() != (i%2 == 0) || !f.Owed() {
-				t.Errorf("%s: changes %v, owed %v", f.Path(), f.Changes(), f.Owed())
+			if f.Changes() != (i%2 == 0) || !f.Pending() {
+				t.Errorf("%s: changes %v, owed %v", f.Path(), f.Changes(), f.Pending())
 			}
 			p.must(f.GiveUp())
 		}

@@ -53,7 +53,7 @@ func (o Options) owner() (owner, error) {
 	return ids, err
 }
 
-// attributes returns what a file gets. Nil for old means that there is none. Bits that give rights of the owner or the group
+// attributes returns what a file gets. Nil for old means that no file exists. Bits that give rights of the owner or the group
 // to others are not passed on to another owner or group.
 func (o Options) attributes(ids owner, old *folder.Info) attributes {
 	want := attributes{newFileMode, owner{-1, -1}}
@@ -76,7 +76,7 @@ func (o Options) attributes(ids owner, old *folder.Info) attributes {
 	return want
 }
 
-// keepsOwner reports whether a file keeps the owner and the group that it has because nobody asks for others. Where that is
+// keepsOwner reports whether a file keeps the owner and the group that it has because the options name no other. Where that is
 // not allowed the file is ours.
 func (o Options) keepsOwner() bool { return o.User == "" && o.Group == "" }
 

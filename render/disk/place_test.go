@@ -174,7 +174,7 @@ func commit(step func(string), act func() error, debts []Debt, wants ...Want) *o
 		if err != nil {
 			o.failed[f.Path()] = errors.Join(err, f.GiveUp())
 		}
-		owed = owed || f.Owed() || f.Swapped()
+		owed = owed || f.Pending() || f.Swapped()
 	}
 	b.step("swapped")
 
@@ -186,7 +186,7 @@ func commit(step func(string), act func() error, debts []Debt, wants ...Want) *o
 
 func (o *outcome) act(act func() error, owed bool) {
 	if act == nil {
-		o.warnings = append(o.warnings, o.batch.Settle()...)
+		o.warnings = append(o.warnings, o.batch.Complete()...)
 		return
 	}
 	if !owed {
@@ -195,7 +195,7 @@ func (o *outcome) act(act func() error, owed bool) {
 	o.err = act()
 	o.batch.step("acted")
 	if o.err == nil {
-		o.warnings = append(o.warnings, o.batch.Settle()...)
+		o.warnings = append(o.warnings, o.batch.Complete()...)
 		return
 	}
 	old := false
@@ -213,7 +213,7 @@ func (o *outcome) act(act func() error, owed bool) {
 	}
 	o.batch.step("undone")
 	if act() == nil {
-		o.warnings = append(o.warnings, o.batch.Settle()...)
+		o.warnings = append(o.warnings, o.batch.Complete()...)
 	}
 }
 

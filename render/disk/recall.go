@@ -185,15 +185,15 @@ func recallMarks(d folder.Dir, marks []string, paths map[string]string) (found r
 
 		// What a mark has decided does not apply any more.
 		path := d.Path(mark)
-		settled, decides := settledBy(entries, path), func(e entry) bool { return e.Settled != "" }
-		if len(settled) > 0 {
-			errs = append(errs, dropEntries(d, mark, func(e entry) bool { return settled[e.After] }))
+		completed, decides := completedBy(entries, path), func(e entry) bool { return e.Completed != "" }
+		if len(completed) > 0 {
+			errs = append(errs, dropEntries(d, mark, func(e entry) bool { return completed[e.After] }))
 		}
 		if slices.ContainsFunc(entries, decides) {
 			found.decided = append(found.decided, mark)
 		}
 		for _, e := range entries {
-			if decides(e) || settled[e.After] {
+			if decides(e) || completed[e.After] {
 				continue
 			}
 			debt := recallEntry(d, e, paths[string(e.Name)])
@@ -210,16 +210,16 @@ func recallMarks(d folder.Dir, marks []string, paths map[string]string) (found r
 	return found, errors.Join(errs...)
 }
 
-// settledBy returns which of the marks that the entries of a mark refer to say that it does not apply any more.
-func settledBy(entries []entry, mark string) map[fileName]bool {
-	asked, settled := make(map[fileName]bool), make(map[fileName]bool)
+// completedBy returns which of the marks that the entries of a mark refer to say that it does not apply any more.
+func completedBy(entries []entry, mark string) map[fileName]bool {
+	asked, completed := make(map[fileName]bool), make(map[fileName]bool)
 	for _, e := range entries {
-		if !asked[e.After] && e.isSettled(mark) {
-			settled[e.After] = true
+		if !asked[e.After] && e.isCompleted(mark) {
+			completed[e.After] = true
 		}
 		asked[e.After] = true
 	}
-	return settled
+	return completed
 }
 
 // completeAll removes marks of a folder which say that other marks do not apply any more, and before that the others: a crash
@@ -238,28 +238,28 @@ func (l *Leftovers) complete(d folder.Dir, mark string) error {
 		return nil // it has changed meanwhile
 	}
 	for _, e := range entries {
-		if e.Settled == "" {
+		if e.Completed == "" {
 			continue
 		}
-		other, err := folder.Open(filepath.Dir(string(e.Settled)))
+		other, err := folder.Open(filepath.Dir(string(e.Completed)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		isSettled := sync.OnceValue(func() bool { // asked with the other mark locked: a commit may have written both anew
-			return entry{After: fileName(d.Path(mark))}.isSettled(string(e.Settled))
+		isCompleted := sync.OnceValue(func() bool { // asked with the other mark locked: a commit may have written both anew
+			return entry{After: fileName(d.Path(mark))}.isCompleted(string(e.Completed))
 		})
-		err = l.dropEntries(other, filepath.Base(string(e.Settled)), func(e entry) bool {
-			return string(e.After) == d.Path(mark) && isSettled()
+		err = l.dropEntries(other, filepath.Base(string(e.Completed)), func(e entry) bool {
+			return string(e.After) == d.Path(mark) && isCompleted()
 		})
 		other.Close()
 		if err != nil {
 			return err
 		}
 	}
-	return l.dropEntries(d, mark, func(e entry) bool { return e.Settled != "" })
+	return l.dropEntries(d, mark, func(e entry) bool { return e.Completed != "" })
 }
 
 // dropEntries removes entries from a mark for good.

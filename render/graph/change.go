@@ -32,7 +32,7 @@ type Cause struct {
 type Change struct {
 	At              time.Time // zero where the answer is the first
 	Before, After   int       // elements, where the answer is a list
-	WasNone, IsNone bool      // the answer was, or is, that there is none
+	WasNone, IsNone bool      // the name did not exist, or does not
 }
 
 func changeOf(old, value any, at time.Time) Change {

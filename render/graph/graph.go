@@ -186,7 +186,7 @@ func (g *Graph[T]) Renew(users []*User[T]) {
 }
 
 // Outdated returns the programs of a user whose output is older than the user's other data. One that runs at this moment
-// is not among them: its output is used when it comes, and asked for again after that (Late). Else one that takes longer than
+// is not among them: its output is used when it comes, and requested again after that (Late). Else one that takes longer than
 // the time between two changes would never come to its end.
 func (g *Graph[T]) Outdated(u *User[T]) (plugins []watch.Query) {
 	for _, q := range u.plugins {

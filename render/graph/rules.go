@@ -50,7 +50,7 @@ type Held struct {
 // Until returns when Guard.Then is due: a time in the past where the answer is held back for longer.
 func (h Held) Until() time.Time { return h.Since.Add(h.Guard.Hold) }
 
-// A Judgement tells of a guard that holds an answer back, or did. With the verdict Recovered, Before and After say what the
+// A Judgement describes a guard that holds an answer back, or did. With the verdict Recovered, Before and After say what the
 // user saw before that and sees now.
 type Judgement[T any] struct {
 	Held
@@ -65,7 +65,7 @@ func (g *Graph[T]) show(u use[T], value any, now time.Time) bool {
 		v = newView(u.query, u.user.rules)
 		u.user.views[u.query] = v
 	}
-	v.take(value, now)
+	v.receive(value, now)
 	return g.update(u, v, now)
 }
 

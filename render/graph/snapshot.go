@@ -61,7 +61,7 @@ func (s *Snapshot[T]) sees(q watch.Query) seen {
 	}
 	if v == nil {
 		v = newView(q, s.rules)
-		v.take(value, s.at)
+		v.receive(value, s.at)
 		v.update(s.at)
 		if s.views == nil {
 			s.views = make(map[watch.Query]*view)
@@ -198,7 +198,7 @@ func (g *Graph[T]) latest(u use[T], made *view, now time.Time) seen {
 		u.user.views[u.query], made = v, v
 	}
 	if v == made {
-		v.take(value, now)
+		v.receive(value, now)
 		g.refresh(u, v, now)
 	}
 	return v.sees()

@@ -49,8 +49,8 @@ func newView(q watch.Query, rules *Rules) *view {
 	return &view{rules: rules, near: q.Options().Has(watch.OptNear)}
 }
 
-// take brings in an answer.
-func (v *view) take(value any, now time.Time) {
+// receive brings in an answer.
+func (v *view) receive(value any, now time.Time) {
 	before := v.answer
 	v.answer, _ = value.([]*watch.HealthService)
 	if v.rules.delay == 0 {
@@ -147,7 +147,7 @@ func (v *view) holds(q watch.Query) Held {
 	return Held{Query: q, Guard: v.rules.guard, First: !v.known, Before: len(v.seen), After: v.count, Since: v.since}
 }
 
-// instanceID tells instances of a service apart.
+// instanceID distinguishes instances of a service.
 type instanceID struct{ node, id string }
 
 func idOf(s *watch.HealthService) instanceID { return instanceID{s.Node, s.ID} }

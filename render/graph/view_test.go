@@ -195,7 +195,7 @@ func TestView(t *testing.T) {
 			for i, step := range test.steps {
 				now := start.Add(step.at)
 				if step.answer != "-" {
-					v.take(letters(step.answer), now)
+					v.receive(letters(step.answer), now)
 				}
 				changed, did := v.update(now)
 				seen := unknown

@@ -56,7 +56,7 @@ func (e *Event) Because() string {
 	return commit.Summary(texts, mostNamed, "; ")
 }
 
-// because returns causes, or what stands for them where there are none.
+// because returns causes, or, for none, what led to the commit.
 func (e *Event) because(causes []graph.Cause, first bool) []graph.Cause {
 	switch {
 	case len(causes) > 0:

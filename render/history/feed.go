@@ -10,7 +10,7 @@ import (
 // Every is the least time between two events of a [Feed].
 const Every = 100 * time.Millisecond
 
-// A Feed tells subscribers that something has changed, not what. Changes that follow each other closely are one event. Nobody who
+// A Feed notifies subscribers that something has changed, not what. Changes that follow each other closely are one event. Nobody who
 // subscribes, however slow or many, holds up the one that notes changes.
 type Feed struct {
 	noted     atomic.Uint64 // changes
@@ -18,7 +18,7 @@ type Feed struct {
 	scheduled atomic.Bool   // an event is on its way
 
 	mu   sync.Mutex // guards what follows; Note does not take it
-	told uint64     // changes that events have told of
+	told uint64     // changes that events have reported
 	last time.Time  // of the last event
 	next chan struct{}
 }
@@ -37,7 +37,7 @@ func (f *Feed) Note() {
 // Sequence returns the number of changes that were noted.
 func (f *Feed) Sequence() uint64 { return f.noted.Load() }
 
-// Told returns the number of changes that events have told of.
+// Told returns the number of changes that events have reported.
 func (f *Feed) Told() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

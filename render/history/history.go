@@ -1,7 +1,7 @@
 // Package history keeps the last commits of an engine in memory: what changed, because of what, and what became of it. Its values are
 // JSON as the API and the commands show them.
 //
-// A [Log] has at most [MaxCommits] commits and [MaxBytes] bytes. A [Feed] tells subscribers that something has changed. Both may be
+// A [Log] has at most [MaxCommits] commits and [MaxBytes] bytes. A [Feed] notifies subscribers that something has changed. Both may be
 // used by many goroutines at once, and no reader holds up the one that writes.
 package history
 

@@ -57,7 +57,7 @@ func (w *Watch) Start(ctx context.Context, check func(changed map[string]bool)) 
 				if !w.waitForQuiet(ctx) {
 					return
 				}
-				check(w.take())
+				check(w.drain())
 			case <-every.C:
 				check(nil)
 			case <-ctx.Done():
@@ -102,7 +102,7 @@ func (w *Watch) Touch(path string) {
 	}
 }
 
-func (w *Watch) take() (touched map[string]bool) {
+func (w *Watch) drain() (touched map[string]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	touched, w.touched = w.touched, make(map[string]bool)

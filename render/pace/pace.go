@@ -29,7 +29,7 @@ type Pace struct {
 	committed bool      // once at least
 	last      time.Time // when the last commit began
 	rest      time.Time // until when no pass should run, because the last ones took long
-	first     time.Time // the first change since then; zero if there is none
+	first     time.Time // the first change since then; zero for none
 	latest    time.Time // the last change since then
 }
 
@@ -41,10 +41,10 @@ func (p *Pace) Changed(now time.Time) {
 	p.latest = now
 }
 
-// First returns the time of the first change since the last commit; zero if there is none.
+// First returns the time of the first change since the last commit; zero for none.
 func (p *Pace) First() time.Time { return p.first }
 
-// Due returns when the changes may be committed, and false where there are none.
+// Due returns when the changes may be committed, and false for none.
 func (p *Pace) Due() (at time.Time, changed bool) {
 	if p.first.IsZero() {
 		return time.Time{}, false

@@ -75,7 +75,7 @@ func TestR7Pace(t *testing.T) {
 			}
 			p.Reset()
 			if _, changed := p.Due(); changed {
-				t.Error("due although settled")
+				t.Error("due although completed")
 			}
 		})
 	}

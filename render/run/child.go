@@ -25,7 +25,7 @@ type Child struct {
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex    // guards what follows
-	reload  chan struct{} // closed when the program was told of files that have changed; nil: there are none
+	reload  chan struct{} // closed when the program was notified of files that have changed; nil for none
 	over    bool          // the program has ended and is not started again
 	changed chan struct{} // holds one at most: reload has been set
 
@@ -68,7 +68,7 @@ func (c *Child) Ended() <-chan error {
 // Wait returns when nothing of the program is left.
 func (c *Child) Wait() { c.wg.Wait() }
 
-// Reload tells the program, by its OnChange, that files have changed, after a random pause of up to Splay. done is closed when
+// Reload notifies the program, by its OnChange, that files have changed, after a random pause of up to Splay. done is closed when
 // the signal was sent, the program was started again, or it has ended; with DoNothing at once. A Reload that comes while
 // another waits for its pause, or for the end of the program that is being restarted, shares it. Any later one leads to
 // another.
@@ -87,9 +87,9 @@ func (c *Child) Reload() (done <-chan struct{}) {
 	return c.reload
 }
 
-// takeReload returns the reload that is due: its caller is about to tell the program, and closes it then. A Reload from now
+// beginReload returns the reload that is due: its caller is about to tell the program, and closes it then. A Reload from now
 // on is another one. Without a due one it returns one that nobody waits for.
-func (c *Child) takeReload() chan struct{} {
+func (c *Child) beginReload() chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	due := c.reload
@@ -158,7 +158,7 @@ func (c *Child) supervise() error {
 }
 
 func (c *Child) start() (*process, error) {
-	defer close(c.takeReload()) // the program reads all files that have changed so far
+	defer close(c.beginReload()) // the program reads all files that have changed so far
 	args := c.program.Command.argv()
 	p := &process{cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	p.cmd.Env = c.environ
@@ -198,9 +198,9 @@ func (c *Child) watch(p *process) (again bool, err error) {
 				return !c.stopping, err
 			}
 			c.log.Info("program reloading, files changed", "program", c.program.Command.String(), "signal", unix.SignalName(c.program.Reload))
-			told := c.takeReload()
+			done := c.beginReload()
 			c.send(p, c.program.Reload)
-			close(told)
+			close(done)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (e Env) Environ(ours, added []string) []string {
 	return append(append(env, added...), e.Custom...)
 }
 
-// Lookup returns a variable of our environment with some entries added, and false where there is none.
+// Lookup returns a variable of our environment with some entries added, and false if it does not exist.
 func Lookup(added []string, name string) (string, bool) {
 	for _, entry := range slices.Backward(added) {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {
@@ -63,7 +63,7 @@ func Lookup(added []string, name string) (string, bool) {
 const mostVariable = 8 << 10 // bytes
 
 // Variable returns a text as the value of a variable: the kernel does not start a program with one that is too long, and names in
-// Consul may be as long as somebody likes.
+// Consul may have any length.
 func Variable(text string) string {
 	text = strings.ReplaceAll(text, "\x00", "")
 	if len(text) <= mostVariable {

@@ -66,7 +66,7 @@ func (g *Group) Run(c Command, l Limits) (output string, err error) {
 	}
 	err = j.await(context.Background(), l.timeout())
 	j.awaitSilence(context.Background())
-	return out.take(), err
+	return out.finish(), err
 }
 
 // Output runs a command as Run does, and returns all that it printed to its standard output and the end of what it printed
@@ -90,12 +90,12 @@ func (g *Group) Output(ctx context.Context, c Command, l Limits, most int64) (st
 
 	err = j.await(ctx, l.timeout())
 	j.awaitSilence(ctx)
-	stdout = out.take() // from here on nothing is too much
+	stdout = out.finish() // from here on nothing is too much
 	if err == nil && ctx.Err() != nil {
 		j.signal(syscall.SIGKILL) // what the command has left running may be what printed too much
 		err = context.Cause(ctx)
 	}
-	return stdout, complaint.take(), err
+	return stdout, complaint.finish(), err
 }
 
 // Kill kills all commands that run, with what they have started. Nothing starts any more: Run and Output return ErrKilled.

@@ -148,11 +148,11 @@ func TestTail(t *testing.T) {
 			if size > maxTail {
 				want = "[…]" + text[size-maxTail:]
 			}
-			if got := out.take(); got != want {
+			if got := out.finish(); got != want {
 				t.Errorf("%d bytes in pieces of %d: got %d bytes, want %d", size, piece, len(got), len(want))
 			}
 			_, _ = out.Write([]byte("late"))
-			if strings.Contains(out.take(), "late") {
+			if strings.Contains(out.finish(), "late") {
 				t.Error("something was kept after the end")
 			}
 		}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// startKeeper starts the keeper, if there is one. keep tells it which process group it is to end, or with 0 none; end ends
+// startKeeper starts the keeper, if there is one. keep writes to it which process group it is to end, or with 0 none; end ends
 // it. Where we are killed between the start of the program and keep, nothing ends the program.
 func (c *Child) startKeeper() (keep func(group int), end func()) {
 	none := func() {}

@@ -11,7 +11,7 @@ import (
 )
 
 // Alive reports whether process pid has not ended, or with a negative number whether a process of that group has not.
-// Zombies have ended: their parent may never ask for their exit status.
+// Zombies have ended: their parent may never read their exit status.
 func Alive(pid int) bool {
 	if syscall.Kill(pid, 0) == syscall.ESRCH {
 		return false
@@ -36,7 +36,7 @@ type processStat struct {
 	state              string
 }
 
-const zombie = "Z" // the state of a process that has ended, and whose parent has not asked for its exit status
+const zombie = "Z" // the state of a process that has ended, and whose parent has not read its exit status
 
 // processes returns all processes; none where there is no /proc.
 func processes() (all []processStat) {

@@ -13,7 +13,7 @@ import (
 // DefaultKillTimeout is how long a supervised program has to end.
 const DefaultKillTimeout = 30 * time.Second
 
-// A Program is a program to supervise. The zero value is none.
+// A Program is a program to supervise. The zero value is no program.
 type Program struct {
 	Command     Command
 	Env         Env

@@ -44,7 +44,7 @@ func (s Signal) Validate() error {
 }
 
 // Send sends the signal. By name it goes to the main processes of that name: those whose parent has another name. It is an
-// error where no process got it, or where one may not be signalled; that one of several has ended meanwhile is none.
+// error where no process got it, or where one may not be signalled; that one of several has ended meanwhile is no error.
 func (s Signal) Send() error {
 	if s.IsZero() {
 		return nil

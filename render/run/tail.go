@@ -7,17 +7,17 @@ const maxTail = 64 << 10
 
 // A tail keeps the end of what is written to it, up to maxTail bytes.
 type tail struct {
-	mu    sync.Mutex // guards what follows
-	kept  []byte
-	cut   bool
-	taken bool
+	mu       sync.Mutex // guards what follows
+	kept     []byte
+	cut      bool
+	finished bool
 }
 
 // Write keeps the end of p. It never fails.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.taken {
+	if t.finished {
 		return len(p), nil
 	}
 	t.kept = append(t.kept, p...)
@@ -28,15 +28,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take returns what was kept, after […] if something was dropped before it. What is written later is dropped.
-func (t *tail) take() string {
+// finish returns what was kept, after […] if something was dropped before it. What is written later is dropped.
+func (t *tail) finish() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	kept := t.kept
 	if len(kept) > maxTail {
 		kept, t.cut = kept[len(kept)-maxTail:], true
 	}
-	t.kept, t.taken = nil, true
+	t.kept, t.finished = nil, true
 	if t.cut {
 		return "[…]" + string(kept)
 	}
@@ -69,8 +69,8 @@ func (w *whole) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take returns what was kept: nothing, if it was too much. What is written later is dropped.
-func (w *whole) take() []byte {
+// finish returns what was kept: nothing, if it was too much. What is written later is dropped.
+func (w *whole) finish() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kept := w.kept

@@ -1,4 +1,4 @@
-// Package setting holds what an engine is told about a template and about an action: values, and what is wrong with them.
+// Package setting holds what an engine knows about a template and about an action: values, and what is wrong with them.
 package setting
 
 import (
@@ -52,7 +52,7 @@ type Target struct {
 
 	// Guard keeps the target from following large losses of instances at once. The default is its action's.
 	Guard graph.Guard
-	// RemoveDelay is how long the target goes on seeing an instance of a service that has gone, unless it comes back
+	// RemoveDelay is how long the target goes on seeing an instance of a service that has gone, unless it is registered again
 	// meanwhile. New instances, and changes of those that stay, are seen at once. The default is not to delay.
 	RemoveDelay time.Duration
 }
@@ -61,7 +61,7 @@ type Target struct {
 //
 // The check comes first. One with {} in it gets the path of each changed file in its place, before the swap; one without
 // comes after the swap. Where it fails, what it does not like keeps its old contents. Then come the command and the signal,
-// then the verification; where one of them fails, the old files come back, and the command runs again for them. As long as a
+// then the verification; where one of them fails, render restores the previous files, and the command runs again for them. As long as a
 // Config.Exec has not been started, which the command may need, new files stay then, and nothing is verified.
 type Action struct {
 	Name    string

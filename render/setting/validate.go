@@ -53,7 +53,7 @@ func (a Action) Validate() error {
 	return errors.Join(err, a.Wait.Validate(), a.Verify.Validate(), a.Signal.Validate(), a.Env.Validate())
 }
 
-// ValidateImplied is Validate for an action without a name, where a negative spacing is none.
+// ValidateImplied is Validate for an action without a name, where a negative spacing means no spacing.
 func (a Action) ValidateImplied() error {
 	a.Spacing = max(0, a.Spacing)
 	return a.Validate()

@@ -11,7 +11,7 @@ import (
 // partTime is how long the engine's loop makes values of a snapshot at a time. Then others have their turn.
 const partTime = 2 * time.Millisecond
 
-// A Board notes what of an engine has changed since somebody has read it. The engine's loop owns it: a mark costs next to nothing, and
+// A Board notes what of an engine has changed since somebody has read it. The engine's loop owns it: a mark costs little, and
 // nobody else is waited for.
 type Board struct {
 	changed bool // since the last Flush

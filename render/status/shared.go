@@ -34,7 +34,7 @@ func NewShared(ask func(ctx context.Context, all bool) (Part, error), told func(
 	return &Shared{ask: ask, told: told, turn: make(chan struct{}, 1)}
 }
 
-// Snapshot returns a snapshot that is at most 100 ms old and has all that events have told of. It fails when ctx is done or the loop does not
+// Snapshot returns a snapshot that is at most 100 ms old and has all that events have reported. It fails when ctx is done or the loop does not
 // answer any more.
 func (s *Shared) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if last := s.fresh(); last != nil {
@@ -86,7 +86,7 @@ func (s *Shared) keep(last *Snapshot) *Snapshot {
 	return last
 }
 
-// forgetIdle forgets what nobody has asked for in a while, unless somebody asks at this moment.
+// forgetIdle forgets what nobody has requested in a while, unless somebody asks at this moment.
 func (s *Shared) forgetIdle() {
 	select {
 	case s.turn <- struct{}{}:

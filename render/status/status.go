@@ -17,7 +17,7 @@ type Status struct {
 	Queries []QueryStatus // sorted by their text
 	Missed  uint64        // changes that only a plain read beside the waiting requests has found; should be 0
 
-	// Rejected is why the configuration in force is not the newest one that somebody wanted; nil where it is. See render.Engine.Apply.
+	// Rejected is why the configuration in effect is not the newest one that somebody wanted; nil where it is. See render.Engine.Apply.
 	Rejected error
 
 	ProgramWaits bool // there is a program to supervise, and not everything is rendered yet that it needs to be started
@@ -72,7 +72,7 @@ type Missing struct {
 	Query string
 	Where string // name:line:column of the place that asks
 	Err   error  // why there is no answer; nil where it was asked and has not answered, or does not exist
-	None  bool   // it was answered: there is none
+	None  bool   // it was answered: the name does not exist
 }
 
 // String returns the query, the place that asks and why there is no answer.

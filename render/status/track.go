@@ -113,5 +113,5 @@ func (a *ActionTrack) Landed(succeeded bool, now time.Time) {
 	a.carried = time.Time{}
 }
 
-// Unapplied returns when the oldest change came that is not applied; zero where there is none.
+// Unapplied returns when the oldest change came that is not applied; zero for none.
 func (a *ActionTrack) Unapplied() time.Time { return schedule.Earliest(a.unapplied, a.carried) }

@@ -1,5 +1,5 @@
 // Package supervise keeps count of the supervised program of an engine: the run that uses new files, the one before it while
-// that ends, and what the program has to be told.
+// that ends, and when the program has to be notified.
 //
 // Nothing here has a goroutine or a clock: the caller passes the time in. A [Program] belongs to one goroutine.
 package supervise
@@ -16,16 +16,16 @@ import (
 )
 
 // Program is the supervised program at work: the action at the end of the graph. Files that change lead to it, it has a
-// pace of its own (R7), and it is told once of a change, however many files that has.
+// pace of its own (R7), and it is notified once of a change, however many files that has.
 type Program struct {
-	Child    Child // uses new files; nil where there is none, or not yet
+	Child    Child // uses new files; nil for none, or not yet
 	Leaving  Child // one that another is to follow, or none, while it ends
 	Outdated bool  // another is to take the child's place, or none
 
-	pace    pace.Pace
-	tells   []chan error    // commits that wait until it was told
-	telling []chan error    // those that wait for what is under way
-	told    <-chan struct{} // closed when it was told; nil where nothing is under way
+	pace      pace.Pace
+	waiting   []chan error    // gets nil once the program was notified, or an error: for each commit that waits for that
+	notifying []chan error    // those that wait for the notification under way
+	notified  <-chan struct{} // closed when the notification under way is over; nil for none
 }
 
 // Child is a run of the supervised program: a *run.Child, or in tests one that takes fake time.
@@ -46,7 +46,7 @@ func EndOf(c Child) <-chan error {
 	return c.Ended()
 }
 
-// Start puts a child in place. It is told of changes at least spacing apart.
+// Start puts a child in place. It is notified of changes at least spacing apart.
 func (p *Program) Start(c Child, spacing time.Duration) {
 	p.Child, p.Outdated = c, false
 	p.pace = pace.Pace{Spacing: spacing}
@@ -58,55 +58,55 @@ func (p *Program) Replace() {
 	p.Leaving, p.Child = p.Child, nil
 }
 
-// FilesChanged notes that files have changed of which the program has not been told.
+// FilesChanged notes that files have changed of which the program has not been notified.
 func (p *Program) FilesChanged(now time.Time) {
 	if p.Child != nil {
 		p.pace.Changed(now)
 	}
 }
 
-// Wait notes that a commit waits until the program was told.
-func (p *Program) Wait(told chan error, now time.Time) {
-	p.tells = append(p.tells, told)
+// Wait notes that a commit waits until the program was notified.
+func (p *Program) Wait(notified chan error, now time.Time) {
+	p.waiting = append(p.waiting, notified)
 	p.FilesChanged(now)
 }
 
-// Tell tells the program that files have changed, when it is time to, and returns when it is; zero if nothing has changed.
+// Notify notifies the program that files have changed, when it is time to, and returns when it is; zero if nothing has changed.
 // It waits for commits that are in flight and change more files, but no longer than most after the first change.
-func (p *Program) Tell(now time.Time, inFlight int, most time.Duration) (wake time.Time) {
-	if p.Child == nil { // there is nobody to tell; the next program finds all files
+func (p *Program) Notify(now time.Time, inFlight int, most time.Duration) (wake time.Time) {
+	if p.Child == nil { // there is no program; the next program finds all files
 		p.pace.Reset()
-		p.tells = answer(p.tells, commit.ErrNoProgram)
+		p.waiting = answer(p.waiting, commit.ErrNoProgram)
 		return time.Time{}
 	}
 	due, changed := p.pace.Due()
-	if !changed || p.told != nil {
+	if !changed || p.notified != nil {
 		return time.Time{}
 	}
-	if inFlight > len(p.tells) {
+	if inFlight > len(p.waiting) {
 		due = schedule.Latest(due, p.pace.First().Add(most))
 	}
 	if now.Before(due) {
 		return due
 	}
 	p.pace.Commit(now)
-	p.telling, p.tells = p.tells, nil
-	p.told = p.Child.Reload()
+	p.notifying, p.waiting = p.waiting, nil
+	p.notified = p.Child.Reload()
 	return time.Time{}
 }
 
-// Told returns the channel that is closed when the program was told; nil where nothing is under way.
-func (p *Program) Told() <-chan struct{} { return p.told }
+// Notified returns the channel that is closed when the program was notified; nil where nothing is under way.
+func (p *Program) Notified() <-chan struct{} { return p.notified }
 
-// WasTold takes that the program was told.
-func (p *Program) WasTold() {
-	p.told = nil
-	p.telling = answer(p.telling, nil)
+// FinishNotification notes that the program was notified, and lets the commits go on that wait for that.
+func (p *Program) FinishNotification() {
+	p.notified = nil
+	p.notifying = answer(p.notifying, nil)
 }
 
-func answer(tells []chan error, err error) []chan error {
-	for _, told := range tells {
-		told <- err
+func answer(waiting []chan error, err error) []chan error {
+	for _, notified := range waiting {
+		notified <- err
 	}
 	return nil
 }

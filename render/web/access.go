@@ -86,7 +86,7 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isKnown reports whether a request asks for a host that is ours. A page of a stranger can make its own name lead to this machine, and
+// isKnown reports whether a request names a host that is ours. A page of a stranger can make its own name lead to this machine, and
 // have a browser ask us by it; it cannot do that with an IP address.
 func (x *rules) isKnown(r *http.Request) bool {
 	if isSocket(r.Context()) { // no browser connects to one

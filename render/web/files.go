@@ -27,7 +27,7 @@ type cached[T any] struct {
 	checked time.Time
 }
 
-// A stamp tells versions of a file apart.
+// A stamp distinguishes versions of a file.
 type stamp struct {
 	changed time.Time
 	size    int64

@@ -19,7 +19,7 @@ type Settings struct {
 	Mode      fs.FileMode // of unix sockets
 	Cert, Key string      // PEM files for TLS; empty for plain HTTP. Not for unix sockets
 	TokenFile string      // a file with a token that each request has to have; empty for none. Not for unix sockets
-	Hosts     []string    // names besides IP addresses and localhost that requests may ask for
+	Hosts     []string    // names besides IP addresses and localhost that requests may name
 	Insecure  bool        // an address beyond loopback needs neither TLS nor a token
 }
 

@@ -30,7 +30,7 @@ type Range struct {
 }
 
 // Find returns the ranges of some trees whose iterations can be kept, in the order of the trees' names and the text. Effects
-// tells what a function does. Ranges within such a range are among them, too.
+// says what a function does. Ranges within such a range are among them, too.
 //
 // The body of such a range asks a query. It assigns to no variable that is declared outside, does not end the range, and calls
 // no function that is Effectful; nor do the templates that it executes. The variables in Captured are declared where the range

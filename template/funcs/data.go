@@ -229,7 +229,7 @@ func (e *Env) putBelow(root map[string]any, path string, value any) error {
 	}
 }
 
-// mergeMaps changes dst. It puts copies into it, so that a later change of dst is none of src, and no map holds itself.
+// mergeMaps changes dst. It puts copies into it, so that a later change of dst does not change src, and no map holds itself.
 func (e *Env) mergeMaps(function string, dst, src map[string]any, options ...func(*mergo.Config)) (map[string]any, error) {
 	for _, m := range []map[string]any{dst, src} {
 		if err := e.canCopy(m); err != nil {

@@ -219,7 +219,7 @@ func (e *Env) field(v reflect.Value, path string) (reflect.Value, error) {
 	return v, fmt.Errorf("a %s has no field %s", t, e.Quote(name))
 }
 
-// elements returns what is in a list, or the value itself where it is none.
+// elements returns what is in a list, or the value itself if it is not a list.
 func elements(v reflect.Value) []reflect.Value {
 	if v.Kind() != reflect.Slice {
 		return []reflect.Value{v}

@@ -117,7 +117,7 @@ func (e *Env) splitToMap(itemSep, valueSep, s string) (map[string]string, error)
 	return m, nil
 }
 
-// indent puts n blanks before each line that is not empty.
+// indent puts n spaces before each line that is not empty.
 func (e *Env) indent(n int, s string) (string, error) {
 	if n < 0 {
 		return "", Wrap("indent", errors.New("the number of spaces is negative"))

@@ -56,12 +56,12 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 		sig := signal{cover: c, answered: answered, failed: failed, recovered: recovered}
 		switch path {
 		case servicesPath:
-			sig.ask, sig.moved = k.askServices, k.servicesMoved
+			sig.request, sig.moved = k.requestServices, k.servicesMoved
 		case nodesPath:
-			sig.ask, sig.moved, sig.state = k.askNodes, k.nodesMoved, true
+			sig.request, sig.moved, sig.state = k.requestNodes, k.nodesMoved, true
 		default:
 			f := &failing{catalog: k, path: path}
-			sig.ask, sig.moved, sig.state = f.ask, f.moved, true
+			sig.request, sig.moved, sig.state = f.requestChecks, f.moved, true
 		}
 		s.start(ctx, sig, func() {})
 	}
@@ -98,8 +98,8 @@ func (k *catalog) request(r agent.Request, path string) agent.Request {
 	return r
 }
 
-func (k *catalog) askServices(ctx context.Context, r agent.Request) (agent.Reply, error) {
-	services := make(map[string][]string) // not nil where there are none: nil is before the first answer
+func (k *catalog) requestServices(ctx context.Context, r agent.Request) (agent.Reply, error) {
+	services := make(map[string][]string) // not nil for none: nil is before the first answer
 	got, err := k.source.agent.Get(ctx, k.request(r, servicesPath), &services)
 	if err == nil {
 		for _, tags := range services {
@@ -190,7 +190,7 @@ func (k *catalog) explainedByAnswer(ctx context.Context, index uint64) bool {
 	}
 }
 
-// A checkList is the list of all checks, as far as it tells which services have changed.
+// A checkList is the list of all checks, as far as it shows which services have changed.
 type checkList struct {
 	turn     *semaphore.Weighted      // of one who gets the list
 	known    map[checkName]checkState // nil where it is not known; guarded by turn
@@ -339,7 +339,7 @@ func (l *checkList) compare(ctx context.Context, k *catalog, before, index uint6
 	return found
 }
 
-const mostGone = 4 // services that are asked for because they have lost checks; for more a round is cheaper
+const mostGone = 4 // services that are requested because they have lost checks; for more a round is cheaper
 
 // movedAt reports whether one of the services of some checks has changed at an index.
 func (k *catalog) movedAt(ctx context.Context, checks map[checkName]checkState, index uint64) bool {
@@ -369,7 +369,7 @@ type failing struct {
 	known   map[checkName]checkState
 }
 
-func (f *failing) ask(ctx context.Context, r agent.Request) (agent.Reply, error) {
+func (f *failing) requestChecks(ctx context.Context, r agent.Request) (agent.Reply, error) {
 	var list []listedCheck
 	got, err := f.catalog.source.agent.Get(ctx, f.catalog.request(r, f.path), &list)
 	if err == nil {
@@ -413,7 +413,7 @@ func (f *failing) moved(ctx context.Context, before, index uint64, parked bool) 
 	return f.catalog.report(ctx, changed, nodes)
 }
 
-const mostNodes = 16 // whose services are asked for one by one; for more a round is cheaper
+const mostNodes = 16 // whose services are requested one by one; for more a round is cheaper
 
 // report has the queries read for services, and for all services of nodes, by the names and indexes of these.
 func (k *catalog) report(ctx context.Context, changed changes, nodes map[string]uint64) (useful bool) {
@@ -453,7 +453,7 @@ func (k *catalog) servicesOf(ctx context.Context, node string, index uint64, cha
 	return true
 }
 
-func (k *catalog) askNodes(ctx context.Context, r agent.Request) (agent.Reply, error) {
+func (k *catalog) requestNodes(ctx context.Context, r agent.Request) (agent.Reply, error) {
 	var list []struct {
 		Node        string
 		ModifyIndex uint64

@@ -33,7 +33,7 @@ type scope struct {
 	keys                     bool
 }
 
-// A cover tells the queries of a scope of changes. The Source's mutex guards its fields.
+// A cover reports changes to the queries of a scope. The Source's mutex guards its fields.
 type cover struct {
 	scope   scope
 	members map[*member]bool
@@ -62,7 +62,7 @@ type cover struct {
 }
 
 const (
-	coverLinger = 5 * time.Second        // signals are asked for this long after the last query that waits
+	coverLinger = 5 * time.Second        // signals are requested for this long after the last query that waits
 	roundCost   = 300 * time.Microsecond // least time between two rounds, for each query that is read
 	roundLeast  = time.Second            // at most
 	roundMost   = 4 * time.Second        // it is doubled up to this while rounds follow each other
@@ -78,10 +78,10 @@ const (
 	retryMost   = 2 * time.Second       // the longest pause between attempts of a signal that fails
 	rereadEvery = 10 * time.Second      // between reads of its queries meanwhile
 
-	refusedRetry = time.Minute // between attempts of a signal that the token may not ask for; its queries are read in turns
+	refusedRetry = time.Minute // between attempts of a signal that the token may not request; its queries are read in turns
 )
 
-// coverOf returns the cover of a query, and nil where no signal tells of its changes. It must be called with the mutex held.
+// coverOf returns the cover of a query, and nil where no signal reports its changes. It must be called with the mutex held.
 func (s *Source) coverOf(q watch.Query) *cover {
 	opts := q.Options()
 	if opts.Has(watch.OptPeer) || opts.Has(watch.OptSamenessGroup) {
@@ -491,7 +491,7 @@ func (s *Source) beginRound(c *cover) {
 
 // A signal is a request that waits for changes of what many queries ask.
 type signal struct {
-	ask       func(ctx context.Context, r agent.Request) (agent.Reply, error)
+	request   func(ctx context.Context, r agent.Request) (agent.Reply, error)
 	cover     *cover
 	moved     func(ctx context.Context, before, index uint64, parked bool) (useful bool) // its index has changed
 	failed    func(err error, report bool)                                               // report: its queries are to be read
@@ -551,7 +551,7 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 	}
 	for ctx.Err() == nil {
 		began := time.Now()
-		got, err := sig.ask(ctx, agent.Request{After: after, Wait: s.cfg.Wait})
+		got, err := sig.request(ctx, agent.Request{After: after, Wait: s.cfg.Wait})
 		if ctx.Err() != nil {
 			return
 		}
@@ -646,7 +646,7 @@ func (s *Source) longestIdle() time.Duration {
 	return localIdle
 }
 
-// restAfter returns how long a signal pauses after it has returned: large answers are asked for less often. So are those that name no
+// restAfter returns how long a signal pauses after it has returned: large answers are requested less often. So are those that name no
 // query, one after the other, where that loses nothing, or where the agent is a client, for which its servers answer.
 func (s *Source) restAfter(sig signal, bytes, useless int) time.Duration {
 	rest := time.Duration(bytes) * time.Second / bytesPerSecond

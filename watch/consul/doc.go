@@ -33,7 +33,7 @@
 //
 // Name the kind in package watch, with its type of value. Write an entry in kinds: the permission that a token needs for all of the
 // answer, and a function that adds the path to the request, calls Agent.Get and returns the value. Errors, deadlines, consistency, rights and
-// connections are the same for all kinds. A kind whose changes a signal tells is named in Source.coverOf; any other kind waits with a
+// connections are the same for all kinds. A kind whose changes a signal reports is named in Source.coverOf; any other kind waits with a
 // request of its own.
 //
 // # To add a source such as Nomad

@@ -14,12 +14,12 @@ import (
 
 const (
 	mostGroups = 12      // of a scope
-	groupBytes = 4 << 20 // of a group's answer: beyond, only names are asked for
+	groupBytes = 4 << 20 // of a group's answer: beyond, only names are requested
 )
 
 // A group is a request that waits for changes of all keys that begin with a prefix. Its answer is the answer of its members.
 //
-// Where the answer would be large, only the names below the prefix are asked for. That wakes at the same changes, but does not tell
+// Where the answer would be large, only the names below the prefix are asked for. That wakes at the same changes, but does not show
 // which keys have changed, so that all members are read. The Source's mutex guards the fields.
 type group struct {
 	cover    *cover
@@ -27,10 +27,10 @@ type group struct {
 	stop     context.CancelFunc
 	answered time.Time // the last time
 	refused  time.Time // when the token was refused the prefix; zero where it was not
-	names    bool      // only names are asked for
+	names    bool      // only names are requested
 }
 
-// group makes sure that a group tells of changes of a member. It reports whether one does. It must be called with the mutex held.
+// group makes sure that a group reports changes of a member. It reports whether one does. It must be called with the mutex held.
 func (s *Source) group(c *cover, m *member) bool {
 	g := c.groupOf(m.query.Name)
 	if g == nil {
@@ -111,9 +111,9 @@ func (s *Source) startGroup(c *cover, prefix string) *group {
 	c.groups = append(c.groups, g)
 	s.signals++
 	s.start(ctx, signal{
-		ask:       func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.askGroup(ctx, g, r) },
+		request:   func(ctx context.Context, r agent.Request) (agent.Reply, error) { return s.requestGroup(ctx, g, r) },
 		cover:     c,
-		moved:     func(context.Context, uint64, uint64, bool) bool { return true }, // askGroup has told its members
+		moved:     func(context.Context, uint64, uint64, bool) bool { return true }, // requestGroup has told its members
 		failed:    func(err error, report bool) { s.groupFailed(g, err, report) },
 		recovered: func(time.Time) {}, // the same
 		answered:  func() {},
@@ -127,8 +127,8 @@ func (s *Source) endGroup(c *cover, g *group) {
 	s.signals--
 }
 
-// askGroup makes the request of a group, and hands its answer to the members.
-func (s *Source) askGroup(ctx context.Context, g *group, r agent.Request) (agent.Reply, error) {
+// requestGroup makes the request of a group, and hands its answer to the members.
+func (s *Source) requestGroup(ctx context.Context, g *group, r agent.Request) (agent.Reply, error) {
 	var names bool
 	s.locked(func() { names = g.names })
 	r.Params = g.cover.scope.params()
@@ -151,10 +151,10 @@ func (s *Source) askGroup(ctx context.Context, g *group, r agent.Request) (agent
 	if errors.Is(err, agent.ErrTooLarge) {
 		s.locked(func() { g.names = true })
 		r.After = 0
-		return s.askGroup(ctx, g, r)
+		return s.requestGroup(ctx, g, r)
 	}
 	if err == nil && got.Index != r.After {
-		s.tell(g, pairs, got)
+		s.notifyMembers(g, pairs, got)
 	}
 	return got, err
 }
@@ -162,7 +162,7 @@ func (s *Source) askGroup(ctx context.Context, g *group, r agent.Request) (agent
 // heard notes an answer. It must be called with the mutex held, as must members and reportAll.
 func (g *group) heard() { g.answered, g.refused = time.Now(), time.Time{} }
 
-// members returns the members of the cover that the group tells of changes.
+// members returns the members of the cover to which the group reports changes.
 func (g *group) members() iter.Seq[*member] {
 	return func(yield func(*member) bool) {
 		for m := range g.cover.members {
@@ -180,8 +180,8 @@ func (g *group) reportAll() {
 	}
 }
 
-// tell gives members what has changed for them. What lacks something for want of rights says nothing of what is not in it.
-func (s *Source) tell(g *group, pairs []pair, got agent.Reply) {
+// notifyMembers gives members what has changed for them. What lacks something for want of rights says nothing of what is not in it.
+func (s *Source) notifyMembers(g *group, pairs []pair, got agent.Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.heard()
@@ -189,9 +189,9 @@ func (s *Source) tell(g *group, pairs []pair, got agent.Reply) {
 		switch {
 		case m.index == 0: // it has no answer yet
 		case m.query.Kind == watch.KindPrefix:
-			m.tellPrefix(below(pairs, m.query.Name), got)
+			m.notifyPrefix(below(pairs, m.query.Name), got)
 		default:
-			m.tellKey(below(pairs, m.query.Name), got)
+			m.notifyKey(below(pairs, m.query.Name), got)
 		}
 	}
 }
@@ -206,8 +206,8 @@ func below(pairs []pair, prefix string) []pair {
 	return pairs[from : from+n]
 }
 
-// tellKey must be called with the mutex held, as must tellPrefix and give.
-func (m *member) tellKey(pairs []pair, got agent.Reply) {
+// notifyKey must be called with the mutex held, as must notifyPrefix and give.
+func (m *member) notifyKey(pairs []pair, got agent.Reply) {
 	if len(pairs) > 0 && pairs[0].Key == m.query.Name {
 		switch at := pairs[0].ModifyIndex; {
 		case at > m.index || m.size == 0:
@@ -225,7 +225,7 @@ func (m *member) tellKey(pairs []pair, got agent.Reply) {
 	}
 }
 
-func (m *member) tellPrefix(pairs []pair, got agent.Reply) {
+func (m *member) notifyPrefix(pairs []pair, got agent.Reply) {
 	if got.Filtered || m.size > 0 && got.Index < m.index { // as with a key
 		m.report()
 		return

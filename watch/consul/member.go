@@ -23,7 +23,7 @@ const (
 // A member is a query that somebody asks, or has asked lately. The Source's mutex guards its fields.
 type member struct {
 	query watch.Query
-	cover *cover // what tells of its changes; nil where nothing can
+	cover *cover // what reports its changes; nil where nothing can
 	calls map[*call]bool
 
 	index    uint64    // of the last answer; 0 means none
@@ -335,7 +335,7 @@ func (s *Source) expect(ctx context.Context, m *member, after uint64) (any, uint
 			r.After = 0 // many others wait: a plain read shows at least what the server has
 		}
 	}
-	value, index, err := s.ask(ctx, m, r)
+	value, index, err := s.request(ctx, m, r)
 	s.locked(func() {
 		switch {
 		case err != nil:
@@ -360,7 +360,7 @@ func (s *Source) poll(ctx context.Context, m *member, after uint64) (any, uint64
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	s.locked(func() { m.giveUp = giveUp })
-	value, index, err := s.ask(ctx, m, agent.Request{After: after, Wait: wait})
+	value, index, err := s.request(ctx, m, agent.Request{After: after, Wait: wait})
 
 	s.locked(func() {
 		m.giveUp = nil
@@ -431,7 +431,7 @@ func (s *Source) read(ctx context.Context, m *member, r agent.Request) (any, uin
 	if r.Read == agent.Cached && !s.isRemote() {
 		r.Read = agent.Stale // the cache of a server is not kept fresh by a stream
 	}
-	return s.ask(ctx, m, r)
+	return s.request(ctx, m, r)
 }
 
 // reread makes a request because something may have changed since an index.

@@ -58,7 +58,7 @@ func exportedServices(ctx context.Context, s *Source, _ watch.Query, r agent.Req
 	return list, got, nil
 }
 
-// importedAnswer is how Consul gives them: in a list, or with the partition that was asked for around it.
+// importedAnswer is how Consul gives them: in a list, or with the partition that was requested around it.
 type importedAnswer struct{ list []watch.ImportedService }
 
 func (s *importedAnswer) UnmarshalJSON(text []byte) error {

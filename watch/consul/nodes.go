@@ -49,7 +49,7 @@ type nodeList struct {
 	stop      context.CancelFunc
 	since     uint64 // an index at which there was no such node; 0 where none is known
 	first     uint64 // the index from which on answers show each change
-	index     uint64 // of the last answer; 0 where there is none, or the last request has failed
+	index     uint64 // of the last answer; 0 for none, or where the last request has failed
 	failing   bool   // the last request has failed
 	gone      bool   // the node is gone: the request that waits returns by itself, and is the last
 	instances map[string]listedInstance
@@ -187,14 +187,14 @@ func (l *nodeLists) start(name string, since uint64) {
 	var found []listedInstance
 	list.stop = l.follow(signal{
 		cover: l.cover,
-		ask: func(ctx context.Context, r agent.Request) (got agent.Reply, err error) {
+		request: func(ctx context.Context, r agent.Request) (got agent.Reply, err error) {
 			gone := false
 			l.source.locked(func() { gone = list.gone })
 			if gone {
 				list.stop()
 				return got, ctx.Err()
 			}
-			found, got, err = l.ask(ctx, name, r)
+			found, got, err = l.request(ctx, name, r)
 			l.source.locked(func() {
 				if err == nil && list.instances != nil { // else it is set by moved
 					list.index, list.failing = got.Index, false
@@ -228,7 +228,7 @@ func (l *nodeLists) endAll() {
 	}
 }
 
-func (l *nodeLists) ask(ctx context.Context, name string, r agent.Request) (found []listedInstance, got agent.Reply, err error) {
+func (l *nodeLists) request(ctx context.Context, name string, r agent.Request) (found []listedInstance, got agent.Reply, err error) {
 	s := l.source
 	if s.longWaits {
 		r.Wait = nodeWait

@@ -1086,7 +1086,7 @@ func TestSignalPanics(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		asked, failed, ended := 0, 0, false
 		c.start(ctx, signal{
-			ask: func(ctx context.Context, _ agent.Request) (agent.Reply, error) {
+			request: func(ctx context.Context, _ agent.Request) (agent.Reply, error) {
 				if asked++; asked == 1 {
 					panic("a value")
 				}

@@ -123,26 +123,26 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 
 func (s *Source) fetch(ctx context.Context, m *member, after uint64) (any, uint64, error) {
 	if after == 0 {
-		return s.ask(ctx, m, agent.Request{First: !s.hasAnswer(m)})
+		return s.request(ctx, m, agent.Request{First: !s.hasAnswer(m)})
 	}
 	switch m.query.Kind {
 	case watch.KindDatacenters, watch.KindPartitions: // cannot wait
 		if !pause.For(ctx, pollEvery) {
 			return nil, 0, ctx.Err()
 		}
-		return s.ask(ctx, m, agent.Request{})
+		return s.request(ctx, m, agent.Request{})
 	}
 	return s.wait(ctx, m, after)
 }
 
 // Confirm implements watch.Confirmer: the leader answers, after it has made sure that it still leads.
 func (s *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error) {
-	return s.ask(ctx, s.member(q), agent.Request{Read: agent.Consistent})
+	return s.request(ctx, s.member(q), agent.Request{Read: agent.Consistent})
 }
 
-// ask makes the request for a query. The caller says how, in all but path and parameters. An answer with the index Request.Unless has
+// request makes the request for a query. The caller says how, in all but path and parameters. An answer with the index Request.Unless has
 // no value.
-func (s *Source) ask(ctx context.Context, m *member, r agent.Request) (value any, index uint64, err error) {
+func (s *Source) request(ctx context.Context, m *member, r agent.Request) (value any, index uint64, err error) {
 	value, got, err := s.answer(ctx, m.query, r)
 	if err == nil && r.After == 0 && r.Read != agent.Consistent && m.cover != nil {
 		s.locked(func() { s.timed(m.cover, time.Since(got.Sent)) })
@@ -221,7 +221,7 @@ func size(value any) int {
 	return 1
 }
 
-// learnAgent finds out whether the agent is a server, and has the number of connections follow what it allows, where it tells.
+// learnAgent finds out whether the agent is a server, and has the number of connections follow what it allows, where the agent reports that.
 func (s *Source) learnAgent() {
 	s.tasks.Go(func() { s.guarded(s.learnLimits) })
 }

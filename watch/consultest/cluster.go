@@ -97,7 +97,7 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Leader returns the server that leads the cluster. It waits while there is none.
+// Leader returns the server that leads the cluster. It waits while no server leads.
 func (c *Cluster) Leader(ctx context.Context) (*Agent, error) {
 	for {
 		for _, a := range c.Servers {

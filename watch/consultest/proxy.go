@@ -79,7 +79,7 @@ func (p *Proxy) Close() {
 	p.served.Wait()
 }
 
-// inTurn returns a function that dials from addresses in turn, or nil where there are none.
+// inTurn returns a function that dials from addresses in turn, or nil for none.
 func inTurn(from []net.IP) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if len(from) == 0 {
 		return nil

@@ -81,7 +81,7 @@ func NewClient(socket string) (*Client, error) {
 	return c, nil
 }
 
-// get asks for a path of the API.
+// get requests a path of the API.
 func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *Client) explain(err error) error {
 	return fmt.Errorf("render at %s does not answer: %w", c.socket, err)
 }
 
-// ask asks for a path of the API, and decodes its answer.
+// ask requests a path of the API, and decodes its answer.
 func (c *Client) ask(ctx context.Context, path string, into any) error {
 	ctx, stop := context.WithTimeout(ctx, answerTime)
 	defer stop()
@@ -129,7 +129,7 @@ func (c *Client) ask(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// Snapshot asks for the state of the running render.
+// Snapshot requests the state of the running render.
 func (c *Client) Snapshot(ctx context.Context) (*status.Snapshot, error) {
 	var s status.Snapshot
 	var targets status.Targets
@@ -147,7 +147,7 @@ func (c *Client) Snapshot(ctx context.Context) (*status.Snapshot, error) {
 	return &s, nil
 }
 
-// History asks for the last commits, the newest first.
+// History requests the last commits, the newest first.
 func (c *Client) History(ctx context.Context) ([]*history.Commit, error) {
 	var all history.Commits
 	err := c.ask(ctx, "/api/v1/history", &all)

@@ -16,7 +16,7 @@ import (
 	"render/watch/hint"
 )
 
-// mostChanges is how many changes of a file are told without All.
+// mostChanges is how many changes of a file are shown without All.
 const mostChanges = 5
 
 // A Why is what render why prints about one file.

@@ -76,9 +76,9 @@ func (l *loader) build() (*Plan, error) {
 	l.makeActions(&p.Engine)
 	l.targets(&p.Engine, p.Dry, p.ParseOnly)
 	l.checkWhole(p)
-	l.tellIdle(p)
+	l.warnOfIdle(p)
 	if p.ParseOnly {
-		l.lookAround(p.Engine.Exec)
+		l.warnOfMissing(p.Engine.Exec)
 	}
 	return p, l.err()
 }
@@ -113,8 +113,8 @@ func (l *loader) checkWhole(p *Plan) {
 	}
 }
 
-// tellIdle tells of settings that have no effect because of others.
-func (l *loader) tellIdle(p *Plan) {
+// warnOfIdle reports settings that have no effect because of others.
+func (l *loader) warnOfIdle(p *Plan) {
 	given := l.global.given
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if what := l.neededFor(key, p); what != "" {
@@ -149,9 +149,9 @@ func (l *loader) neededFor(key string, p *Plan) string {
 	return ""
 }
 
-// lookAround tells of what the configuration names and this machine does not have. That is no fault: where a configuration is only
+// warnOfMissing reports what the configuration names and this machine does not have. That is no fault: where a configuration is only
 // parsed, it may be another machine's.
-func (l *loader) lookAround(program run.Program) {
+func (l *loader) warnOfMissing(program run.Program) {
 	g := l.global
 	miss := func(v *values, field any, err error) {
 		if err != nil {

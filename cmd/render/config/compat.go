@@ -106,7 +106,7 @@ var OldKeys = map[string]map[string]string{
 	"action": {"wait.bool": "wait.enabled"},
 }
 
-// spellings are old keys that are as good as the new: there is nothing to say about them.
+// spellings are old keys that are equal to the new ones: there is nothing to say about them.
 var spellings = []string{"command_timeout", "wait.bool", "env", "timeout", "splay", "parseonly"}
 
 // OldFlags are flags that are called otherwise now.
@@ -124,7 +124,7 @@ func newKey(block, key string) (now string, old bool) {
 		return now, !slices.Contains(spellings, key)
 	}
 	if outer, inner, nested := strings.Cut(key, "."); nested {
-		if now, ok := names[outer]; ok { // the block was told of
+		if now, ok := names[outer]; ok { // the block had its notice
 			return now + "." + inner, false
 		}
 	}

@@ -163,7 +163,7 @@ func (d *decoder) decodeRepeated(name string, item *conf.Item) {
 	if name == "template" {
 		for _, body := range d.blocks(item) {
 			from := item.Pos
-			if item.Value.Kind == conf.List { // each is told from the others by its brace
+			if item.Value.Kind == conf.List { // each is distinguished by its brace
 				from = body.Pos
 			}
 			d.decodeBody(body, d.doc.template(d.place(from)), "")

@@ -132,7 +132,7 @@ func printable(r rune) rune {
 	return r
 }
 
-// indent returns the blanks before a column of a line, with its tabs.
+// indent returns the whitespace before a column of a line, with its tabs.
 func indent(line string, column int) string {
 	var b strings.Builder
 	for i, r := range []rune(line) {

@@ -99,7 +99,7 @@ func (f *Flags) bring(l *loader) {
 			for key, value := range use.value.(map[string]any) {
 				v.given[key] = given{value, from}
 			}
-			l.tellBlanks(use.value.(map[string]any), from)
+			l.warnOfSpaces(use.value.(map[string]any), from)
 		case s.Flag == "config":
 		case slices.Contains(templateSettings, s):
 			if single == nil {
@@ -116,8 +116,8 @@ func (f *Flags) bring(l *loader) {
 	}
 }
 
-// tellBlanks warns of a path with a blank beside the colon that separates it: the blank belongs to the path.
-func (l *loader) tellBlanks(spec map[string]any, from origin) {
+// warnOfSpaces warns of a path with a space beside the colon that separates it: the space belongs to the path.
+func (l *loader) warnOfSpaces(spec map[string]any, from origin) {
 	source, destination := spec["source"].(string), spec["destination"].(string)
 	for _, path := range []string{source, destination} {
 		if trimmed := strings.TrimSpace(path); trimmed != "" && (path == source && strings.HasSuffix(path, " ") || path == destination && strings.HasPrefix(path, " ")) {

@@ -234,7 +234,7 @@ func parseShare(s string) (any, error) {
 	return f, nil
 }
 
-// parsePerms reads an octal mode. Bits beyond rwxrwxrwx do not count; "" and 0 ask for nothing.
+// parsePerms reads an octal mode. Bits beyond rwxrwxrwx do not count; "" and 0 set nothing.
 func parsePerms(text string) (fs.FileMode, error) {
 	if text == "" {
 		return 0, nil

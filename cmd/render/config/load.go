@@ -43,7 +43,7 @@ type loader struct {
 func load(flags *Flags, environ []string) (*loader, error) {
 	l := &loader{doc: newDocument(), sources: make(map[string][]byte), configs: flags.configs, environ: environ}
 	l.read = l.readFile
-	if flags.check(l); len(l.faults) > 0 { // a mistake of the command line is told alone
+	if flags.check(l); len(l.faults) > 0 { // a mistake of the command line is reported alone
 		return l, l.err()
 	}
 	l.readEnvironment(false)

@@ -178,7 +178,7 @@ func (v *values) originOf(key string) origin {
 	return v.from
 }
 
-// differences returns the settings that are other than before, sorted.
+// differences returns the settings that differ from the previous ones, sorted.
 func (v *values) differences(before *values) []string {
 	keys := make(map[string]bool)
 	for key, now := range v.given {
@@ -207,7 +207,7 @@ func (d *document) template(from origin) *values {
 	return v
 }
 
-// action returns the action of a name, which is added where there is none yet.
+// action returns the action of a name, which is added if it does not exist yet.
 func (d *document) action(name string, from origin) *values {
 	for _, a := range d.actions {
 		if a.label == name {

@@ -30,8 +30,8 @@ type Watch struct {
 	last  string // their signature at the last look
 }
 
-// Settled reports whether the files are different from those of a signature, and the same as at the last look.
-func (w *Watch) Settled(read string) bool {
+// IsStable reports whether the files are different from those of a signature, and the same as at the last look.
+func (w *Watch) IsStable(read string) bool {
 	now := w.Flags.Signature()
 	before := w.last
 	w.last = now

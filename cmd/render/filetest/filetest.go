@@ -52,7 +52,7 @@ func Write(t testing.TB, path, contents string) {
 	Check(t, os.WriteFile(path, []byte(contents), 0o644))
 }
 
-// Names returns the names in a folder, without one of them; "" is none.
+// Names returns the names in a folder, without one of them; "" for none.
 func Names(t testing.TB, dir, without string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

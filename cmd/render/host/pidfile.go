@@ -15,7 +15,7 @@ import (
 	"render/watch/hint"
 )
 
-// A PIDFile is a file with the number of this process, for other programs. The zero value is none.
+// A PIDFile is a file with the number of this process, for other programs. The zero value is no file.
 type PIDFile struct {
 	path string // "" for none
 }

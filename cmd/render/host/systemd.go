@@ -21,7 +21,7 @@ const (
 	sendTimeout = time.Second            // for a message, while systemd does not accept it
 )
 
-// A Notifier tells systemd how far render is. A nil one tells nobody.
+// A Notifier reports to systemd how far render is. A nil Notifier does nothing.
 type Notifier struct {
 	socket   string
 	watchdog time.Duration // how often it wants to hear of us, at least; 0 for no matter

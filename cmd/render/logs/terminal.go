@@ -28,7 +28,7 @@ type terminal struct {
 	pending  bool   // the progress will be drawn
 }
 
-// openTerminal returns the terminal of a file; nil where the file is none. NO_COLOR turns colors off. TERM=dumb, or no TERM, also
+// openTerminal returns the terminal of a file; nil where the file is not a terminal. NO_COLOR turns colors off. TERM=dumb, or no TERM, also
 // turns off the line of progress.
 func openTerminal(f *os.File, getenv func(string) string) *terminal {
 	columns := func() int {

@@ -40,7 +40,7 @@ func readLink(dir Handle, name string) (Info, string, error) {
 	return link, target, err
 }
 
-// BeginSync has the contents of an open file written to the disk, and waits for nothing. It is no more than a hint.
+// BeginSync has the contents of an open file written to the disk, and waits for nothing. It is only a hint to the system.
 func (h Handle) BeginSync() { _ = unix.SyncFileRange(int(h), 0, 0, unix.SYNC_FILE_RANGE_WRITE) }
 
 // holdReplaced opens what a rename is about to replace, or returns NoHandle. The system removes a file without a name when the

@@ -19,7 +19,7 @@ type LinkRule int
 
 const (
 	TrustedLinks LinkRule = iota // links of root, ours, and of the owner of what they lead to
-	RootLinks                    // links to folders, of root or ours; the destination itself is none
+	RootLinks                    // links to folders, of root or ours; the destination itself is not a link
 	WriteLinks                   // trustedLinks, but neither the destination nor its folder is one
 	allLinks                     // to compare paths only
 )

@@ -43,7 +43,7 @@ type Agent struct {
 	since     *Epoch
 	creds     credentials
 	outages   map[string]*outage // by datacenter
-	noLeader  time.Time          // of the last warning that there is none
+	noLeader  time.Time          // of the last warning that consul has no leader
 }
 
 // New returns an agent that has not connected yet. Dial opens its connections, and Config.Transport.Dial is the usual one. The agent calls
@@ -108,7 +108,7 @@ func (a *Agent) Get(ctx context.Context, r Request, into any) (Reply, error) {
 	a.refreshCredentials(ctx, time.Now().Add(-credentialsEvery))
 	token := a.token()
 	got, err := a.admitted(ctx, r, into)
-	if errors.Is(err, errCut) { // whatever has cut it off may have no Consul behind it: only a plain read tells
+	if errors.Is(err, errCut) { // whatever has cut it off may have no Consul behind it: only a plain read shows that
 		r.After = 0
 		got, err = a.admitted(ctx, r, into)
 	}
@@ -158,7 +158,7 @@ type admission struct {
 	endpoint *Endpoint
 	ctx      context.Context
 	release  func() // must be called when the request has ended
-	probe    *probe // nil where the request is none
+	probe    *probe // nil where the request is not a probe
 }
 
 // admit returns when a request may be made.

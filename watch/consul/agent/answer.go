@@ -44,7 +44,7 @@ func (e DeniedError) Unwrap() []error { return []error{e.Err, watch.ErrDenied} }
 // A Reply is what comes with an answer, beside its JSON.
 type Reply struct {
 	Index    uint64 // 0 where the endpoint has none
-	Found    bool   // false: "404 with an index", which means that there is none
+	Found    bool   // false: "404 with an index", which means that the name does not exist
 	Filtered bool   // the answer lacks what the token may not read
 	Streamed bool   // the agent has answered from its stream of changes
 	Bytes    int

@@ -12,13 +12,13 @@ import (
 )
 
 // credentials are what is read from files that may change while we run. The agent's mutex guards its first fields; the others
-// belong to the look at the files that is under way.
+// belong to the reading of the files that is under way.
 //
-// A look has a goroutine of its own: on a network file system that hangs it may never end, and no request must wait for that.
+// A reading has a goroutine of its own: on a network file system that hangs it may never end, and no request must wait for that.
 type credentials struct {
 	token   string
-	looking chan struct{} // closed when the look under way ends; nil where there is none
-	looked  time.Time     // when the last look began
+	reading chan struct{} // closed when the reading under way ends; nil for none
+	readAt  time.Time     // when the last reading began
 	fault   string        // what is wrong with the files, as last logged
 
 	tokenFile string
@@ -28,13 +28,13 @@ type credentials struct {
 }
 
 const (
-	credentialsEvery = time.Second            // between looks at the files, and the longest that a request waits for one
-	renewEvery       = 100 * time.Millisecond // between looks because of refused requests
+	credentialsEvery = time.Second            // between readings of the files, and how long a request waits for one at most
+	renewEvery       = 100 * time.Millisecond // between readings because of refused requests
 )
 
 // newCredentials notes which files of an endpoint matter.
 func newCredentials(cfg Config, e *Endpoint) credentials {
-	c := credentials{token: cfg.Token, tokenFile: cfg.TokenFile, looked: time.Now()}
+	c := credentials{token: cfg.Token, tokenFile: cfg.TokenFile, readAt: time.Now()}
 	t := e.config.TLSConfig
 	for _, path := range []string{t.CAFile, t.CAPath, t.CertFile, t.KeyFile} {
 		if path != "" {
@@ -55,7 +55,7 @@ func (c *credentials) readToken() error {
 	return err
 }
 
-// readToken returns the contents of a token's file, without blanks; "" where there is no file to read.
+// readToken returns the contents of a token's file, without whitespace; "" where there is no file to read.
 func readToken(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -92,7 +92,7 @@ func (a *Agent) renewToken(ctx context.Context, refused string) bool {
 	return a.token() != refused
 }
 
-// refreshCredentials has the files looked at, unless that was done since a time. It returns when the look has ended, and at the
+// refreshCredentials has the files read, unless that was done since a time. It returns when the reading has ended, and at the
 // latest credentialsEvery after it began.
 func (a *Agent) refreshCredentials(ctx context.Context, since time.Time) {
 	c := &a.creds
@@ -100,29 +100,29 @@ func (a *Agent) refreshCredentials(ctx context.Context, since time.Time) {
 		return
 	}
 	a.mu.Lock()
-	if c.looking == nil && !c.looked.After(since) {
-		c.looking, c.looked = make(chan struct{}), time.Now()
-		go a.look(c.looking)
+	if c.reading == nil && !c.readAt.After(since) {
+		c.reading, c.readAt = make(chan struct{}), time.Now()
+		go a.readFiles(c.reading)
 	}
-	looking, left := c.looking, time.Until(c.looked.Add(credentialsEvery))
+	reading, left := c.reading, time.Until(c.readAt.Add(credentialsEvery))
 	a.mu.Unlock()
-	if looking == nil {
+	if reading == nil {
 		return
 	}
 
 	patience := time.NewTimer(left)
 	defer patience.Stop()
 	select {
-	case <-looking:
+	case <-reading:
 	case <-patience.C:
 	case <-ctx.Done():
 	}
 }
 
-// look uses what has changed of the files. What cannot be used stays as it was, and is tried again by the next look.
-func (a *Agent) look(done chan struct{}) {
-	newToken, tokenErr := a.lookAtToken()
-	newTLS, tlsErr := a.lookAtTLS()
+// readFiles uses what has changed in the files. What cannot be used stays as it was, until the next readFiles.
+func (a *Agent) readFiles(done chan struct{}) {
+	newToken, tokenErr := a.readNewToken()
+	newTLS, tlsErr := a.readNewTLS()
 	err := tokenErr
 	if tlsErr != nil {
 		err = tlsErr
@@ -130,7 +130,7 @@ func (a *Agent) look(done chan struct{}) {
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.creds.looking = nil
+	a.creds.reading = nil
 	defer close(done)
 	if newToken {
 		a.log.Info("consul token changed")
@@ -146,8 +146,8 @@ func (a *Agent) look(done chan struct{}) {
 	}
 }
 
-// lookAtToken reports whether there is another token.
-func (a *Agent) lookAtToken() (changed bool, err error) {
+// readNewToken reports whether there is another token.
+func (a *Agent) readNewToken() (changed bool, err error) {
 	c := &a.creds
 	seen := watch.Signature(c.tokenFile)
 	if c.tokenFile == "" || seen == c.tokenSeen {
@@ -168,8 +168,8 @@ func (a *Agent) lookAtToken() (changed bool, err error) {
 	return true, nil
 }
 
-// lookAtTLS makes new endpoints where files of TLS have changed.
-func (a *Agent) lookAtTLS() (changed bool, err error) {
+// readNewTLS makes new endpoints where files of TLS have changed.
+func (a *Agent) readNewTLS() (changed bool, err error) {
 	c := &a.creds
 	seen := signatures(c.tlsFiles)
 	if seen == c.tlsSeen {

@@ -71,7 +71,7 @@ func TestCredentialsHang(t *testing.T) {
 
 		a.mu.Lock()
 		hanging := make(chan struct{})
-		a.creds.looking, a.creds.looked = hanging, time.Now() // one that does not end
+		a.creds.reading, a.creds.readAt = hanging, time.Now() // one that does not end
 		a.mu.Unlock()
 		if took := get(); took != credentialsEvery {
 			t.Errorf("a request was held for %s, want %s", took, credentialsEvery)
@@ -88,7 +88,7 @@ func TestCredentialsHang(t *testing.T) {
 
 		a.mu.Lock()
 		close(hanging)
-		a.creds.looking = nil
+		a.creds.reading = nil
 		a.mu.Unlock()
 		check(t, os.WriteFile(path, []byte("another"), 0o600))
 		if get(); last != "another" {

@@ -1,7 +1,7 @@
-// Package agent makes requests of Consul's HTTP API, so that an agent that is slow, full, far or away is asked for little and each
+// Package agent makes requests of Consul's HTTP API, so that an agent that is slow, full, far or away gets few requests and each
 // caller learns what is wrong. It knows requests and answers, and no queries.
 //
-// [Agent.Get] is the one way to ask. It returns when the answer has come, or says why there is none:
+// [Agent.Get] is the one way to ask. It returns when the answer has arrived, or returns why it has not:
 //
 //	outage         while all requests fail, one at a time is made, the probe
 //	pace           so many requests a second; fewer after a refusal
@@ -18,7 +18,7 @@
 //	watch.ErrDenied      the token may not (DeniedError)
 //	RefusedError         there are too many requests; all have slowed down by then
 //	ErrTooLarge          the answer has more bytes than Request.Limit
-//	ErrNoIndex           the answer is none of Consul's
+//	ErrNoIndex           the answer is not from Consul
 //	the context's error  the request was given up
 //
 // Any other error is about the one request. Get tries again by itself what may be lost on its way.

@@ -49,7 +49,7 @@ func (e *Endpoint) blame(err error) error {
 	return watch.OutageError{Err: err}
 }
 
-// NotConsul returns the error of an answer that is none of Consul's.
+// NotConsul returns the error of an answer that is not from Consul.
 func (e *Endpoint) NotConsul() error { return e.blame(errNotJSON) }
 
 const leaderFor = time.Minute // after a stale answer that is too old

@@ -19,14 +19,14 @@ const (
 	spreadMost = 3 * time.Second
 )
 
-// An outage keeps the requests few while all fail: a Consul that struggles to come back must not be met by all that we
+// An outage keeps the requests few while all fail: a Consul that struggles to recover must not be met by all that we
 // would like to know, and one that is away not be dialed by thousands. One request at a time, the probe, finds out whether it is
 // over. The zero value is no outage.
 type outage struct {
 	mu       sync.Mutex // guards what follows
 	failures int
 	err      error
-	over     chan struct{} // closed when the outage ends; nil where there is none
+	over     chan struct{} // closed when the outage ends; nil for none
 	offer    chan struct{} // has a token when a request may be the probe
 	probes   int           // that have failed
 	held     int           // requests that wait for the end of the outage
@@ -138,7 +138,7 @@ func (o *outage) failed(err error) {
 }
 
 // succeeded notes that a request was answered. With spreads, the requests that wait for the end of an outage are not all made at
-// once: other hosts come back at the same moment.
+// once: other hosts retry at the same moment.
 func (o *outage) succeeded(spreads bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -15,7 +15,7 @@ const (
 	leastRequests = 5.0              // a second, however often Consul refuses
 	slowDownEvery = time.Second      // between two halvings: many requests are refused at one time
 	recovery      = time.Minute      // from nothing to the full rate
-	maxRetryAfter = 30 * time.Second // the longest that Consul is obeyed in one go
+	maxRetryAfter = 30 * time.Second // Consul is obeyed for at most so long in one go
 )
 
 // pace bounds the requests a second of all queries together. A refusal halves the rate; it recovers slowly.

@@ -32,7 +32,7 @@ type Request struct {
 	Params url.Values // without those that follow from the other fields
 	Read   Consistency
 	After  uint64              // where not 0: wait until the index differs
-	Wait   time.Duration       // the longest such wait; 0 means Config.Wait. Up to a quarter less is asked for
+	Wait   time.Duration       // at most so long; 0 means Config.Wait. Up to a quarter less is requested
 	Named  bool                // it waits for a change that has been reported: it goes ahead of other requests that wait
 	Unless uint64              // where not 0: an answer with this index is not decoded
 	Limit  int                 // bytes of an answer; 0 means 256 MiB

@@ -7,7 +7,7 @@
 //
 // Of the HCL that the library reads this package refuses what is rather a mistake than meant: a name without a value at the end of
 // the file or of a block, a number next to a word (5s), lists in a list without a comma between them, a line end between a
-// ${ and its }, \u with half of a surrogate pair, and a line of a heredoc that is its marker with blanks around it.
+// ${ and its }, \u with half of a surrogate pair, and a line of a heredoc that is its marker with whitespace around it.
 //
 // Beyond what the library reads it accepts a byte order mark, a heredoc whose closing marker ends the file, and one opened by
 // <<- whose closing marker is not indented. Beyond JSON it accepts a comma after the last element of a list, and tabs in
@@ -86,7 +86,7 @@ const maxDepth = 64
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Parse reads text as JSON if its first character that is not blank is a { or a [, with which no HCL begins, and else as HCL. It takes a
+// Parse reads text as JSON if its first character that is not whitespace is a { or a [, with which no HCL begins, and else as HCL. It takes a
 // time that grows with the length of the text only. An error is an *Error.
 func Parse(text []byte) (*Body, error) {
 	text = bytes.TrimPrefix(text, byteOrderMark)

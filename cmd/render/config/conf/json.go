@@ -45,7 +45,7 @@ func parseJSON(text []byte) (*Body, *Error) {
 
 // strictJSON returns JSON without commas after last elements of lists, and with tabs in strings escaped. Line ends stay where they are.
 func strictJSON(text []byte) (strict []byte, grown []int) {
-	quoted, last := false, byte(0) // whether in a string, and the last byte outside that is not blank
+	quoted, last := false, byte(0) // whether in a string, and the last byte outside that is not whitespace
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {

@@ -249,7 +249,7 @@ var (
 )
 
 // closeFlush lets the scanner see closing markers that are not indented of heredocs that are opened by <<-: it wants such a line to be
-// longer than the marker, and allows carriage returns after it. Elsewhere they are blanks, or are taken out of the text again.
+// longer than the marker, and allows carriage returns after it. Elsewhere they are whitespace, or are taken out of the text again.
 func closeFlush(text []byte) (adapted []byte, markers map[string]bool) {
 	markers = make(map[string]bool)
 	for _, m := range indentedMarker.FindAllSubmatch(text, -1) {

@@ -114,7 +114,7 @@ func (c *Case) Prepare(t testing.TB, dir string) (args, env []string) {
 	return args, env
 }
 
-// words cuts a line at blanks that are not in single quotes.
+// words cuts a line at spaces that are not in single quotes.
 func words(t testing.TB, line string) (all []string) {
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimSpace(line) {
 		word := ""

@@ -21,7 +21,7 @@ func supervised(p place, d *diary, contents string, tell func() error) (Plan, To
 		Command: run.Command{Shell: "command"},
 		Verify:  Verify{Command: p.sh("cmp out live && ! grep -q bad live"), Within: 1},
 	}, map[string]string{"out": contents})
-	plan.Tell = func() error {
+	plan.Notify = func() error {
 		d.note("tell")
 		if tell != nil {
 			if err := tell(); err != nil {
@@ -51,7 +51,7 @@ func TestTellBeforeVerify(t *testing.T) {
 	var d diary
 	plan, tools := supervised(p, &d, "new", nil)
 	r := Do(plan, tools)
-	if r.Err != nil || !r.Told || r.Owed || r.Revoked {
+	if r.Err != nil || !r.Notified || r.Pending || r.Revoked {
 		t.Errorf("got %+v", r)
 	}
 	if want := []string{"command", "tell", "verify"}; !slices.Equal(d.lines, want) {
@@ -67,7 +67,7 @@ func TestToldAndUndone(t *testing.T) {
 	var d diary
 	plan, tools := supervised(p, &d, "bad", nil)
 	r := Do(plan, tools)
-	if !errors.Is(r.Err, ErrVerify) || r.Told || !r.Revoked || !r.Rejected || r.Owed {
+	if !errors.Is(r.Err, ErrVerify) || r.Notified || !r.Revoked || !r.Rejected || r.Pending {
 		t.Errorf("got %+v", r)
 	}
 	if want := []string{"command", "tell", "verify", "command"}; !slices.Equal(d.lines, want) {
@@ -83,7 +83,7 @@ func TestTellFails(t *testing.T) {
 	var d diary
 	plan, tools := supervised(p, &d, "new", func() error { return errors.New("the program has ended") })
 	r := Do(plan, tools)
-	if r.Err == nil || !strings.Contains(r.Err.Error(), "the program has ended") || r.Told || !r.Rejected || r.Owed || len(r.Swapped) > 0 {
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "the program has ended") || r.Notified || !r.Rejected || r.Pending || len(r.Swapped) > 0 {
 		t.Errorf("got %+v", r)
 	}
 	if want := []string{"command", "tell", "command"}; !slices.Equal(d.lines, want) {
@@ -99,7 +99,7 @@ func TestTellWhileStopping(t *testing.T) {
 	var d diary
 	plan, tools := supervised(p, &d, "new", func() error { return ErrStopping })
 	r := Do(plan, tools)
-	if !errors.Is(r.Err, ErrStopping) || r.Told || r.Rejected || !r.Owed || len(r.Debts) != 1 {
+	if !errors.Is(r.Err, ErrStopping) || r.Notified || r.Rejected || !r.Pending || len(r.Debts) != 1 {
 		t.Errorf("got %+v", r)
 	}
 	p.want(map[string]string{"out": "new", ".render-out.owed": owed("out"), ".render-out.old": "old"})
@@ -124,7 +124,7 @@ func TestNobodyIsTold(t *testing.T) {
 			plan, tools := supervised(p, &d, "new", nil)
 			change(&plan, &tools)
 			r := Do(plan, tools)
-			if r.Told || slices.Contains(d.lines, "tell") || slices.Contains(d.lines, "verify") {
+			if r.Notified || slices.Contains(d.lines, "tell") || slices.Contains(d.lines, "verify") {
 				t.Errorf("%q; %+v", d.lines, r)
 			}
 		})
