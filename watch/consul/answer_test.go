@@ -186,7 +186,7 @@ func TestR11Vanishing(t *testing.T) {
 				f.put(paths[0], "")
 				later(5 * time.Second)
 				st := fl.of(queries[0])
-				if plain(st.Value) != test.want || (st.Err == nil) != (test.err == "") || st.Err != nil && !strings.Contains(st.Err.Error(), test.err) {
+				if plain(st.Value) != test.want || (st.Err == nil) != (test.err == "") || st.Err != nil && !strings.Contains(hint.Text(st.Err), test.err) {
 					t.Errorf("the value is %q, %v; want %q, %q", plain(st.Value), st.Err, test.want, test.err)
 				}
 				asked, n := f.confirmations()

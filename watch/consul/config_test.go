@@ -28,6 +28,8 @@ import (
 	"render/watch/consul/agent"
 	"render/watch/pause"
 	"render/watch/sourcetest"
+
+	"render/watch/hint"
 )
 
 // What is wrong with settings is said before anything is asked.
@@ -317,7 +319,7 @@ func TestTokenFile(t *testing.T) {
 		})
 		move()
 		later(time.Minute)
-		if err := fl.of(queries[0]).Err; !errors.Is(err, watch.ErrDenied) || !strings.Contains(err.Error(), "is it the right one?") {
+		if err := fl.of(queries[0]).Err; !errors.Is(err, watch.ErrDenied) || !strings.Contains(hint.Text(err), "hint: check the token") {
 			t.Errorf("the error is %v", err)
 		}
 		told := out.String()

@@ -27,7 +27,7 @@ const (
 
 // What an answer lacks or has too much of.
 var (
-	ErrNoIndex  = hint.With(errors.New("the answer does not have the index header of Consul"), "check that the address and the path prefix are those of Consul")
+	ErrNoIndex  = hint.With(errors.New("the answer has no index header of Consul"), "check that the address and the path prefix are those of Consul")
 	errNotJSON  = hint.With(errors.New("the answer is not the JSON of Consul"), "check that the address is that of Consul")
 	errNoLeader = errors.New("consul has no leader, so the answer may be out of date")
 	errTooStale = errors.New("the answer is older than max_stale allows")
