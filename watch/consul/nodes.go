@@ -32,7 +32,7 @@ type nodeLists struct {
 	begun    bool // the first answers to queries have had their time
 	ended    bool
 	later    *time.Timer // adjusts them again; nil where that is not due
-	partial  bool // the token may not see all nodes
+	partial  bool        // the token may not see all nodes
 	tooLarge time.Time
 	names    map[string]uint64 // of all nodes
 	lists    map[string]*nodeList
