@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"render/render/history"
-	"render/render/status"
 )
 
 const (
@@ -69,14 +68,10 @@ func (a *actions) count(c *history.Commit) {
 	n.used = c.Ended
 }
 
-// forget forgets the actions that a snapshot does not have, and that nobody committed since.
-func (a *actions) forget(s *status.Snapshot) {
-	has := make(map[string]bool, len(s.Actions))
-	for _, action := range s.Actions {
-		has[action.ID] = true
-	}
+// forget forgets the actions that a snapshot of some time does not have, and that nobody committed since.
+func (a *actions) forget(has map[string]bool, at time.Time) {
 	for id, c := range a.byID {
-		if !has[id] && !c.used.After(s.Time) {
+		if !has[id] && !c.used.After(at) {
 			delete(a.byID, id)
 			delete(a.labels, c.label)
 		}

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"maps"
 	"math"
 	"time"
 
@@ -163,13 +164,10 @@ func (c collector) collectActions(ch sink, s *status.Snapshot, now time.Time) {
 	}
 	ch.gauge(committing, longest)
 
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.actions.forget(s)
 	shared, late, failed := false, 0.0, 0
-	for _, a := range s.Actions {
-		n := c.actions.of(a.ID, a.Name)
-		if n == &c.actions.others {
+	for i, n := range c.countsOf(s) {
+		a := s.Actions[i]
+		if n.label == Others {
 			shared, late, failed = true, math.Max(late, age(now, a.Unapplied)), max(failed, a.Failures)
 			continue
 		}
@@ -181,17 +179,49 @@ func (c collector) collectActions(ch sink, s *status.Snapshot, now time.Time) {
 		}
 		ch.results(n)
 	}
+	others := c.countsOfOthers()
 	if shared {
 		ch.gauge(outOfSync, late, Others)
 		ch.gauge(failures, float64(failed), Others)
 	}
-	if shared || len(c.actions.others.results) > 0 {
-		ch.results(&c.actions.others)
+	if shared || len(others.results) > 0 {
+		ch.results(others)
 	}
 }
 
+// countsOf returns what was counted of each action of a snapshot; of those beyond the first [MaxActions] the label only. The engine's loop waits for
+// it where a commit ends at the same time.
+func (c collector) countsOf(s *status.Snapshot) []counts {
+	has := make(map[string]bool, len(s.Actions))
+	for _, a := range s.Actions {
+		has[a.ID] = true
+	}
+	list := make([]counts, 0, len(s.Actions))
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.actions.forget(has, s.Time)
+	for _, a := range s.Actions {
+		n := *c.actions.of(a.ID, a.Name)
+		if n.label != Others {
+			n.results = maps.Clone(n.results)
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// countsOfOthers returns what was counted of the actions that share a label.
+func (c collector) countsOfOthers() counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.actions.others
+	n.results = maps.Clone(n.results)
+	return n
+}
+
 // results sends the numbers of commits of one label.
-func (ch sink) results(n *counts) {
+func (ch sink) results(n counts) {
 	if n.results[history.Applied] == 0 {
 		ch.counter(commits, 0, n.label, string(history.Applied))
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"render/render/history"
 	"render/render/status"
 )
@@ -88,6 +90,27 @@ func TestMetricsWithoutLoop(t *testing.T) {
 		}
 		if slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, "render_targets") }) {
 			t.Error("it shows targets that it does not know")
+		}
+	})
+}
+
+// The end of a commit does not wait for a scrape: the engine's loop reports it.
+func TestCommitDuringScrape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		m := newMetrics(f)
+		f.set(func(s *status.Snapshot) { s.Actions = []*status.Action{{ID: "1", Name: "a"}, {ID: "2", Name: "b"}} })
+		out := make(chan prometheus.Metric)
+		go func() {
+			collector{m}.Collect(out)
+			close(out)
+		}()
+		for {
+			synctest.Wait() // the scrape waits for its reader
+			m.Committed(&history.Commit{Action: "1", ActionName: "a", Result: history.Applied})
+			if _, more := <-out; !more {
+				break
+			}
 		}
 	})
 }
