@@ -435,7 +435,9 @@ func (e *Engine) setDebts(a *action, debts []disk.Debt) {
 func (e *Engine) receiveAnswers(states map[watch.Query]watch.State) {
 	now := time.Now()
 	e.noteFailures(states, now)
-	e.markStates(states)
+	for q := range states {
+		e.markQuery(q)
+	}
 	want, failed := e.graph.Take(states, now)
 	e.wakeActions(want, now)
 	for _, t := range failed {

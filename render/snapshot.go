@@ -121,23 +121,11 @@ func (a *action) state() status.ActionState {
 	return status.InSync
 }
 
-// markStates notes queries whose states have changed, and the targets that show them.
-func (e *Engine) markStates(states map[watch.Query]watch.State) {
-	for q, st := range states {
-		if old, _ := e.graph.State(q); st.Rev > 0 && old.Rev > 0 {
-			e.board.Query(q)
-		} else {
-			e.markQuery(q)
-		}
-	}
-	for _, j := range e.graph.StillHeld() { // its number of instances may be another
-		e.board.Target(j.Owner.order)
-	}
-}
-
-// markQuery notes a query that has changed, and the targets that wait for it, or did.
+// markQuery notes a query that has changed, and the targets that use it: they show that they wait for it, or what a guard holds back.
 func (e *Engine) markQuery(q watch.Query) {
-	e.board.Query(q)
+	if e.board.Query(q); !e.board.IsRead() {
+		return
+	}
 	for t := range e.graph.Users(q) {
 		e.board.Target(t.order)
 	}

@@ -69,6 +69,9 @@ func (b *Board) Query(q watch.Query) {
 	}
 }
 
+// IsRead reports whether somebody has read what the board notes. Before that nobody needs to know what has changed.
+func (b *Board) IsRead() bool { return b.read }
+
 // Renew notes that targets and actions are numbered anew.
 func (b *Board) Renew() { b.changed, b.anew = true, true }
 
