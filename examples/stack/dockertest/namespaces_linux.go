@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,14 +96,23 @@ func prepare() error {
 	return nil
 }
 
-// removeGroups removes the control groups of containers. Their processes have ended with their namespace.
+// removeGroups removes the control groups of containers. Their processes have ended with their namespace; the kernel may need a moment
+// to notice that.
 func removeGroups(name string) {
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-		for _, below := range []string{"/*/*", "/*", ""} {
-			found, _ := filepath.Glob(pattern + name + below)
-			for _, path := range found {
-				_ = unix.Rmdir(path)
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		left := 0
+		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+			for _, below := range []string{"/*/*", "/*", ""} {
+				found, _ := filepath.Glob(pattern + name + below)
+				for _, path := range found {
+					if errors.Is(unix.Rmdir(path), unix.EBUSY) { // files in a group end with it
+						left++
+					}
+				}
 			}
+		}
+		if left == 0 {
+			return
 		}
 	}
 }
