@@ -27,6 +27,7 @@ var openAPIText []byte
 // An api answers programs.
 type api struct {
 	engine  Engine
+	answers *answers
 	streams chan struct{}   // holds a token for each stream of events
 	ended   context.Context // of the server
 }
@@ -45,9 +46,9 @@ func (a *api) register(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("/api/v1/history", a.history)
 	mux.HandleFunc("/api/v1/events", a.events)
-	mux.HandleFunc("/api/v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/api/v1/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		write(w, r, http.StatusOK, openAPIText)
+		_, _ = w.Write(openAPIText) // a client that goes away is no error
 	})
 }
 
@@ -68,15 +69,18 @@ func snapshot(engine Engine, w http.ResponseWriter, r *http.Request) *status.Sna
 func (a *api) answer(part func(*status.Snapshot, *http.Request) any) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s := snapshot(a.engine, w, r); s != nil {
-			writeJSON(w, part(s, r))
+			a.answers.serve(w, r, s.Sequence, 0, func() (int, string, []byte) { return asJSON(part(s, r)) })
 		}
 	}
 }
 
-// writeJSON writes a value. A client that goes away is no error.
-func writeJSON(w http.ResponseWriter, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value)
+// asJSON returns a value as an answer.
+func asJSON(value any) (code int, kind string, body []byte) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return http.StatusInternalServerError, "text/plain; charset=utf-8", []byte(err.Error())
+	}
+	return http.StatusOK, "application/json", append(text, '\n')
 }
 
 // history answers with the commits that the parameters choose.
@@ -94,8 +98,10 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) {
 		}
 		most = n
 	}
-	chosen := choose(a.engine.History().Commits(), r.FormValue("file"), r.FormValue("target"), r.FormValue("action"), most)
-	writeJSON(w, history.Commits{Sequence: s.Sequence, Commits: chosen})
+	a.answers.serve(w, r, s.Sequence, a.engine.History().Number(), func() (int, string, []byte) {
+		chosen := choose(a.engine.History().Commits(), r.FormValue("file"), r.FormValue("target"), r.FormValue("action"), most)
+		return asJSON(history.Commits{Sequence: s.Sequence, Commits: chosen})
+	})
 }
 
 // choose returns the first commits of an action, with a file, and of a target, each where it is not empty.

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -33,6 +32,7 @@ var assets embed.FS
 // A site answers people.
 type site struct {
 	engine  Engine
+	answers *answers
 	version string
 	host    string
 	assets  string // the checksum of the assets: a page of another render loads its own
@@ -49,8 +49,8 @@ type index struct {
 }
 
 // newSite parses the templates of the page, which are part of the program.
-func newSite(engine Engine, version string) *site {
-	s := &site{engine: engine, version: version, pages: make(map[string]*template.Template)}
+func newSite(engine Engine, answers *answers, version string) *site {
+	s := &site{engine: engine, answers: answers, version: version, pages: make(map[string]*template.Template)}
 	s.host, _ = os.Hostname()
 	sum := sha256.New()
 	for _, name := range []string{"style.css", "live.js"} {
@@ -74,10 +74,10 @@ func (s *site) register(mux *http.ServeMux) {
 		if name == "icon.svg" {
 			path = "/assets/" + name
 		}
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", kind)
 			w.Header().Set("Cache-Control", "public, max-age=86400, immutable")
-			write(w, r, http.StatusOK, text)
+			_, _ = w.Write(text) // a client that goes away is no error
 		})
 	}
 	mux.HandleFunc("/{$}", s.with((*view).overview))
@@ -113,33 +113,16 @@ func (s *site) with(fill func(*view, *http.Request)) http.HandlerFunc {
 		if now == nil {
 			return
 		}
-		p := &view{Snapshot: now, Host: s.host, Version: s.version, Assets: s.assets, Mood: mood(now), site: s, index: s.indexOf(now), code: http.StatusOK}
-		fill(p, r)
-		var text bytes.Buffer
-		if err := s.pages[p.name].ExecuteTemplate(&text, "page", p); err != nil {
-			http.Error(w, "the page cannot be shown: "+err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		write(w, r, p.code, text.Bytes())
+		s.answers.serve(w, r, now.Sequence, s.engine.History().Number(), func() (int, string, []byte) {
+			p := &view{Snapshot: now, Host: s.host, Version: s.version, Assets: s.assets, Mood: mood(now), site: s, index: s.indexOf(now), code: http.StatusOK}
+			fill(p, r)
+			var text bytes.Buffer
+			if err := s.pages[p.name].ExecuteTemplate(&text, "page", p); err != nil {
+				return http.StatusInternalServerError, "text/plain; charset=utf-8", []byte("the page cannot be shown: " + err.Error())
+			}
+			return p.code, "text/html; charset=utf-8", text.Bytes()
+		})
 	}
-}
-
-// smallAnswer is how many bytes are sent as they are.
-const smallAnswer = 2000
-
-// write writes an answer, compressed where the client takes that. A client that goes away is no error.
-func write(w http.ResponseWriter, r *http.Request, code int, text []byte) {
-	if len(text) < smallAnswer || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") || isSocket(r.Context()) {
-		w.WriteHeader(code)
-		_, _ = w.Write(text)
-		return
-	}
-	w.Header().Set("Content-Encoding", "gzip")
-	w.WriteHeader(code)
-	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // a known level
-	_, _ = z.Write(text)
-	_ = z.Close()
 }
 
 // mood returns the class of the state: whether all is well.

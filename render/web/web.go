@@ -85,8 +85,9 @@ func New(cfg Config) *Server {
 	s.ended, s.end = context.WithCancel(context.Background())
 	open := make(map[string]bool)
 	mux := http.NewServeMux()
-	(&api{engine: cfg.Engine, streams: make(chan struct{}, mostStreams), ended: s.ended}).register(mux)
-	newSite(cfg.Engine, cfg.Version).register(mux)
+	made := newAnswers()
+	(&api{engine: cfg.Engine, answers: made, streams: make(chan struct{}, mostStreams), ended: s.ended}).register(mux)
+	newSite(cfg.Engine, made, cfg.Version).register(mux)
 	for _, r := range cfg.Routes {
 		mux.Handle(r.Path, r.Handler)
 		open[r.Path] = r.Open

@@ -1,0 +1,117 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	keptFor     = time.Second // an answer is given to all who ask for the same
+	mostKept    = 32
+	smallAnswer = 2000 // bytes that are sent as they are
+)
+
+// answers makes answers that cost something: one at a time, so that clients, however many, use one processor at most, and each once for
+// all who ask for it at the same time.
+type answers struct {
+	turn chan struct{} // holds a token while an answer is made
+
+	mu   sync.Mutex // guards what follows
+	kept map[string]*answer
+	idle *time.Timer // forgets them
+}
+
+// An answer is one that was made. It is not changed.
+type answer struct {
+	sequence, commit uint64 // of the snapshot, and the number of the last commit
+	made             time.Time
+	code             int
+	kind             string // its Content-Type
+	body             []byte
+	packed           bool // the body is compressed
+}
+
+func newAnswers() *answers {
+	return &answers{turn: make(chan struct{}, 1), kept: make(map[string]*answer)}
+}
+
+// serve answers a request with what make returns, or has returned for the same address, snapshot and commit.
+func (a *answers) serve(w http.ResponseWriter, r *http.Request, sequence, commit uint64, make func() (code int, kind string, body []byte)) {
+	pack := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && !isSocket(r.Context())
+	key := r.URL.RequestURI()
+	if pack {
+		key = "gzip " + key
+	}
+	is := func(x *answer) bool {
+		return x != nil && x.sequence == sequence && x.commit == commit && time.Since(x.made) < keptFor
+	}
+	x := a.find(key)
+	if !is(x) {
+		select {
+		case a.turn <- struct{}{}:
+		case <-r.Context().Done():
+			return
+		}
+		if x = a.find(key); !is(x) { // nobody has made it meanwhile
+			x = &answer{sequence: sequence, commit: commit, made: time.Now()}
+			x.code, x.kind, x.body = make()
+			if pack {
+				x.pack()
+			}
+			a.keep(key, x)
+		}
+		<-a.turn
+	}
+
+	h := w.Header()
+	h.Set("Content-Type", x.kind)
+	h.Set("Vary", "Accept-Encoding")
+	if x.packed {
+		h.Set("Content-Encoding", "gzip")
+	}
+	w.WriteHeader(x.code)
+	_, _ = w.Write(x.body) // a client that goes away is no error
+}
+
+// pack compresses the body, unless it is small.
+func (x *answer) pack() {
+	if len(x.body) < smallAnswer {
+		return
+	}
+	var packed bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // a known level
+	_, _ = z.Write(x.body)                               // to memory
+	_ = z.Close()
+	x.body, x.packed = packed.Bytes(), true
+}
+
+func (a *answers) find(key string) *answer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.kept[key]
+}
+
+// keep keeps an answer for a short time.
+func (a *answers) keep(key string, x *answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.kept) >= mostKept {
+		clear(a.kept)
+	}
+	a.kept[key] = x
+	if a.idle == nil {
+		a.idle = time.AfterFunc(2*keptFor, a.forget)
+	} else {
+		a.idle.Reset(2 * keptFor)
+	}
+}
+
+func (a *answers) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.kept)
+}
