@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,4 +93,51 @@ template {
 		t.Errorf("the metrics have too much: %s", all)
 	}
 	d.stop()
+}
+
+// TestPrometheus has a real Prometheus, with the configuration and the rules of the example, scrape a render that wants a token.
+func TestPrometheus(t *testing.T) {
+	t.Parallel()
+	prometheus, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Fatal("prometheus is missing: run make prometheus")
+	}
+	dir, addr, api := t.TempDir(), freeAddr(t), freeAddr(t)
+	path := func(name string) string { return filepath.Join(dir, name) }
+	example := func(name string) string { return readAll(t, filepath.Join("..", "..", "examples", "monitoring", name)) }
+	write(t, path("data.yaml"), "keys: {a: 1}")
+	write(t, path("in"), `{{key "a"}}`)
+	write(t, path("token"), "secret\n")
+	startRender(t, dir, "--fixture", "data.yaml", "--template", "in:out", "--listen", addr, "--listen-token-file", "token")
+
+	config := strings.NewReplacer(
+		"127.0.0.1:9820", addr, "15s", "200ms\n    scrape_timeout: 200ms", "# authorization:", "authorization:", "/etc/prometheus/render.token", path("token"),
+	).Replace(example("prometheus.yml"))
+	write(t, path("prometheus.yml"), config)
+	write(t, path("alerts.yml"), example("alerts.yml"))
+	log, err := os.Create(path("prometheus.log"))
+	check(t, err)
+	defer log.Close()
+	cmd := exec.Command(prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=metrics", "--web.listen-address="+api, "--log.level=warn")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	check(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("Prometheus said: %s", readAll(t, log.Name()))
+		}
+	})
+	awaits(t, func() error {
+		answer, err := http.Get("http://" + api + "/api/v1/query?query=" + url.QueryEscape(`render_targets{state="applied"} == 1 and on (job, instance) up{job="render"} == 1`))
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil || !strings.Contains(string(body), `"instance":"`+addr+`"`) {
+			return fmt.Errorf("%v: %s", err, body)
+		}
+		return nil
+	})
 }
