@@ -1,6 +1,10 @@
 package template
 
-import "render/watch"
+import (
+	"reflect"
+
+	"render/watch"
+)
 
 // withArity returns a function that takes so many arguments and does with them what f does. Found is false where f is not of a
 // common type that takes any number of arguments, or the number is not a common one: then f is used as it is. Package reflect
@@ -13,8 +17,8 @@ func withArity(f any, arguments int) (function any, found bool) {
 		return func(a any) (string, error) { return f(a) }, arguments == 1
 	case func(string, ...any) (string, error):
 		return func(a string, b any) (string, error) { return f(a, b) }, arguments == 2
-	case func(any, ...any) (bool, error):
-		return func(a, b any) (bool, error) { return f(a, b) }, arguments == 2
+	case func(reflect.Value, ...reflect.Value) (bool, error):
+		return func(a, b reflect.Value) (bool, error) { return f(a, b) }, arguments == 2
 	case func(...any) ([]*watch.HealthService, error):
 		return func(a any) ([]*watch.HealthService, error) { return f(a) }, arguments == 1
 	}

@@ -30,19 +30,26 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 		}
 	case string:
 		if len(port) == 1 {
-			return p.keepOrDrop(of, port[0], Dropped{}), nil
+			return p.keepOrDrop(of, portNumber(port[0]), Dropped{}), nil
 		}
 	}
 	return "", funcs.Wrap("hostport", errors.New("needs an instance of a service, or an address and a port"))
 }
 
-func (p *pass) keepOrDrop(address string, port any, d Dropped) string {
-	number, isInt := port.(int)
-	if k := reflect.ValueOf(port).Kind(); !isInt && (k == reflect.String || k >= reflect.Bool && k <= reflect.Float64) {
+// portNumber returns a port that is a number or a text, and 0 where it is neither.
+func portNumber(port any) int {
+	if number, ok := port.(int); ok {
+		return number
+	}
+	if k := reflect.ValueOf(port).Kind(); k == reflect.String || k >= reflect.Bool && k <= reflect.Float64 {
 		if n, err := strconv.ParseUint(fmt.Sprint(port), 10, 16); err == nil {
-			number = int(n)
+			return int(n)
 		}
 	}
+	return 0
+}
+
+func (p *pass) keepOrDrop(address string, number int, d Dropped) string {
 	ip, notIP := netip.ParseAddr(address)
 	switch {
 	case number < 1 || number > math.MaxUint16:

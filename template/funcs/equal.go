@@ -7,18 +7,19 @@ import (
 )
 
 // equalFuncs are the comparisons of text/template. Its own print the values that they cannot compare, whatever their size.
+// They take a reflect.Value, as its own do: package reflect copies each value that becomes an interface.
 var equalFuncs = map[string]any{
-	"eq": func(v any, others ...any) (bool, error) {
+	"eq": func(v reflect.Value, others ...reflect.Value) (bool, error) {
 		equal, err := equalToOne(v, others)
 		return equal, Wrap("eq", err)
 	},
-	"ne": func(v, other any) (bool, error) {
+	"ne": func(v, other reflect.Value) (bool, error) {
 		equal, err := equalValues(v, other)
 		return !equal, Wrap("ne", err)
 	},
 }
 
-func equalToOne(v any, others []any) (bool, error) {
+func equalToOne(v reflect.Value, others []reflect.Value) (bool, error) {
 	if len(others) == 0 {
 		return false, errors.New("missing argument for comparison")
 	}
@@ -31,13 +32,13 @@ func equalToOne(v any, others []any) (bool, error) {
 }
 
 // equalValues compares as text/template does: whole numbers of all kinds, other values of one kind, and all with nil.
-func equalValues(v, w any) (bool, error) {
-	if a, ok := v.(string); ok {
-		if b, ok := w.(string); ok {
-			return a == b, nil
-		}
+func equalValues(a, b reflect.Value) (bool, error) {
+	if a.Kind() == reflect.Interface {
+		a = a.Elem()
 	}
-	a, b := reflect.ValueOf(v), reflect.ValueOf(w)
+	if b.Kind() == reflect.Interface {
+		b = b.Elem()
+	}
 	switch {
 	case a.CanInt() && b.CanInt():
 		return a.Int() == b.Int(), nil
