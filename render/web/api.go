@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	snapshotTimeout = 10 * time.Second // for the engine's loop to answer
-	heartbeat       = 20 * time.Second // between signs of life of a stream without events
-	defaultCommits  = 100              // of an answer without the parameter limit
+	snapshotTimeout = 10 * time.Second       // for the engine's loop to answer
+	heartbeat       = 20 * time.Second       // between signs of life of a stream without events
+	eventSpacing    = 300 * time.Millisecond // between events of a stream, at least: each costs the same, however much has changed
+	defaultCommits  = 100                    // of an answer without the parameter limit
 )
 
 // openAPIText describes the API. TestOpenAPI makes it of the types and their comments.
@@ -158,12 +159,19 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	defer stop()
 	defer context.AfterFunc(a.ended, stop)()
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // it would end the request
-	text := "retry: 1000\n\n"
+	_ = out.SetReadDeadline(time.Time{})   // it would end the request
+	text, sent := "retry: 1000\n\n", false // an event
 	for {
 		_ = out.SetWriteDeadline(time.Now().Add(answerTimeout)) // a client that does not read is left
 		if _, err := fmt.Fprint(w, text); err != nil || out.Flush() != nil {
 			return
+		}
+		if sent {
+			select {
+			case <-time.After(eventSpacing):
+			case <-ctx.Done():
+				return
+			}
 		}
 		wait, cancel := context.WithTimeout(ctx, heartbeat)
 		n, err := feed.Next(wait, after)
@@ -172,13 +180,14 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			text = ":\n\n"
+			text, sent = ":\n\n", false
 		default:
 			data, err := json.Marshal(history.Change{Sequence: n})
 			if err != nil {
 				return
 			}
-			after, text = n, fmt.Sprintf("id: %d\nevent: change\ndata: %s\n\n", n, data)
+			after, sent = n, true
+			text = fmt.Sprintf("id: %d\nevent: change\ndata: %s\n\n", n, data)
 		}
 	}
 }
