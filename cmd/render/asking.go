@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"render/cmd/render/ask"
 	"render/cmd/render/logs"
@@ -222,10 +225,31 @@ func (a *asking) history(ctx context.Context) error {
 
 // printJSON prints a value: with --watch on one line.
 func (a *asking) printJSON(value any) error {
-	e := json.NewEncoder(a.stdout)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if !a.watch {
 		e.SetIndent("", "  ")
 	}
-	return e.Encode(value)
+	if err := e.Encode(value); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.stdout, escapedJSON(text.String()))
+	return err
+}
+
+// escapedJSON returns JSON with escapes for all characters that a terminal obeys or does not show: JSON has them in strings only.
+func escapedJSON(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+		}
+	}
+	return b.String()
 }

@@ -61,9 +61,10 @@ func (l *Log) add(c *Commit) {
 		l.drop()
 	}
 	for l.bytes > MaxBytes && len(l.commits) > 0 {
-		if l.short < len(l.commits) {
+		switch n := len(l.commits); {
+		case l.short < n-1, n == 1 && l.short == 0:
 			l.shorten()
-		} else {
+		default: // rather than the details of the newest
 			l.drop()
 		}
 	}

@@ -11,6 +11,9 @@ import (
 // partTime is how long the engine's loop makes values of a snapshot at a time. Then others have their turn.
 const partTime = 2 * time.Millisecond
 
+// mostMarked is how many queries a Board notes that nobody has read. With more, the next snapshot is made from the beginning.
+const mostMarked = 50_000
+
 // A Board notes what of an engine has changed since somebody has read it. The engine's loop owns it: a mark costs little, and
 // nobody else is waited for.
 type Board struct {
@@ -64,8 +67,12 @@ func (b *Board) Action(i int) {
 // Query notes that a query has changed, or is used by nobody any longer.
 func (b *Board) Query(q watch.Query) {
 	b.changed = true
-	if b.read {
+	switch {
+	case !b.read:
+	case len(b.queries) < mostMarked:
 		b.queries[q] = true
+	default: // nobody reads any longer, and queries come and go
+		b.read, b.queries, b.first, b.unnamed = false, nil, nil, nil
 	}
 }
 
@@ -110,6 +117,7 @@ type Part struct {
 
 // Part makes the next part of a snapshot: of what has changed, as much as it can in a short time.
 func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
+	all = all || !b.read
 	p := Part{All: all, Anew: all || b.anew, Sizes: [2]int{m.Targets, m.Actions}}
 	if all {
 		b.read, b.queries = true, make(map[watch.Query]bool)

@@ -12,7 +12,8 @@ import (
 const (
 	keptFor     = time.Second // an answer is given to all who ask for the same
 	mostKept    = 32
-	smallAnswer = 2000 // bytes that are sent as they are
+	smallAnswer = 2000     // bytes that are sent as they are
+	mostUnsent  = 64 << 20 // bytes of answers that clients are reading
 )
 
 // answers makes answers that cost something: one at a time, so that clients, however many, use one processor at most, and each once for
@@ -22,6 +23,7 @@ type answers struct {
 
 	mu   sync.Mutex // guards what follows
 	kept map[string]*answer
+	sent int         // bytes of the answers that clients are reading
 	idle *time.Timer // forgets them
 }
 
@@ -33,6 +35,7 @@ type answer struct {
 	kind             string // its Content-Type
 	body             []byte
 	packed           bool // the body is compressed
+	readers          int  // clients that are reading it; guarded by answers.mu
 }
 
 func newAnswers() *answers {
@@ -56,17 +59,26 @@ func (a *answers) serve(w http.ResponseWriter, r *http.Request, sequence, commit
 		case <-r.Context().Done():
 			return
 		}
-		if x = a.find(key); !is(x) { // nobody has made it meanwhile
+		func() {
+			defer func() { <-a.turn }() // also where make panics, which net/http survives
+			if x = a.find(key); is(x) {
+				return // somebody has made it meanwhile
+			}
 			x = &answer{sequence: sequence, commit: commit, made: time.Now()}
 			x.code, x.kind, x.body = make()
 			if pack {
 				x.pack()
 			}
 			a.keep(key, x)
-		}
-		<-a.turn
+		}()
 	}
 
+	if !a.begin(x) {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "clients are reading too many answers slowly", http.StatusServiceUnavailable)
+		return
+	}
+	defer a.end(x)
 	h := w.Header()
 	h.Set("Content-Type", x.kind)
 	h.Set("Vary", "Accept-Encoding")
@@ -75,6 +87,29 @@ func (a *answers) serve(w http.ResponseWriter, r *http.Request, sequence, commit
 	}
 	w.WriteHeader(x.code)
 	_, _ = w.Write(x.body) // a client that goes away is no error
+}
+
+// begin notes that a client reads an answer. It returns false where others read so many that there is no memory for it.
+func (a *answers) begin(x *answer) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if x.readers == 0 {
+		if a.sent > 0 && a.sent+len(x.body) > mostUnsent {
+			return false
+		}
+		a.sent += len(x.body)
+	}
+	x.readers++
+	return true
+}
+
+// end notes that a client has read an answer, or has gone.
+func (a *answers) end(x *answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if x.readers--; x.readers == 0 {
+		a.sent -= len(x.body)
+	}
 }
 
 // pack compresses the body, unless it is small.

@@ -65,7 +65,7 @@ func publish(made, path, folder string) error {
 		return err
 	}
 	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // another render may be at the same
+	if err := lockFolder(lock); err != nil { // another render may be at the same
 		return fmt.Errorf("lock of %s: %w", folder, err)
 	}
 
@@ -86,6 +86,39 @@ func publish(made, path, folder string) error {
 		}
 	}
 	return os.Rename(made, path)
+}
+
+// lockTimeout is how long a folder may stay locked. Whoever can read the folder can lock it, and must not stop render.
+const lockTimeout = 2 * time.Second
+
+// lockFolder locks an open folder until it is closed. It fails where another process keeps the lock.
+func lockFolder(folder *os.File) error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+			return err
+		case time.Since(began) > lockTimeout:
+			return fmt.Errorf("another process has kept the lock for %s", lockTimeout)
+		}
+	}
+}
+
+// chmod changes the mode of the socket, unless another process has replaced it: a link there would lead to another file.
+func (s *socket) chmod(mode fs.FileMode) error {
+	info, err := os.Lstat(s.path)
+	if err == nil && !os.SameFile(info, s.info) {
+		err = errors.New("another process has replaced the socket")
+	}
+	if err == nil {
+		err = os.Chmod(s.path, mode)
+	}
+	if err != nil {
+		return fmt.Errorf("socket %s: %w", s.path, err)
+	}
+	return nil
 }
 
 // Close closes the socket, and removes its file unless another process has replaced it.

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -144,7 +143,7 @@ func (s *Server) Apply(settings Settings) error {
 			delete(s.serving, text)
 			s.wg.Go(l.shutDown) // what is under way ends
 		} else if l.socket != nil && settings.Mode != s.settings.Mode {
-			if err := os.Chmod(l.socket.path, settings.Mode); err != nil {
+			if err := l.socket.chmod(settings.Mode); err != nil {
 				s.cfg.Log.Warn("mode of the socket not changed", "err", err)
 			}
 		}

@@ -147,10 +147,10 @@ func (c *Client) Snapshot(ctx context.Context) (*status.Snapshot, error) {
 	return &s, nil
 }
 
-// History requests the last commits, the newest first.
+// History requests all commits that render knows, the newest first.
 func (c *Client) History(ctx context.Context) ([]*history.Commit, error) {
 	var all history.Commits
-	err := c.ask(ctx, "/api/v1/history", &all)
+	err := c.ask(ctx, fmt.Sprintf("/api/v1/history?limit=%d", history.MaxCommits), &all)
 	return all.Commits, err
 }
 
