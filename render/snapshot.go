@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"render/render/commit"
 	"render/render/history"
 	"render/render/output"
 	"render/render/status"
@@ -150,7 +151,7 @@ func (e *Engine) viewAction(i int) *status.Action {
 		Failures: a.failures, Retry: a.retry, LastRun: a.track.LastRun,
 	}
 	if a.err != nil {
-		v.Error = status.Short(a.err.Error(), 4<<10)
+		v.Error = status.Short(commit.PublicText(a.err), 4<<10)
 	}
 	for _, t := range a.targets {
 		v.Targets = append(v.Targets, t.track.ID(e.ids, t.cfg.Source, t.cfg.Destination))

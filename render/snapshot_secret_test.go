@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/commit"
 	"render/render/run"
 	"render/watch"
 )
@@ -26,11 +27,21 @@ func TestNothingSecret(t *testing.T) {
 		nested := r.target("nested", `{{key (print "users/" (key "password"))}}`)
 		failing := r.target("failing", `{{key "password"}}{{range service "web"}}{{.Node}}{{end}}`)
 		failing.File.Perms = 0o600
-		failing.Command = run.Command{Shell: "echo failed; false"}
-		if err := os.WriteFile(failing.Destination, []byte("old"), 0o600); err != nil {
-			t.Fatal(err)
+		failing.Command = run.Command{Shell: "echo failed; cat " + failing.Destination + "; false"}
+		rejected := r.target("rejected", `{{key "password"}}`)
+		rejected.File.Perms = 0o600
+		rejected.Implied = &Action{Check: run.Command{Shell: "cat {}; false"}}
+		unverified := r.target("unverified", `{{key "password"}} again`)
+		unverified.File.Perms = 0o600
+		unverified.Implied = &Action{
+			Command: run.Command{Shell: "true"}, Verify: commit.Verify{Command: run.Command{Shell: "cat " + unverified.Destination + "; false"}},
 		}
-		r.start(Config{Targets: []Target{private, mesh, nested, failing}})
+		for _, t := range []Target{failing, rejected, unverified} {
+			if err := os.WriteFile(t.Destination, []byte("old"), 0o600); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		r.start(Config{Targets: []Target{private, mesh, nested, failing, rejected, unverified}})
 		long := strings.Repeat(secret, 20)
 		web := instances("web", "10.0.0.1")
 		web[0].Node = hostile

@@ -100,6 +100,7 @@ type Result struct {
 	Ran      bool              // the command, or what stands for it, has run, also where a stop has interrupted the verification
 	Notified bool              // the supervised program was notified of the files that are in place
 	Output   string            // of the command
+	Private  bool              // not everybody may read all files: what a command printed may have what is in them
 	Warnings []string
 	Took     time.Duration
 	Steps    []Step       // what ran, in order
@@ -352,15 +353,7 @@ func (c *commit) check(check run.Command, of string) error {
 	case errors.Is(err, ErrStopping):
 		return err
 	}
-	return fmt.Errorf("%w for %s: %s: %w%s", ErrCheck, of, check, err, quoted(output))
-}
-
-// quoted returns what a command printed, for an error.
-func quoted(output string) string {
-	if output = strings.TrimSpace(output); output == "" {
-		return ""
-	}
-	return "; it said: " + output
+	return fmt.Errorf("%w for %s: %s: %w", ErrCheck, of, check, c.withOutput(err, output))
 }
 
 // swap puts the staged files in their places. A file that fails is noted in Failed and left out; of an atomic action all

@@ -68,6 +68,7 @@ func (r *recall) of(f File) func(bytes int64) bool {
 
 // report reports what became of the files.
 func (c *commit) report() {
+	c.r.Private = c.isPrivate()
 	for _, f := range c.all {
 		if !f.differs && !f.Pending() && c.r.Failed[f.want.Destination] == nil {
 			continue

@@ -98,7 +98,7 @@ func (c *commit) verifyOnce(v Verify, most time.Duration) error {
 	if v.URL == "" {
 		output, err := c.runWithin(v.Command, most)
 		if err != nil {
-			return fmt.Errorf("%w%s", err, quoted(output))
+			return c.withOutput(err, output)
 		}
 		return nil
 	}

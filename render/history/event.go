@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -78,23 +79,31 @@ func (e *Event) Commit(ids status.IDs) *Commit {
 	c := &Commit{
 		Began: e.Ended.Add(-r.Took), Ended: e.Ended, Seconds: r.Took.Seconds(), Action: e.Action, ActionName: e.Name,
 		Because: causesOf(ids, e.because(e.Causes, e.First)), Result: e.result(), Attempt: e.Failures + 1, Retry: e.Retry,
-		Output: end(r.Output, mostOutput), Warnings: r.Warnings, Files: []File{}, Steps: []Step{},
+		Output: publicOutput(r), Warnings: r.Warnings, Files: []File{}, Steps: []Step{},
 	}
 	if e.Debt && len(e.Causes) == 0 {
 		c.Because = []Cause{{Kind: OfDebt, Text: "an earlier run of render did not finish the action"}}
 	}
 	if e.Err != nil {
-		c.Error = status.Short(e.Err.Error(), mostError)
+		c.Error = status.Short(commit.PublicText(e.Err), mostError)
 	}
 	for _, s := range r.Steps {
 		step := Step{Kind: s.Kind, Text: s.Text, Seconds: s.Took.Seconds(), Runs: s.Runs}
 		if s.Err != nil {
-			step.Error = status.Short(s.Err.Error(), mostError)
+			step.Error = status.Short(commit.PublicText(s.Err), mostError)
 		}
 		c.Steps = append(c.Steps, step)
 	}
 	e.addFiles(c, ids)
 	return c
+}
+
+// publicOutput returns the end of what the command printed, or its size where not everybody may read all files.
+func publicOutput(r *commit.Result) string {
+	if r.Private && r.Output != "" {
+		return fmt.Sprintf("(%d bytes that are in the log only: not everybody may read the files)", len(r.Output))
+	}
+	return end(r.Output, mostOutput)
 }
 
 // addFiles adds what became of the files.
@@ -126,7 +135,7 @@ func (e *Event) addFiles(c *Commit, ids status.IDs) {
 			f.Because = c.Because
 		}
 		if err := r.Failed[f.Path]; err != nil {
-			f.Error = status.Short(err.Error(), mostError)
+			f.Error = status.Short(commit.PublicText(err), mostError)
 		}
 		return f
 	}

@@ -3,6 +3,7 @@ package status
 import (
 	"time"
 
+	"render/render/commit"
 	"render/watch"
 )
 
@@ -41,7 +42,7 @@ func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
-	return Short(err.Error(), maxText)
+	return Short(commit.PublicText(err), maxText)
 }
 
 // Short returns the beginning of a text of at most so many bytes, with […] where something is left out.
