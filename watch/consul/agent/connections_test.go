@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,18 +30,18 @@ func TestSlots(t *testing.T) {
 		}
 		givenUp, cancel := context.WithCancel(t.Context())
 		cancel()
-		released := false
-		a.conns.releaseAfter(givenUp, a.Endpoint(), true, time.Now().Add(time.Minute), func() { released = true })
+		var released atomic.Bool
+		a.conns.releaseAfter(givenUp, a.Endpoint(), true, time.Now().Add(time.Minute), func() { released.Store(true) })
 		a.EndWait()
 		time.Sleep(time.Minute - time.Millisecond/2)
 		if a.BeginWait(reserved) {
 			t.Error("the slot of a request that was given up is free at once")
 		}
-		if n := a.Abandoned(); n != 1 || released {
-			t.Errorf("%d requests are abandoned; the connection is released: %v", n, released)
+		if n := a.Abandoned(); n != 1 || released.Load() {
+			t.Errorf("%d requests are abandoned; the connection is released: %v", n, released.Load())
 		}
 		time.Sleep(time.Millisecond)
-		if !a.BeginWait(reserved) || a.Abandoned() != 0 || !released {
+		if !a.BeginWait(reserved) || a.Abandoned() != 0 || !released.Load() {
 			t.Error("the slot of a request that was given up is not free after its wait")
 		}
 	})
