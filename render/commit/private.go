@@ -23,12 +23,15 @@ func (e *outputError) Unwrap() error { return e.error }
 // isPrivate reports whether a secret went into a file, or not everybody may read it.
 func (c *commit) isPrivate() bool {
 	for _, f := range c.all {
-		if !f.want.Show || !f.IsPublic() || !c.Folders.ArePublic(f.Real()) {
+		if !f.want.Show || !c.isPublic(f) {
 			return true
 		}
 	}
 	return false
 }
+
+// isPublic reports whether everybody may read a file, as it was and as it is to be.
+func (c *commit) isPublic(f *file) bool { return f.IsPublic() && c.Folders.ArePublic(f.Real()) }
 
 const notShown = "; what it printed is in the log only"
 

@@ -82,7 +82,7 @@ func (c *commit) report() {
 		case !f.differs:
 		case !f.want.Show:
 			r.NoDiff = NoDiffSecret
-		case !f.IsPublic() || !c.Folders.ArePublic(f.Real()):
+		case !c.isPublic(f):
 			r.NoDiff = NoDiffPrivate
 		case !read || r.Size > mostDiff:
 			r.NoDiff = NoDiffLarge

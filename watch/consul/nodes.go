@@ -47,8 +47,7 @@ type span struct{ after, upTo uint64 }
 // A nodeList is the list of the instances on a node.
 type nodeList struct {
 	stop      context.CancelFunc
-	since     uint64 // an index at which there was no such node; 0 where none is known
-	first     uint64 // the index from which on answers show each change
+	first     uint64 // the index from which on answers show each change: that of the first, or one at which there was no such node
 	index     uint64 // of the last answer; 0 for none, or where the last request has failed
 	failing   bool   // the last request has failed
 	gone      bool   // the node is gone: the request that waits returns by itself, and is the last
@@ -183,7 +182,7 @@ func (l *nodeLists) adjustLater() {
 }
 
 func (l *nodeLists) start(name string, since uint64) {
-	list := &nodeList{since: since}
+	list := &nodeList{first: since}
 	var found []listedInstance
 	list.stop = l.follow(signal{
 		cover: l.cover,
@@ -260,7 +259,7 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 	}
 
 	if list.instances == nil { // what was on the node before is in no list
-		list.first = cmp.Or(list.since, at.upTo)
+		list.first = cmp.Or(list.first, at.upTo)
 		at.after = list.first
 	}
 	list.instances, list.index, list.failing = now, at.upTo, false
