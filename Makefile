@@ -1,10 +1,13 @@
-# What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, clean,
+# What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, vault, clean,
 # and the programs that tests need: nginx, haproxy, systemd, docker, rpm, nodejs, npm, prometheus, chromium,
 # dnsmasq, dig; and axe, which looks for what is not accessible in pages.
 
 CONSUL_VERSION := 1.22.3
 CONSUL_BUILT   := $(CURDIR)/.cache/consul-$(CONSUL_VERSION)
 CONSUL         ?= $(CONSUL_BUILT)
+VAULT_VERSION  := 1.21.0
+VAULT_BUILT    := $(CURDIR)/.cache/vault-$(VAULT_VERSION)
+VAULT          ?= $(VAULT_BUILT)
 STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ACTIONLINT     := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME       ?= 60s
@@ -24,11 +27,11 @@ AXE_VERSION := 4.14.1
 AXE         ?= $(CURDIR)/.cache/axe-core-$(AXE_VERSION).js
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
-export CONSUL AXE
+export CONSUL VAULT AXE
 
 PROGRAMS := nginx haproxy systemd docker rpm nodejs npm prometheus chromium dnsmasq dig
 
-.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul axe clean $(PROGRAMS)
+.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul vault axe clean $(PROGRAMS)
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no symbols and no tables for debuggers (-s), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
@@ -48,7 +51,7 @@ stack-programs:
 	CGO_ENABLED=0 go build -trimpath -o examples/stack/bin/ ./examples/stack/web ./examples/stack/registrator
 	cp examples/nginx/reload.sh examples/stack/bin/
 
-test: consul $(PROGRAMS) $(BUSYBOX) axe
+test: consul vault $(PROGRAMS) $(BUSYBOX) axe
 	go test -race -timeout 20m ./...
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
@@ -111,6 +114,12 @@ consul: $(CONSUL)
 
 $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
+
+# The real Vault for tests, in the same way. Its tag minimal leaves out what talks to clouds, which would take twice as long.
+vault: $(VAULT)
+
+$(VAULT_BUILT): testdata/vault/go.mod
+	cd testdata/vault && CGO_ENABLED=0 go build -trimpath -tags minimal -o $@ github.com/hashicorp/vault
 
 # The real programs for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light

@@ -28,6 +28,11 @@ const (
 	KindImportedServices = "imported-services" // the services of others that can be used here: []ImportedService
 	KindCARoots          = "ca-roots"          // the mesh's root certificates: []*CARoot
 	KindCALeaf           = "ca-leaf"           // the certificate of the service Name, with its key: *LeafCert
+
+	KindSecret      = "secret"       // what Vault has at a path, see NewSecret: *Secret
+	KindSecrets     = "secrets"      // the names below a path in Vault, see NewSecrets: []string
+	KindSecretWrite = "secret-write" // what Vault answers to a write, see NewSecretWrite: *Secret, which is a nil pointer where the answer is empty
+	KindPKICert     = "pki-cert"     // a certificate that Vault issues, see NewPKICert: *PKICert
 )
 
 // The options of a query. Those of Consul's HTTP API have the names that they have there.
@@ -44,6 +49,8 @@ const (
 	OptStatus         = "status"          // which instances of a service: one value for each status, none for passing alone
 	OptReachable      = "reachable"       // "true": only the datacenters that answer
 	OptAcceptFiltered = "accept-filtered" // "true": an answer counts that lacks what the token may not read
+	OptDestination    = "destination"     // of a certificate of Vault: the absolute path of the file that is made of it
+	OptField          = "field"           // of a certificate of Vault: a field that is used, such as Key; one value for each
 	OptSandbox        = "sandbox"         // of a file: the absolute path of the folder that it has to lie below, or it is not read
 )
 
@@ -112,7 +119,13 @@ func (q Query) Plugin() (argv []string, quiet bool) {
 
 // Secret reports whether the answer to the query, or one of its options, is secret: what is made of it is shown to nobody who may not read
 // the file.
-func (q Query) Secret() bool { return q.Kind == KindCALeaf || strings.Contains(q.Opts, OptSecret) }
+func (q Query) Secret() bool {
+	switch q.Kind {
+	case KindCALeaf, KindSecret, KindSecretWrite, KindPKICert:
+		return true
+	}
+	return strings.Contains(q.Opts, OptSecret)
+}
 
 const maxShown = 200 // bytes of a name, and of the options, that String shows
 

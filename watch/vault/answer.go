@@ -1,0 +1,121 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"render/watch"
+)
+
+// A body is what Vault answers.
+type body struct {
+	RequestID     string         `json:"request_id"`
+	LeaseID       string         `json:"lease_id"`
+	LeaseDuration json.Number    `json:"lease_duration"`
+	Renewable     bool           `json:"renewable"`
+	Data          map[string]any `json:"data"`
+	Warnings      []string       `json:"warnings"`
+	Errors        []string       `json:"errors"`
+	Auth          *struct {
+		ClientToken   string            `json:"client_token"`
+		Accessor      string            `json:"accessor"`
+		Policies      []string          `json:"policies"`
+		Metadata      map[string]string `json:"metadata"`
+		LeaseDuration json.Number       `json:"lease_duration"`
+		Renewable     bool              `json:"renewable"`
+	} `json:"auth"`
+	WrapInfo *struct {
+		Token           string      `json:"token"`
+		TTL             json.Number `json:"ttl"`
+		CreationTime    time.Time   `json:"creation_time"`
+		WrappedAccessor string      `json:"wrapped_accessor"`
+	} `json:"wrap_info"`
+}
+
+// parse reads an answer. It is nil where the text is empty.
+func parse(text []byte) (*body, error) {
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 {
+		return nil, nil
+	}
+	b := new(body)
+	if err := decode(text, b); err != nil {
+		return nil, errors.New("not JSON") // the error has pieces of the text
+	}
+	if b.isBare() && b.Errors == nil {
+		if err := decode(text, &b.Data); err != nil {
+			return nil, errors.New("not JSON")
+		}
+	}
+	return b, nil
+}
+
+// decode reads one JSON value, whose numbers keep their text.
+func decode(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("text after the value")
+	}
+	return nil
+}
+
+// isBare reports whether an answer has nothing that belongs to a secret, as that of sys/health: then all of it is data.
+func (b *body) isBare() bool {
+	return b.LeaseID == "" && number(b.LeaseDuration) == 0 && !b.Renewable && b.Data == nil && len(b.Warnings) == 0 && b.Auth == nil && b.WrapInfo == nil
+}
+
+// secret returns the answer as a template sees it.
+func (b *body) secret() *watch.Secret {
+	s := &watch.Secret{
+		RequestID: b.RequestID, LeaseID: b.LeaseID, LeaseDuration: int(number(b.LeaseDuration)), Renewable: b.Renewable,
+		Data: b.Data, Warnings: b.Warnings,
+	}
+	if a := b.Auth; a != nil {
+		s.Auth = &watch.SecretAuth{
+			ClientToken: a.ClientToken, Accessor: a.Accessor, Policies: a.Policies, Metadata: a.Metadata,
+			LeaseDuration: int(number(a.LeaseDuration)), Renewable: a.Renewable,
+		}
+	}
+	if w := b.WrapInfo; w != nil {
+		s.WrapInfo = &watch.SecretWrapInfo{Token: w.Token, TTL: int(number(w.TTL)), CreationTime: w.CreationTime, WrappedAccessor: w.WrappedAccessor}
+	}
+	return s
+}
+
+// number returns a number of an answer; 0 where it is none.
+func number(v any) int64 {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return int64(f)
+	case string:
+		d, _ := seconds(strings.TrimSpace(v))
+		return int64(d / time.Second)
+	}
+	return 0
+}
+
+// isGone reports whether data are those of a version of a KV v2 secret that was deleted or destroyed.
+func isGone(data map[string]any) bool {
+	metadata, ok := data["metadata"].(map[string]any)
+	if !ok || metadata["version"] == nil {
+		return false
+	}
+	for _, name := range []string{"data", "subkeys"} {
+		if value, has := data[name]; has && value == nil {
+			return true
+		}
+	}
+	return false
+}

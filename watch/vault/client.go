@@ -1,0 +1,293 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"render/watch"
+	"render/watch/hint"
+)
+
+const maxAnswer = 32 << 20 // bytes; Vault itself accepts no larger request
+
+// A request is one for Vault's HTTP API.
+type request struct {
+	method   string
+	path     string // without /v1/ and not escaped
+	params   url.Values
+	body     any // JSON, or nil
+	token    string
+	wrapped  bool     // Vault may wrap the answer, where the configuration says so
+	internal bool     // asks nothing that a query is about, so that it waits for no outage's end
+	hidden   []string // texts that an error must not repeat, beside the token
+}
+
+// A reply is what Vault has answered with a status of success, or with 404.
+type reply struct {
+	status int
+	body   *body // nil where it is empty
+	sent   time.Time
+}
+
+// A client makes requests of Vault at one of several addresses. Its methods may be called at the same time.
+type client struct {
+	cfg       Config
+	log       *slog.Logger
+	endpoints []*endpoint
+	limiter   *rate.Limiter
+	slots     chan struct{} // one for each request under way
+	outage    outage
+
+	mu      sync.Mutex // guards what follows
+	current int        // index of the endpoint that is asked
+}
+
+func newClient(cfg Config, through http.RoundTripper) (*client, error) {
+	all, err := cfg.endpoints(through)
+	if err != nil {
+		return nil, err
+	}
+	limit := rate.Inf
+	if cfg.RateLimit > 0 {
+		limit = rate.Limit(cfg.RateLimit)
+	}
+	return &client{
+		cfg: cfg, log: cfg.Log, endpoints: all,
+		limiter: rate.NewLimiter(limit, cfg.RateBurst),
+		slots:   make(chan struct{}, cfg.MaxConnections),
+	}, nil
+}
+
+func (c *client) close() {
+	for _, e := range c.endpoints {
+		e.client.CloseIdleConnections()
+	}
+}
+
+// do makes a request when it may be made. Where an address cannot be reached, is sealed or is a standby that does not forward, the next
+// is asked: such a request has done nothing. The error is an OutageError where others fail, too; it wraps watch.ErrDenied where the token
+// may not.
+func (c *client) do(ctx context.Context, r request) (reply, error) {
+	probe := func() {}
+	if !r.internal {
+		var err error
+		if probe, err = c.outage.pass(ctx); err != nil {
+			return reply{}, err
+		}
+	}
+	defer probe()
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	got, err := c.attempts(limited, r)
+	switch _, away := errors.AsType[watch.OutageError](err); {
+	case ctx.Err() != nil && err != nil:
+		return reply{}, ctx.Err()
+	case away:
+		c.outage.failed(err)
+	default:
+		c.outage.succeeded()
+	}
+	return got, err
+}
+
+// attempts makes a request of one address after the other.
+func (c *client) attempts(ctx context.Context, r request) (got reply, err error) {
+	for range c.endpoints {
+		if err := c.limiter.Wait(ctx); err != nil {
+			return reply{}, watch.OutageError{Err: fmt.Errorf("vault: the limit of requests a second left no room within %s", c.cfg.Timeout)}
+		}
+		c.mu.Lock()
+		at := c.current
+		c.mu.Unlock()
+		var untouched bool
+		if got, untouched, err = c.once(ctx, c.endpoints[at], r); !untouched {
+			return got, err
+		}
+		c.moveOn(at, err)
+	}
+	return got, err
+}
+
+// moveOn has the next address asked from now on, unless somebody has done that already.
+func (c *client) moveOn(from int, why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.endpoints) == 1 || c.current != from {
+		return
+	}
+	c.current = (from + 1) % len(c.endpoints)
+	c.log.Warn("vault unavailable, trying the next address", "from", c.endpoints[from].name, "err", why, "to", c.endpoints[c.current].name)
+}
+
+// once makes a request of one address. With untouched another address can be asked: nothing was done.
+func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, untouched bool, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("vault at %s: %w", e.name, err)
+			if _, away := errors.AsType[watch.OutageError](err); away {
+				err = watch.OutageError{Err: err}
+			}
+		}
+	}()
+	req, err := c.newRequest(ctx, e, r)
+	if err != nil {
+		return reply{}, false, err
+	}
+
+	began := time.Now()
+	resp, err := e.client.Do(req)
+	if err != nil {
+		var failure *url.Error
+		if errors.As(err, &failure) { // its text has the whole URL
+			err = failure.Err
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("no answer within %s", c.cfg.Timeout)
+		}
+		return reply{}, r.method == http.MethodGet || isDialing(err), watch.OutageError{Err: err}
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return reply{}, r.method == http.MethodGet, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
+	}
+	if len(text) > maxAnswer {
+		return reply{}, false, fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
+	}
+	b, err := r.judge(resp, text)
+	if err != nil {
+		return reply{}, resp.StatusCode == http.StatusServiceUnavailable, err
+	}
+	return reply{status: resp.StatusCode, body: b, sent: began}, false, nil
+}
+
+func (c *client) newRequest(ctx context.Context, e *endpoint, r request) (*http.Request, error) {
+	var content io.Reader
+	if r.body != nil {
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, errors.New("what is written is not UTF-8")
+		}
+		content = bytes.NewReader(text)
+	}
+	u := e.base
+	u.Path = path.Join("/", u.Path, "v1", r.path)
+	u.RawQuery = r.params.Encode()
+	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), content)
+	if err != nil {
+		return nil, errors.New("the path cannot be part of a URL")
+	}
+	for name, values := range c.cfg.Headers {
+		req.Header[name] = values
+	}
+	req.Header.Set("X-Vault-Request", "true")
+	if c.cfg.Namespace != "" {
+		req.Header.Set("X-Vault-Namespace", c.cfg.Namespace)
+	}
+	if r.wrapped && c.cfg.WrapTTL != "" {
+		req.Header.Set("X-Vault-Wrap-TTL", c.cfg.WrapTTL)
+	}
+	if r.token != "" {
+		if strings.ContainsFunc(r.token, func(c rune) bool { return c < ' ' || c > '~' }) {
+			return nil, errors.New("the token has characters that cannot be printed")
+		}
+		req.Header.Set("X-Vault-Token", r.token)
+	}
+	return req, nil
+}
+
+// A statusError is an answer with a status of failure.
+type statusError struct {
+	status int
+	path   string
+	texts  []string // what Vault says, without what is secret
+	after  time.Duration
+}
+
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("%s: %d", e.path, e.status)
+	switch {
+	case len(e.texts) > 0:
+		text += " " + strings.Join(e.texts, "; ")
+	case http.StatusText(e.status) != "":
+		text += " " + strings.ToLower(http.StatusText(e.status))
+	}
+	return text
+}
+
+// Unwrap makes a denial known.
+func (e *statusError) Unwrap() error {
+	if e.status == http.StatusForbidden {
+		return watch.ErrDenied
+	}
+	return nil
+}
+
+// says reports whether one of the texts has some words.
+func (e *statusError) says(words string) bool {
+	return strings.Contains(strings.Join(e.texts, "\n"), words)
+}
+
+// judge returns the answer, or the error that it stands for.
+func (r request) judge(resp *http.Response, text []byte) (*body, error) {
+	b, err := parse(text)
+	switch status := resp.StatusCode; {
+	case err != nil && (status < 300 || status == http.StatusNotFound):
+		return nil, watch.OutageError{Err: errors.New("the answer is not JSON; is this Vault?")}
+	case status < 300, status == http.StatusNotFound, r.isHealth() && b != nil && b.Errors == nil:
+		return b, nil
+	}
+
+	e := &statusError{status: resp.StatusCode, path: r.path}
+	if b != nil {
+		for _, line := range b.Errors {
+			e.texts = append(e.texts, r.redact(line))
+		}
+	}
+	if wait, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		e.after = time.Duration(wait) * time.Second
+	}
+	switch status := e.status; {
+	case status == http.StatusForbidden && r.token == "":
+		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
+	case status == http.StatusServiceUnavailable && e.says("sealed"):
+		return nil, watch.OutageError{Err: hint.With(e, "unseal Vault")}
+	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
+		return nil, watch.OutageError{Err: e}
+	}
+	return nil, e
+}
+
+// isHealth reports whether Vault answers with data to what it is asked, whatever the status is.
+func (r request) isHealth() bool { return r.path == "sys/health" }
+
+// redact takes out of a text what is secret, and makes it one line.
+func (r request) redact(text string) string {
+	for _, hidden := range append(r.hidden, r.token) {
+		if len(hidden) > 2 {
+			text = strings.ReplaceAll(text, hidden, "[redacted]")
+		}
+	}
+	return watch.Shorten(strings.Join(strings.Fields(text), " "))
+}

@@ -1,0 +1,307 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"render/watch"
+	"render/watch/pause"
+)
+
+const (
+	maxReplaced = 8           // leases of earlier answers that are kept, until another answer is in use
+	afterToken  = time.Second // within which queries ask again after the token has changed
+)
+
+// An entry is what is known of a query that somebody asks. A goroutine of its own asks Vault, renews and asks again.
+type entry struct {
+	source *Source
+	query  watch.Query
+	stop   context.CancelFunc
+	ended  chan struct{}
+	wake   chan struct{} // of size 1; full when Vault is to be asked at once
+
+	// The source's mutex guards what follows.
+	state    state
+	lease    lease  // of the answer
+	since    uint64 // the first index of the answer that has the lease
+	replaced []lease
+	users    int         // calls of Fetch
+	leaving  *time.Timer // drops the entry; nil where it stays
+}
+
+// A state is what readers see of an entry. It is replaced as a whole.
+type state struct {
+	value    any
+	index    uint64 // 0: there was no answer yet
+	err      error  // why the last attempt failed; nil where it did not
+	attempts uint64
+	changed  chan struct{} // closed when there is another
+}
+
+func newEntry(s *Source, q watch.Query) *entry {
+	return &entry{source: s, query: q, ended: make(chan struct{}), wake: make(chan struct{}, 1), state: state{changed: make(chan struct{})}}
+}
+
+// rereads reports whether a plain read asks Vault: that creates nothing.
+func (e *entry) rereads(st state) bool {
+	if e.query.Kind != watch.KindSecret && e.query.Kind != watch.KindSecrets {
+		return false
+	}
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	if secret, ok := st.value.(*watch.Secret); ok && !secret.Expires().IsZero() {
+		return false
+	}
+	return e.lease.isNone()
+}
+
+func (e *entry) wakeUp() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// leases returns all that Vault has leased for the query.
+func (e *entry) leases() []lease {
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	all := append([]lease(nil), e.replaced...)
+	if !e.lease.isNone() {
+		all = append(all, e.lease)
+	}
+	return all
+}
+
+// run asks until ctx is done.
+func (e *entry) run(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		a, t, err := e.ask(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && a.value != nil {
+			failures = 0
+			e.keep(ctx, a)
+			continue
+		}
+
+		// A secret that is missing is waited for as the end of a failure is.
+		delay := pause.Backoff(failures, e.source.cfg.Backoff, e.source.cfg.MaxBackoff)
+		if err != nil {
+			e.fail(err)
+			delay = e.delay(err, delay)
+		}
+		failures++
+		e.wait(ctx, delay, t.changed)
+	}
+}
+
+// delay returns the pause after a failure.
+func (e *entry) delay(err error, delay time.Duration) time.Duration {
+	if _, away := errors.AsType[watch.OutageError](err); away || errors.Is(err, errRotating) {
+		delay = min(delay, time.Second) // the client keeps the requests few
+	}
+	if status, ok := errors.AsType[*statusError](err); ok {
+		delay = max(delay, min(status.after, time.Minute))
+	}
+	return delay
+}
+
+// wait returns after a duration, or sooner where somebody wants an answer or the token changes.
+func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.wake:
+	case <-changed:
+		pause.For(ctx, rand.N(afterToken))
+	case <-ctx.Done():
+	}
+}
+
+// ask asks Vault, and makes the answer known. What Vault creates is never lost: such a request goes on although nobody waits any more.
+func (e *entry) ask(ctx context.Context) (a answered, t held, err error) {
+	s := e.source
+	if t, err = s.tokens.get(ctx); err != nil {
+		return answered{}, t, err
+	}
+	asking := ctx
+	if e.rereadable() {
+		a, err = s.answer(asking, e.query, t)
+	} else {
+		a, err = s.answer(s.net, e.query, t)
+	}
+	switch {
+	case err == nil:
+		e.deliver(a)
+	case errors.Is(err, watch.ErrDenied):
+		s.tokens.refuse(t)
+	}
+	return a, t, err
+}
+
+// rereadable reports whether asking again can create nothing, as far as is known.
+func (e *entry) rereadable() bool {
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	return e.query.Kind == watch.KindSecrets || e.query.Kind == watch.KindSecret && e.state.index != 0 && e.lease.isNone()
+}
+
+// deliver makes an answer known. One that means the same leaves the value as it is.
+func (e *entry) deliver(a answered) {
+	s := e.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := e.state
+	if st.index == 0 || !watch.Equal(st.value, a.value) || !expiry(st.value).Equal(expiry(a.value)) {
+		s.index++
+		st.value, st.index = a.value, s.index
+	}
+	if a.lease != e.lease {
+		if !e.lease.isNone() {
+			e.replaced = append(e.replaced, e.lease)
+			e.replaced = e.replaced[max(0, len(e.replaced)-maxReplaced):]
+		}
+		e.lease, e.since = a.lease, st.index
+	}
+	st.err = nil
+	e.publish(st)
+}
+
+func expiry(value any) time.Time {
+	if v, ok := value.(interface{ Expires() time.Time }); ok {
+		return v.Expires()
+	}
+	return time.Time{}
+}
+
+// fail makes a failure known. The answer that there is stays.
+func (e *entry) fail(err error) {
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	st := e.state
+	st.err = err
+	e.publish(st)
+}
+
+// publish replaces the state. The source's mutex is held.
+func (e *entry) publish(st state) {
+	close(e.state.changed)
+	st.attempts++
+	st.changed = make(chan struct{})
+	e.state = st
+}
+
+// keep returns when there is to be another answer.
+func (e *entry) keep(ctx context.Context, a answered) {
+	if a.clock.renews {
+		e.renew(ctx, a)
+		return
+	}
+	var changed <-chan struct{}
+	if a.lease.generation != 0 {
+		changed = e.source.tokens.after(a.lease.generation)
+	}
+	e.wait(ctx, time.Until(a.clock.next), changed)
+}
+
+// renew renews a lease as long as that is of use. A failure is repeated while the lease has time.
+func (e *entry) renew(ctx context.Context, a answered) {
+	s, l, c := e.source, a.lease, a.clock
+	spare := grace(c.lasts)
+	last := c.expires.Add(-spare) // when there is to be another lease
+	next := renewAt(c.expires, spare)
+	var changed <-chan struct{}
+	if l.generation != 0 {
+		changed = s.tokens.after(l.generation)
+	}
+	for failures, renews := 0, true; ; {
+		if !renews {
+			next = last
+		}
+		if !e.until(ctx, next, changed) {
+			return
+		}
+		if !renews || !time.Now().Before(last) {
+			return
+		}
+
+		got, err := s.renew(ctx, l)
+		switch {
+		case ctx.Err() != nil, isOver(err):
+			return
+		case errors.Is(err, watch.ErrDenied):
+			// The lease lasts, and a token that may renew it can come.
+			renews = false
+		case err != nil:
+			e.fail(fmt.Errorf("renew the lease: %w", err))
+			next = time.Now().Add(e.delay(err, pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)))
+			if limit := c.expires.Add(-c.lasts / 10); next.After(limit) {
+				next = limit
+			}
+			last = c.expires.Add(-c.lasts / 10)
+			failures++
+		default:
+			failures = 0
+			renews = got.renews && got.lasts > 4*spare // else its longest time is near
+			c.expires = got.expires
+			last = c.expires.Add(-spare)
+			next = renewAt(c.expires, spare)
+			e.renewed(a, got)
+		}
+	}
+}
+
+// renewAt returns when to renew a lease that ends at a time.
+func renewAt(expires time.Time, spare time.Duration) time.Time {
+	left := time.Until(expires)
+	return time.Now().Add(max(leastPause, left*2/3+spare/3))
+}
+
+// until returns at a time. It reports false where there is to be another answer before.
+func (e *entry) until(ctx context.Context, at time.Time, changed <-chan struct{}) bool {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-changed:
+		pause.For(ctx, rand.N(afterToken))
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// renewed makes known that an answer lasts longer.
+func (e *entry) renewed(a answered, got renewal) {
+	secret, ok := a.value.(*watch.Secret)
+	if !ok {
+		return
+	}
+	s := e.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := e.state
+	s.index++
+	st.value, st.index, st.err = secret.Until(got.expires, int(got.lasts/time.Second)), s.index, nil
+	e.lease.until = got.expires
+	e.publish(st)
+}
+
+// release revokes a lease whose answer is no longer used.
+func (s *Source) release(l lease) {
+	if !pause.For(s.life, releaseAfter) {
+		if s.cfg.RevokeOnStop {
+			s.revoke(s.net, l)
+		}
+		return
+	}
+	s.revoke(s.life, l)
+}

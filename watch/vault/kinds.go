@@ -1,0 +1,182 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"render/watch"
+	"render/watch/hint"
+)
+
+// An answered is what a request about a query has brought.
+type answered struct {
+	value any // nil where there is none
+	lease lease
+	clock clock
+}
+
+// answer makes the requests about a query, with a token.
+func (s *Source) answer(ctx context.Context, q watch.Query, t held) (answered, error) {
+	switch q.Kind {
+	case watch.KindSecret:
+		return s.read(ctx, q, t)
+	case watch.KindSecrets:
+		return s.list(ctx, q, t)
+	case watch.KindSecretWrite:
+		return s.write(ctx, q, t)
+	case watch.KindPKICert:
+		return s.certificate(ctx, q, t)
+	}
+	return answered{}, watch.UnknownKind(q)
+}
+
+// below makes the request about a path that fits what is mounted there. A mount that is not what it was is found out about again.
+func (s *Source) below(ctx context.Context, at string, t held, fit func(mount) request) (got reply, err error) {
+	var in mount
+	var r request
+	for {
+		if in, err = s.mounts.of(ctx, at, t.token); err != nil {
+			return reply{}, err
+		}
+		r = fit(in)
+		r.token, r.wrapped = t.token, true
+		got, err = s.client.do(ctx, r)
+		if !refused(got, err) || !s.mounts.doubt(in) {
+			break
+		}
+	}
+	if in.reason == nil {
+		return got, err
+	}
+
+	// Vault does not say whether this is KV v2, so that the path may be the wrong one.
+	unknown := fmt.Sprintf("vault does not say what is mounted there (%s)", reason(in.reason))
+	switch {
+	case err != nil && refused(got, err):
+		return reply{}, hint.With(fmt.Errorf("%w; %s", err, unknown), hintUnknown)
+	case err == nil && got.isMissing():
+		return reply{}, hint.With(fmt.Errorf("vault has nothing at %s; %s", r.path, unknown), hintUnknown)
+	}
+	return got, err
+}
+
+const hintUnknown = "check the path; of a KV v2 write MOUNT/data/PATH, or allow the token to read the path"
+
+// reason returns why Vault does not tell a mount.
+func reason(err error) string {
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return fmt.Sprint(status.status)
+	}
+	return err.Error()
+}
+
+// refused reports whether Vault answers that there is no such path, or that the token may not.
+func refused(got reply, err error) bool {
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return status.status == http.StatusForbidden || status.status == http.StatusBadRequest || status.status == http.StatusMethodNotAllowed
+	}
+	return err == nil && got.isMissing()
+}
+
+// isMissing reports whether there is nothing.
+func (r reply) isMissing() bool {
+	return r.body == nil || r.status == http.StatusNotFound && r.body.Data == nil && r.body.Auth == nil && r.body.WrapInfo == nil ||
+		r.body.Errors != nil && r.body.Data == nil
+}
+
+func (s *Source) read(ctx context.Context, q watch.Query, t held) (answered, error) {
+	at, values := q.SecretPath()
+	got, err := s.below(ctx, at, t, func(in mount) request {
+		return request{method: http.MethodGet, path: in.dataPath(at), params: values}
+	})
+	if err != nil {
+		return answered{}, err
+	}
+	if got.isMissing() || isGone(got.body.Data) {
+		return answered{clock: s.idle()}, nil
+	}
+	return s.lent(q, got, t)
+}
+
+func (s *Source) write(ctx context.Context, q watch.Query, t held) (answered, error) {
+	pairs := q.Pairs()
+	got, err := s.below(ctx, q.Name, t, func(in mount) request {
+		r := request{method: http.MethodPut, path: in.dataPath(q.Name), body: pairs, hidden: slices.Collect(maps.Values(pairs))}
+		if in.v2 {
+			r.body = map[string]any{"data": pairs}
+		}
+		return r
+	})
+	switch {
+	case err != nil:
+		return answered{}, err
+	case got.status == http.StatusNotFound:
+		return answered{}, fmt.Errorf("vault has nothing at %s to write to", q.Name)
+	case got.isMissing():
+		return answered{value: (*watch.Secret)(nil), clock: s.idle()}, nil
+	}
+	return s.lent(q, got, t)
+}
+
+// lent returns the answer that a reply holds, with its lease.
+func (s *Source) lent(q watch.Query, got reply, t held) (answered, error) {
+	secret := got.body.secret()
+	c, err := s.clockOf(secret, got.sent)
+	if err != nil {
+		return answered{}, err
+	}
+	if len(secret.Warnings) > 0 {
+		s.warn(q, secret.Warnings)
+	}
+	if !c.expires.IsZero() {
+		secret = secret.Until(c.expires, c.seconds)
+	}
+	return answered{value: secret, clock: c, lease: leaseOf(q, secret, t)}, nil
+}
+
+func (s *Source) list(ctx context.Context, q watch.Query, t held) (answered, error) {
+	got, err := s.below(ctx, q.Name, t, func(in mount) request {
+		return request{method: http.MethodGet, path: in.listPath(q.Name), params: url.Values{"list": {"true"}}}
+	})
+	if err != nil {
+		return answered{}, err
+	}
+	names := []string{}
+	if !got.isMissing() {
+		all, ok := got.body.Data["keys"].([]any)
+		if !ok && got.body.Data["keys"] != nil {
+			return answered{}, errors.New("the answer has keys that are no list")
+		}
+		for _, name := range all {
+			text, ok := name.(string)
+			if !ok {
+				return answered{}, errors.New("the answer has a key that is no text")
+			}
+			names = append(names, text)
+		}
+	}
+	slices.Sort(names)
+	return answered{value: names, clock: s.idle()}, nil
+}
+
+// warn logs what Vault warns of, unless it has just done so.
+func (s *Source) warn(q watch.Query, warnings []string) {
+	text := strings.Join(warnings, "; ")
+	s.mu.Lock()
+	told := s.warned[q] == text
+	s.warned[q] = text
+	s.mu.Unlock()
+	if !told {
+		s.log.Warn("vault warns", "query", q.String(), "warning", watch.Shorten(strings.Join(strings.Fields(text), " ")))
+	}
+}
+
+// idle returns the clock of what does not change by itself.
+func (s *Source) idle() clock { return clock{next: time.Now().Add(s.around(s.cfg.LeaseDuration))} }

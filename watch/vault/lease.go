@@ -1,0 +1,107 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"render/watch"
+	"render/watch/pause"
+)
+
+// A lease is what Vault has created for an answer. The zero value is none.
+type lease struct {
+	id         string
+	token      string    // that the answer has created, in place of an id
+	generation uint64    // of the token that the lease ends with; 0 where it ends with none
+	until      time.Time // when it ends by itself, as far as known
+}
+
+func leaseOf(q watch.Query, secret *watch.Secret, t held) lease {
+	l := lease{id: secret.LeaseID, until: secret.Expires()}
+	if secret.Auth != nil {
+		l.token = secret.Auth.ClientToken
+	}
+	if l.isNone() {
+		return lease{}
+	}
+	if l.id != "" || l.token != "" && strings.HasPrefix(q.Name, "auth/token/create") {
+		l.generation = t.generation
+	}
+	return l
+}
+
+// isNone reports whether nothing has to be renewed or revoked.
+func (l lease) isNone() bool { return l.id == "" && l.token == "" }
+
+// A renewal is what Vault answers to one.
+type renewal struct {
+	lasts   time.Duration
+	expires time.Time
+	renews  bool
+}
+
+func (s *Source) renew(ctx context.Context, l lease) (renewal, error) {
+	t, err := s.tokens.get(ctx)
+	if err != nil {
+		return renewal{}, err
+	}
+	r := request{method: http.MethodPut, path: "sys/leases/renew", token: t.token, body: map[string]any{"increment": 0, "lease_id": l.id}}
+	if l.token != "" {
+		r = renewSelf(l.token)
+	}
+	got, err := s.client.do(ctx, r)
+	if err != nil {
+		if l.token == "" && errors.Is(err, watch.ErrDenied) {
+			s.tokens.refuse(t)
+		}
+		return renewal{}, err
+	}
+	if got.isMissing() {
+		return renewal{}, &statusError{status: http.StatusNotFound, path: r.path}
+	}
+	lasts, renews := leaseTime(got.body.secret())
+	return renewal{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
+}
+
+func renewSelf(token string) request {
+	return request{method: http.MethodPut, path: "auth/token/renew-self", token: token, body: map[string]any{"increment": 0}}
+}
+
+// isOver reports whether a renewal failed because there is no such lease any more.
+func isOver(err error) bool {
+	status, ok := errors.AsType[*statusError](err)
+	return ok && (status.status == http.StatusBadRequest || status.status == http.StatusNotFound)
+}
+
+// revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done.
+func (s *Source) revoke(ctx context.Context, l lease) {
+	if l.isNone() {
+		return
+	}
+	for failures := 0; l.until.IsZero() || time.Now().Before(l.until); failures++ {
+		r := request{method: http.MethodPut, path: "sys/leases/revoke", body: map[string]any{"lease_id": l.id}}
+		if l.token != "" {
+			r = request{method: http.MethodPut, path: "auth/token/revoke-self", token: l.token}
+		} else {
+			t, err := s.tokens.get(ctx)
+			if err != nil {
+				return
+			}
+			r.token = t.token
+		}
+		_, err := s.client.do(ctx, r)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if _, away := errors.AsType[watch.OutageError](err); !away {
+			s.log.Warn("vault lease not revoked", "err", err)
+			return
+		}
+		if !pause.For(ctx, pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)) {
+			return
+		}
+	}
+}

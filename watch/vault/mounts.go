@@ -1,0 +1,144 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"render/watch"
+)
+
+const mountStale = time.Minute // after that a refusal has a mount asked for anew: it may have been replaced, or become a KV v2
+
+// A mount is where a secrets engine is mounted.
+type mount struct {
+	path   string // with a slash at its end; "" where it is not known
+	v2     bool   // a KV of the second version
+	asked  time.Time
+	reason error // why nothing is known; nil where something is
+}
+
+// mounts know the mounts that paths are below. What could not be found out is asked for anew by the next query.
+type mounts struct {
+	client *client
+
+	mu     sync.Mutex // guards what follows
+	known  map[string]mount
+	asking map[string]chan struct{} // by the first segment of the path; closed when the answer is there
+}
+
+func newMounts(c *client) *mounts {
+	return &mounts{client: c, known: make(map[string]mount), asking: make(map[string]chan struct{})}
+}
+
+// of returns the mount that a path is below. An error means that Vault is away: what else hinders is the mount's reason.
+func (m *mounts) of(ctx context.Context, path, token string) (mount, error) {
+	first, _, _ := strings.Cut(path, "/")
+	switch first {
+	case "sys", "auth", "identity", "cubbyhole":
+		return mount{path: first + "/"}, nil
+	}
+	for {
+		m.mu.Lock()
+		if found, ok := m.lookup(path); ok {
+			m.mu.Unlock()
+			return found, nil
+		}
+		under := m.asking[first]
+		if under == nil {
+			m.asking[first] = make(chan struct{})
+		}
+		m.mu.Unlock()
+		if under == nil {
+			return m.ask(ctx, first, path, token)
+		}
+		select {
+		case <-under:
+		case <-ctx.Done():
+			return mount{}, ctx.Err()
+		}
+	}
+}
+
+// lookup returns a mount that is known. No mount is below another.
+func (m *mounts) lookup(path string) (mount, bool) {
+	for at, found := range m.known {
+		if strings.HasPrefix(path+"/", at) {
+			return found, true
+		}
+	}
+	return mount{}, false
+}
+
+func (m *mounts) ask(ctx context.Context, first, path, token string) (found mount, err error) {
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if err == nil && found.path != "" {
+			m.known[found.path] = found
+		}
+		close(m.asking[first])
+		delete(m.asking, first)
+	}()
+	got, err := m.client.do(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + path, token: token})
+	if _, away := errors.AsType[watch.OutageError](err); away || ctx.Err() != nil {
+		return mount{}, err
+	}
+	if err != nil {
+		return mount{reason: err}, nil
+	}
+	if got.status == http.StatusNotFound || got.body == nil {
+		return mount{}, nil // a Vault that knows no KV v2
+	}
+
+	at, _ := got.body.Data["path"].(string)
+	at = strings.TrimPrefix(at, trim(m.client.cfg.Namespace)+"/")
+	kind, _ := got.body.Data["type"].(string)
+	options, _ := got.body.Data["options"].(map[string]any)
+	if !strings.HasPrefix(path+"/", at) {
+		at = ""
+	}
+	return mount{path: at, v2: at != "" && kind == "kv" && options["version"] == "2", asked: time.Now()}, nil
+}
+
+// doubt forgets a mount because Vault has refused a request below it, and reports whether it did: not soon after the last time.
+func (m *mounts) doubt(in mount) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.known[in.path]; !ok || !known.asked.Equal(in.asked) || time.Since(in.asked) < mountStale {
+		return false
+	}
+	delete(m.known, in.path)
+	return true
+}
+
+// dataPath returns where the data of a path are, for reads and writes.
+func (in mount) dataPath(path string) string {
+	if !in.v2 {
+		return path
+	}
+	if path+"/" == in.path {
+		return in.path + "data"
+	}
+	below := strings.TrimPrefix(path, in.path)
+	for _, part := range []string{"data/", "metadata/", "subkeys/"} {
+		if strings.HasPrefix(below, part) {
+			return path
+		}
+	}
+	return in.path + "data/" + below
+}
+
+// listPath returns where the names below a path are.
+func (in mount) listPath(path string) string {
+	if !in.v2 || strings.HasPrefix(path, in.path+"metadata") {
+		return path
+	}
+	if path+"/" == in.path {
+		return in.path + "metadata"
+	}
+	return in.path + "metadata/" + strings.TrimPrefix(path, in.path)
+}

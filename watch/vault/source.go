@@ -1,0 +1,246 @@
+package vault
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"render/watch"
+)
+
+const (
+	failureHold = 2 * time.Second  // how long a plain read waits for the end of a failure
+	linger      = 15 * time.Second // how long what nobody asks for any more is kept: a template that is edited asks again
+	closing     = 5 * time.Second  // that Close waits for requests under way and revocations
+
+	releaseAfter = time.Minute // after another answer is in use: connections that were opened with the old one may go on for a while
+)
+
+// Source is a watch.Source that asks Vault. It connects with the first query.
+type Source struct {
+	cfg    Config
+	log    *slog.Logger
+	client *client
+	mounts *mounts
+	tokens *tokens
+
+	life    context.Context // of entries
+	end     context.CancelFunc
+	net     context.Context // of requests that create something: these are not given up as long as they can be answered
+	endNet  context.CancelFunc
+	tasks   sync.WaitGroup
+	started sync.Once
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	entries map[watch.Query]*entry
+	index   uint64 // of the last answer that differs
+	warned  map[watch.Query]string
+}
+
+// New returns a source that asks Vault's HTTP API. It does not connect yet; an error means that an address, a variable of the
+// environment or a number cannot be used, or that nothing says where Vault is.
+func New(cfg Config) (*Source, error) {
+	home, _ := os.UserHomeDir()
+	cfg, err := cfg.fill(os.Getenv, home)
+	if err != nil {
+		return nil, err
+	}
+	return newSource(cfg, nil)
+}
+
+// newSource returns a source with a configuration that is filled. Its requests go through a RoundTripper, where that is not nil.
+func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
+	c, err := newClient(cfg, through)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{
+		cfg: cfg, log: cfg.Log, client: c, mounts: newMounts(c),
+		entries: make(map[watch.Query]*entry), warned: make(map[watch.Query]string),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.net, s.endNet = context.WithCancel(context.Background())
+	s.tokens = newTokens(cfg, c, s.queries)
+	return s, nil
+}
+
+// queries returns how many queries there are.
+func (s *Source) queries() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.entries)
+}
+
+// Close ends what the source does by itself and, with Config.RevokeOnStop, revokes what it has leased. It returns within a few seconds.
+// Fetch must not be called any more.
+func (s *Source) Close() {
+	s.mu.Lock()
+	s.closed = true
+	var leases []lease
+	for _, e := range s.entries {
+		if e.leaving != nil {
+			e.leaving.Stop()
+		}
+		e.stop()
+	}
+	s.mu.Unlock()
+	limit := time.AfterFunc(closing, s.endNet)
+	defer limit.Stop()
+
+	s.end()
+	s.tasks.Wait()
+	if s.cfg.RevokeOnStop {
+		for _, e := range s.entries {
+			leases = append(leases, e.leases()...)
+		}
+		var revocations sync.WaitGroup
+		for _, l := range leases {
+			revocations.Go(func() { s.revoke(s.net, l) })
+		}
+		revocations.Wait()
+	}
+	s.endNet()
+	s.tokens.close()
+	s.client.close()
+}
+
+// Fetch implements watch.Source. A plain read of what has no lease asks Vault; of what has one it returns the answer that there is, until
+// that is replaced.
+func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
+	switch q.Kind {
+	case watch.KindSecret, watch.KindSecrets, watch.KindSecretWrite, watch.KindPKICert:
+	default:
+		return nil, 0, watch.UnknownKind(q)
+	}
+	e, err := s.use(q)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer s.unuse(e)
+
+	var hold <-chan time.Time
+	began := s.stateOf(e).attempts
+	for {
+		st := s.stateOf(e)
+		fresh := st.attempts > began
+		switch {
+		case after != 0:
+			if st.err != nil {
+				return nil, 0, st.err
+			}
+			if st.index != 0 && st.index != after {
+				return st.value, st.index, nil
+			}
+		case st.err != nil && fresh:
+			return nil, 0, st.err
+		case st.err != nil && hold == nil:
+			timer := time.NewTimer(failureHold)
+			defer timer.Stop()
+			hold = timer.C
+		case st.err == nil && st.index != 0:
+			if fresh || !e.rereads(st) {
+				return st.value, st.index, nil
+			}
+			e.wakeUp()
+		}
+		select {
+		case <-st.changed:
+		case <-hold:
+			return nil, 0, st.err
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
+	}
+}
+
+// Forget implements watch.Forgetter. What Vault has leased for the query is revoked a little later, unless somebody asks about it again.
+func (s *Source) Forget(q watch.Query) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[q]; e != nil && !s.closed {
+		s.leaveLater(e)
+	}
+}
+
+// leaveLater has an entry dropped after a while. The mutex is held.
+func (s *Source) leaveLater(e *entry) {
+	if e.leaving != nil {
+		e.leaving.Stop()
+	}
+	e.leaving = time.AfterFunc(linger, func() { s.leave(e) })
+}
+
+// leave drops an entry that nobody asks for.
+func (s *Source) leave(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || e.leaving == nil || e.users > 0 || s.entries[e.query] != e {
+		return
+	}
+	delete(s.entries, e.query)
+	delete(s.warned, e.query)
+	e.stop()
+	s.tasks.Go(func() {
+		<-e.ended
+		for _, l := range e.leases() {
+			s.tasks.Go(func() { s.revoke(s.net, l) })
+		}
+	})
+}
+
+// Applied implements watch.Applier: leases of earlier answers are no longer used, and are revoked soon.
+func (s *Source) Applied(q watch.Query, index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[q]
+	if e == nil || s.closed || index < e.since {
+		return
+	}
+	for _, l := range e.replaced {
+		s.tasks.Go(func() { s.release(l) })
+	}
+	e.replaced = nil
+}
+
+// use returns the entry of a query.
+func (s *Source) use(q watch.Query) (*entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, context.Canceled
+	}
+	s.started.Do(func() { s.tasks.Go(func() { s.tokens.run(s.life) }) })
+	e := s.entries[q]
+	if e == nil {
+		e = newEntry(s, q)
+		s.entries[q] = e
+		ctx, stop := context.WithCancel(s.life)
+		e.stop = stop
+		s.tasks.Go(func() {
+			defer close(e.ended)
+			e.run(ctx)
+		})
+	}
+	e.users++
+	if e.leaving != nil {
+		e.leaving.Stop()
+		e.leaving = nil
+	}
+	return e, nil
+}
+
+func (s *Source) unuse(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.users--
+}
+
+func (s *Source) stateOf(e *entry) state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.state
+}

@@ -1,0 +1,542 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"render/watch"
+	"render/watch/hint"
+	"render/watch/pause"
+)
+
+const (
+	leastCheck = 2 * time.Second // between looks at a token because Vault has refused requests
+	endsSoon   = time.Hour       // before the end of a token that nobody replaces, when that is logged; at most a quarter of its time
+)
+
+// tokens have the token that requests carry. It begins with the first query.
+type tokens struct {
+	cfg     Config
+	client  *client
+	log     *slog.Logger
+	queries func() int    // that depend on the token
+	doubt   chan struct{} // of size 1; full when Vault has refused the token
+
+	mu         sync.Mutex // guards what follows
+	token      string
+	generation uint64        // counts tokens; 0: there was none yet
+	err        error         // why there is none
+	changed    chan struct{} // closed when there is another token, or another error
+	files      *watch.Files
+}
+
+// held is a token as somebody uses it.
+type held struct {
+	token      string
+	generation uint64
+	changed    <-chan struct{} // closed when there is another
+}
+
+// Unwrapped remembers the tokens that were unwrapped, because that can be done once. The zero value remembers none yet.
+type Unwrapped struct {
+	mu     sync.Mutex
+	tokens map[[sha256.Size]byte]string // by the checksum of the wrapping token
+}
+
+func newTokens(cfg Config, c *client, queries func() int) *tokens {
+	return &tokens{cfg: cfg, client: c, log: cfg.Log, queries: queries, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
+}
+
+func (t *tokens) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.files != nil {
+		t.files.Close()
+	}
+}
+
+// get returns the token of the moment. Before the first one it waits; the error is why there is none.
+func (t *tokens) get(ctx context.Context) (held, error) {
+	for {
+		t.mu.Lock()
+		h, err := held{t.token, t.generation, t.changed}, t.err
+		t.mu.Unlock()
+		if err != nil || h.generation > 0 {
+			return h, err
+		}
+		select {
+		case <-h.changed:
+		case <-ctx.Done():
+			return h, ctx.Err()
+		}
+	}
+}
+
+// after returns a channel that is closed when there is another token than that of a generation.
+func (t *tokens) after(generation uint64) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.generation != generation {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	return t.changed
+}
+
+// refuse notes that Vault has refused a request with a token.
+func (t *tokens) refuse(h held) {
+	t.mu.Lock()
+	current := t.generation == h.generation
+	t.mu.Unlock()
+	if current {
+		select {
+		case t.doubt <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// use has requests carry a token from now on.
+func (t *tokens) use(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if token == t.token && t.generation > 0 && t.err == nil {
+		return
+	}
+	t.token, t.err = token, nil
+	t.generation++
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// fail notes that there is no token. One that there was stays in use.
+func (t *tokens) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.generation > 0 {
+		return
+	}
+	first := t.err == nil
+	t.err = err
+	if first {
+		close(t.changed)
+		t.changed = make(chan struct{})
+	}
+}
+
+// run gets tokens, and keeps them alive, until ctx is done.
+func (t *tokens) run(ctx context.Context) {
+	switch login := t.cfg.Login; {
+	case t.cfg.AgentTokenFile != "":
+		t.followFile(ctx)
+	case t.cfg.Token != "":
+		if t.fixed(ctx) {
+			return
+		}
+		if login == nil && t.cfg.Kubernetes != nil {
+			login = t.cfg.Kubernetes.login()
+		}
+		if login != nil {
+			t.logIn(ctx, login)
+		}
+	case login != nil:
+		t.logIn(ctx, login)
+	case t.cfg.Kubernetes != nil:
+		t.logIn(ctx, t.cfg.Kubernetes.login())
+	default:
+		t.use("")
+	}
+}
+
+// tokenOf returns the token of a text, which may be the description of a wrapped answer.
+func tokenOf(text string) string {
+	text = strings.TrimSpace(text)
+	var wrapped struct{ Token string }
+	if json.Unmarshal([]byte(text), &wrapped) == nil && wrapped.Token != "" {
+		return wrapped.Token
+	}
+	return text
+}
+
+// fixed uses the configured token. It returns when the token has ended, with false, or when ctx is done.
+func (t *tokens) fixed(ctx context.Context) (done bool) {
+	token, ok := t.unwrapped(ctx, tokenOf(t.cfg.Token))
+	if !ok {
+		return true
+	}
+	t.use(token)
+	if t.cfg.RenewToken != nil && !*t.cfg.RenewToken {
+		if t.cfg.Login == nil && t.cfg.Kubernetes == nil {
+			return true
+		}
+	}
+	for {
+		replaceable := t.cfg.Login != nil || t.cfg.Kubernetes != nil
+		t.keep(ctx, token, replaceable)
+		if ctx.Err() != nil || replaceable {
+			return ctx.Err() != nil
+		}
+		// Somebody may have lengthened its life, or have restored Vault.
+		if !t.awaitDoubt(ctx, time.Minute) {
+			return true
+		}
+	}
+}
+
+// awaitDoubt waits until Vault refuses the token, and at most for a time. It reports false when ctx is done.
+func (t *tokens) awaitDoubt(ctx context.Context, most time.Duration) bool {
+	if !pause.For(ctx, leastCheck) {
+		return false
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-t.doubt:
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// unwrapped returns the token that a wrapping token stands for, where the configuration says that it is one. Not ok means that there is
+// none, or that ctx is done.
+func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool) {
+	if !t.cfg.UnwrapToken {
+		return token, true
+	}
+	known := t.cfg.Unwrapped
+	known.mu.Lock()
+	defer known.mu.Unlock() // another source must not unwrap the same meanwhile
+	sum := sha256.Sum256([]byte(token))
+	if known.tokens[sum] != "" {
+		return known.tokens[sum], true
+	}
+
+	for failures := 0; ; failures++ {
+		got, err := t.client.do(ctx, request{method: http.MethodPut, path: "sys/wrapping/unwrap", token: token})
+		if ctx.Err() != nil {
+			return "", false
+		}
+		if err == nil {
+			if got.isMissing() || got.body.Auth == nil || got.body.Auth.ClientToken == "" {
+				t.fail(errors.New("unwrap the vault token: the answer has no token"))
+				return "", false
+			}
+			if known.tokens == nil {
+				known.tokens = make(map[[sha256.Size]byte]string)
+			}
+			known.tokens[sum] = got.body.Auth.ClientToken
+			return known.tokens[sum], true
+		}
+		t.fail(fmt.Errorf("unwrap the vault token: %w", err))
+		if _, away := errors.AsType[watch.OutageError](err); !away {
+			t.log.Error("vault token not unwrapped", "err", err)
+			return "", false
+		}
+		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Backoff, time.Second)) {
+			return "", false
+		}
+	}
+}
+
+// logIn gets a token by a login, and another whenever that ends.
+func (t *tokens) logIn(ctx context.Context, l *Login) {
+	failures, told := 0, ""
+	for ctx.Err() == nil {
+		token, err := t.login(ctx, l)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			err = fmt.Errorf("log in to vault by %s: %w", trim(l.Path), err)
+			t.fail(err)
+			if err.Error() != told {
+				t.log.Warn("vault login failed, retrying", "err", err, "queries", t.queries())
+				told = err.Error()
+			}
+			delay := pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)
+			if _, away := errors.AsType[watch.OutageError](err); away {
+				delay = min(delay, time.Second)
+			}
+			failures++
+			pause.For(ctx, delay)
+			continue
+		}
+		failures, told = 0, ""
+		t.use(token)
+		t.log.Info("vault login succeeded", "path", trim(l.Path))
+		t.keep(ctx, token, true)
+		pause.For(ctx, rand.N(leastCheck)) // where each token ends at once
+	}
+}
+
+// login makes one login.
+func (t *tokens) login(ctx context.Context, l *Login) (string, error) {
+	fields := make(map[string]string)
+	var hidden []string
+	set := func(name, value string) {
+		fields[name] = value
+		hidden = append(hidden, value)
+	}
+	for name, value := range l.Fields {
+		set(name, value)
+	}
+	for name, path := range l.Files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", name, err)
+		}
+		set(name, strings.TrimSpace(string(text)))
+	}
+	for name, variable := range l.Environment {
+		value, ok := os.LookupEnv(variable)
+		if !ok {
+			return "", fmt.Errorf("the variable %s for %s is not set", variable, name)
+		}
+		set(name, value)
+	}
+
+	got, err := t.client.do(ctx, request{method: http.MethodPut, path: trim(l.Path), body: fields, hidden: hidden})
+	if err != nil {
+		return "", err
+	}
+	if got.isMissing() || got.body.Auth == nil || got.body.Auth.ClientToken == "" {
+		return "", hint.With(errors.New("the answer has no token"), "the path must be that of a login, such as auth/approle/login")
+	}
+	return got.body.Auth.ClientToken, nil
+}
+
+// followFile uses the token of the agent's file, and another whenever the file changes.
+func (t *tokens) followFile(ctx context.Context) {
+	path, err := filepath.Abs(t.cfg.AgentTokenFile)
+	if err != nil {
+		path = t.cfg.AgentTokenFile
+	}
+	files, _ := watch.NewFiles() // without notices it looks every two seconds
+	t.mu.Lock()
+	t.files = files
+	t.mu.Unlock()
+
+	q := watch.NewQuery(watch.KindFile, path, nil)
+	renews := t.cfg.RenewToken != nil && *t.cfg.RenewToken
+	endKeep := func() {}
+	defer func() { endKeep() }()
+	var index uint64
+	var last string
+	for ctx.Err() == nil {
+		value, at, err := t.fileChange(ctx, files, q, index)
+		if ctx.Err() != nil {
+			return
+		}
+		text, _ := value.(string)
+		token := tokenOf(text)
+		index = at
+		switch {
+		case err != nil:
+			t.fail(fmt.Errorf("read the vault token: %w", err))
+			index = 0
+			pause.For(ctx, time.Second)
+			continue
+		case token == "":
+			t.fail(hint.With(fmt.Errorf("the token file %s is missing or empty", t.cfg.AgentTokenFile), "render reads it as soon as it exists"))
+			continue
+		case token == last:
+			continue
+		}
+
+		last = token
+		token, ok := t.unwrapped(ctx, token)
+		if !ok {
+			continue
+		}
+		if t.generationNow() > 0 {
+			t.log.Info("vault token changed")
+		}
+		t.use(token)
+		endKeep()
+		endKeep = func() {}
+		if renews {
+			keeping, end := context.WithCancel(ctx)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				t.keep(keeping, token, false)
+			}()
+			endKeep = func() { end(); <-ended }
+		}
+	}
+}
+
+func (t *tokens) generationNow() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.generation
+}
+
+// fileChange waits for a change of the token file. A refused token has the file read at once.
+func (t *tokens) fileChange(ctx context.Context, files *watch.Files, q watch.Query, index uint64) (any, uint64, error) {
+	within, end := context.WithCancel(ctx)
+	defer end()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-t.doubt:
+			end()
+		case <-stop:
+		}
+	}()
+	value, at, err := files.Fetch(within, q, index)
+	if within.Err() != nil && ctx.Err() == nil {
+		return files.Fetch(ctx, q, 0)
+	}
+	return value, at, err
+}
+
+// A tokenState is what Vault says of a token.
+type tokenState struct {
+	lasts  time.Duration // 0: for ever
+	renews bool
+	err    error
+	dead   bool // Vault does not know it
+}
+
+// lookUp asks what Vault knows of a token.
+func (t *tokens) lookUp(ctx context.Context, token string) tokenState {
+	got, err := t.client.do(ctx, request{method: http.MethodGet, path: "auth/token/lookup-self", token: token})
+	if err != nil {
+		return tokenState{err: err, dead: errors.Is(err, watch.ErrDenied)}
+	}
+	if got.isMissing() {
+		return tokenState{err: errors.New("the answer about the token is empty")}
+	}
+	renews, _ := got.body.Data["renewable"].(bool)
+	return tokenState{lasts: time.Duration(number(got.body.Data["ttl"])) * time.Second, renews: renews}
+}
+
+// keep renews a token for as long as it can be renewed. It returns when the token has to be replaced: near its end where it is
+// replaceable, else at its end; and when Vault does not know it any more, or ctx is done.
+func (t *tokens) keep(ctx context.Context, token string, replaceable bool) {
+	now := t.lookUp(ctx, token)
+	for failures := 0; now.err != nil && !now.dead; failures++ {
+		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)) {
+			return
+		}
+		now = t.lookUp(ctx, token)
+	}
+	renewals := t.cfg.RenewToken == nil || *t.cfg.RenewToken
+	switch {
+	case ctx.Err() != nil:
+		return
+	case now.dead:
+		t.log.Warn("vault does not accept the token", "err", now.err, "queries", t.queries())
+		return
+	case now.lasts == 0:
+		t.log.Info("vault token does not expire")
+	}
+
+	life := now.lasts
+	spare := grace(life)
+	ends := time.Now().Add(life)
+	next := renewAt(ends, spare)
+	told := ""
+	for failures := 0; ; {
+		renews := now.renews && renewals && now.lasts > 0
+		switch {
+		case now.lasts == 0:
+			next = time.Now().Add(24 * time.Hour)
+		case !renews && replaceable:
+			next = ends.Add(-spare)
+		case !renews:
+			next = t.tellEnd(ends, life)
+		}
+		timer := time.NewTimer(time.Until(next))
+		doubted := false
+		select {
+		case <-timer.C:
+		case <-t.doubt:
+			doubted = true
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+
+		if doubted {
+			seen := t.lookUp(ctx, token)
+			if seen.dead {
+				t.log.Warn("vault does not accept the token", "err", seen.err, "queries", t.queries())
+				return
+			}
+			if !pause.For(ctx, leastCheck) { // other requests that were refused need no look of their own
+				return
+			}
+			continue
+		}
+		left := time.Until(ends)
+		switch {
+		case now.lasts == 0:
+			continue
+		case left <= 0, replaceable && left <= spare, !renews && replaceable:
+			return
+		case !renews:
+			continue
+		}
+
+		got, err := t.renewSelf(ctx, token)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if text := err.Error(); text != told {
+				t.log.Warn("vault token not renewed, retrying", "err", err, "until", ends.UTC().Format(time.RFC3339), "queries", t.queries())
+				told = text
+			}
+			next = time.Now().Add(pause.Backoff(failures, t.cfg.Backoff, max(time.Second, min(t.cfg.MaxBackoff, left/10))))
+			failures++
+		default:
+			failures, told = 0, ""
+			now.lasts, now.renews = got.lasts, got.renews
+			if got.lasts <= 4*spare {
+				now.renews = false // its longest time is near
+			}
+			ends = got.expires
+			next = renewAt(ends, spare)
+		}
+	}
+}
+
+func (t *tokens) renewSelf(ctx context.Context, token string) (renewal, error) {
+	got, err := t.client.do(ctx, renewSelf(token))
+	if err != nil {
+		return renewal{}, err
+	}
+	if got.isMissing() || got.body.Auth == nil {
+		return renewal{}, errors.New("the answer to the renewal is empty")
+	}
+	lasts, renews := leaseTime(got.body.secret())
+	return renewal{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
+}
+
+// tellEnd logs in time when a token ends that nobody replaces. It returns when to do that, or when the token ends.
+func (t *tokens) tellEnd(ends time.Time, life time.Duration) time.Time {
+	at := ends.Add(-min(endsSoon, life/4))
+	if time.Now().Before(at) {
+		return at
+	}
+	t.log.Warn("vault token ends and cannot be renewed", "until", ends.UTC().Format(time.RFC3339), "queries", t.queries())
+	return ends
+}

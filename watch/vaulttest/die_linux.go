@@ -1,0 +1,8 @@
+package vaulttest
+
+import "syscall"
+
+// dieWithParent ends a server whose test was killed.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
