@@ -109,6 +109,12 @@ func (s *Set) Forget(q Query) {
 	}
 }
 
+// Applied has the source end what it holds for answers of a query that are earlier than one with State.Index (Applier). The caller
+// has made files of that answer, and their action has succeeded. It returns at once.
+func (s *Set) Applied(q Query, index uint64) {
+	s.request(q, func() (any, uint64, error) { applied(s.src, q, index); return nil, 0, nil })
+}
+
 // leave notes that a watcher of a query has ended. After the last one the source forgets the query, unless it is still
 // wanted: a Set that is closed, or that asks once, forgets nothing by itself.
 func (s *Set) leave(q Query) {

@@ -49,6 +49,13 @@ type Forgetter interface {
 	Forget(q Query)
 }
 
+// An Applier is a Source whose earlier answers hold something that somebody still uses, as the password that a service was started with.
+type Applier interface {
+	// Applied says that what was made of the answer with an index is in use, and that of earlier answers is not: files are in
+	// place, and the action has succeeded. The source then ends what it holds for those. It returns at once.
+	Applied(q Query, index uint64)
+}
+
 // ErrDenied is the error of a query that the source refuses to answer because of missing rights. Asking again helps only if
 // somebody changes that.
 var ErrDenied = errors.New("permission denied")
@@ -65,6 +72,15 @@ func (e OutageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the failure.
 func (e OutageError) Unwrap() error { return e.Err }
+
+// A RetriedError is a failure after which the source asks again by itself, with pauses of its own: a read meanwhile costs next to
+// nothing, and learns of the end of the failure.
+type RetriedError struct{ Err error }
+
+func (e RetriedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the failure.
+func (e RetriedError) Unwrap() error { return e.Err }
 
 // An ExpiredError says that an answer has expired, as the credentials of a lease, and was not replaced in time.
 type ExpiredError struct {
@@ -108,6 +124,12 @@ func forget(src Source, q Query) {
 	}
 }
 
+func applied(src Source, q Query, index uint64) {
+	if a, ok := src.(Applier); ok {
+		a.Applied(q, index)
+	}
+}
+
 // ByKind is a Source that hands each query to the source of its kind, or to the source of "" where the kind has none.
 type ByKind map[string]Source
 
@@ -139,6 +161,13 @@ func (k ByKind) Reread(q Query) bool {
 func (k ByKind) Forget(q Query) {
 	if src, err := k.of(q); err == nil {
 		forget(src, q)
+	}
+}
+
+// Applied implements Applier.
+func (k ByKind) Applied(q Query, index uint64) {
+	if src, err := k.of(q); err == nil {
+		applied(src, q, index)
 	}
 }
 

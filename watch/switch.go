@@ -86,6 +86,16 @@ func (s *Switch) Forget(q Query) {
 	in.exit(r)
 }
 
+// Applied implements Applier. An index of a source that was replaced means nothing to the current one.
+func (s *Switch) Applied(q Query, index uint64) {
+	s.mu.Lock()
+	src, last := s.side.src, s.side.indexes[q]
+	s.mu.Unlock()
+	if index <= last {
+		applied(src, q, index)
+	}
+}
+
 // request asks the current source; again, where that is replaced meanwhile. It hands on the last index that this source
 // has given for the query.
 func (s *Switch) request(ctx context.Context, q Query, do func(context.Context, Source, uint64) (any, uint64, error)) (any, uint64, error) {

@@ -10,7 +10,7 @@ import (
 	"render/watch/pause"
 )
 
-const outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (OutageError)
+const outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (OutageError, RetriedError)
 
 var (
 	errUnconfirmed = errors.New("the answer is empty, and the leader of consul does not confirm that; the previous answer stays in use")
@@ -100,7 +100,8 @@ func (s *Set) fail(w *watcher, st *State, err error) (delay time.Duration) {
 		st.Since = time.Now()
 	}
 	base, most := s.backoff()
-	if _, few := errors.AsType[OutageError](err); few {
+	_, few := errors.AsType[OutageError](err)
+	if _, retried := errors.AsType[RetriedError](err); few || retried {
 		most = min(most, outageBackoff)
 	}
 	delay = pause.Backoff(st.Failures, base, most)

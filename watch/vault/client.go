@@ -48,6 +48,7 @@ type client struct {
 	cfg       Config
 	log       *slog.Logger
 	endpoints []*endpoint
+	queries   func() int // that somebody asks
 	limiter   *rate.Limiter
 	slots     chan struct{} // one for each request under way
 	outage    outage
@@ -56,7 +57,7 @@ type client struct {
 	current int        // index of the endpoint that is asked
 }
 
-func newClient(cfg Config, through http.RoundTripper) (*client, error) {
+func newClient(cfg Config, queries func() int, through http.RoundTripper) (*client, error) {
 	all, err := cfg.endpoints(through)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func newClient(cfg Config, through http.RoundTripper) (*client, error) {
 		limit = rate.Limit(cfg.RateLimit)
 	}
 	return &client{
-		cfg: cfg, log: cfg.Log, endpoints: all,
+		cfg: cfg, log: cfg.Log, endpoints: all, queries: queries,
 		limiter: rate.NewLimiter(limit, cfg.RateBurst),
 		slots:   make(chan struct{}, cfg.MaxConnections),
 	}, nil
@@ -106,7 +107,7 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 	case away:
 		c.outage.failed(err)
 	default:
-		c.outage.succeeded()
+		c.outage.succeeded(c.queries())
 	}
 	return got, err
 }

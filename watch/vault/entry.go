@@ -242,11 +242,12 @@ func (e *entry) renew(ctx context.Context, a answered) {
 			renews = false
 		case err != nil:
 			e.fail(fmt.Errorf("renew the lease: %w", err))
-			next = time.Now().Add(e.delay(err, pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)))
-			if limit := c.expires.Add(-c.lasts / 10); next.After(limit) {
-				next = limit
-			}
 			last = c.expires.Add(-c.lasts / 10)
+			most := max(time.Second, min(s.cfg.MaxBackoff, time.Until(last)/4))
+			next = time.Now().Add(e.delay(err, pause.Backoff(failures, s.cfg.Backoff, most)))
+			if next.After(last) {
+				next = last
+			}
 			failures++
 		default:
 			failures = 0

@@ -82,7 +82,7 @@ func refused(got reply, err error) bool {
 	if status, ok := errors.AsType[*statusError](err); ok {
 		return status.status == http.StatusForbidden || status.status == http.StatusBadRequest || status.status == http.StatusMethodNotAllowed
 	}
-	return err == nil && got.isMissing()
+	return err == nil && got.status == http.StatusNotFound
 }
 
 // isMissing reports whether there is nothing.

@@ -14,11 +14,11 @@ import (
 const (
 	outageAfter = 3                      // failures in a row, without an answer between them
 	probeBase   = 250 * time.Millisecond // until the first probe; the pause before each further one is longer
-	probeMost   = 2 * time.Second
+	probeMost   = time.Second
 	outageHold  = 2 * time.Second // how long a request waits for the end of an outage before it fails with it
 
-	spreadEach = 5 * time.Millisecond // for each request that waits for the end: they are spread over that time
-	spreadMost = 2500 * time.Millisecond
+	spreadEach = 5 * time.Millisecond // for each query: requests after an outage are spread over that time
+	spreadMost = 2 * time.Second
 )
 
 // An outage keeps the requests few while all fail. One request at a time, the probe, finds out whether it is over; the others wait for
@@ -30,8 +30,6 @@ type outage struct {
 	over     chan struct{} // closed when the outage ends; nil where there is none
 	offer    chan struct{} // has a token when a request may be the probe
 	probes   int           // that have failed
-	held     int           // requests that wait for the end
-	mostHeld int           // of this outage
 	until    time.Time     // until then requests are spread, after an outage
 }
 
@@ -39,10 +37,6 @@ type outage struct {
 func (o *outage) pass(ctx context.Context) (done func(), err error) {
 	o.mu.Lock()
 	over, offer, left := o.over, o.offer, time.Until(o.until)
-	if over != nil {
-		o.held++
-		o.mostHeld = max(o.mostHeld, o.held)
-	}
 	why := o.err
 	o.mu.Unlock()
 	if over == nil {
@@ -58,13 +52,10 @@ func (o *outage) pass(ctx context.Context) (done func(), err error) {
 		o.mu.Unlock()
 		return func() {}, spread(ctx, left)
 	case <-offer:
-		o.leave(over)
 		return func() { o.probed(over) }, nil
 	case <-hold.C:
-		o.leave(over)
 		return nil, why
 	case <-ctx.Done():
-		o.leave(over)
 		return nil, ctx.Err()
 	}
 }
@@ -74,15 +65,6 @@ func spread(ctx context.Context, left time.Duration) error {
 		return ctx.Err()
 	}
 	return nil
-}
-
-// leave notes that a request no longer waits for the end of an outage.
-func (o *outage) leave(over chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.over == over {
-		o.held--
-	}
 }
 
 // probed notes that the probe has ended. Where the outage lasts there is another, later.
@@ -114,20 +96,21 @@ func (o *outage) failed(err error) {
 	o.err = err
 	if o.failures >= outageAfter && o.over == nil {
 		o.over, o.offer = make(chan struct{}), make(chan struct{}, 1)
-		o.probes, o.held, o.mostHeld = 0, 0, 0
+		o.probes = 0
 		o.offerProbe()
 	}
 }
 
-// succeeded notes that Vault has answered.
-func (o *outage) succeeded() {
+// succeeded notes that Vault has answered. After an outage, the requests for a number of queries are not all made at once: other hosts
+// come back at the same moment.
+func (o *outage) succeeded(queries int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.failures = 0
 	if o.over == nil {
 		return
 	}
-	o.until = time.Now().Add(min(time.Duration(o.mostHeld)*spreadEach, spreadMost))
+	o.until = time.Now().Add(min(time.Duration(queries)*spreadEach, spreadMost))
 	close(o.over)
 	o.over = nil
 }

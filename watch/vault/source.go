@@ -54,17 +54,19 @@ func New(cfg Config) (*Source, error) {
 
 // newSource returns a source with a configuration that is filled. Its requests go through a RoundTripper, where that is not nil.
 func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
-	c, err := newClient(cfg, through)
-	if err != nil {
+	s := &Source{
+		cfg: cfg, log: cfg.Log,
+		entries: make(map[watch.Query]*entry), warned: make(map[watch.Query]string),
+		index: uint64(time.Now().UnixMicro()), // above those of a source before, whatever of these somebody still has
+	}
+	var err error
+	if s.client, err = newClient(cfg, s.queries, through); err != nil {
 		return nil, err
 	}
-	s := &Source{
-		cfg: cfg, log: cfg.Log, client: c, mounts: newMounts(c),
-		entries: make(map[watch.Query]*entry), warned: make(map[watch.Query]string),
-	}
+	s.mounts = newMounts(s.client)
+	s.tokens = newTokens(cfg, s.client, s.queries)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.net, s.endNet = context.WithCancel(context.Background())
-	s.tokens = newTokens(cfg, c, s.queries)
 	return s, nil
 }
 
@@ -130,13 +132,13 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 		switch {
 		case after != 0:
 			if st.err != nil {
-				return nil, 0, st.err
+				return nil, 0, watch.RetriedError{Err: st.err}
 			}
 			if st.index != 0 && st.index != after {
 				return st.value, st.index, nil
 			}
 		case st.err != nil && fresh:
-			return nil, 0, st.err
+			return nil, 0, watch.RetriedError{Err: st.err}
 		case st.err != nil && hold == nil:
 			timer := time.NewTimer(failureHold)
 			defer timer.Stop()
@@ -150,7 +152,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 		select {
 		case <-st.changed:
 		case <-hold:
-			return nil, 0, st.err
+			return nil, 0, watch.RetriedError{Err: st.err}
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		}

@@ -1,0 +1,351 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"render/watch"
+)
+
+const db = "db/creds/app"
+
+// A lease is renewed as long as that is of use, and replaced while it still lasts. So what a template has is always valid.
+func TestLeaseIsValid(t *testing.T) {
+	for _, lasts := range []time.Duration{5 * time.Second, time.Minute, time.Hour} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.lasts, f.longest = lasts, 5*lasts
+			q := query(t, db)
+			fl.watch(q)
+			for range 1000 {
+				fl.pass(lasts / 50)
+				if !f.valid(fl.password(q)) {
+					t.Fatalf("%s: after %s the password is not valid", lasts, time.Since(f.began))
+				}
+				if st := fl.states[q]; st.Err != nil || !time.Now().Before(st.Expires) {
+					t.Fatalf("%s: got %+v", lasts, st)
+				}
+			}
+			// 20 lives of a lease, each used for at least four fifths of its longest time.
+			if f.made > 6 {
+				t.Errorf("%s: %d leases", lasts, f.made)
+			}
+			if n := f.count("PUT sys/leases/renew"); n > 40 || n < 10 {
+				t.Errorf("%s: %d renewals", lasts, n)
+			}
+		})
+	}
+}
+
+// Failures of a renewal keep the lease as long as it has time.
+func TestRenewalFails(t *testing.T) {
+	tests := []struct {
+		name   string
+		fault  func(f *fake, on bool)
+		lasts  time.Duration // the fault
+		made   int           // leases
+		status string        // during the fault
+	}{
+		{"sealed for a moment", func(f *fake, on bool) { f.sealed = on }, 20 * time.Second, 1, "sealed"},
+		{"away for a moment", func(f *fake, on bool) { f.down = on }, 20 * time.Second, 1, "connection refused"},
+		{"sealed for long", func(f *fake, on bool) { f.sealed = on }, 10 * time.Minute, 2, "the answer expired"},
+		{"away for long", func(f *fake, on bool) { f.down = on }, 10 * time.Minute, 2, "the answer expired"},
+		{"renewals fail", func(f *fake, on bool) { f.refuses["sys/leases/renew"] = map[bool]int{true: 500}[on] }, 20 * time.Second, 1, "renew the lease: "},
+		{"renewals fail for long", func(f *fake, on bool) { f.refuses["sys/leases/renew"] = map[bool]int{true: 500}[on] }, 84 * time.Second, 3, ""},
+		{"may not renew", func(f *fake, on bool) { f.refuses["sys/leases/renew"] = map[bool]int{true: 403}[on] }, 100 * time.Second, 3, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+				f.longest = time.Hour
+				q := query(t, db)
+				fl.watch(q)
+				fl.pass(30 * time.Second)
+				f.do(func() { test.fault(f, true) })
+				fl.pass(test.lasts)
+				if err := fl.states[q].Err; test.status == "" && err != nil || test.status != "" && (err == nil || !strings.Contains(err.Error(), test.status)) {
+					t.Errorf("during the fault: got %v, want %q", err, test.status)
+				}
+				f.do(func() { test.fault(f, false) })
+				fl.pass(4 * time.Second)
+				if st := fl.states[q]; st.Err != nil || !f.valid(fl.password(q)) {
+					t.Errorf("after the fault: got %+v", st)
+				}
+				if f.made != test.made {
+					t.Errorf("%d leases, want %d; %s", f.made, test.made, f.requests())
+				}
+			})
+		})
+	}
+}
+
+// A lease that Vault has ended is replaced as soon as its renewal says so, also within the second in which it was made.
+func TestLeaseEndsAtOnce(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.lasts = time.Second
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(10 * time.Millisecond)
+		first := fl.password(q)
+		f.do(func() {
+			for _, l := range f.leases {
+				l.revoked = true
+			}
+		})
+		fl.pass(900 * time.Millisecond)
+		if now := fl.password(q); now == first || !f.valid(now) {
+			t.Errorf("got %q after %q", now, first)
+		}
+	})
+}
+
+// When there is another answer.
+func TestClock(t *testing.T) {
+	tests := []struct {
+		name        string
+		path        string
+		lasts       time.Duration
+		least, most int // reads in an hour
+	}{
+		{"KV v2", "secret/app", 0, 12, 16},
+		{"KV v1, of which Vault tells 768 h", "kv1/app", 0, 12, 16},
+		{"a lease that cannot be renewed", "fixed/app", time.Minute, 63, 72},
+		{"a lease of 768 h that cannot be renewed", "fixed/app", 768 * time.Hour, 1, 1},
+		{"a rotation", "rotating/app", 0, 60, 61},
+		{"a ttl alone", "ldap/app", 0, 60, 61},
+		{"nothing there", "kv1/none", 0, 60, 140},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+				f.values["kv1/app"], f.values["secret/data/app"] = "one", "one"
+				f.lasts = test.lasts
+				q := query(t, test.path)
+				fl.watch(q)
+				fl.pass(time.Hour)
+				reads := 0
+				for asked, n := range f.asked {
+					if strings.HasSuffix(asked, "/"+strings.Split(test.path, "/")[1]) && !strings.Contains(asked, "ui/mounts") {
+						reads += n
+					}
+				}
+				if reads < test.least || reads > test.most {
+					t.Errorf("%d reads, want %d to %d: %s", reads, test.least, test.most, f.requests())
+				}
+				if n := f.count("GET sys/internal/ui/mounts/" + test.path); n > reads/2+1 {
+					t.Errorf("%d questions about the mount: %s", n, f.requests())
+				}
+				if st := fl.states[q]; st.Err != nil {
+					t.Error(st.Err)
+				}
+			})
+		})
+	}
+}
+
+// A password that is rotated is there a second later.
+func TestRotation(t *testing.T) {
+	for _, path := range []string{"rotating/app", "ldap/app"} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			q := query(t, path)
+			time.Sleep(17 * time.Second)
+			fl.watch(q)
+			fl.pass(0)
+			for i := range 600 {
+				fl.pass(time.Second)
+				since := 17 + i + 1
+				if since%60 < 2 {
+					continue
+				}
+				if want := fmt.Sprint("password-", since/60); fl.password(q) != want {
+					t.Fatalf("%s: after %d s: got %q, want %q", path, since, fl.password(q), want)
+				}
+			}
+		})
+	}
+}
+
+// A write whose answer is empty happens once in a default lease, and not at all after its query was forgotten.
+func TestWriteClock(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		q, err := watch.NewSecretWrite("kv1/app", "value=a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fl.watch(q)
+		fl.pass(4 * time.Minute)
+		if n := f.count("PUT kv1/app"); n != 1 {
+			t.Errorf("%d writes in 4 minutes", n)
+		}
+		if st := fl.states[q]; st.Rev != 1 || st.Value != (*watch.Secret)(nil) || st.Err != nil {
+			t.Errorf("got %+v", st)
+		}
+		fl.pass(56 * time.Minute)
+		n := f.count("PUT kv1/app")
+		if n < 12 || n > 16 {
+			t.Errorf("%d writes in an hour", n)
+		}
+		fl.set.Forget(q)
+		fl.pass(24 * time.Hour)
+		if later := f.count("PUT kv1/app"); later > n {
+			t.Errorf("%d writes after the query was forgotten", later-n)
+		}
+	})
+}
+
+// What nobody asks for any more ends: first the requests, then the lease. A template that is edited asks again in time.
+func TestForget(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(time.Second)
+		for range 5 {
+			fl.set.Forget(q)
+			fl.pass(10 * time.Second)
+			fl.watch(q)
+			fl.pass(10 * time.Second)
+		}
+		if f.made != 1 || f.live() != 1 {
+			t.Fatalf("%d leases for one that is used again in time, %d live", f.made, f.live())
+		}
+		fl.set.Forget(q)
+		fl.pass(linger + time.Second)
+		if f.live() != 0 || f.count("PUT sys/leases/revoke") != 1 {
+			t.Errorf("%d leases live: %s", f.live(), f.requests())
+		}
+		before := len(f.times)
+		fl.pass(24 * time.Hour)
+		if n := len(f.times) - before; n > 0 {
+			t.Errorf("%d requests afterwards: %s", n, f.requests())
+		}
+		if s.queries() != 0 {
+			t.Errorf("%d queries left", s.queries())
+		}
+	})
+}
+
+// A query that is forgotten while Vault creates something leaves nothing there.
+func TestForgetWhileAsked(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.slow = 20 * time.Second
+		f.lasts, f.longest = time.Hour, time.Hour
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(25 * time.Second) // the mount is known; the lease is being made
+		fl.set.Forget(q)
+		fl.pass(5 * time.Minute)
+		if f.made != 1 || f.live() != 0 {
+			t.Errorf("%d leases made, %d live: %s", f.made, f.live(), f.requests())
+		}
+	})
+}
+
+// The lease of an earlier answer lives until the later one is in use.
+func TestApplied(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		q := query(t, "fixed/app")
+		f.lasts = time.Hour
+		fl.watch(q)
+		fl.pass(time.Second)
+		first, index := fl.password(q), fl.states[q].Index
+		fl.set.Applied(q, index)
+		fl.pass(58 * time.Minute)
+		second, later := fl.password(q), fl.states[q].Index
+		if first == second || !f.valid(first) || !f.valid(second) {
+			t.Fatalf("after %q, which is valid: %t, there is %q: %t", first, f.valid(first), second, f.valid(second))
+		}
+		fl.set.Applied(q, index) // an action that began before
+		fl.pass(releaseAfter + time.Second/2)
+		if f.count("PUT sys/leases/revoke") != 0 {
+			t.Error("revoked because of an earlier answer")
+		}
+		fl.set.Applied(q, later)
+		fl.pass(releaseAfter - time.Second)
+		if f.count("PUT sys/leases/revoke") != 0 {
+			t.Error("revoked at once")
+		}
+		fl.pass(2 * time.Second)
+		if f.valid(first) || !f.valid(second) {
+			t.Errorf("valid: %t and %t", f.valid(first), f.valid(second))
+		}
+	})
+}
+
+// Stopping leaves leases as they are, unless the configuration says otherwise.
+func TestRevokeOnStop(t *testing.T) {
+	for _, revokes := range []bool{false, true} {
+		simulate(t, Config{RevokeOnStop: revokes}, func(f *fake, s *Source, fl *follower) {
+			f.longest = time.Hour
+			fl.watch(query(t, "db/creds/a"), query(t, "db/creds/b"), query(t, "kv1/none"))
+			fl.pass(time.Second)
+			fl.set.Close()
+			s.Close()
+			if live := f.live(); live != map[bool]int{false: 2, true: 0}[revokes] {
+				t.Errorf("revoke on stop %t: %d leases", revokes, live)
+			}
+		})
+	}
+}
+
+// While Vault is away there are few requests, and when it is back they are spread.
+func TestHerd(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		const n = 2000
+		for i := range n {
+			f.values[fmt.Sprint("secret/data/", i)] = "v"
+			fl.watch(query(t, fmt.Sprint("secret/", i)))
+		}
+		f.down = true
+		fl.pass(time.Minute)
+		during := len(f.times)
+		if during > 200 {
+			t.Errorf("%d requests while Vault is away", during)
+		}
+		f.do(func() { f.down = false })
+		fl.pass(10 * time.Second)
+		for q, st := range fl.states {
+			if st.Rev == 0 || st.Err != nil {
+				t.Fatalf("%s: %+v", q, st)
+			}
+		}
+		if len(fl.states) != n {
+			t.Errorf("%d queries have a state", len(fl.states))
+		}
+		perTenth := make(map[int64]int)
+		for _, at := range f.times[during:] {
+			perTenth[at.UnixMilli()/100]++
+		}
+		for at, count := range perTenth {
+			if count > n/10 {
+				t.Errorf("%d requests within a tenth of a second (%d)", count, at)
+			}
+		}
+		if len(perTenth) < 20 {
+			t.Errorf("all requests within %d tenths of a second", len(perTenth))
+		}
+	})
+}
+
+// A failure of one path is no outage.
+func TestOneFails(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.refuses["db/creds/broken"] = http.StatusInternalServerError
+		broken, well := query(t, "db/creds/broken"), query(t, db)
+		fl.watch(broken)
+		fl.pass(time.Minute)
+		fl.watch(well)
+		fl.pass(10 * time.Millisecond)
+		if !f.valid(fl.password(well)) {
+			t.Errorf("got %+v", fl.states[well])
+		}
+		if _, away := errors.AsType[watch.OutageError](fl.states[broken].Err); away || fl.states[broken].Err == nil {
+			t.Errorf("got %v", fl.states[broken].Err)
+		}
+		if n := f.count("GET db/creds/broken"); n > 12 {
+			t.Errorf("%d requests in a minute", n)
+		}
+	})
+}
