@@ -26,14 +26,13 @@ const maxAnswer = 32 << 20 // bytes; Vault itself accepts no larger request
 
 // A request is one for Vault's HTTP API.
 type request struct {
-	method   string
-	path     string // without /v1/ and not escaped
-	params   url.Values
-	body     any // JSON, or nil
-	token    string
-	wrapped  bool     // Vault may wrap the answer, where the configuration says so
-	internal bool     // asks nothing that a query is about, so that it waits for no outage's end
-	hidden   []string // texts that an error must not repeat, beside the token
+	method  string
+	path    string // without /v1/ and not escaped
+	params  url.Values
+	body    any // JSON, or nil
+	token   string
+	wrapped bool     // Vault may wrap the answer, where the configuration says so
+	hidden  []string // texts that an error must not repeat, beside the token
 }
 
 // A reply is what Vault has answered with a status of success, or with 404.
@@ -83,20 +82,11 @@ func (c *client) close() {
 // is asked: such a request has done nothing. The error is an OutageError where others fail, too; it wraps watch.ErrDenied where the token
 // may not.
 func (c *client) do(ctx context.Context, r request) (reply, error) {
-	probe := func() {}
-	if !r.internal {
-		var err error
-		if probe, err = c.outage.pass(ctx); err != nil {
-			return reply{}, err
-		}
+	done, err := c.admit(ctx)
+	if err != nil {
+		return reply{}, err
 	}
-	defer probe()
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return reply{}, ctx.Err()
-	}
+	defer done()
 
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -110,6 +100,26 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 		c.outage.succeeded(c.queries())
 	}
 	return got, err
+}
+
+// admit returns when a request may be made. Its caller calls done when the request has ended.
+func (c *client) admit(ctx context.Context) (done func(), err error) {
+	for {
+		probe, err := c.outage.pass(ctx)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			probe.end()
+			return nil, ctx.Err()
+		}
+		if probe != nil || !c.outage.lasts() { // it may have begun while we waited for our turn
+			return func() { <-c.slots; probe.end() }, nil
+		}
+		<-c.slots
+	}
 }
 
 // attempts makes a request of one address after the other.

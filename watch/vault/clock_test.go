@@ -294,11 +294,11 @@ func TestRevokeOnStop(t *testing.T) {
 func TestHerd(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
 		const n = 2000
+		f.down = true
 		for i := range n {
 			f.values[fmt.Sprint("secret/data/", i)] = "v"
 			fl.watch(query(t, fmt.Sprint("secret/", i)))
 		}
-		f.down = true
 		fl.pass(time.Minute)
 		during := len(f.times)
 		if during > 200 {

@@ -30,29 +30,26 @@ type outage struct {
 	over     chan struct{} // closed when the outage ends; nil where there is none
 	offer    chan struct{} // has a token when a request may be the probe
 	probes   int           // that have failed
-	until    time.Time     // until then requests are spread, after an outage
+	spread   time.Duration // after an outage, requests begin within this
+	until    time.Time     // and until then
 }
 
-// pass returns when a request may be made. Its caller calls done when the request has ended.
-func (o *outage) pass(ctx context.Context) (done func(), err error) {
+// pass returns when a request may be made: at once, as the probe, or when the outage has ended. The probe is nil where the request is none.
+func (o *outage) pass(ctx context.Context) (*probe, error) {
 	o.mu.Lock()
-	over, offer, left := o.over, o.offer, time.Until(o.until)
-	why := o.err
+	over, offer, why := o.over, o.offer, o.err
 	o.mu.Unlock()
 	if over == nil {
-		return func() {}, spread(ctx, left)
+		return nil, o.delay(ctx)
 	}
 
 	hold := time.NewTimer(outageHold)
 	defer hold.Stop()
 	select {
 	case <-over:
-		o.mu.Lock()
-		left = time.Until(o.until)
-		o.mu.Unlock()
-		return func() {}, spread(ctx, left)
+		return nil, o.delay(ctx)
 	case <-offer:
-		return func() { o.probed(over) }, nil
+		return &probe{o, over}, nil
 	case <-hold.C:
 		return nil, why
 	case <-ctx.Done():
@@ -60,18 +57,39 @@ func (o *outage) pass(ctx context.Context) (done func(), err error) {
 	}
 }
 
-func spread(ctx context.Context, left time.Duration) error {
-	if left > 0 && !pause.For(ctx, rand.N(left)) {
+// delay spreads requests after an outage.
+func (o *outage) delay(ctx context.Context) error {
+	o.mu.Lock()
+	spread, ended := o.spread, !time.Now().Before(o.until)
+	o.mu.Unlock()
+	if !ended && !pause.For(ctx, rand.N(spread)) {
 		return ctx.Err()
 	}
 	return nil
 }
 
-// probed notes that the probe has ended. Where the outage lasts there is another, later.
-func (o *outage) probed(over chan struct{}) {
+// lasts reports whether there is an outage.
+func (o *outage) lasts() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.over == over {
+	return o.over != nil
+}
+
+// A probe is the request that finds out whether an outage is over.
+type probe struct {
+	outage *outage
+	over   chan struct{}
+}
+
+// end notes that the probe has ended. Where the outage lasts there is another, later. A nil probe does nothing.
+func (p *probe) end() {
+	if p == nil {
+		return
+	}
+	o := p.outage
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over == p.over {
 		o.probes++
 		o.offerProbe()
 	}
@@ -110,7 +128,8 @@ func (o *outage) succeeded(queries int) {
 	if o.over == nil {
 		return
 	}
-	o.until = time.Now().Add(min(time.Duration(queries)*spreadEach, spreadMost))
+	o.spread = min(time.Duration(queries+1)*spreadEach, spreadMost)
+	o.until = time.Now().Add(o.spread)
 	close(o.over)
 	o.over = nil
 }

@@ -177,11 +177,6 @@ func (t *tokens) fixed(ctx context.Context) (done bool) {
 		return true
 	}
 	t.use(token)
-	if t.cfg.RenewToken != nil && !*t.cfg.RenewToken {
-		if t.cfg.Login == nil && t.cfg.Kubernetes == nil {
-			return true
-		}
-	}
 	for {
 		replaceable := t.cfg.Login != nil || t.cfg.Kubernetes != nil
 		t.keep(ctx, token, replaceable)

@@ -1,0 +1,281 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"render/watch"
+)
+
+func approle(t testing.TB) *Login {
+	t.Helper()
+	t.Setenv("TEST_SECRET_ID", "geheim")
+	return &Login{Path: "auth/approle/login", Fields: map[string]string{"role_id": "r"}, Environment: map[string]string{"secret_id": "TEST_SECRET_ID"}}
+}
+
+// A login's token is renewed, and replaced before its longest time ends. Leases of the old one are replaced at once.
+func TestLoginLasts(t *testing.T) {
+	var lines record
+	simulate(t, Config{Login: approle(t), Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+		f.tokenTTL, f.longest = 10*time.Minute, 24*time.Hour // the longest time of a token is 40 minutes
+		q, kv := query(t, db), query(t, "secret/app")
+		f.values["secret/data/app"] = "v"
+		fl.watch(q, kv)
+		for range 4 * 3600 {
+			fl.pass(time.Second)
+			if !f.valid(fl.password(q)) {
+				t.Fatalf("after %s the password is not valid: %s", time.Since(f.began), f.requests())
+			}
+			if st := fl.states[kv]; st.Err != nil || st.Rev != 1 {
+				t.Fatalf("after %s: %+v", time.Since(f.began), st)
+			}
+		}
+		if f.logins < 6 || f.logins > 9 || f.made > f.logins+1 {
+			t.Errorf("%d logins, %d leases in four hours: %s", f.logins, f.made, f.requests())
+		}
+	})
+	if strings.Contains(lines.String(), "geheim") || strings.Contains(lines.String(), "login-1") {
+		t.Errorf("a secret shows in the log: %s", lines.String())
+	}
+}
+
+// A token that Vault no longer knows is replaced at once, with all that hung on it.
+func TestTokenRevoked(t *testing.T) {
+	simulate(t, Config{Login: approle(t)}, func(f *fake, s *Source, fl *follower) {
+		f.longest = 24 * time.Hour
+		a, b := query(t, "db/creds/a"), query(t, "db/creds/b")
+		fl.watch(a, b)
+		fl.pass(10 * time.Second)
+		f.do(func() { delete(f.tokens, "login-1") })
+		noticed := false
+		for range 60 {
+			fl.pass(time.Second)
+			if f.logins == 2 && !noticed {
+				noticed = true
+				fl.pass(2 * time.Second)
+				if !f.valid(fl.password(a)) || !f.valid(fl.password(b)) {
+					t.Errorf("two seconds after the login the passwords are not valid: %s", f.requests())
+				}
+			}
+		}
+		if !noticed || f.made != 4 {
+			t.Errorf("%d logins, %d leases: %s", f.logins, f.made, f.requests())
+		}
+	})
+}
+
+// A login that fails is tried again, and told with what Vault says; never with what was sent.
+func TestLoginFails(t *testing.T) {
+	var lines record
+	login := &Login{Path: "/auth/approle/login/", Fields: map[string]string{"secret_id": "wrong"}}
+	simulate(t, Config{Login: login, Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(10 * time.Minute)
+		err := fl.states[q].Err
+		if err == nil || !strings.Contains(err.Error(), "log in to vault by auth/approle/login: ") || strings.Contains(err.Error(), "id: wrong") {
+			t.Errorf("got %v", err)
+		}
+		if n := f.count("PUT auth/approle/login"); n < 10 || n > 30 {
+			t.Errorf("%d logins in ten minutes", n)
+		}
+		if n := strings.Count(lines.String(), "vault login failed"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		f.do(func() { f.sealed = true })
+		fl.pass(10 * time.Minute)
+		f.do(func() { f.sealed = false })
+		fl.pass(time.Minute)
+	})
+}
+
+// A token that is renewed lives on, whatever happens to Vault meanwhile; one that ends is told in time.
+func TestTokenRenewal(t *testing.T) {
+	no := false
+	tests := []struct {
+		name   string
+		cfg    Config
+		until  time.Duration // the token's longest life
+		fault  time.Duration // Vault is sealed from the 30th minute on for that long
+		passes time.Duration
+		valid  bool
+		log    string
+	}{
+		{"renewed", Config{Token: "app"}, 100 * time.Hour, 0, 10 * time.Hour, true, ""},
+		{"sealed for a while", Config{Token: "app"}, 100 * time.Hour, 20 * time.Minute, 10 * time.Hour, true, "vault token not renewed, retrying"},
+		{"not renewed", Config{Token: "app", RenewToken: &no}, 100 * time.Hour, 0, 50 * time.Minute, true, "vault token ends and cannot be renewed"},
+		{"its longest time ends", Config{Token: "app"}, 3 * time.Hour, 0, 4 * time.Hour, false, "vault token ends and cannot be renewed"},
+		{"for ever", Config{Token: "root"}, 0, 0, 100 * time.Hour, true, "vault token does not expire"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var lines record
+			test.cfg.Log = lines.log()
+			simulate(t, test.cfg, func(f *fake, s *Source, fl *follower) {
+				f.tokens["app"] = &fakeToken{time.Now().Add(time.Hour), time.Now().Add(test.until)}
+				f.values["kv1/app"] = "v"
+				q := query(t, "kv1/app")
+				fl.watch(q)
+				fl.pass(41 * time.Minute)
+				f.do(func() { f.sealed = test.fault > 0 })
+				fl.pass(min(test.fault, 15*time.Minute))
+				f.do(func() { f.sealed = false })
+				fl.pass(test.passes - 41*time.Minute - min(test.fault, 15*time.Minute))
+				if valid := fl.states[q].Err == nil; valid != test.valid {
+					t.Errorf("got %v; %s", fl.states[q].Err, f.requests())
+				}
+				if test.log == "" && strings.Contains(lines.String(), "WARN") || !strings.Contains(lines.String(), test.log) {
+					t.Errorf("want %q in the log: %s", test.log, lines.String())
+				}
+			})
+		})
+	}
+}
+
+// A token is unwrapped once, for all sources of the process.
+func TestUnwrap(t *testing.T) {
+	known := new(Unwrapped)
+	cfg := Config{Token: `{"token":"wrapping","ttl":60}`, UnwrapToken: true, Unwrapped: known}
+	simulate(t, cfg, func(f *fake, s *Source, fl *follower) {
+		f.tokens["wrapping"] = &fakeToken{}
+		f.values["kv1/app"] = "v"
+		q := query(t, "kv1/app")
+		fl.watch(q)
+		fl.pass(time.Second)
+		if st := fl.states[q]; st.Err != nil || st.Rev != 1 {
+			t.Fatalf("got %+v", st)
+		}
+		again := f.source(cfg)
+		defer again.Close()
+		if _, _, err := again.Fetch(f.t.Context(), q, 0); err != nil {
+			t.Error(err)
+		}
+		if n := f.count("PUT sys/wrapping/unwrap"); n != 1 {
+			t.Errorf("unwrapped %d times", n)
+		}
+	})
+
+	// One that is used up already: told, and not tried again and again.
+	simulate(t, Config{Token: "wrapping", UnwrapToken: true}, func(f *fake, s *Source, fl *follower) {
+		q := query(t, "kv1/app")
+		fl.watch(q)
+		fl.pass(time.Hour)
+		if err := fl.states[q].Err; err == nil || !strings.Contains(err.Error(), "unwrap the vault token: ") {
+			t.Errorf("got %v", err)
+		}
+		if n := len(f.times); n != 1 {
+			t.Errorf("%d requests: %s", n, f.requests())
+		}
+	})
+}
+
+// Nothing is asked of Vault before somebody has a query.
+func TestAsksNothing(t *testing.T) {
+	simulate(t, Config{Login: approle(t)}, func(f *fake, s *Source, fl *follower) {
+		fl.pass(24 * time.Hour)
+		if len(f.times) > 0 {
+			t.Errorf("requests without a query: %s", f.requests())
+		}
+	})
+}
+
+// The agent's token file may come late, and may change.
+func TestTokenFile(t *testing.T) {
+	server := real(t)
+	server.Put(t, "kv1/token-file", map[string]any{"a": "1"})
+	path := filepath.Join(t.TempDir(), "token")
+	src := of(t, server, Config{AgentTokenFile: path})
+	set := watch.NewSet(src, watch.SetConfig{})
+	defer set.Close()
+	q := query(t, "kv1/token-file")
+	set.Watch(q)
+	await := func(what string, is func(st watch.State) bool) {
+		t.Helper()
+		var last watch.State
+		for late := time.After(10 * time.Second); ; {
+			select {
+			case <-set.Ready():
+				if st, ok := set.Take()[q]; ok {
+					last = st
+				}
+				if is(last) {
+					return
+				}
+			case <-late:
+				t.Fatalf("%s: got %+v", what, last)
+			}
+		}
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	await("no file", func(st watch.State) bool { return st.Err != nil && strings.Contains(st.Err.Error(), path) })
+	write("")
+	write("wrong\n")
+	await("a wrong token", func(st watch.State) bool { return errors.Is(st.Err, watch.ErrDenied) })
+	write(`{"token": "` + server.Token + `"}`)
+	await("the token", func(st watch.State) bool { return st.Err == nil && st.Rev == 1 })
+}
+
+// Logins of each method, and a token that is revoked meanwhile, on a real Vault.
+func TestLogins(t *testing.T) {
+	server := real(t)
+	server.Put(t, "kv1/login", map[string]any{"a": "1"})
+	server.Put(t, "sys/policies/acl/login", map[string]any{"policy": `path "kv1/login" { capabilities = ["read"] }`})
+	server.Put(t, "sys/auth/approle", map[string]any{"type": "approle"})
+	server.Put(t, "auth/approle/role/app", map[string]any{"token_policies": "login", "token_ttl": "1h"})
+	role := server.Must(t, "GET", "auth/approle/role/app/role-id", nil)["role_id"].(string)
+	secret := server.Put(t, "auth/approle/role/app/secret-id", nil)["secret_id"].(string)
+	server.Put(t, "sys/auth/userpass", map[string]any{"type": "userpass"})
+	server.Put(t, "auth/userpass/users/app", map[string]any{"password": "geheim", "token_policies": "login"})
+	file := filepath.Join(t.TempDir(), "secret-id")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	tests := []struct {
+		name  string
+		login *Login
+	}{
+		{"approle", &Login{Path: "auth/approle/login", Fields: map[string]string{"role_id": role}, Files: map[string]string{"secret_id": file}}},
+		{"userpass", &Login{Path: "auth/userpass/login/app", Fields: map[string]string{"password": "geheim"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			src := of(t, server, Config{Login: test.login, LeaseDuration: time.Second})
+			q := query(t, "kv1/login")
+			value, index, err := src.Fetch(t.Context(), q, 0)
+			if err != nil || value == nil {
+				t.Fatalf("got %v, %v", value, err)
+			}
+			h, err := src.tokens.get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Put(t, "auth/token/revoke", map[string]any{"token": h.token})
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			for failed := false; ; {
+				_, at, err := src.Fetch(ctx, q, map[bool]uint64{true: 0, false: index}[failed])
+				if ctx.Err() != nil {
+					t.Fatalf("got %v", err)
+				}
+				if failed = err != nil; !failed && at != 0 {
+					break
+				}
+			}
+		})
+	}
+}
