@@ -51,6 +51,8 @@ type Config struct {
 	// Threshold is the part of a lease that cannot be renewed, and of a certificate's life, after which there is another; of leases
 	// more or less a random part of 0.05. 0 means DefaultThreshold.
 	Threshold float64
+	// Polls have changes of KV secrets noticed sooner: the first whose prefix a path has applies.
+	Polls []Poll
 	// RevokeOnStop revokes on Close what the source has leased.
 	RevokeOnStop bool
 
@@ -69,6 +71,13 @@ type Config struct {
 
 	// Log gets what an operator should know. The default discards it.
 	Log *slog.Logger
+}
+
+// A Poll says how often KV secrets are looked at. Of a KV v2 that is a small request for the metadata, if the token may read them; a secret
+// that has not changed is not read.
+type Poll struct {
+	Prefix string        // of paths as templates write them; "" is that of all
+	Every  time.Duration // less a random part of up to a quarter; 0 means: only as Config.LeaseDuration says
 }
 
 // TLS says how to speak TLS. All files are read for each connection.
@@ -210,6 +219,11 @@ func (cfg *Config) validate() error {
 	}
 	if cfg.LeaseDuration < time.Second {
 		return fmt.Errorf("the default lease duration %s is less than 1s", cfg.LeaseDuration)
+	}
+	for _, p := range cfg.Polls {
+		if p.Every != 0 && p.Every < time.Second {
+			return fmt.Errorf("KV secrets are looked at every %s; the least is 1s", p.Every)
+		}
 	}
 	if cfg.Kubernetes != nil && cfg.Kubernetes.Role == "" {
 		return errors.New("a login by kubernetes needs a role")

@@ -113,17 +113,19 @@ func (e *entry) delay(err error, delay time.Duration) time.Duration {
 	return delay
 }
 
-// wait returns after a duration, or sooner where somebody wants an answer or the token changes.
-func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) {
+// wait returns true after a duration. It returns false sooner where somebody wants an answer, the token changes or ctx is done.
+func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-e.wake:
 	case <-changed:
 		pause.For(ctx, rand.N(afterToken))
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // ask asks Vault, and makes the answer known. What Vault creates is never lost: such a request goes on although nobody waits any more.
@@ -208,6 +210,14 @@ func (e *entry) keep(ctx context.Context, a answered) {
 	var changed <-chan struct{}
 	if a.lease.generation != 0 {
 		changed = e.source.tokens.after(a.lease.generation)
+	}
+	if every := e.source.pollEvery(e.query); every > 0 && a.look != nil {
+		for {
+			d := min(pause.Jittered(every), time.Until(a.clock.next))
+			if !e.wait(ctx, d, changed) || !time.Now().Before(a.clock.next) || e.source.differs(ctx, a) {
+				return
+			}
+		}
 	}
 	e.wait(ctx, time.Until(a.clock.next), changed)
 }

@@ -48,6 +48,7 @@ type fake struct {
 	refuses  map[string]int // status by path
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
+	issue    func() *watch.PKICert
 }
 
 type fakeToken struct{ until, most time.Time } // zero: for ever
@@ -224,6 +225,9 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 			data["rotation_period"] = period
 		}
 		return 200, object{"data": data}
+	case "pki":
+		issued := f.issue()
+		return 200, object{"data": object{"certificate": issued.Cert, "private_key": issued.Key}}
 	case "kv1":
 		if method == http.MethodPut {
 			f.values[path] = fmt.Sprint(content["value"])

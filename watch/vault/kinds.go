@@ -20,6 +20,7 @@ type answered struct {
 	value any // nil where there is none
 	lease lease
 	clock clock
+	look  *look // nil where it is not a KV secret
 }
 
 // answer makes the requests about a query, with a token.
@@ -93,8 +94,13 @@ func (r reply) isMissing() bool {
 
 func (s *Source) read(ctx context.Context, q watch.Query, t held) (answered, error) {
 	at, values := q.SecretPath()
+	var look *look
 	got, err := s.below(ctx, at, t, func(in mount) request {
-		return request{method: http.MethodGet, path: in.dataPath(at), params: values}
+		path := in.dataPath(at)
+		if len(values) == 0 {
+			look = in.look(path)
+		}
+		return request{method: http.MethodGet, path: path, params: values}
 	})
 	if err != nil {
 		return answered{}, err
@@ -102,7 +108,9 @@ func (s *Source) read(ctx context.Context, q watch.Query, t held) (answered, err
 	if got.isMissing() || isGone(got.body.Data) {
 		return answered{clock: s.idle()}, nil
 	}
-	return s.lent(q, got, t)
+	a, err := s.lent(q, got, t)
+	a.look = look
+	return a, err
 }
 
 func (s *Source) write(ctx context.Context, q watch.Query, t held) (answered, error) {

@@ -16,7 +16,8 @@ const mountStale = time.Minute // after that a refusal has a mount asked for ane
 // A mount is where a secrets engine is mounted.
 type mount struct {
 	path   string // with a slash at its end; "" where it is not known
-	v2     bool   // a KV of the second version
+	kv     bool
+	v2     bool // a KV of the second version
 	asked  time.Time
 	reason error // why nothing is known; nil where something is
 }
@@ -101,7 +102,8 @@ func (m *mounts) ask(ctx context.Context, first, path, token string) (found moun
 	if !strings.HasPrefix(path+"/", at) {
 		at = ""
 	}
-	return mount{path: at, v2: at != "" && kind == "kv" && options["version"] == "2", asked: time.Now()}, nil
+	isKV := at != "" && (kind == "kv" || kind == "generic")
+	return mount{path: at, kv: isKV, v2: isKV && kind == "kv" && options["version"] == "2", asked: time.Now()}, nil
 }
 
 // doubt forgets a mount because Vault has refused a request below it, and reports whether it did: not soon after the last time.

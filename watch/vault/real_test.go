@@ -78,6 +78,7 @@ func query(t testing.TB, path string) watch.Query {
 // A KV secret keeps the contract of all sources, in both versions.
 func TestContract(t *testing.T) {
 	server := real(t)
+	t.Parallel()
 	for n, mount := range []string{"kv1/", "secret/data/"} {
 		count := 0
 		t.Run(mount, func(t *testing.T) {

@@ -273,8 +273,11 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 		failures, told = 0, ""
 		t.use(token)
 		t.log.Info("vault login succeeded", "path", trim(l.Path))
+		began := time.Now()
 		t.keep(ctx, token, true)
-		pause.For(ctx, rand.N(leastCheck)) // where each token ends at once
+		if time.Since(began) < leastCheck {
+			pause.For(ctx, leastCheck-rand.N(leastCheck/2)) // each token ends at once
+		}
 	}
 }
 

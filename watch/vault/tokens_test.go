@@ -232,6 +232,7 @@ func TestTokenFile(t *testing.T) {
 // Logins of each method, and a token that is revoked meanwhile, on a real Vault.
 func TestLogins(t *testing.T) {
 	server := real(t)
+	t.Parallel()
 	server.Put(t, "kv1/login", map[string]any{"a": "1"})
 	server.Put(t, "sys/policies/acl/login", map[string]any{"policy": `path "kv1/login" { capabilities = ["read"] }`})
 	server.Put(t, "sys/auth/approle", map[string]any{"type": "approle"})

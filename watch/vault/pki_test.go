@@ -1,0 +1,200 @@
+package vault
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"render/watch"
+	"render/watch/sourcetest"
+)
+
+func pkiCert(t testing.TB, path string, destination string, pairs ...string) watch.Query {
+	t.Helper()
+	q, err := watch.NewPKICert(path, pairs, destination)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// A certificate is issued once, however often the process starts, until the destination's is of no use.
+func TestPKICert(t *testing.T) {
+	server := real(t)
+	server.Put(t, "sys/mounts/pki", map[string]any{"type": "pki"})
+	server.Put(t, "pki/root/generate/internal", map[string]any{"common_name": "the CA", "ttl": "24h", "key_type": "ec"})
+	server.Put(t, "pki/roles/web", map[string]any{"allow_any_name": true, "key_type": "ec", "key_bits": 256, "max_ttl": "12h", "allowed_uri_sans": "*"})
+	path := filepath.Join(t.TempDir(), "cert.pem")
+	issue := func(pairs ...string) *watch.PKICert {
+		t.Helper()
+		src := of(t, server, Config{}) // a process that starts
+		return sourcetest.Fetch(t, src, pkiCert(t, "pki/issue/web", path, pairs...)).(*watch.PKICert)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	first := issue("common_name=a.test", "alt_names=b.test")
+	if first.Cert == "" || first.Key == "" || first.CA == "" || len(first.CAChain) != 1 || first.Data() != first {
+		t.Fatalf("got %+v", first)
+	}
+	if left := time.Until(first.Expires()); left < 11*time.Hour || left > 13*time.Hour {
+		t.Errorf("expires in %s", left)
+	}
+	whole := "some text\n" + first.Cert + "more\n" + first.Key + first.CA
+	tests := []struct {
+		name  string
+		text  string
+		pairs []string
+		same  bool
+	}{
+		{"all of it", whole, []string{"common_name=a.test", "alt_names=b.test"}, true},
+		{"in another order", first.CA + first.Key + first.Cert, []string{"common_name=a.test", "alt_names=B.test"}, true},
+		{"no CA, which nobody uses", first.Cert + first.Key, []string{"common_name=a.test", "alt_names=b.test"}, true},
+		{"no key", first.Cert + first.CA, []string{"common_name=a.test", "alt_names=b.test"}, false},
+		{"another name", whole, []string{"common_name=c.test", "alt_names=b.test"}, false},
+		{"one name more", whole, []string{"common_name=a.test", "alt_names=b.test,c.test"}, false},
+		{"one name less", whole, []string{"common_name=a.test"}, false},
+		{"one address more", whole, []string{"common_name=a.test", "alt_names=b.test", "ip_sans=10.0.0.1"}, false},
+		{"cut off", whole[:len(whole)-40], []string{"common_name=a.test", "alt_names=b.test"}, true},
+		{"broken certificate", strings.Replace(whole, first.Cert, "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n", 1), []string{"common_name=a.test", "alt_names=b.test"}, false},
+		{"other PEM", "-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n" + whole, []string{"common_name=a.test", "alt_names=b.test"}, true},
+		{"nothing", "", []string{"common_name=a.test", "alt_names=b.test"}, false},
+		{"no PEM", "-----BEGIN", []string{"common_name=a.test", "alt_names=b.test"}, false},
+		{"another CA", first.Cert + first.Key + certificate(t, "another", time.Hour, true).Cert, []string{"common_name=a.test", "alt_names=b.test"}, false},
+		{"another key", first.Cert + certificate(t, "a.test", time.Hour, false).Key, []string{"common_name=a.test", "alt_names=b.test"}, false},
+	}
+	for _, test := range tests {
+		write(test.text)
+		if got := issue(test.pairs...); (got.Cert == first.Cert) != test.same {
+			t.Errorf("%s: the same certificate is %t, want %t", test.name, !test.same, test.same)
+		}
+	}
+	write(whole)
+	server.Put(t, "sys/mounts/other", map[string]any{"type": "pki"})
+	q := pkiCert(t, "pki/issue/web", path, "common_name=a.test", "alt_names=b.test")
+	away := of(t, server, Config{Address: "http://127.0.0.1:1"})
+	if got := sourcetest.Fetch(t, away, q).(*watch.PKICert); got.Cert != first.Cert {
+		t.Error("another certificate although Vault is away")
+	}
+
+	all, err := server.Do("LIST", "pki/certs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued := len(all["data"].(map[string]any)["keys"].([]any))
+	src := of(t, server, Config{})
+	for range 3 {
+		sourcetest.Fetch(t, src, pkiCert(t, "pki/issue/web", "", "common_name=a.test"))
+	}
+	all, err = server.Do("LIST", "pki/certs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(all["data"].(map[string]any)["keys"].([]any)) - issued; n != 1 {
+		t.Errorf("issued %d times for one query", n)
+	}
+}
+
+// A certificate with a short life is used, and replaced while it is valid.
+func TestPKICertClock(t *testing.T) {
+	tests := []struct {
+		name        string
+		lives       time.Duration // from now on
+		began       time.Duration // before
+		least, most int           // issued in an hour
+	}{
+		{"an hour", time.Hour, 30 * time.Second, 2, 2},
+		{"a minute", time.Minute, 30 * time.Second, 65, 78},
+		{"past its threshold when issued", 10 * time.Second, 10 * time.Minute, 500, 620},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+				f.issue = func() *watch.PKICert {
+					return certificateFrom(t, "a.test", time.Now().Add(-test.began), test.lives+test.began, false)
+				}
+				q := pkiCert(t, "pki/issue/web", filepath.Join(t.TempDir(), "none"), "common_name=a.test")
+				fl.watch(q)
+				for range 360 {
+					fl.pass(10*time.Second - 1)
+					st := fl.states[q]
+					if st.Err != nil || !time.Now().Before(st.Expires) {
+						t.Fatalf("got %+v", st)
+					}
+					fl.pass(1)
+				}
+				if n := f.count("PUT pki/issue/web"); n < test.least || n > test.most {
+					t.Errorf("issued %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// Names of every form are compared as they are asked for.
+func TestHasNames(t *testing.T) {
+	cert := certificate(t, "a.test", time.Hour, false)
+	f := scan([]byte(cert.Cert))
+	f.leaf.IPAddresses = []net.IP{net.ParseIP("::1")}
+	tests := []struct {
+		pairs map[string]string
+		want  bool
+	}{
+		{map[string]string{"common_name": "A.test", "ip_sans": "0:0::1"}, true},
+		{map[string]string{"common_name": "a.test"}, false},
+		{map[string]string{"common_name": "a.test", "ip_sans": "::1", "uri_sans": "spiffe://a"}, false},
+		{map[string]string{"ip_sans": " ::1 ,"}, true},
+	}
+	for _, test := range tests {
+		if got := f.hasNames(test.pairs); got != test.want {
+			t.Errorf("%v: got %t", test.pairs, got)
+		}
+	}
+}
+
+// certificate returns a certificate that signs itself.
+func certificate(t testing.TB, name string, lives time.Duration, ca bool) *watch.PKICert {
+	t.Helper()
+	return certificateFrom(t, name, time.Now().Add(-time.Minute), lives+time.Minute, ca)
+}
+
+func certificateFrom(t testing.TB, name string, from time.Time, lives time.Duration, ca bool) *watch.PKICert {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(from.UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: from, NotAfter: from.Add(lives), IsCA: ca, BasicConstraintsValid: ca,
+	}
+	if ca {
+		template.DNSNames = nil
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &watch.PKICert{
+		Cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		Key:  string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})),
+	}
+}

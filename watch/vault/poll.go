@@ -1,0 +1,98 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"render/watch"
+)
+
+// A look finds out whether a KV secret has changed.
+type look struct {
+	metadata string // the path of the metadata; "" where a read of the secret itself is as cheap
+}
+
+// look returns how to find out whether what is at a path of the mount has changed; nil where it is no KV secret.
+func (in mount) look(path string) *look {
+	if !in.kv {
+		return nil
+	}
+	if !in.v2 {
+		return new(look)
+	}
+	if below, ok := strings.CutPrefix(path, in.path+"data/"); ok {
+		return &look{metadata: in.path + "metadata/" + below}
+	}
+	return nil
+}
+
+// pollEvery returns how often a query's secret is looked at; 0 means not at all.
+func (s *Source) pollEvery(q watch.Query) time.Duration {
+	if q.Kind != watch.KindSecret {
+		return 0
+	}
+	at, _ := q.SecretPath()
+	for _, p := range s.cfg.Polls {
+		if strings.HasPrefix(at, trim(p.Prefix)) {
+			return p.Every
+		}
+	}
+	return 0
+}
+
+// differs reports whether a secret is to be read again. Where the token may not read metadata, the clock alone decides.
+func (s *Source) differs(ctx context.Context, a answered) bool {
+	if a.look.metadata == "" {
+		return true
+	}
+	secret, ok := a.value.(*watch.Secret)
+	if !ok {
+		return true
+	}
+	t, err := s.tokens.get(ctx)
+	if err != nil {
+		return true // the read fails as well, and says so
+	}
+	got, err := s.client.do(ctx, request{method: http.MethodGet, path: a.look.metadata, token: t.token})
+	if err != nil {
+		return !errors.Is(err, watch.ErrDenied)
+	}
+	if got.isMissing() {
+		return true
+	}
+	return versionOf(secret.Data) != currentOf(got.body.Data)
+}
+
+// A version is the state of a version of a KV v2 secret.
+type version struct{ number, deletion string }
+
+func versionOf(data map[string]any) version {
+	metadata, _ := data["metadata"].(map[string]any)
+	return version{text(metadata["version"]), text(metadata["deletion_time"])}
+}
+
+// currentOf returns the state of the current version, as metadata tell it.
+func currentOf(data map[string]any) version {
+	v := version{number: text(data["current_version"])}
+	versions, _ := data["versions"].(map[string]any)
+	current, _ := versions[v.number].(map[string]any)
+	v.deletion = text(current["deletion_time"])
+	if current["destroyed"] == true {
+		v.number = ""
+	}
+	return v
+}
+
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}

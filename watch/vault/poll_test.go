@@ -1,0 +1,72 @@
+package vault
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"render/watch"
+)
+
+// A change of a KV v2 secret is noticed by its metadata; one that does not change is not read.
+func TestPoll(t *testing.T) {
+	server := real(t)
+	server.Put(t, "sys/policies/acl/data", map[string]any{"policy": `path "secret/data/poll" { capabilities = ["read"] }`})
+	dataOnly := server.NewToken(t, map[string]any{"policies": []string{"data"}})
+	server.Put(t, "secret/data/poll", map[string]any{"data": map[string]any{"a": "one"}})
+	t.Parallel()
+
+	src := of(t, server, Config{Polls: []Poll{{Prefix: "kv1"}, {Prefix: "/secret/po", Every: time.Second}}})
+	blind := of(t, server, Config{Token: dataOnly, Polls: []Poll{{Every: time.Second}}})
+	q := query(t, "secret/poll")
+	if s := src.pollEvery(query(t, "kv1/poll")); s != 0 {
+		t.Errorf("the first prefix does not apply: %s", s)
+	}
+	value, index := fetch(t, src, q, 0)
+	_, blindIndex := fetch(t, blind, q, 0)
+	id := value.(*watch.Secret).RequestID
+	steps := []struct {
+		name string
+		do   func()
+		want any
+	}{
+		{"changes", func() { server.Put(t, "secret/data/poll", map[string]any{"data": map[string]any{"a": "two"}}) }, "two"},
+		{"is deleted", func() { server.Must(t, http.MethodDelete, "secret/data/poll", nil) }, nil},
+		{"returns", func() { server.Put(t, "secret/undelete/poll", map[string]any{"versions": []int{2}}) }, "two"},
+		{"is destroyed", func() { server.Put(t, "secret/destroy/poll", map[string]any{"versions": []int{2}}) }, nil},
+	}
+	time.Sleep(2500 * time.Millisecond) // for two looks at least
+	src.mu.Lock()
+	e := src.entries[q]
+	attempts := e.state.attempts
+	same := e.state.value.(*watch.Secret).RequestID
+	src.mu.Unlock()
+	if attempts != 1 || same != id {
+		t.Errorf("read %d times although nothing has changed", attempts)
+	}
+	for _, step := range steps {
+		step.do()
+		value, index = fetch(t, src, q, index)
+		var got any
+		if secret, ok := value.(*watch.Secret); ok {
+			got = secret.Data["data"].(map[string]any)["a"]
+		}
+		if got != step.want {
+			t.Errorf("when it %s: got %v", step.name, got)
+		}
+	}
+
+	if st := blind.stateOf(blind.entries[q]); st.index != blindIndex || st.err != nil {
+		t.Errorf("without the right to read metadata: %+v", st)
+	}
+}
+
+// fetch returns the next answer that is no error.
+func fetch(t *testing.T, s *Source, q watch.Query, after uint64) (any, uint64) {
+	t.Helper()
+	value, index, err := s.Fetch(t.Context(), q, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value, index
+}
