@@ -211,12 +211,15 @@ func (e *entry) keep(ctx context.Context, a answered) {
 	if a.lease.generation != 0 {
 		changed = e.source.tokens.after(a.lease.generation)
 	}
-	if every := e.source.pollEvery(e.query); every > 0 && a.look != nil {
-		for {
-			d := min(pause.Jittered(every), time.Until(a.clock.next))
-			if !e.wait(ctx, d, changed) || !time.Now().Before(a.clock.next) || e.source.differs(ctx, a) {
-				return
-			}
+	every := e.source.pollEvery(e.query)
+	for known := true; every > 0 && a.look != nil && known; {
+		pause := min(pause.Jittered(every), time.Until(a.clock.next))
+		if !e.wait(ctx, pause, changed) || !time.Now().Before(a.clock.next) {
+			return
+		}
+		var differs bool
+		if differs, known = e.source.differs(ctx, a); differs {
+			return
 		}
 	}
 	e.wait(ctx, time.Until(a.clock.next), changed)

@@ -166,6 +166,12 @@ func TestHasNames(t *testing.T) {
 	}
 }
 
+// certificateFor returns a certificate of a server, or of a client, that signs itself.
+func certificateFor(t testing.TB, name string, at net.IP) *watch.PKICert {
+	t.Helper()
+	return signed(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{at}, IsCA: true, BasicConstraintsValid: true}, time.Now().Add(-time.Minute), time.Hour)
+}
+
 // certificate returns a certificate that signs itself.
 func certificate(t testing.TB, name string, lives time.Duration, ca bool) *watch.PKICert {
 	t.Helper()
@@ -174,16 +180,19 @@ func certificate(t testing.TB, name string, lives time.Duration, ca bool) *watch
 
 func certificateFrom(t testing.TB, name string, from time.Time, lives time.Duration, ca bool) *watch.PKICert {
 	t.Helper()
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IsCA: ca, BasicConstraintsValid: ca}
+	if ca {
+		template.DNSNames = nil
+	}
+	return signed(t, template, from, lives)
+}
+
+func signed(t testing.TB, template *x509.Certificate, from time.Time, lives time.Duration) *watch.PKICert {
+	t.Helper()
+	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(from.UnixNano()), from, from.Add(lives)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(from.UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: from, NotAfter: from.Add(lives), IsCA: ca, BasicConstraintsValid: ca,
-	}
-	if ca {
-		template.DNSNames = nil
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -44,27 +44,30 @@ func (s *Source) pollEvery(q watch.Query) time.Duration {
 	return 0
 }
 
-// differs reports whether a secret is to be read again. Where the token may not read metadata, the clock alone decides.
-func (s *Source) differs(ctx context.Context, a answered) bool {
+// differs reports whether a secret is to be read again. Where the token may not read metadata, that is not known.
+func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) {
 	if a.look.metadata == "" {
-		return true
+		return true, true
 	}
 	secret, ok := a.value.(*watch.Secret)
 	if !ok {
-		return true
+		return true, true
 	}
 	t, err := s.tokens.get(ctx)
 	if err != nil {
-		return true // the read fails as well, and says so
+		return true, true // the read fails as well, and says so
 	}
 	got, err := s.client.do(ctx, request{method: http.MethodGet, path: a.look.metadata, token: t.token})
-	if err != nil {
-		return !errors.Is(err, watch.ErrDenied)
+	switch {
+	case errors.Is(err, watch.ErrDenied):
+		s.blind.Do(func() {
+			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.look.metadata, "every", s.cfg.LeaseDuration)
+		})
+		return false, false
+	case err != nil, got.isMissing():
+		return true, true
 	}
-	if got.isMissing() {
-		return true
-	}
-	return versionOf(secret.Data) != currentOf(got.body.Data)
+	return versionOf(secret.Data) != currentOf(got.body.Data), true
 }
 
 // A version is the state of a version of a KV v2 secret.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ func TestPoll(t *testing.T) {
 	t.Parallel()
 
 	src := of(t, server, Config{Polls: []Poll{{Prefix: "kv1"}, {Prefix: "/secret/po", Every: time.Second}}})
-	blind := of(t, server, Config{Token: dataOnly, Polls: []Poll{{Every: time.Second}}})
+	var lines record
+	blind := of(t, server, Config{Token: dataOnly, Log: lines.log(), Polls: []Poll{{Every: time.Second}}})
 	q := query(t, "secret/poll")
 	if s := src.pollEvery(query(t, "kv1/poll")); s != 0 {
 		t.Errorf("the first prefix does not apply: %s", s)
@@ -58,6 +60,9 @@ func TestPoll(t *testing.T) {
 
 	if st := blind.stateOf(blind.entries[q]); st.index != blindIndex || st.err != nil {
 		t.Errorf("without the right to read metadata: %+v", st)
+	}
+	if n := strings.Count(lines.String(), "vault metadata not readable"); n != 1 {
+		t.Errorf("warned %d times", n)
 	}
 }
 

@@ -32,7 +32,8 @@ type Source struct {
 	net     context.Context // of requests that create something: these are not given up as long as they can be answered
 	endNet  context.CancelFunc
 	tasks   sync.WaitGroup
-	started sync.Once
+	started sync.Once // the tokens
+	blind   sync.Once // a warning that metadata cannot be read
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
