@@ -30,8 +30,8 @@ func TestLeaseIsValid(t *testing.T) {
 				}
 			}
 			// 20 lives of a lease, each used for at least four fifths of its longest time.
-			if f.made > 6 {
-				t.Errorf("%s: %d leases", lasts, f.made)
+			if f.number(&f.made) > 6 {
+				t.Errorf("%s: %d leases", lasts, f.number(&f.made))
 			}
 			if n := f.count("PUT sys/leases/renew"); n > 40 || n < 10 {
 				t.Errorf("%s: %d renewals", lasts, n)
@@ -74,8 +74,8 @@ func TestRenewalFails(t *testing.T) {
 				if st := fl.states[q]; st.Err != nil || !f.valid(fl.password(q)) {
 					t.Errorf("after the fault: got %+v", st)
 				}
-				if f.made != test.made {
-					t.Errorf("%d leases, want %d; %s", f.made, test.made, f.requests())
+				if f.number(&f.made) != test.made {
+					t.Errorf("%d leases, want %d; %s", f.number(&f.made), test.made, f.requests())
 				}
 			})
 		})
@@ -208,17 +208,17 @@ func TestForget(t *testing.T) {
 			fl.watch(q)
 			fl.pass(10 * time.Second)
 		}
-		if f.made != 1 || f.live() != 1 {
-			t.Fatalf("%d leases for one that is used again in time, %d live", f.made, f.live())
+		if f.number(&f.made) != 1 || f.live() != 1 {
+			t.Fatalf("%d leases for one that is used again in time, %d live", f.number(&f.made), f.live())
 		}
 		fl.set.Forget(q)
 		fl.pass(linger + time.Second)
 		if f.live() != 0 || f.count("PUT sys/leases/revoke") != 1 {
 			t.Errorf("%d leases live: %s", f.live(), f.requests())
 		}
-		before := len(f.times)
+		before := f.total()
 		fl.pass(24 * time.Hour)
-		if n := len(f.times) - before; n > 0 {
+		if n := f.total() - before; n > 0 {
 			t.Errorf("%d requests afterwards: %s", n, f.requests())
 		}
 		if s.queries() != 0 {
@@ -237,8 +237,8 @@ func TestForgetWhileAsked(t *testing.T) {
 		fl.pass(25 * time.Second) // the mount is known; the lease is being made
 		fl.set.Forget(q)
 		fl.pass(5 * time.Minute)
-		if f.made != 1 || f.live() != 0 {
-			t.Errorf("%d leases made, %d live: %s", f.made, f.live(), f.requests())
+		if f.number(&f.made) != 1 || f.live() != 0 {
+			t.Errorf("%d leases made, %d live: %s", f.number(&f.made), f.live(), f.requests())
 		}
 	})
 }
@@ -300,7 +300,7 @@ func TestHerd(t *testing.T) {
 			fl.watch(query(t, fmt.Sprint("secret/", i)))
 		}
 		fl.pass(time.Minute)
-		during := len(f.times)
+		during := f.total()
 		if during > 200 {
 			t.Errorf("%d requests while Vault is away", during)
 		}
@@ -315,7 +315,7 @@ func TestHerd(t *testing.T) {
 			t.Errorf("%d queries have a state", len(fl.states))
 		}
 		perTenth := make(map[int64]int)
-		for _, at := range f.times[during:] {
+		for _, at := range f.since(during) {
 			perTenth[at.UnixMilli()/100]++
 		}
 		for at, count := range perTenth {

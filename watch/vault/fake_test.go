@@ -101,6 +101,23 @@ func (f *fake) count(asked string) int {
 	return f.asked[asked]
 }
 
+// number returns one of the fake's numbers.
+func (f *fake) number(n *int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *n
+}
+
+// total returns how many requests there were.
+func (f *fake) total() int { return len(f.since(0)) }
+
+// since returns the times of all requests but the first ones.
+func (f *fake) since(first int) []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.times[first:])
+}
+
 // valid reports whether a password is one that the fake accepts.
 func (f *fake) valid(password string) bool {
 	f.mu.Lock()

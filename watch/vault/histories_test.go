@@ -33,21 +33,30 @@ func history(t *testing.T, seed uint64) {
 		revokedAt := time.Time{}
 		renewals := 0
 		for range 1200 {
-			switch fault := r.IntN(100); {
-			case fault < 1:
-				f.sealed = !f.sealed
-			case fault < 2:
-				f.down = !f.down
-			case (f.sealed || f.down) && fault < 10:
-				f.sealed, f.down = false, false
-			case fault == 10 && time.Since(revokedAt) > 2*f.lasts:
-				clear(f.tokens)
-				revokedAt = time.Now()
-			case fault == 11:
-				f.refuses["sys/leases/renew"] = 500
-			case fault < 15:
-				delete(f.refuses, "sys/leases/renew")
-			case fault < 20:
+			fault := r.IntN(100)
+			f.do(func() {
+				switch {
+				case fault < 1:
+					f.sealed = !f.sealed
+				case fault < 2:
+					f.down = !f.down
+				case (f.sealed || f.down) && fault < 10:
+					f.sealed, f.down = false, false
+				case fault == 10 && time.Since(revokedAt) > 2*f.lasts:
+					clear(f.tokens)
+					revokedAt = time.Now()
+				case fault == 11:
+					f.refuses["sys/leases/renew"] = 500
+				case fault < 15:
+					delete(f.refuses, "sys/leases/renew")
+				}
+				if f.sealed || f.down {
+					wellSince = time.Time{}
+				} else if wellSince.IsZero() {
+					wellSince = time.Now()
+				}
+			})
+			if fault >= 15 && fault < 20 {
 				q := queries[r.IntN(len(queries))]
 				if watched[q] = !watched[q]; watched[q] {
 					fl.watch(q)
@@ -56,11 +65,6 @@ func history(t *testing.T, seed uint64) {
 					fl.set.Forget(q)
 					delete(fl.states, q)
 				}
-			}
-			if f.sealed || f.down {
-				wellSince = time.Time{}
-			} else if wellSince.IsZero() {
-				wellSince = time.Now()
 			}
 			fl.pass(time.Second)
 
@@ -85,14 +89,14 @@ func history(t *testing.T, seed uint64) {
 			}
 		}
 
-		f.sealed, f.down = false, false
+		f.do(func() { f.sealed, f.down = false, false })
 		fl.pass(wellAfter)
 		for _, q := range queries {
 			fl.set.Forget(q)
 		}
 		fl.pass(linger + wellAfter)
 		if n := f.live(); n != 0 {
-			t.Errorf("%d leases left of %d: %s", n, f.made, f.requests())
+			t.Errorf("%d leases left of %d: %s", n, f.number(&f.made), f.requests())
 		}
 	})
 }

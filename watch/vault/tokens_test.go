@@ -35,8 +35,8 @@ func TestLoginLasts(t *testing.T) {
 				t.Fatalf("after %s: %+v", time.Since(f.began), st)
 			}
 		}
-		if f.logins < 6 || f.logins > 9 || f.made > f.logins+1 {
-			t.Errorf("%d logins, %d leases in four hours: %s", f.logins, f.made, f.requests())
+		if f.number(&f.logins) < 6 || f.number(&f.logins) > 9 || f.number(&f.made) > f.number(&f.logins)+1 {
+			t.Errorf("%d logins, %d leases in four hours: %s", f.number(&f.logins), f.number(&f.made), f.requests())
 		}
 	})
 	if strings.Contains(lines.String(), "geheim") || strings.Contains(lines.String(), "login-1") {
@@ -55,7 +55,7 @@ func TestTokenRevoked(t *testing.T) {
 		noticed := false
 		for range 60 {
 			fl.pass(time.Second)
-			if f.logins == 2 && !noticed {
+			if f.number(&f.logins) == 2 && !noticed {
 				noticed = true
 				fl.pass(2 * time.Second)
 				if !f.valid(fl.password(a)) || !f.valid(fl.password(b)) {
@@ -63,8 +63,8 @@ func TestTokenRevoked(t *testing.T) {
 				}
 			}
 		}
-		if !noticed || f.made != 4 {
-			t.Errorf("%d logins, %d leases: %s", f.logins, f.made, f.requests())
+		if !noticed || f.number(&f.made) != 4 {
+			t.Errorf("%d logins, %d leases: %s", f.number(&f.logins), f.number(&f.made), f.requests())
 		}
 	})
 }
@@ -168,7 +168,7 @@ func TestUnwrap(t *testing.T) {
 		if err := fl.states[q].Err; err == nil || !strings.Contains(err.Error(), "unwrap the vault token: ") {
 			t.Errorf("got %v", err)
 		}
-		if n := len(f.times); n != 1 {
+		if n := f.total(); n != 1 {
 			t.Errorf("%d requests: %s", n, f.requests())
 		}
 	})
@@ -178,7 +178,7 @@ func TestUnwrap(t *testing.T) {
 func TestAsksNothing(t *testing.T) {
 	simulate(t, Config{Login: approle(t)}, func(f *fake, s *Source, fl *follower) {
 		fl.pass(24 * time.Hour)
-		if len(f.times) > 0 {
+		if f.total() > 0 {
 			t.Errorf("requests without a query: %s", f.requests())
 		}
 	})
