@@ -49,6 +49,7 @@ type fake struct {
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
+	old      bool // secret/ is a KV v1
 }
 
 type fakeToken struct{ until, most time.Time } // zero: for ever
@@ -187,6 +188,8 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 	switch {
 	case f.sealed:
 		return 503, failed("Vault is sealed")
+	case !strings.HasPrefix(path, "auth/approle") && !strings.HasPrefix(path, "sys/wrapping") && !f.tokenLives(token):
+		return 403, failed("permission denied", "invalid token")
 	case f.refuses[path] != 0:
 		return f.refuses[path], failed("refused for a test")
 	case path == "auth/approle/login":
@@ -204,8 +207,6 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		delete(f.tokens, token)
 		f.tokens["unwrapped"] = &fakeToken{}
 		return 200, object{"auth": object{"client_token": "unwrapped"}}
-	case !f.tokenLives(token):
-		return 403, failed("permission denied", "invalid token")
 	}
 
 	now := time.Now()
@@ -255,6 +256,9 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		}
 		return 200, object{"lease_duration": 2764800, "data": object{"value": f.values[path]}}
 	case "secret":
+		if f.old && f.values[path] != "" {
+			return 200, object{"lease_duration": 2764800, "data": object{"value": f.values[path]}}
+		}
 		if f.values[path] == "" {
 			return 404, failed()
 		}
@@ -268,7 +272,7 @@ func (f *fake) system(rest string, content object) (int, object) {
 	if path, ok := strings.CutPrefix(rest, "internal/ui/mounts/"); ok {
 		first, _, _ := strings.Cut(path, "/")
 		data := object{"path": first + "/", "type": first}
-		if first == "secret" {
+		if first == "secret" && !f.old {
 			data = object{"path": "secret/", "type": "kv", "options": object{"version": "2"}}
 		}
 		return 200, object{"data": data}

@@ -37,6 +37,7 @@ type tokens struct {
 	token      string
 	generation uint64        // counts tokens; 0: there was none yet
 	err        error         // why there is none
+	rejected   string        // the token that Vault did not accept, as last logged
 	changed    chan struct{} // closed when there is another token, or another error
 	files      *watch.Files
 }
@@ -63,6 +64,7 @@ func (t *tokens) close() {
 	defer t.mu.Unlock()
 	if t.files != nil {
 		t.files.Close()
+		t.files = nil
 	}
 }
 
@@ -179,7 +181,7 @@ func (t *tokens) fixed(ctx context.Context) (done bool) {
 	t.use(token)
 	for {
 		replaceable := t.cfg.Login != nil || t.cfg.Kubernetes != nil
-		t.keep(ctx, token, replaceable)
+		t.keep(ctx, token, nil, replaceable)
 		if ctx.Err() != nil || replaceable {
 			return ctx.Err() != nil
 		}
@@ -251,7 +253,7 @@ func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool
 func (t *tokens) logIn(ctx context.Context, l *Login) {
 	failures, told := 0, ""
 	for ctx.Err() == nil {
-		token, err := t.login(ctx, l)
+		got, err := t.login(ctx, l)
 		if ctx.Err() != nil {
 			return
 		}
@@ -271,18 +273,24 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 			continue
 		}
 		failures, told = 0, ""
-		t.use(token)
+		t.use(got.token)
 		t.log.Info("vault login succeeded", "path", trim(l.Path))
 		began := time.Now()
-		t.keep(ctx, token, true)
+		t.keep(ctx, got.token, &got.state, true)
 		if time.Since(began) < leastCheck {
 			pause.For(ctx, leastCheck-rand.N(leastCheck/2)) // each token ends at once
 		}
 	}
 }
 
+// A loggedIn is what a login has brought.
+type loggedIn struct {
+	token string
+	state tokenState
+}
+
 // login makes one login.
-func (t *tokens) login(ctx context.Context, l *Login) (string, error) {
+func (t *tokens) login(ctx context.Context, l *Login) (loggedIn, error) {
 	fields := make(map[string]string)
 	var hidden []string
 	set := func(name, value string) {
@@ -295,26 +303,27 @@ func (t *tokens) login(ctx context.Context, l *Login) (string, error) {
 	for name, path := range l.Files {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return "", fmt.Errorf("read %s: %w", name, err)
+			return loggedIn{}, fmt.Errorf("read %s: %w", name, err)
 		}
 		set(name, strings.TrimSpace(string(text)))
 	}
 	for name, variable := range l.Environment {
 		value, ok := os.LookupEnv(variable)
 		if !ok {
-			return "", fmt.Errorf("the variable %s for %s is not set", variable, name)
+			return loggedIn{}, fmt.Errorf("the variable %s for %s is not set", variable, name)
 		}
 		set(name, value)
 	}
 
 	got, err := t.client.do(ctx, request{method: http.MethodPut, path: trim(l.Path), body: fields, hidden: hidden})
 	if err != nil {
-		return "", err
+		return loggedIn{}, err
 	}
 	if got.isMissing() || got.body.Auth == nil || got.body.Auth.ClientToken == "" {
-		return "", hint.With(errors.New("the answer has no token"), "the path must be that of a login, such as auth/approle/login")
+		return loggedIn{}, hint.With(errors.New("the answer has no token"), "the path must be that of a login, such as auth/approle/login")
 	}
-	return got.body.Auth.ClientToken, nil
+	lasts, renews := leaseTime(got.body.secret())
+	return loggedIn{got.body.Auth.ClientToken, tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}}, nil
 }
 
 // followFile uses the token of the agent's file, and another whenever the file changes.
@@ -371,7 +380,7 @@ func (t *tokens) followFile(ctx context.Context) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				t.keep(keeping, token, false)
+				t.keep(keeping, token, nil, false)
 			}()
 			endKeep = func() { end(); <-ended }
 		}
@@ -406,89 +415,110 @@ func (t *tokens) fileChange(ctx context.Context, files *watch.Files, q watch.Que
 
 // A tokenState is what Vault says of a token.
 type tokenState struct {
-	lasts  time.Duration // 0: for ever
-	renews bool
-	err    error
-	dead   bool // Vault does not know it
+	lasts   time.Duration // 0: for ever
+	expires time.Time
+	renews  bool
 }
 
 // lookUp asks what Vault knows of a token.
-func (t *tokens) lookUp(ctx context.Context, token string) tokenState {
+func (t *tokens) lookUp(ctx context.Context, token string) (tokenState, error) {
 	got, err := t.client.do(ctx, request{method: http.MethodGet, path: "auth/token/lookup-self", token: token})
 	if err != nil {
-		return tokenState{err: err, dead: errors.Is(err, watch.ErrDenied)}
+		return tokenState{}, err
 	}
 	if got.isMissing() {
-		return tokenState{err: errors.New("the answer about the token is empty")}
+		return tokenState{}, errors.New("the answer about the token is empty")
 	}
 	renews, _ := got.body.Data["renewable"].(bool)
-	return tokenState{lasts: time.Duration(number(got.body.Data["ttl"])) * time.Second, renews: renews}
+	lasts := time.Duration(number(got.body.Data["ttl"])) * time.Second
+	return tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
+}
+
+// isUnknown reports whether Vault says that it does not know a token. It also denies requests for want of rights: one of them may be
+// that to ask about the token.
+func isUnknown(err error) bool {
+	status, ok := errors.AsType[*statusError](err)
+	return ok && status.status == http.StatusForbidden && (status.says("invalid token") || status.says("bad token"))
+}
+
+// first finds out how long a token lasts, by a renewal where it may not ask. Not ok means that Vault does not know the token, or that ctx
+// is done.
+func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool) {
+	for failures := 0; ; failures++ {
+		state, err := t.lookUp(ctx, token)
+		if errors.Is(err, watch.ErrDenied) && !isUnknown(err) {
+			if state, err = t.renewSelf(ctx, token); errors.Is(err, watch.ErrDenied) && !isUnknown(err) {
+				return tokenState{}, true // nothing is known, and nothing can be done
+			}
+		}
+		switch {
+		case err == nil:
+			t.reject("", nil)
+			return state, true
+		case isUnknown(err):
+			t.reject(token, err)
+			return tokenState{}, false
+		}
+		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)) {
+			return tokenState{}, false
+		}
+	}
+}
+
+// reject logs that Vault does not accept a token, once. Without a token it notes that Vault accepts the one there is.
+func (t *tokens) reject(token string, err error) {
+	t.mu.Lock()
+	told := t.rejected == token
+	t.rejected = token
+	t.mu.Unlock()
+	if !told && token != "" {
+		t.log.Warn("vault does not accept the token", "err", err, "queries", t.queries())
+	}
 }
 
 // keep renews a token for as long as it can be renewed. It returns when the token has to be replaced: near its end where it is
-// replaceable, else at its end; and when Vault does not know it any more, or ctx is done.
-func (t *tokens) keep(ctx context.Context, token string, replaceable bool) {
-	now := t.lookUp(ctx, token)
-	for failures := 0; now.err != nil && !now.dead; failures++ {
-		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)) {
-			return
-		}
-		now = t.lookUp(ctx, token)
-	}
-	renewals := t.cfg.RenewToken == nil || *t.cfg.RenewToken
-	switch {
-	case ctx.Err() != nil:
+// replaceable, else at its end; and when Vault does not know it any more, or ctx is done. Known is what a login says of the token, or nil.
+func (t *tokens) keep(ctx context.Context, token string, known *tokenState, replaceable bool) {
+	now, ok := tokenState{}, true
+	if known != nil {
+		now = *known
+	} else if now, ok = t.first(ctx, token); !ok {
 		return
-	case now.dead:
-		t.log.Warn("vault does not accept the token", "err", now.err, "queries", t.queries())
-		return
-	case now.lasts == 0:
+	} else if now.lasts == 0 {
 		t.log.Info("vault token does not expire")
 	}
 
 	life := now.lasts
 	spare := grace(life)
-	ends := time.Now().Add(life)
-	next := renewAt(ends, spare)
+	may := t.cfg.RenewToken == nil || *t.cfg.RenewToken
 	told := ""
+	next := renewAt(now.expires, spare)
 	for failures := 0; ; {
-		renews := now.renews && renewals && now.lasts > 0
+		renews := now.renews && may && now.lasts > 0
 		switch {
 		case now.lasts == 0:
 			next = time.Now().Add(24 * time.Hour)
 		case !renews && replaceable:
-			next = ends.Add(-spare)
+			next = now.expires.Add(-spare)
 		case !renews:
-			next = t.tellEnd(ends, life)
+			next = t.tellEnd(now.expires, life)
 		}
-		timer := time.NewTimer(time.Until(next))
-		doubted := false
-		select {
-		case <-timer.C:
-		case <-t.doubt:
-			doubted = true
-		case <-ctx.Done():
-			timer.Stop()
+		doubted, done := t.await(ctx, next)
+		switch left := time.Until(now.expires); {
+		case done:
 			return
-		}
-		timer.Stop()
-
-		if doubted {
-			seen := t.lookUp(ctx, token)
-			if seen.dead {
-				t.log.Warn("vault does not accept the token", "err", seen.err, "queries", t.queries())
+		case doubted:
+			if _, err := t.lookUp(ctx, token); isUnknown(err) {
+				t.reject(token, err)
 				return
 			}
 			if !pause.For(ctx, leastCheck) { // other requests that were refused need no look of their own
 				return
 			}
 			continue
-		}
-		left := time.Until(ends)
-		switch {
 		case now.lasts == 0:
 			continue
-		case left <= 0, replaceable && left <= spare, !renews && replaceable:
+		case left <= 0, replaceable && left <= spare:
 			return
 		case !renews:
 			continue
@@ -498,35 +528,53 @@ func (t *tokens) keep(ctx context.Context, token string, replaceable bool) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case isUnknown(err):
+			t.reject(token, err)
+			return
+		case err != nil && replaceable && errors.Is(err, watch.ErrDenied):
+			now.renews = false
 		case err != nil:
 			if text := err.Error(); text != told {
-				t.log.Warn("vault token not renewed, retrying", "err", err, "until", ends.UTC().Format(time.RFC3339), "queries", t.queries())
+				t.log.Warn("vault token not renewed, retrying", "err", err, "until", now.expires.UTC().Format(time.RFC3339), "queries", t.queries())
 				told = text
 			}
-			next = time.Now().Add(pause.Backoff(failures, t.cfg.Backoff, max(time.Second, min(t.cfg.MaxBackoff, left/10))))
+			most := max(time.Second, min(t.cfg.MaxBackoff, time.Until(now.expires)/10))
+			next = time.Now().Add(pause.Backoff(failures, t.cfg.Backoff, most))
 			failures++
 		default:
 			failures, told = 0, ""
-			now.lasts, now.renews = got.lasts, got.renews
-			if got.lasts <= 4*spare {
+			if now = got; now.lasts <= 4*spare {
 				now.renews = false // its longest time is near
 			}
-			ends = got.expires
-			next = renewAt(ends, spare)
+			next = renewAt(now.expires, spare)
 		}
 	}
 }
 
-func (t *tokens) renewSelf(ctx context.Context, token string) (renewal, error) {
+// await returns at a time, or sooner when Vault has refused the token. Done means that ctx is.
+func (t *tokens) await(ctx context.Context, at time.Time) (doubted, done bool) {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, false
+	case <-t.doubt:
+		return true, false
+	case <-ctx.Done():
+		return false, true
+	}
+}
+
+func (t *tokens) renewSelf(ctx context.Context, token string) (tokenState, error) {
 	got, err := t.client.do(ctx, renewSelf(token))
 	if err != nil {
-		return renewal{}, err
+		return tokenState{}, err
 	}
 	if got.isMissing() || got.body.Auth == nil {
-		return renewal{}, errors.New("the answer to the renewal is empty")
+		return tokenState{}, errors.New("the answer to the renewal is empty")
 	}
 	lasts, renews := leaseTime(got.body.secret())
-	return renewal{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
+	return tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
 }
 
 // tellEnd logs in time when a token ends that nobody replaces. It returns when to do that, or when the token ends.

@@ -94,6 +94,37 @@ func TestLoginFails(t *testing.T) {
 	})
 }
 
+// A token that may not ask about itself is no token that Vault does not know.
+func TestTokenWithoutRights(t *testing.T) {
+	for _, cfg := range []Config{{Login: approle(t)}, {Token: "app"}} {
+		var lines record
+		cfg.Log = lines.log()
+		simulate(t, cfg, func(f *fake, s *Source, fl *follower) {
+			f.tokens["app"] = &fakeToken{time.Now().Add(time.Hour), time.Now().Add(100 * time.Hour)}
+			f.refuses["auth/token/lookup-self"], f.refuses["kv1/denied"] = 403, 403
+			f.values["kv1/app"] = "v"
+			well, denied := query(t, "kv1/app"), query(t, "kv1/denied")
+			fl.watch(well, denied)
+			fl.pass(10 * time.Hour)
+			if st := fl.states[well]; st.Err != nil || st.Rev != 1 {
+				t.Errorf("got %+v", st)
+			}
+			if !errors.Is(fl.states[denied].Err, watch.ErrDenied) {
+				t.Errorf("got %v", fl.states[denied].Err)
+			}
+			if n := f.number(&f.logins); n > 4 || n > 0 != (cfg.Login != nil) {
+				t.Errorf("%d logins in ten hours: %s", n, f.requests())
+			}
+			if n := f.count("GET auth/token/lookup-self"); n > 1300 {
+				t.Errorf("asked about the token %d times", n)
+			}
+		})
+		if strings.Contains(lines.String(), "WARN") {
+			t.Error(lines.String())
+		}
+	}
+}
+
 // A token that is renewed lives on, whatever happens to Vault meanwhile; one that ends is told in time.
 func TestTokenRenewal(t *testing.T) {
 	no := false
