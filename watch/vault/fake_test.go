@@ -45,6 +45,7 @@ type fake struct {
 	asked    map[string]int // requests by "METHOD path"
 	times    []time.Time    // of all requests
 	logins   int
+	sent     map[string]any // by the last login
 	refuses  map[string]int // status by path
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
@@ -74,7 +75,7 @@ func newFake(t *testing.T) *fake {
 func (f *fake) source(cfg Config) *Source {
 	f.t.Helper()
 	cfg.Address = "http://vault.invalid"
-	if cfg.Token == "" && cfg.Login == nil {
+	if cfg.Token == "" && cfg.Login == nil && cfg.Kubernetes == nil {
 		cfg.Token = "root"
 	}
 	cfg, err := cfg.fill(func(string) string { return "" }, "")
@@ -188,11 +189,12 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 	switch {
 	case f.sealed:
 		return 503, failed("Vault is sealed")
-	case !strings.HasPrefix(path, "auth/approle") && !strings.HasPrefix(path, "sys/wrapping") && !f.tokenLives(token):
+	case !strings.HasSuffix(path, "/login") && !strings.HasPrefix(path, "sys/wrapping") && !f.tokenLives(token):
 		return 403, failed("permission denied", "invalid token")
 	case f.refuses[path] != 0:
 		return f.refuses[path], failed("refused for a test")
-	case path == "auth/approle/login":
+	case path == "auth/approle/login", path == "auth/kubernetes/login":
+		f.sent = content
 		if content["secret_id"] == "wrong" {
 			return 400, failed("invalid secret id: wrong")
 		}

@@ -2,6 +2,14 @@ package vault
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -260,6 +268,61 @@ func TestTokenFile(t *testing.T) {
 	await("the token", func(st watch.State) bool { return st.Err == nil && st.Rev == 1 })
 }
 
+// signedJWT returns a token for an hour, for the audience vault.
+func signedJWT(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	part := func(v any) string {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(text)
+	}
+	signed := part(map[string]any{"alg": "ES256", "typ": "JWT"}) + "." +
+		part(map[string]any{"sub": "app", "aud": "vault", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()})
+	sum := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// The token of a service account is read anew for each login.
+func TestKubernetes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	simulate(t, Config{Kubernetes: &Kubernetes{Role: "app", JWTFile: path}}, func(f *fake, s *Source, fl *follower) {
+		f.values["kv1/app"] = "v"
+		q := query(t, "kv1/app")
+		fl.watch(q)
+		fl.pass(time.Minute)
+		if err := fl.states[q].Err; err == nil || !strings.Contains(err.Error(), "log in to vault by auth/kubernetes/login: read jwt: ") {
+			t.Errorf("got %v", err)
+		}
+		for i, jwt := range []string{"first", "second"} {
+			if err := os.WriteFile(path, []byte(jwt+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f.do(func() { clear(f.tokens) })
+			fl.pass(7 * time.Minute)
+			if st := fl.states[q]; st.Err != nil {
+				t.Errorf("%s: %v", jwt, st.Err)
+			}
+			f.do(func() {
+				if f.logins != i+1 || f.sent["jwt"] != jwt || f.sent["role"] != "app" {
+					t.Errorf("%d logins, sent %v", f.logins, f.sent)
+				}
+			})
+		}
+	})
+	if l := (Kubernetes{Role: "r", JWT: "j", Mount: "k8s"}).login(); l.Path != "auth/k8s/login" || l.Fields["jwt"] != "j" || l.Files != nil {
+		t.Errorf("got %+v", l)
+	}
+}
+
 // Logins of each method, and a token that is revoked meanwhile, on a real Vault.
 func TestLogins(t *testing.T) {
 	server := real(t)
@@ -277,10 +340,27 @@ func TestLogins(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Put(t, "sys/auth/jwt", map[string]any{"type": "jwt"})
+	server.Put(t, "auth/jwt/config", map[string]any{"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))})
+	server.Put(t, "auth/jwt/role/app", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault", "token_policies": "login"})
+	jwt := filepath.Join(t.TempDir(), "jwt")
+	if err := os.WriteFile(jwt, []byte(signedJWT(t, key)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	tests := []struct {
 		name  string
 		login *Login
 	}{
+		{"jwt", Kubernetes{Role: "app", JWTFile: jwt, Mount: "/jwt/"}.login()}, // which is what Kubernetes does
 		{"approle", &Login{Path: "auth/approle/login", Fields: map[string]string{"role_id": role}, Files: map[string]string{"secret_id": file}}},
 		{"userpass", &Login{Path: "auth/userpass/login/app", Fields: map[string]string{"password": "geheim"}}},
 	}
