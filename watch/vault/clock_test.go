@@ -82,6 +82,25 @@ func TestRenewalFails(t *testing.T) {
 	}
 }
 
+// Vault answers a renewal with a failure where the lease cannot last longer. The lease is used to its end.
+func TestLongestLease(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.longest = time.Hour
+		f.refuses["sys/leases/renew"], f.says = 500, "1 error occurred:\n\t* past the max TTL, cannot renew"
+		q := query(t, db)
+		fl.watch(q)
+		for range 600 {
+			fl.pass(time.Second)
+			if st := fl.states[q]; st.Err != nil || !f.valid(fl.password(q)) {
+				t.Fatalf("after %s: %+v", time.Since(f.began), st)
+			}
+		}
+		if n := f.count("PUT sys/leases/renew"); f.number(&f.made) > 13 || n > f.number(&f.made) {
+			t.Errorf("%s", f.requests())
+		}
+	})
+}
+
 // A lease that Vault has ended is replaced as soon as its renewal says so, also within the second in which it was made.
 func TestLeaseEndsAtOnce(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {

@@ -248,11 +248,10 @@ func (e *entry) renew(ctx context.Context, a answered) {
 
 		got, err := s.renew(ctx, l)
 		switch {
-		case ctx.Err() != nil, isOver(err):
+		case ctx.Err() != nil, isOver(err) && !isLongest(err):
 			return
-		case errors.Is(err, watch.ErrDenied):
-			// The lease lasts, and a token that may renew it can come.
-			renews = false
+		case isLongest(err), errors.Is(err, watch.ErrDenied):
+			renews = false // the lease lasts, and a token that may renew it can come
 		case err != nil:
 			e.fail(fmt.Errorf("renew the lease: %w", err))
 			last = c.expires.Add(-c.lasts / 10)

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type fake struct {
 	logins   int
 	sent     map[string]any // by the last login
 	refuses  map[string]int // status by path
+	says     string         // with it
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
@@ -192,7 +194,7 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 	case !strings.HasSuffix(path, "/login") && !strings.HasPrefix(path, "sys/wrapping") && !f.tokenLives(token):
 		return 403, failed("permission denied", "invalid token")
 	case f.refuses[path] != 0:
-		return f.refuses[path], failed("refused for a test")
+		return f.refuses[path], failed(cmp.Or(f.says, "refused for a test"))
 	case path == "auth/approle/login", path == "auth/kubernetes/login":
 		f.sent = content
 		if content["secret_id"] == "wrong" {

@@ -76,6 +76,12 @@ func isOver(err error) bool {
 	return ok && (status.status == http.StatusBadRequest || status.status == http.StatusNotFound)
 }
 
+// isLongest reports whether a renewal failed because the lease lasts as long as it can. It goes on until its end.
+func isLongest(err error) bool {
+	status, ok := errors.AsType[*statusError](err)
+	return ok && status.says("max TTL")
+}
+
 // revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done.
 func (s *Source) revoke(ctx context.Context, l lease) {
 	if l.isNone() {

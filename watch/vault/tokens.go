@@ -531,7 +531,7 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 		case isUnknown(err):
 			t.reject(token, err)
 			return
-		case err != nil && replaceable && errors.Is(err, watch.ErrDenied):
+		case isLongest(err), err != nil && replaceable && errors.Is(err, watch.ErrDenied):
 			now.renews = false
 		case err != nil:
 			if text := err.Error(); text != told {
