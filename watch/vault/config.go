@@ -150,6 +150,12 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	if disabled, err := strconv.ParseBool(env("VAULT_DISABLE_REDIRECTS")); err == nil {
 		cfg.DisableRedirects = cfg.DisableRedirects || disabled
 	}
+	if renew, err := strconv.ParseBool(env("VAULT_RENEW_TOKEN")); err == nil && cfg.RenewToken == nil {
+		cfg.RenewToken = &renew
+	}
+	if unwrap, err := strconv.ParseBool(env("VAULT_UNWRAP_TOKEN")); err == nil {
+		cfg.UnwrapToken = cfg.UnwrapToken || unwrap
+	}
 	if cfg.AgentTokenFile == "" {
 		cfg.Token = strings.TrimSpace(cmp.Or(cfg.Token, env("VAULT_TOKEN")))
 		if cfg.Token == "" && home != "" {

@@ -176,13 +176,13 @@ func (s *Source) list(ctx context.Context, q watch.Query, t held) (answered, err
 
 // warn logs what Vault warns of, unless it has just done so.
 func (s *Source) warn(q watch.Query, warnings []string) {
-	text := strings.Join(warnings, "; ")
+	text := request{hidden: slices.Collect(maps.Values(q.Pairs()))}.redact(strings.Join(warnings, "; "))
 	s.mu.Lock()
 	told := s.warned[q] == text
 	s.warned[q] = text
 	s.mu.Unlock()
 	if !told {
-		s.log.Warn("vault warns", "query", q.String(), "warning", watch.Shorten(strings.Join(strings.Fields(text), " ")))
+		s.log.Warn("vault sent a warning", "query", q.String(), "warning", text)
 	}
 }
 

@@ -288,6 +288,34 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// No value shows in the log, at the most talkative: neither what is read and written, nor tokens.
+func TestSecrecy(t *testing.T) {
+	server := real(t)
+	server.Put(t, "kv1/quiet", map[string]any{"a": "geheim"})
+	var lines record
+	src := of(t, server, Config{Log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug - 8}))})
+	sourcetest.Fetch(t, src, query(t, "kv1/quiet"))
+	sourcetest.Fetch(t, src, query(t, "secret/quiet?version=1"))
+	for _, pairs := range [][]string{{"policies=default", "ttl=1h", "meta=geheim"}, {"ttl=geheim"}, {"unknown=geheim", "ttl=1s"}} {
+		q, err := watch.NewSecretWrite("auth/token/create", pairs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, _, err := src.Fetch(t.Context(), q, 0)
+		if err != nil && strings.Contains(err.Error(), "geheim") || strings.Contains(q.String(), "geheim") {
+			t.Errorf("%s: %v", q, err)
+		}
+		if secret, ok := value.(*watch.Secret); ok && secret.Auth != nil && strings.Contains(lines.String(), secret.Auth.ClientToken) {
+			t.Error("a token that was made shows in the log")
+		}
+	}
+	for _, secret := range []string{"geheim", server.Token} {
+		if strings.Contains(lines.String(), secret) {
+			t.Errorf("the log has %q: %s", secret, lines.String())
+		}
+	}
+}
+
 // A record is the lines of a log.
 // It is safe for many.
 type record struct {
