@@ -129,7 +129,7 @@ func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct
 }
 
 // ask asks Vault, and makes the answer known. What Vault creates is never lost: such a request goes on although nobody waits any more.
-func (e *entry) ask(ctx context.Context) (a answered, t held, err error) {
+func (e *entry) ask(ctx context.Context) (a answered, t usedToken, err error) {
 	s := e.source
 	if t, err = s.tokens.get(ctx); err != nil {
 		return answered{}, t, err
@@ -212,7 +212,7 @@ func (e *entry) keep(ctx context.Context, a answered) {
 		changed = e.source.tokens.after(a.lease.generation)
 	}
 	every := e.source.pollEvery(e.query)
-	for known := true; every > 0 && a.look != nil && known; {
+	for known := true; every > 0 && a.comparison != nil && known; {
 		pause := min(pause.Jittered(every), time.Until(a.clock.next))
 		if !e.wait(ctx, pause, changed) || !time.Now().Before(a.clock.next) {
 			return

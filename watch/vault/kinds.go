@@ -17,14 +17,14 @@ import (
 
 // An answered is what a request about a query has brought.
 type answered struct {
-	value any // nil where there is none
-	lease lease
-	clock clock
-	look  *look // nil where it is not a KV secret
+	value      any // nil where there is none
+	lease      lease
+	clock      clock
+	comparison *comparison // nil where it is not a KV secret
 }
 
 // answer makes the requests about a query, with a token.
-func (s *Source) answer(ctx context.Context, q watch.Query, t held) (answered, error) {
+func (s *Source) answer(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	switch q.Kind {
 	case watch.KindSecret:
 		return s.read(ctx, q, t)
@@ -39,7 +39,7 @@ func (s *Source) answer(ctx context.Context, q watch.Query, t held) (answered, e
 }
 
 // below makes the request about a path that fits what is mounted there. A mount that is not what it was is found out about again.
-func (s *Source) below(ctx context.Context, at string, t held, fit func(mount) request) (got reply, err error) {
+func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mount) request) (got reply, err error) {
 	var in mount
 	var r request
 	for {
@@ -92,13 +92,13 @@ func (r reply) isMissing() bool {
 		r.body.Errors != nil && r.body.Data == nil
 }
 
-func (s *Source) read(ctx context.Context, q watch.Query, t held) (answered, error) {
+func (s *Source) read(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	at, values := q.SecretPath()
-	var look *look
+	var compare *comparison
 	got, err := s.below(ctx, at, t, func(in mount) request {
 		path := in.dataPath(at)
 		if len(values) == 0 {
-			look = in.look(path)
+			compare = in.comparison(path)
 		}
 		return request{method: http.MethodGet, path: path, params: values}
 	})
@@ -108,12 +108,12 @@ func (s *Source) read(ctx context.Context, q watch.Query, t held) (answered, err
 	if got.isMissing() || isGone(got.body.Data) {
 		return answered{clock: s.idle()}, nil
 	}
-	a, err := s.lent(q, got, t)
-	a.look = look
+	a, err := s.leased(q, got, t)
+	a.comparison = compare
 	return a, err
 }
 
-func (s *Source) write(ctx context.Context, q watch.Query, t held) (answered, error) {
+func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	pairs := q.Pairs()
 	got, err := s.below(ctx, q.Name, t, func(in mount) request {
 		r := request{method: http.MethodPut, path: in.dataPath(q.Name), body: pairs, hidden: slices.Collect(maps.Values(pairs))}
@@ -130,11 +130,11 @@ func (s *Source) write(ctx context.Context, q watch.Query, t held) (answered, er
 	case got.isMissing():
 		return answered{value: (*watch.Secret)(nil), clock: s.idle()}, nil
 	}
-	return s.lent(q, got, t)
+	return s.leased(q, got, t)
 }
 
-// lent returns the answer that a reply holds, with its lease.
-func (s *Source) lent(q watch.Query, got reply, t held) (answered, error) {
+// leased returns the answer that a reply holds, with its lease.
+func (s *Source) leased(q watch.Query, got reply, t usedToken) (answered, error) {
 	secret := got.body.secret()
 	c, err := s.clockOf(secret, got.sent)
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Source) lent(q watch.Query, got reply, t held) (answered, error) {
 	return answered{value: secret, clock: c, lease: leaseOf(q, secret, t)}, nil
 }
 
-func (s *Source) list(ctx context.Context, q watch.Query, t held) (answered, error) {
+func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	got, err := s.below(ctx, q.Name, t, func(in mount) request {
 		return request{method: http.MethodGet, path: in.listPath(q.Name), params: url.Values{"list": {"true"}}}
 	})
@@ -178,10 +178,10 @@ func (s *Source) list(ctx context.Context, q watch.Query, t held) (answered, err
 func (s *Source) warn(q watch.Query, warnings []string) {
 	text := request{hidden: slices.Collect(maps.Values(q.Pairs()))}.redact(strings.Join(warnings, "; "))
 	s.mu.Lock()
-	told := s.warned[q] == text
+	logged := s.warned[q] == text
 	s.warned[q] = text
 	s.mu.Unlock()
-	if !told {
+	if !logged {
 		s.log.Warn("vault sent a warning", "query", q.String(), "warning", text)
 	}
 }

@@ -19,7 +19,7 @@ type lease struct {
 	until      time.Time // when it ends by itself, as far as known
 }
 
-func leaseOf(q watch.Query, secret *watch.Secret, t held) lease {
+func leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease {
 	l := lease{id: secret.LeaseID, until: secret.Expires()}
 	if secret.Auth != nil {
 		l.token = secret.Auth.ClientToken

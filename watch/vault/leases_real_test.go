@@ -53,15 +53,19 @@ func TestLeasesOfRealVault(t *testing.T) {
 		_, err := server.DoAs(token(), "GET", "kv1/app", nil)
 		return err == nil
 	}
-	well := func(when string) {
+	well := func(when string) { // soon, also on a machine that is busy; the exact times are those of the simulated Vault
 		t.Helper()
-		take(200 * time.Millisecond)
-		if !accepted() || states[made].Err != nil || states[key].Err != nil {
-			t.Errorf("%s: the token is accepted: %t; %v, %v", when, accepted(), states[made].Err, states[key].Err)
+		for late := time.Now().Add(10 * time.Second); ; {
+			take(200 * time.Millisecond)
+			if states[made].Err == nil && states[key].Err == nil && accepted() {
+				return
+			}
+			if time.Now().After(late) {
+				t.Fatalf("%s: the token is accepted: %t; %v, %v", when, accepted(), states[made].Err, states[key].Err)
+			}
 		}
 	}
 
-	take(2 * time.Second)
 	well("at first")
 	tokens := map[string]bool{token(): true}
 	for range 9 { // past the longest time of the first
@@ -69,8 +73,8 @@ func TestLeasesOfRealVault(t *testing.T) {
 		well("quiet")
 		tokens[token()] = true
 	}
-	if len(tokens) < 2 || len(tokens) > 4 {
-		t.Errorf("%d tokens in 11 s", len(tokens))
+	if len(tokens) < 2 || len(tokens) > 6 {
+		t.Errorf("%d tokens in about 11 s", len(tokens))
 	}
 
 	if err := server.Seal(); err != nil {
@@ -83,7 +87,6 @@ func TestLeasesOfRealVault(t *testing.T) {
 	if err := server.Unseal(); err != nil {
 		t.Fatal(err)
 	}
-	take(2 * time.Second)
 	well("after it was sealed")
 
 	server.Stop()
@@ -94,7 +97,6 @@ func TestLeasesOfRealVault(t *testing.T) {
 	if err := server.Unseal(); err != nil {
 		t.Fatal(err)
 	}
-	take(2 * time.Second)
 	well("after it was killed")
 
 	// What nobody uses is revoked.

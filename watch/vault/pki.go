@@ -23,7 +23,7 @@ import (
 const maxDestination = 16 << 20 // bytes of a file in which a certificate is looked for
 
 // certificate uses the certificate of the destination, or has Vault issue one.
-func (s *Source) certificate(ctx context.Context, q watch.Query, t held) (answered, error) {
+func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	opts, pairs := q.Options(), q.Pairs()
 	if !s.certified(q) { // else the file has an older one
 		if found, ok := inDestination(opts.Get(watch.OptDestination)); ok && found.fits(pairs, opts[watch.OptField]) {

@@ -11,21 +11,21 @@ import (
 	"render/watch"
 )
 
-// A look finds out whether a KV secret has changed.
-type look struct {
+// A comparison finds out whether a KV secret has changed.
+type comparison struct {
 	metadata string // the path of the metadata; "" where a read of the secret itself is as cheap
 }
 
-// look returns how to find out whether what is at a path of the mount has changed; nil where it is no KV secret.
-func (in mount) look(path string) *look {
+// comparison returns how to find out whether what is at a path of the mount has changed; nil where it is no KV secret.
+func (in mount) comparison(path string) *comparison {
 	if !in.kv {
 		return nil
 	}
 	if !in.v2 {
-		return new(look)
+		return new(comparison)
 	}
 	if below, ok := strings.CutPrefix(path, in.path+"data/"); ok {
-		return &look{metadata: in.path + "metadata/" + below}
+		return &comparison{metadata: in.path + "metadata/" + below}
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (s *Source) pollEvery(q watch.Query) time.Duration {
 
 // differs reports whether a secret is to be read again. Where the token may not read metadata, that is not known.
 func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) {
-	if a.look.metadata == "" {
+	if a.comparison.metadata == "" {
 		return true, true
 	}
 	secret, ok := a.value.(*watch.Secret)
@@ -57,11 +57,11 @@ func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) 
 	if err != nil {
 		return true, true // the read fails as well, and says so
 	}
-	got, err := s.client.do(ctx, request{method: http.MethodGet, path: a.look.metadata, token: t.token})
+	got, err := s.client.do(ctx, request{method: http.MethodGet, path: a.comparison.metadata, token: t.token})
 	switch {
 	case errors.Is(err, watch.ErrDenied):
 		s.blind.Do(func() {
-			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.look.metadata, "every", s.cfg.LeaseDuration)
+			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.comparison.metadata, "every", s.cfg.LeaseDuration)
 		})
 		return false, false
 	case err != nil, got.isMissing():

@@ -42,8 +42,8 @@ type tokens struct {
 	files      *watch.Files
 }
 
-// held is a token as somebody uses it.
-type held struct {
+// A usedToken is a token as a request carries it.
+type usedToken struct {
 	token      string
 	generation uint64
 	changed    <-chan struct{} // closed when there is another
@@ -69,10 +69,10 @@ func (t *tokens) close() {
 }
 
 // get returns the token of the moment. Before the first one it waits; the error is why there is none.
-func (t *tokens) get(ctx context.Context) (held, error) {
+func (t *tokens) get(ctx context.Context) (usedToken, error) {
 	for {
 		t.mu.Lock()
-		h, err := held{t.token, t.generation, t.changed}, t.err
+		h, err := usedToken{t.token, t.generation, t.changed}, t.err
 		t.mu.Unlock()
 		if err != nil || h.generation > 0 {
 			return h, err
@@ -98,7 +98,7 @@ func (t *tokens) after(generation uint64) <-chan struct{} {
 }
 
 // refuse notes that Vault has refused a request with a token.
-func (t *tokens) refuse(h held) {
+func (t *tokens) refuse(h usedToken) {
 	t.mu.Lock()
 	current := t.generation == h.generation
 	t.mu.Unlock()
@@ -251,7 +251,7 @@ func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool
 
 // logIn gets a token by a login, and another whenever that ends.
 func (t *tokens) logIn(ctx context.Context, l *Login) {
-	failures, told := 0, ""
+	failures, logged := 0, ""
 	for ctx.Err() == nil {
 		got, err := t.login(ctx, l)
 		if ctx.Err() != nil {
@@ -260,9 +260,9 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 		if err != nil {
 			err = fmt.Errorf("log in to vault by %s: %w", trim(l.Path), err)
 			t.fail(err)
-			if err.Error() != told {
+			if err.Error() != logged {
 				t.log.Warn("vault login failed, retrying", "err", err, "queries", t.queries())
-				told = err.Error()
+				logged = err.Error()
 			}
 			delay := pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)
 			if _, away := errors.AsType[watch.OutageError](err); away {
@@ -272,7 +272,7 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 			pause.For(ctx, delay)
 			continue
 		}
-		failures, told = 0, ""
+		failures, logged = 0, ""
 		t.use(got.token)
 		t.log.Info("vault login succeeded", "path", trim(l.Path))
 		began := time.Now()
@@ -468,10 +468,10 @@ func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool
 // reject logs that Vault does not accept a token, once. Without a token it notes that Vault accepts the one there is.
 func (t *tokens) reject(token string, err error) {
 	t.mu.Lock()
-	told := t.rejected == token
+	logged := t.rejected == token
 	t.rejected = token
 	t.mu.Unlock()
-	if !told && token != "" {
+	if !logged && token != "" {
 		t.log.Warn("vault does not accept the token", "err", err, "queries", t.queries())
 	}
 }
@@ -491,7 +491,7 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 	life := now.lasts
 	spare := grace(life)
 	may := t.cfg.RenewToken == nil || *t.cfg.RenewToken
-	told := ""
+	logged := ""
 	next := renewAt(now.expires, spare)
 	for failures := 0; ; {
 		renews := now.renews && may && now.lasts > 0
@@ -501,7 +501,7 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 		case !renews && replaceable:
 			next = now.expires.Add(-spare)
 		case !renews:
-			next = t.tellEnd(now.expires, life)
+			next = t.logEnd(now.expires, life)
 		}
 		doubted, done := t.await(ctx, next)
 		switch left := time.Until(now.expires); {
@@ -512,7 +512,7 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 				t.reject(token, err)
 				return
 			}
-			if !pause.For(ctx, leastCheck) { // other requests that were refused need no look of their own
+			if !pause.For(ctx, leastCheck) { // other requests that were refused need no question of their own
 				return
 			}
 			continue
@@ -534,15 +534,15 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 		case isLongest(err), err != nil && replaceable && errors.Is(err, watch.ErrDenied):
 			now.renews = false
 		case err != nil:
-			if text := err.Error(); text != told {
+			if text := err.Error(); text != logged {
 				t.log.Warn("vault token not renewed, retrying", "err", err, "until", now.expires.UTC().Format(time.RFC3339), "queries", t.queries())
-				told = text
+				logged = text
 			}
 			most := max(time.Second, min(t.cfg.MaxBackoff, time.Until(now.expires)/10))
 			next = time.Now().Add(pause.Backoff(failures, t.cfg.Backoff, most))
 			failures++
 		default:
-			failures, told = 0, ""
+			failures, logged = 0, ""
 			if now = got; now.lasts <= 4*spare {
 				now.renews = false // its longest time is near
 			}
@@ -577,8 +577,8 @@ func (t *tokens) renewSelf(ctx context.Context, token string) (tokenState, error
 	return tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
 }
 
-// tellEnd logs in time when a token ends that nobody replaces. It returns when to do that, or when the token ends.
-func (t *tokens) tellEnd(ends time.Time, life time.Duration) time.Time {
+// logEnd logs in time when a token ends that nobody replaces. It returns when to do that, or when the token ends.
+func (t *tokens) logEnd(ends time.Time, life time.Duration) time.Time {
 	at := ends.Add(-min(endsSoon, life/4))
 	if time.Now().Before(at) {
 		return at
