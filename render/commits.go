@@ -74,7 +74,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 		Notify:        e.notification(), Report: !e.cfg.Once,
 	}
 	done := landing{action: a, event: history.Event{
-		Action: a.track.ID, Name: a.key.name, Doing: a.cfg.Steps().String(), First: a.commits == 0,
+		Action: a.track.ID, Name: a.key.name, Kind: a.key.kind.String(), Doing: a.cfg.Steps().String(), First: a.commits == 0,
 		Debt: a.pending && a.failures == 0 && a.commits == 0, Failures: a.failures, Once: e.cfg.Once,
 	}}
 	for _, t := range targets {

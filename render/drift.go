@@ -27,7 +27,7 @@ func (e *Engine) watchDrift(ctx context.Context) {
 }
 
 func driftCause(destination string) graph.Cause {
-	return graph.Cause{Kind: string(history.OfDrift), Text: destination + " was changed by somebody else"}
+	return graph.Cause{Kind: string(history.OfDrift), Text: "another program changed " + destination}
 }
 
 // drifted deals with a destination that is not as it should be.

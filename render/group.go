@@ -54,7 +54,7 @@ func (e *Engine) regroup(before []*action) (altered map[*action]bool) {
 	e.actions = g.actions
 	number := make(map[actionKey]int)
 	for _, a := range e.actions {
-		a.track.ID = e.ids.Of(a.key.kind.String(), a.key.name, number[a.key])
+		a.track.ID = e.ids.Action(a.key.kind.String(), a.key.name, number[a.key])
 		number[a.key]++
 	}
 	return g.altered

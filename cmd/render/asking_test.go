@@ -94,7 +94,7 @@ func TestAsking(t *testing.T) {
 	if out := run(exitFailed, "status", "--watch", "--socket", socket); strings.Count(out, "the file is applied") != 2 || !strings.Contains(out, "has ended") {
 		t.Errorf("status --watch: %s", out)
 	}
-	if out := run(exitDone, "why", "/etc/a", "--socket", socket); !strings.Contains(out, "/etc/a is up to date") || !strings.Contains(out, "render wrote the file") {
+	if out := run(exitDone, "why", "/etc/a", "--socket", socket); !strings.Contains(out, "/etc/a has been up to date") || !strings.Contains(out, "render wrote the file") {
 		t.Errorf("why: %s", out)
 	}
 	if out := run(exitFailed, "why", "/etc/b", "--socket", socket); !strings.Contains(out, "did you mean /etc/a?") {
@@ -137,7 +137,7 @@ func TestAskRunningRender(t *testing.T) {
 		wants []string
 	}{
 		{[]string{"status"}, []string{"1 of 2 files need data that does not exist", "needs kv missing, which does not exist (in2:1:3)", "in sync"}},
-		{[]string{"why", "out"}, []string{"out is up to date", "from 5 to 6 bytes", "The reason: kv a: changed.", `The command "echo well" took`, "-first", "+second"}},
+		{[]string{"why", "out"}, []string{"out has been up to date", "from 5 to 6 bytes", "The reason: kv a: changed.", `The command "echo well" took`, "-first", "+second"}},
 		{[]string{"history", "out"}, []string{"kv a: changed", "first render"}},
 	} {
 		awaits(t, func() error { // the commit has an end after its file is there

@@ -43,7 +43,7 @@ func (f *File) IsPublic() bool {
 	return f.attrs.mode&forOthers != 0 && (f.disk == nil || f.disk.Mode&forOthers != 0)
 }
 
-// foldersKnown is how long it counts that everybody may pass a folder: many commits at one time ask once.
+// foldersKnown is how long an answer is used that everybody may pass a folder: many commits at one time ask once.
 const foldersKnown = time.Second
 
 // Folders knows which folders everybody may pass. The zero value is ready, and nil asks the system each time.

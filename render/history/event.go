@@ -25,6 +25,7 @@ const (
 type Event struct {
 	Action   string // its ID
 	Name     string
+	Kind     string // as in status.Action
 	Doing    string // what the action runs, as logs show it
 	Members  []Member
 	Causes   []graph.Cause // of all members
@@ -77,7 +78,7 @@ func (e *Event) Commit(ids status.IDs) *Commit {
 		return nil
 	}
 	c := &Commit{
-		Began: e.Ended.Add(-r.Took), Ended: e.Ended, Seconds: r.Took.Seconds(), Action: e.Action, ActionName: e.Name,
+		Began: e.Ended.Add(-r.Took), Ended: e.Ended, Seconds: r.Took.Seconds(), Action: e.Action, ActionName: e.Name, ActionKind: e.Kind,
 		Because: causesOf(ids, e.because(e.Causes, e.First)), Result: e.result(), Attempt: e.Failures + 1, Retry: e.Retry,
 		Output: publicOutput(r), Warnings: r.Warnings, Files: []File{}, Steps: []Step{},
 	}

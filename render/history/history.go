@@ -27,6 +27,7 @@ type Commit struct {
 	Seconds    float64   `json:"seconds"`
 	Action     string    `json:"action"`      // the ID of the action, as in status.Action
 	ActionName string    `json:"action_name"` // its name, its command, or its one target's destination
+	ActionKind string    `json:"action_kind"` // as in status.Action
 	Because    []Cause   `json:"because"`     // of all files; at most 20
 	Result     Result    `json:"result"`
 	Attempt    int       `json:"attempt"`           // 1, or more where earlier commits of the action have failed
@@ -57,7 +58,7 @@ const (
 type Cause struct {
 	Kind  CauseKind `json:"kind"`
 	Text  string    `json:"text"`            // for people: "service web: 3 → 4 instances"; never the value of a key
-	Query string    `json:"query,omitempty"` // the ID of the query, as in status.Query
+	Query string    `json:"query,omitempty"` // the ID of the query, as in status.Query of the same run of render
 }
 
 // A CauseKind says what a cause is.
@@ -72,7 +73,7 @@ const (
 	OfDebt          CauseKind = "debt"          // an earlier run of render did not finish the action
 	OfRetry         CauseKind = "retry"         // an earlier attempt failed
 	OfFirst         CauseKind = "first"         // it is the first render
-	OfNewQueries    CauseKind = "new_queries"   // queries that the template asks since then have answered
+	OfNewQueries    CauseKind = "new_queries"   // queries that are new in the template have answered
 )
 
 // A File is what a commit did to one file.

@@ -42,12 +42,15 @@ func newActions() actions {
 }
 
 // of returns the counts of an action: its own, those of a new label while there is room for one, or those of the others.
-func (a *actions) of(id, name string) *counts {
+func (a *actions) of(id, kind, name string) *counts {
 	if c := a.byID[id]; c != nil {
 		return c
 	}
 	if len(a.byID) == MaxActions {
 		return &a.others
+	}
+	if kind == "command" { // its text is in no metric
+		name = id
 	}
 	label := clean(name)
 	if a.labels[label] { // of another action with the same name, as of a command
@@ -63,7 +66,7 @@ func (a *actions) of(id, name string) *counts {
 
 // count counts a commit.
 func (a *actions) count(c *history.Commit) {
-	n := a.of(c.Action, c.ActionName)
+	n := a.of(c.Action, c.ActionKind, c.ActionName)
 	n.results[c.Result]++
 	n.used = c.Ended
 }

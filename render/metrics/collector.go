@@ -202,7 +202,7 @@ func (c collector) countsOf(s *status.Snapshot) []counts {
 	defer c.mu.Unlock()
 	c.actions.forget(has, s.Time)
 	for _, a := range s.Actions {
-		n := *c.actions.of(a.ID, a.Name)
+		n := *c.actions.of(a.ID, a.Kind, a.Name)
 		if n.label != Others {
 			n.results = maps.Clone(n.results)
 		}

@@ -1,8 +1,8 @@
 // Package metrics shows an engine to those who watch over it: [Metrics] in Prometheus's format, and a [Health] for probes.
 //
 // What comes from outside has bounds: labels are the names of actions, the addresses of Consul, and words of ours. Names of actions are
-// those of the configuration; they are made printable, are cut, and at most [MaxActions] have a label of their own. No query, no path and
-// no answer is a label.
+// those of the configuration; they are made printable, are cut, and at most [MaxActions] have a label of their own. An action without a
+// name has the ID of its command, or its one file. No query, no command and no answer is a label.
 package metrics
 
 import (

@@ -182,6 +182,25 @@ func TestLabelsOfActions(t *testing.T) {
 	}
 }
 
+// The label of an action without a name is its ID: the text of a command is in no metric.
+func TestLabelOfCommand(t *testing.T) {
+	f := new(fake)
+	m := newMetrics(f)
+	f.Add(&history.Commit{Action: "echo-f564", ActionName: "echo token=hunter2", ActionKind: "command", Result: history.Failed, Ended: time.Now()})
+	f.set(func(s *status.Snapshot) {
+		s.Actions = []*status.Action{{ID: "echo-f564", Name: "echo token=hunter2", Kind: "command"}, {ID: "curl-1234", Name: "curl hunter2", Kind: "command"}}
+	})
+	got := ours(t, m)
+	for _, want := range []string{`render_commits_total{action="echo-f564",result="failed"} 1`, `render_action_failures{action="curl-1234"} 0`} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %s in %q", want, got)
+		}
+	}
+	if strings.Contains(strings.Join(got, " "), "hunter2") {
+		t.Errorf("the command is in %q", got)
+	}
+}
+
 // A commit of an action that a snapshot does not have yet stays counted.
 func TestCommitOfNewAction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

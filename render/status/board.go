@@ -106,8 +106,8 @@ type Request struct {
 // A Part is what has changed since the previous part.
 type Part struct {
 	Overview                   // without its Counts and Line
-	Anew     bool              // targets and actions are numbered anew: what is known of them does not count any more
-	All      bool              // what is known of queries does not count, either
+	Anew     bool              // targets and actions are numbered anew: what is known of them is out of date
+	All      bool              // what is known of queries is out of date, too
 	Sizes    [2]int            // numbers of targets and actions
 	Changed  map[int]*Target   // by number
 	Acted    map[int]*Action   // by number

@@ -16,8 +16,8 @@ const (
 	idName = 40 // bytes of the name in an ID
 )
 
-// IDs makes IDs: of lower-case letters, digits, dots and dashes, so that they are safe in URLs and file names. The same name has the
-// same ID in each run.
+// IDs makes IDs: of lower-case letters, digits, dots and dashes, so that they are safe in URLs and file names. The same target and the
+// same action have the same ID in each run, the same query in one run.
 type IDs struct{ key []byte }
 
 // NewIDs returns a maker of IDs.
@@ -33,16 +33,40 @@ func (IDs) Of(kind, name string, number int) string {
 	return join(slug(name), sum[:])
 }
 
-// Query returns the ID of a query. A query with secrets in its options, as the arguments of a program, has another ID in each run:
-// nobody can guess secrets and compare IDs.
-func (ids IDs) Query(q watch.Query) string {
-	text := []byte(q.Kind + "\x00" + q.Name + "\x00" + q.Opts)
-	if !q.Secret() {
-		sum := sha256.Sum256(text)
-		return join(q.Kind, sum[:])
+// Action returns the ID of an action of a kind with a name and a number among those. Where the name is a command, the ID has the name
+// of the program and none of its arguments: IDs are in URLs and metrics.
+func (ids IDs) Action(kind, name string, number int) string {
+	id := ids.Of(kind, name, number)
+	if kind != "command" {
+		return id
 	}
+	if program := slug(programOf(name)); program != "" {
+		return program + "-" + id[len(id)-2*idSum:]
+	}
+	return id[len(id)-2*idSum:]
+}
+
+// programOf returns the program that a command runs; empty where only a shell can tell.
+func programOf(command string) string {
+	for word := range strings.FieldsSeq(command) {
+		switch {
+		case strings.Trim(word, plain) != "":
+			return ""
+		case !strings.Contains(word, "="): // else it is a variable of its environment
+			return word
+		}
+	}
+	return ""
+}
+
+// plain are the characters without a meaning to a shell.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-=:,@"
+
+// Query returns the ID of a query. The name of a query may be the value of a key, or a secret, and its options may have secrets, as the
+// arguments of a program. Nobody can guess them and compare IDs: a query has another ID in each run.
+func (ids IDs) Query(q watch.Query) string {
 	mac := hmac.New(sha256.New, ids.key)
-	mac.Write(text)
+	mac.Write([]byte(q.Kind + "\x00" + q.Name + "\x00" + q.Opts))
 	return join(q.Kind, mac.Sum(nil))
 }
 

@@ -225,7 +225,8 @@ func TestSharedForgets(t *testing.T) {
 	})
 }
 
-// IDs are safe in URLs, differ where names do, and are the same in each run, but for queries with secrets.
+// IDs are safe in URLs, differ where names do, and are the same in each run. Those of queries are of one run: whoever sees the beginning of a
+// name, which may be the value of a key, cannot find its end by trying.
 func TestIDs(t *testing.T) {
 	ids := NewIDs()
 	for name, want := range map[string]string{
@@ -243,7 +244,27 @@ func TestIDs(t *testing.T) {
 	q := watch.NewQuery(watch.KindKV, "a", nil)
 	secret := watch.NewPlugin("program", []string{"secret"}, false)
 	known := ids.Query(secret)
-	if ids.Query(q) != NewIDs().Query(q) || known == NewIDs().Query(secret) || known != ids.Query(secret) {
+	if ids.Query(q) == NewIDs().Query(q) || ids.Query(q) != ids.Query(q) || known == NewIDs().Query(secret) || known != ids.Query(secret) {
 		t.Error("IDs of queries")
+	}
+}
+
+// The ID of a command has the name of its program and none of its arguments, and is the same in each run.
+func TestActionIDs(t *testing.T) {
+	ids := NewIDs()
+	for command, want := range map[string]string{
+		"echo token=hunter2 >/dev/null": "echo-", "/usr/bin/systemctl reload nginx": "systemctl-", "TOKEN=hunter2 A=1 curl x": "curl-",
+		`TOKEN="hunter 2" curl`: "", `"/opt/my program" hunter2`: "", "$(cat hunter2)": "", "a;hunter2": "", "": "", "A=hunter2": "", "~/bin/x": "",
+	} {
+		got := ids.Action("command", command, 0)
+		if len(got) != len(want)+2*idSum || got[:len(want)] != want {
+			t.Errorf("%q: got %s", command, got)
+		}
+		if got == ids.Action("command", command, 1) || got == ids.Action("command", command+" x", 0) || got != NewIDs().Action("command", command, 0) {
+			t.Errorf("%q: %s", command, got)
+		}
+	}
+	if got := ids.Action("named", "reload nginx", 0); got != ids.Of("named", "reload nginx", 0) {
+		t.Errorf("of a named action: %s", got)
 	}
 }

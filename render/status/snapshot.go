@@ -129,7 +129,7 @@ const (
 
 // An Action is the state of one action.
 type Action struct {
-	ID        string      `json:"id"`   // safe in URLs; it stays the same while the name, the command or the one target does
+	ID        string      `json:"id"`   // safe in URLs; it stays the same while the name, the command or the one target does. That of a command has its program only
 	Name      string      `json:"name"` // or its command, or its one target's destination
 	Kind      string      `json:"kind"` // named, command (of a target's command), or target (of one target without a command)
 	Check     string      `json:"check,omitempty"`
@@ -173,7 +173,7 @@ const (
 
 // A Query is the state of one query.
 type Query struct {
-	ID         string     `json:"id"` // safe in URLs; it stays the same while the query does
+	ID         string     `json:"id"` // safe in URLs; it stays the same while the query does, in one run of render
 	Text       string     `json:"text"`
 	Kind       string     `json:"kind"`
 	State      QueryState `json:"state"`

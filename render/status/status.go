@@ -83,7 +83,7 @@ func (m Missing) String() string {
 	case m.None:
 		return fmt.Sprintf("%s (%s) does not exist", m.Query, m.Where)
 	case m.Err != nil:
-		return fmt.Sprintf("%s (%s) cannot be asked: %v", m.Query, m.Where, m.Err)
+		return fmt.Sprintf("%s (%s) cannot be queried: %v", m.Query, m.Where, m.Err)
 	}
 	return fmt.Sprintf("%s (%s) has not answered yet", m.Query, m.Where)
 }

@@ -10,11 +10,11 @@ import (
 
 func TestMissing(t *testing.T) {
 	for want, m := range map[string]Missing{
-		"key a (t:1:2) has not answered yet":           {Kind: watch.KindKV, Query: "key a", Where: "t:1:2"},
-		"key a (t:1:2) does not exist":                 {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", None: true},
-		"ls a (t:1:2) has no keys":                     {Kind: watch.KindPrefix, Query: "ls a", Where: "t:1:2", None: true},
-		"key a (t:1:2) cannot be asked: no leader":     {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", Err: errors.New("no leader")},
-		"service a (t:1:2) cannot be asked: no leader": {Kind: watch.KindService, Query: "service a", Where: "t:1:2", Err: errors.New("no leader")},
+		"key a (t:1:2) has not answered yet":             {Kind: watch.KindKV, Query: "key a", Where: "t:1:2"},
+		"key a (t:1:2) does not exist":                   {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", None: true},
+		"ls a (t:1:2) has no keys":                       {Kind: watch.KindPrefix, Query: "ls a", Where: "t:1:2", None: true},
+		"key a (t:1:2) cannot be queried: no leader":     {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", Err: errors.New("no leader")},
+		"service a (t:1:2) cannot be queried: no leader": {Kind: watch.KindService, Query: "service a", Where: "t:1:2", Err: errors.New("no leader")},
 	} {
 		if got := m.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -10,11 +10,10 @@ import (
 	"sync/atomic"
 )
 
-// policy is what a browser may do with what the server answers: nothing comes from elsewhere, nothing goes elsewhere, and no other page
-// shows it.
+// policy tells browsers to load nothing from other servers, to send nothing to them, and to show the page in no other page.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// rules are what settings say about who may ask.
+// rules say which requests the server accepts.
 type rules struct {
 	hosts []string
 	token *cached[token] // nil for none
@@ -72,7 +71,7 @@ func (a *access) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "nothing can be changed here: only GET and HEAD are answered", http.StatusMethodNotAllowed)
+		http.Error(w, "render answers GET and HEAD only", http.StatusMethodNotAllowed)
 	case r.ContentLength != 0:
 		h.Set("Connection", "close")
 		http.Error(w, "a request must have no body", http.StatusRequestEntityTooLarge)

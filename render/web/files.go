@@ -16,7 +16,7 @@ import (
 // checkEvery is how often files of certificates and tokens are looked at for changes, while somebody asks.
 const checkEvery = time.Second
 
-// A cached is what files hold. It is read again when they change; while they cannot be read, it stays as it was.
+// A cached value is made of the contents of files. It is made again when they change; while they cannot be read, it stays as it was.
 type cached[T any] struct {
 	paths []string
 	read  func() (T, error)
@@ -42,7 +42,7 @@ func newCached[T any](read func() (T, error), paths ...string) (*cached[T], erro
 	return c, err
 }
 
-// get returns what the files hold.
+// get returns the value.
 func (c *cached[T]) get() T {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -89,7 +89,7 @@ func (s *site) register(mux *http.ServeMux) {
 	mux.HandleFunc("/actions/{id}", s.with((*view).action))
 	mux.HandleFunc("/queries/{id}", s.with((*view).query))
 	mux.HandleFunc("/history/{number}", s.with((*view).commit))
-	mux.HandleFunc("/", s.with(func(p *view, _ *http.Request) { p.missing("There is no such page.") }))
+	mux.HandleFunc("/", s.with(func(p *view, _ *http.Request) { p.missing("This page does not exist.") }))
 }
 
 // A view is what one page shows.
@@ -453,7 +453,7 @@ func matchesCommit(f *filter, c *history.Commit) bool {
 func (p *view) target(r *http.Request) {
 	t := p.index.targets[r.PathValue("id")]
 	if t == nil {
-		p.missing("There is no such file. It may belong to an earlier configuration.")
+		p.missing("This file does not exist. An earlier configuration may have had it.")
 		return
 	}
 	body := struct {
@@ -474,10 +474,14 @@ func (p *view) target(r *http.Request) {
 func (p *view) action(r *http.Request) {
 	a := p.index.actions[r.PathValue("id")]
 	if a == nil {
-		p.missing("There is no such action. It may belong to an earlier configuration.")
+		p.missing("This action does not exist. An earlier configuration may have had it.")
 		return
 	}
-	p.show("action", "actions", a.Name, struct {
+	title := a.Name
+	if a.Kind == "command" { // browsers keep titles
+		title = a.ID
+	}
+	p.show("action", "actions", title, struct {
 		*status.Action
 		Graph  graph
 		Latest []*history.Commit
@@ -487,7 +491,7 @@ func (p *view) action(r *http.Request) {
 func (p *view) query(r *http.Request) {
 	q := p.index.queries[r.PathValue("id")]
 	if q == nil {
-		p.missing("There is no such query. No template may use it any longer.")
+		p.missing("No template uses this query now. Its address was valid in one run of render, or while a template used it.")
 		return
 	}
 	p.show("query", "queries", q.Text, struct {
@@ -511,7 +515,7 @@ func (p *view) commit(r *http.Request) {
 	all := p.site.engine.History().Commits()
 	i := slices.IndexFunc(all, func(c *history.Commit) bool { return c.Number == number })
 	if err != nil || i < 0 {
-		p.missing("There is no such commit. Only the last 1,000 are kept, and none of an earlier run of render.")
+		p.missing("This commit does not exist. render keeps the last 1,000 commits since it started.")
 		return
 	}
 	p.show("commit", "history", "Commit "+r.PathValue("number"), all[i])

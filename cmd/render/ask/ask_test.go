@@ -68,11 +68,11 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `1 of 4 files failed
-render runs for 3h5m; configuration 2 is in effect for 1h0m
+render has been running for 3h5m; configuration 2 has been in effect for 1h0m
 ! the newest configuration is rejected: bad.hcl:1: no such setting
 ! the program is not started, because not everything is rendered that it needs: nginx
 consul at localhost:8500: 5 requests in flight, 4 of them wait for changes; last answer 2s ago
-! consul at consul.example:8500 does not answer for 1m0s: connection refused
+! consul at consul.example:8500 has not answered for 1m0s: connection refused
 
 FILES
 ! failed   1d2h  /etc/nginx/bad
@@ -137,7 +137,7 @@ func commits() []*history.Commit {
 func TestWhy(t *testing.T) {
 	stamp := func(d time.Duration) string { return ago(d).Local().Format("2006-01-02 15:04:05") }
 	for file, want := range map[string]string{
-		"/etc/nginx/bad": `/etc/nginx/bad has failed for 1d2h.
+		"/etc/nginx/bad": `/etc/nginx/bad has been failing for 1d2h.
 Its template is /etc/render/bad.ctmpl, its action is "nginx -s reload".
   check failed:
       exit status 1
@@ -159,7 +159,7 @@ Its template is /etc/render/bad.ctmpl, its action is "nginx -s reload".
     -a
     +b
 `,
-		"waits": `/etc/nginx/waits stays as it is for 12s: its template waits for data.
+		"waits": `/etc/nginx/waits has stayed as it is for 12s: its template waits for data.
 Its template is /etc/render/waits.ctmpl, its action is "nginx -s reload".
   waits for kv a, which has not answered yet (waits.ctmpl:1:3)
   waits for kv b, which fails: no leader (waits.ctmpl:2:3)

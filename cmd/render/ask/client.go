@@ -109,7 +109,7 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return NoRenderError{fmt.Errorf("no running render found: there is no socket %s", c.socket)}
 	case errors.Is(err, fs.ErrPermission):
-		return NoRenderError{fmt.Errorf("render at %s not asked: %w", c.socket, fs.ErrPermission)}
+		return NoRenderError{fmt.Errorf("cannot connect to render at %s: %w", c.socket, fs.ErrPermission)}
 	}
 	return fmt.Errorf("render at %s does not answer: %w", c.socket, err)
 }

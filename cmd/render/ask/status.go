@@ -24,7 +24,7 @@ type Status struct {
 // Print prints the state in one line, and tables of what is behind it.
 func (s Status) Print(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n", s.Line)
-	fmt.Fprintf(w, "render runs for %s; configuration %d is in effect for %s\n", s.age(s.Started), s.Configuration.Version, s.age(s.Configuration.Loaded))
+	fmt.Fprintf(w, "render has been running for %s; configuration %d has been in effect for %s\n", s.age(s.Started), s.Configuration.Version, s.age(s.Configuration.Loaded))
 	if text := s.Configuration.Error; text != "" {
 		fmt.Fprintf(w, "! the newest configuration is rejected: %s\n", indented(text, "    "))
 	}
@@ -42,7 +42,7 @@ func (s Status) Print(w io.Writer) error {
 
 func (s Status) printConnection(w io.Writer, c status.Connection) {
 	if !c.Reachable && c.Error != "" {
-		fmt.Fprintf(w, "! consul at %s does not answer for %s: %s\n", c.Address, s.age(c.Since), c.Error)
+		fmt.Fprintf(w, "! consul at %s has not answered for %s: %s\n", c.Address, s.age(c.Since), c.Error)
 		return
 	}
 	fmt.Fprintf(w, "consul at %s: %d requests in flight, %d of them wait for changes; last answer %s ago\n", c.Address, c.InFlight, c.Waiting, s.age(c.LastAnswer))
@@ -90,7 +90,7 @@ func (s Status) reasons(t *status.Target) (all []string) {
 		all = append(all, indented(t.Error, "      "))
 	}
 	if !t.Executing.IsZero() {
-		all = append(all, "its template is executing for "+s.age(t.Executing))
+		all = append(all, "its template has been executing for "+s.age(t.Executing))
 	}
 	for i, wait := range t.Waiting {
 		if i == 5 {

@@ -116,11 +116,11 @@ func (y Why) Print(w io.Writer) error {
 func (y Why) printTarget(w io.Writer, t *status.Target) {
 	since := age(y.Now, t.Since)
 	states := map[status.State]string{
-		status.Applied:  "is up to date for " + since,
-		status.Rendered: "has a change that is not applied yet, for " + since,
-		status.Failed:   "has failed for " + since,
-		status.Absent:   "stays as it is for " + since + ": its template needs data that does not exist",
-		status.Pending:  "stays as it is for " + since + ": its template waits for data",
+		status.Applied:  "has been up to date for " + since,
+		status.Rendered: "has had a change that is not applied yet for " + since,
+		status.Failed:   "has been failing for " + since,
+		status.Absent:   "has stayed as it is for " + since + ": its template needs data that does not exist",
+		status.Pending:  "has stayed as it is for " + since + ": its template waits for data",
 	}
 	fmt.Fprintf(w, "%s %s.\n", t.Destination, states[t.State])
 	fmt.Fprintf(w, "Its template is %s", t.Source)
