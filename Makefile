@@ -82,7 +82,7 @@ fuzz: consul
 	$(FUZZ) FuzzRecipes ./examples
 	$(FUZZ) FuzzFixture ./watch
 	$(FUZZ) FuzzAnswer ./watch/consul
-	$(FUZZ) FuzzIsDeep ./watch/consul/agent
+	$(FUZZ) FuzzIsDeep ./watch/agent
 	$(FUZZ) FuzzWithFile ./render/run
 	$(FUZZ) FuzzFillShell ./render/run
 	$(FUZZ) FuzzTemplateSpec ./cmd/render/config

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 	"render/watch/pause"
 )
 

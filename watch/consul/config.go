@@ -1,6 +1,17 @@
 package consul
 
-import "render/watch/consul/agent"
+import (
+	"github.com/hashicorp/consul/api"
+
+	"render/watch"
+	"render/watch/agent"
+)
+
+// consulAPI is what package agent has to know of Consul.
+var consulAPI = agent.API{
+	Name: "consul", Title: "Consul", Header: "X-Consul-", Elsewhere: watch.OptDatacenter,
+	Connections: agent.DefaultMaxConnections, Environment: api.DefaultConfig,
+}
 
 // Config says where Consul is and how to ask it.
 type Config = agent.Config

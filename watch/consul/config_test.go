@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 	"render/watch/pause"
 	"render/watch/sourcetest"
 

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 	"render/watch/pause"
 )
 

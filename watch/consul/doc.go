@@ -27,7 +27,7 @@
 //	nodes.go        signals of the instances of each node
 //	keys.go         signals of keys: groups
 //	reread.go       which queries a Set also reads now and then
-//	agent/          a package of its own: a request from its admission to its answer
+//	../agent/       a package of its own: a request from its admission to its answer
 //
 // # To add a kind of query
 //
@@ -36,10 +36,8 @@
 // connections are the same for all kinds. A kind whose changes a signal reports is named in Source.coverOf; any other kind waits with a
 // request of its own.
 //
-// # To add a source such as Nomad
+// # To add a source
 //
-// Nomad answers HTTP requests with an index that can be waited on, as Consul does, but its kinds, headers and permissions differ. It is a
-// package of its own beside this one: a [render/watch.Source] with kinds of its own. [render/watch.ByKind] hands queries to it, and
-// sourcetest.Run tests the contract. What package agent does for requests it does for Nomad's, too: its documentation names the few parts
-// that are Consul's alone.
+// Nomad answers HTTP requests with an index that can be waited on, as Consul does: package nomad uses package agent, too, and has kinds
+// of its own. [render/watch.ByKind] hands queries to it, and sourcetest.Run tests the contract.
 package consul

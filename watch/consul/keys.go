@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 )
 
 const (

@@ -16,7 +16,7 @@ import (
 	"unicode"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 )
 
 // A kind says how queries of a kind are answered.
@@ -182,7 +182,7 @@ func datacenters(ctx context.Context, s *Source, q watch.Query, r agent.Request)
 		return nil, got, err
 	}
 	if len(names) == 0 { // Consul names its own
-		return nil, got, s.agent.Endpoint().NotConsul()
+		return nil, got, s.agent.Endpoint().NotJSON()
 	}
 	if q.Options().Get(watch.OptReachable) != "" {
 		names = slices.DeleteFunc(names, func(dc string) bool {

@@ -9,7 +9,7 @@ import (
 	"github.com/segmentio/encoding/json"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 )
 
 func peerings(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (any, agent.Reply, error) {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"render/watch/consul/agent"
+	"render/watch/agent"
 )
 
 // Where there are few nodes, each has a signal of its own: the list of the instances on the node. It wakes at each change of one of

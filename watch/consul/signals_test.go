@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 )
 
 // truth returns what the leaders have, read by a source of its own.

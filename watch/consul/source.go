@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"render/watch"
-	"render/watch/consul/agent"
+	"render/watch/agent"
 	"render/watch/pause"
 
 	"render/watch/hint"
@@ -75,7 +75,7 @@ func newSource(cfg Config, dial agent.Dial) (*Source, error) {
 	}
 	s.life.Context, s.life.end = context.WithCancel(context.Background())
 	var err error
-	if s.agent, err = agent.New(cfg, dial, s.forgetIndexes); err != nil {
+	if s.agent, err = agent.New(consulAPI, cfg, dial, s.forgetIndexes); err != nil {
 		return nil, err
 	}
 	s.cfg = s.agent.Config()

@@ -6,8 +6,13 @@ import (
 	"net"
 	"testing"
 
+	"github.com/hashicorp/consul/api"
+
 	"render/watch"
 )
+
+// consulAPI is Consul's, as package consul has it.
+var consulAPI = API{Name: "consul", Title: "Consul", Header: "X-Consul-", Elsewhere: watch.OptDatacenter, Connections: DefaultMaxConnections, Environment: api.DefaultConfig}
 
 var errRefused = errors.New("connection refused")
 
@@ -17,7 +22,7 @@ func refuse(context.Context, string, string) (net.Conn, error) { return nil, err
 func TestEpoch(t *testing.T) {
 	for _, used := range []bool{true, false} {
 		moved := 0
-		a, err := New(Config{Address: "a:8500,b:8500"}, refuse, func() { moved++ })
+		a, err := New(consulAPI, Config{Address: "a:8500,b:8500"}, refuse, func() { moved++ })
 		check(t, err)
 		t.Cleanup(a.Close)
 		since := a.Epoch()
@@ -40,7 +45,7 @@ func TestEpoch(t *testing.T) {
 			t.Errorf("used %v: indexes are void: %v; moved %d times, another epoch: %v", used, void, moved, a.Epoch() != since)
 		}
 	}
-	a, err := New(Config{Address: "a:8500"}, refuse, nil)
+	a, err := New(consulAPI, Config{Address: "a:8500"}, refuse, nil)
 	check(t, err)
 	t.Cleanup(a.Close)
 	if a.Epoch() != nil {

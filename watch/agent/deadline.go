@@ -13,9 +13,9 @@ import (
 // ever. After that the answer has to arrive at a least speed, however long all of it takes: a large answer on a slow line is no
 // failure.
 const (
-	firstDeadline = 8 * time.Second  // until a plain answer begins; more than the 7 s that Consul holds a request while it has no leader
+	firstDeadline = 8 * time.Second  // until a plain answer begins; more than the 7 s that a server holds a request while it has no leader
 	plainDeadline = 30 * time.Second // the same, of the second attempt
-	waitGrace     = 5 * time.Second  // the same, of a request that waits: beyond the wait, and the sixteenth of it that Consul may add
+	waitGrace     = 5 * time.Second  // the same, of a request that waits: beyond the wait, and the sixteenth of it that a server may add
 	stallDeadline = 15 * time.Second // for each stallBytes of the answer
 	stallBytes    = 4 << 10
 )
@@ -67,8 +67,8 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 
 // A latency is the longest time that plain answers have lately taken to begin. The zero value knows of none.
 //
-// A request that was lost on its way is made again after firstDeadline. Where Consul is slow that would double its work, so the
-// first deadline is a multiple of what Consul takes.
+// A request that was lost on its way is made again after firstDeadline. Where the server is slow that would double its work, so the
+// first deadline is a multiple of what it takes.
 type latency struct {
 	mu      sync.Mutex // guards what follows
 	slowest time.Duration

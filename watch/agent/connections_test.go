@@ -12,7 +12,7 @@ import (
 // The slot of a request that was given up becomes free when its wait would have ended, because Consul counts its connection until then.
 func TestSlots(t *testing.T) {
 	sourcetest.Bubble(t, func(t *testing.T) {
-		a, err := New(Config{Address: "consul:8500", MaxConnections: 16}, refuse, nil)
+		a, err := New(consulAPI, Config{Address: "consul:8500", MaxConnections: 16}, refuse, nil)
 		check(t, err)
 		const reserved = 2
 		for i := range a.Slots() - reserved {
@@ -65,7 +65,7 @@ func TestNoteLimit(t *testing.T) {
 		{Config{TLS: TLS{Enabled: true}}, 1000, false, 96},
 	} {
 		test.cfg.Address = "consul:8500"
-		a, err := New(test.cfg, refuse, nil)
+		a, err := New(consulAPI, test.cfg, refuse, nil)
 		check(t, err)
 		if got := a.NoteLimit(test.allowed); got != test.raised || a.Slots() != test.slots {
 			t.Errorf("%d allowed: raised %v to %d slots; want %v, %d", test.allowed, got, a.Slots(), test.raised, test.slots)

@@ -13,7 +13,7 @@ import (
 const (
 	DefaultMaxStale       = 2 * time.Second
 	DefaultWait           = time.Minute
-	DefaultMaxConnections = 128 // of the 200 that an agent allows for each client address
+	DefaultMaxConnections = 128 // of the 200 that an agent of Consul allows for each client address
 	DefaultMaxRequests    = 2000
 
 	defaultDialKeepAlive       = 15 * time.Second // requests may wait for minutes: so a dead connection is closed after one
@@ -29,15 +29,15 @@ const (
 	defaultUserAgent = "render"
 )
 
-// Config says where Consul is and how to ask it. What is empty of address, token, user, namespace, partition and TLS
-// is taken from the environment as Consul's own tools do (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE,
-// CONSUL_HTTP_AUTH, CONSUL_NAMESPACE, CONSUL_PARTITION, CONSUL_HTTP_SSL, CONSUL_CACERT …).
+// Config says where a server is and how to ask it. What is empty of address, token, user, namespace, partition and TLS
+// is taken from the environment as the server's own tools do (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT, NOMAD_ADDR, NOMAD_TOKEN …).
 type Config struct {
 	// Address is host:port, http://host:port, https://host:port or unix:///path, or several of them with commas between: one
-	// is asked, and the next when that cannot be reached. The default is localhost:8500.
+	// is asked, and the next when that cannot be reached. The default is localhost:8500
+	// of Consul, and localhost:4646 of Nomad.
 	Address   string
 	Token     string
-	TokenFile string // its contents win over Token where they are not empty; read again when it changes, and when Consul refuses the token
+	TokenFile string // its contents win over Token where they are not empty; read again when it changes, and when the server refuses the token
 	Username  string // for basic authentication
 	Password  string
 	Namespace string
@@ -49,11 +49,11 @@ type Config struct {
 	// MaxStale is how far behind its leader a server may be to answer; 0 means DefaultMaxStale, less than 0 that only the
 	// leader answers.
 	MaxStale time.Duration
-	// Wait is how long a request waits for a change. 0 means DefaultWait and, where many queries wait each for itself, longer, so
-	// that a quiet Consul gets few requests. A random part of up to a quarter is taken off, so that many who began together do
+	// Wait is how long a request waits for a change. 0 means DefaultWait and, where many queries of Consul wait each for itself, longer,
+	// so that a quiet Consul gets few requests. A random part of up to a quarter is taken off, so that many who began together do
 	// not ask again together.
 	Wait time.Duration
-	// MaxConnections bounds the connections of plain HTTP; at least LeastConnections. 0 means DefaultMaxConnections, or two thirds of
+	// MaxConnections bounds the connections of plain HTTP; at least LeastConnections. 0 means API.Connections, or two thirds of
 	// what the agent allows a client, where the token may read that and it is more than twice the default. Three quarters are for
 	// requests that wait for a change; more queries than that share requests. HTTP/2, which Consul speaks over HTTPS, needs a few
 	// connections only.
@@ -96,7 +96,7 @@ type Transport struct {
 }
 
 // withDefaults returns the configuration with nothing left empty that has a default.
-func (cfg Config) withDefaults() Config {
+func (cfg Config) withDefaults(env *api.Config) Config {
 	cfg.MaxStale = cmp.Or(cfg.MaxStale, DefaultMaxStale)
 	cfg.Wait = cmp.Or(cfg.Wait, DefaultWait)
 	cfg.MaxRequests = cmp.Or(cfg.MaxRequests, DefaultMaxRequests)
@@ -109,7 +109,6 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	env := api.DefaultConfig()
 	cfg.Address = cmp.Or(cfg.Address, env.Address)
 	cfg.Namespace = cmp.Or(cfg.Namespace, env.Namespace)
 	cfg.Partition = cmp.Or(cfg.Partition, env.Partition)
@@ -131,10 +130,10 @@ func (t Transport) withDefaults() Transport {
 const (
 	LeastConnections = 16 // for signals, waiting requests and first answers to get along
 	LeastWait        = time.Second
-	MostWait         = 10 * time.Minute // that Consul takes
+	MostWait         = 10 * time.Minute // that servers take
 )
 
-func (cfg Config) validate() error {
+func (cfg Config) validate(of API) error {
 	if cfg.MaxConnections != 0 && cfg.MaxConnections < LeastConnections {
 		return fmt.Errorf("%d connections are too few; render needs at least %d", cfg.MaxConnections, LeastConnections)
 	}
@@ -142,7 +141,7 @@ func (cfg Config) validate() error {
 		return fmt.Errorf("%d requests a second are too few", cfg.MaxRequests)
 	}
 	if cfg.Wait < LeastWait || cfg.Wait > MostWait {
-		return fmt.Errorf("consul does not accept a wait of %s; it accepts 1s to 10m", cfg.Wait)
+		return fmt.Errorf("%s does not accept a wait of %s; it accepts 1s to 10m", of.Name, cfg.Wait)
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func FuzzIsDeep(f *testing.F) {
 func serving(t *testing.T, answer http.HandlerFunc) *Agent {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	a, err := New(Config{Address: server.URL}, Transport{}.Dial, func() {})
+	a, err := New(consulAPI, Config{Address: server.URL}, Transport{}.Dial, func() {})
 	check(t, err)
 	t.Cleanup(a.Close)
 	return a

@@ -20,7 +20,8 @@ const (
 
 // cuts notices a proxy that cuts off requests that wait long, and keeps the waits below that.
 type cuts struct {
-	log *slog.Logger
+	name string // of the server
+	log  *slog.Logger
 
 	mu   sync.Mutex // guards what follows
 	age  time.Duration
@@ -56,7 +57,7 @@ func (c *cuts) note(age time.Duration) bool {
 func (c *cuts) shorten(age time.Duration) {
 	if most := max(leastCutWait, age*4/5); c.most == 0 || most < c.most*9/10 {
 		c.most = most
-		c.log.Warn("waiting requests to consul are cut off; render shortens its waits", "after", age.Round(time.Millisecond), "wait", most)
+		c.log.Warn("waiting requests to "+c.name+" are cut off; render shortens its waits", "after", age.Round(time.Millisecond), "wait", most)
 	}
 }
 

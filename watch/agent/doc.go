@@ -1,4 +1,4 @@
-// Package agent makes requests of Consul's HTTP API, so that an agent that is slow, full, far or away gets few requests and each
+// Package agent makes requests of the HTTP API of Consul or Nomad, so that an agent that is slow, full, far or away gets few requests and each
 // caller learns what is wrong. It knows requests and answers, and no queries.
 //
 // [Agent.Get] is the one way to ask. It returns when the answer has arrived, or returns why it has not:
@@ -14,11 +14,11 @@
 //
 // The errors of Get are of these kinds:
 //
-//	watch.OutageError    others fail, too: no answer, no leader, a proxy without Consul, or something that is not Consul
+//	watch.OutageError    others fail, too: no answer, no leader, a proxy without a server, or something else than the server
 //	watch.ErrDenied      the token may not (DeniedError)
 //	RefusedError         there are too many requests; all have slowed down by then
 //	ErrTooLarge          the answer has more bytes than Request.Limit
-//	ErrNoIndex           the answer is not from Consul
+//	ErrNoIndex           the answer is not from the server
 //	the context's error  the request was given up
 //
 // Any other error is about the one request. Get tries again by itself what may be lost on its way.
@@ -29,6 +29,7 @@
 // The files, in the order to read them:
 //
 //	agent.go        a request from its admission to its answer
+//	api.go          what differs between Consul and Nomad
 //	config.go       Config and its defaults
 //	request.go      what a request asks, as a URL
 //	answer.go       what of a response is an answer
@@ -41,10 +42,6 @@
 //	endpoint.go     one address, with its HTTP client
 //	credentials.go  token, certificates and keys that change
 //
-// # To use it for a source such as Nomad
-//
-// Nomad answers HTTP requests with an index that can be waited on, as Consul does. What differs is what names Consul: the headers in
-// answer.go (index, leader, missing rights) and request.go (token), the texts of errors that are outages (isOutage), and the
-// environment and the TLS settings that config.go and endpoint.go take from consul/api. These become a value that New takes; the other
-// files stay as they are.
+// The names of headers and parameters, and what the environment says, are in the [API] that New takes. consul/api lends its reading of
+// certificates and its HTTP client to both.
 package agent

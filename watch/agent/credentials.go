@@ -16,6 +16,7 @@ import (
 //
 // A reading has a goroutine of its own: on a network file system that hangs it may never end, and no request must wait for that.
 type credentials struct {
+	name    string // of the server
 	token   string
 	reading chan struct{} // closed when the reading under way ends; nil for none
 	readAt  time.Time     // when the last reading began
@@ -34,7 +35,7 @@ const (
 
 // newCredentials notes which files of an endpoint matter.
 func newCredentials(cfg Config, e *Endpoint) credentials {
-	c := credentials{token: cfg.Token, tokenFile: cfg.TokenFile, readAt: time.Now()}
+	c := credentials{name: e.api.Name, token: cfg.Token, tokenFile: cfg.TokenFile, readAt: time.Now()}
 	t := e.config.TLSConfig
 	for _, path := range []string{t.CAFile, t.CAPath, t.CertFile, t.KeyFile} {
 		if path != "" {
@@ -48,21 +49,21 @@ func newCredentials(cfg Config, e *Endpoint) credentials {
 // readToken reads the token's file, and uses the token where there is one.
 func (c *credentials) readToken() error {
 	c.tokenSeen = watch.Signature(c.tokenFile)
-	token, err := readToken(c.tokenFile)
+	token, err := readToken(c.name, c.tokenFile)
 	if err == nil && token != "" {
 		c.token = token
 	}
 	return err
 }
 
-// readToken returns the contents of a token's file, without whitespace; "" where there is no file to read.
-func readToken(path string) (string, error) {
+// readToken returns the contents of the file of a server's token, without whitespace; "" where there is no file to read.
+func readToken(name, path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read the consul token: %w", err)
+		return "", fmt.Errorf("read the %s token: %w", name, err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }
@@ -133,16 +134,16 @@ func (a *Agent) readFiles(done chan struct{}) {
 	a.creds.reading = nil
 	defer close(done)
 	if newToken {
-		a.log.Info("consul token changed")
+		a.log.Info(a.api.Name + " token changed")
 	}
 	if newTLS {
-		a.log.Info("consul certificates changed")
+		a.log.Info(a.api.Name + " certificates changed")
 	}
 	if err == nil {
 		a.creds.fault = ""
 	} else if err.Error() != a.creds.fault {
 		a.creds.fault = err.Error()
-		a.log.Warn("consul credentials changed and are unusable; the previous credentials stay in use", "err", err)
+		a.log.Warn(a.api.Name+" credentials changed and are unusable; the previous credentials stay in use", "err", err)
 	}
 }
 
@@ -153,7 +154,7 @@ func (a *Agent) readNewToken() (changed bool, err error) {
 	if c.tokenFile == "" || seen == c.tokenSeen {
 		return false, nil
 	}
-	token, err := readToken(c.tokenFile)
+	token, err := readToken(c.name, c.tokenFile)
 	if err != nil {
 		return false, err
 	}

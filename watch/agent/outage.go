@@ -19,7 +19,7 @@ const (
 	spreadMost = 3 * time.Second
 )
 
-// An outage keeps the requests few while all fail: a Consul that struggles to recover must not be met by all that we
+// An outage keeps the requests few while all fail: a server that struggles to recover must not be met by all that we
 // would like to know, and one that is away not be dialed by thousands. One request at a time, the probe, finds out whether it is
 // over. The zero value is no outage.
 type outage struct {
@@ -41,7 +41,7 @@ type probe struct {
 	number int // of probes that have failed before
 }
 
-// deadline returns how long the probe's answer may take to begin: longer for each further probe, so that a Consul that is slow is
+// deadline returns how long the probe's answer may take to begin: longer for each further probe, so that a server that is slow is
 // not taken for dead.
 func (p *probe) deadline() time.Duration { return min(firstDeadline<<min(p.number, 4), plainDeadline) }
 
@@ -153,12 +153,12 @@ func (o *outage) succeeded(spreads bool) {
 	o.over = nil
 }
 
-// outageOf returns the outage of a datacenter.
-func (a *Agent) outageOf(dc string) *outage {
+// outageOf returns the outage of a place; "" is the agent's own.
+func (a *Agent) outageOf(place string) *outage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.outages[dc] == nil {
-		a.outages[dc] = new(outage)
+	if a.outages[place] == nil {
+		a.outages[place] = new(outage)
 	}
-	return a.outages[dc]
+	return a.outages[place]
 }

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	leastRequests = 5.0              // a second, however often Consul refuses
+	leastRequests = 5.0              // a second, however often the server refuses
 	slowDownEvery = time.Second      // between two halvings: many requests are refused at one time
 	recovery      = time.Minute      // from nothing to the full rate
-	maxRetryAfter = 30 * time.Second // Consul is obeyed for at most so long in one go
+	maxRetryAfter = 30 * time.Second // a server is obeyed for at most so long in one go
 )
 
 // pace bounds the requests a second of all queries together. A refusal halves the rate; it recovers slowly.
@@ -79,7 +79,7 @@ func (p *pace) recover(now time.Time) {
 	}
 }
 
-// refused notes that Consul has refused a request because there are too many. It reports whether this lowered the rate.
+// refused notes that the server has refused a request because there are too many. It reports whether this lowered the rate.
 func (p *pace) refused(retryAfter time.Duration) (slower bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

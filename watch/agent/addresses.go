@@ -81,7 +81,7 @@ func (a *Agent) unanswered(e *Endpoint, r Request, began time.Time, connected bo
 	failures := e.silences.Add(1)
 	switch {
 	case !connected:
-	case r.datacenter() != "", e.answered.Load() > began.UnixNano():
+	case a.elsewhere(r) != "", e.answered.Load() > began.UnixNano():
 		return
 	case failures < 2 && !errors.Is(err, errSilent):
 		return // one connection that was closed
@@ -106,7 +106,7 @@ func (a *Agent) moveOn(from *Endpoint, why error) bool {
 	a.at = (a.at + 1) % len(a.addresses)
 	a.current = a.endpoints[a.at]
 	a.current.silences.Store(0)
-	a.log.Warn("consul unreachable, trying the next address", "from", from.address, "err", why, "to", a.current.address)
+	a.log.Warn(a.api.Name+" unreachable, trying the next address", "from", from.address, "err", why, "to", a.current.address)
 	from.config.HttpClient.CloseIdleConnections()
 
 	if !a.since.used.Load() {

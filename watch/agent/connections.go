@@ -18,7 +18,7 @@ const (
 	grownEvery      = 5 * time.Second // between two steps back to the full number of waiting requests
 )
 
-// connections divides the connections to Consul. A request over HTTP/1.1 holds one until it is answered. Three quarters are for
+// connections divides the connections to a server. A request over HTTP/1.1 holds one until it is answered. Three quarters are for
 // requests that wait for a change; the others stay free for those that are answered at once.
 type connections struct {
 	open  *semaphore.Weighted // of mostConnections; what is above the limit is held back
@@ -174,7 +174,7 @@ func (a *Agent) BeginWait(reserved int) bool { return a.conns.beginWait(a.Endpoi
 // EndWait returns the slot of a request.
 func (a *Agent) EndWait() { a.conns.endWait() }
 
-// Abandoned returns how many requests were given up while they waited, and are counted by Consul still: an agent sees the end of a
+// Abandoned returns how many requests were given up while they waited, and are counted by the server still: an agent sees the end of a
 // connection only when the wait ends.
 func (a *Agent) Abandoned() int {
 	a.conns.mu.Lock()
@@ -193,7 +193,7 @@ func (a *Agent) NoteLimit(connections int) (raised bool) {
 		connections = mostConnections * 3 / 2
 	}
 	limit := connections * 2 / 3
-	if limit <= 2*DefaultMaxConnections {
+	if limit <= 2*a.api.Connections {
 		return false
 	}
 	return a.raise(limit)

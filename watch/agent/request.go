@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-
-	"render/watch"
 )
 
 // A Consistency says which servers may answer.
@@ -26,7 +24,7 @@ const (
 	Leader                        // the leader, without making sure
 )
 
-// A Request is one request of Consul's HTTP API.
+// A Request is one request of an HTTP API.
 type Request struct {
 	Path   string     // escaped
 	Params url.Values // without those that follow from the other fields
@@ -42,8 +40,13 @@ type Request struct {
 	First        bool // the query has no answer yet: an answer without a known leader is better than none
 }
 
-// datacenter returns the datacenter that answers; "" means the agent's own.
-func (r Request) datacenter() string { return r.Params.Get(watch.OptDatacenter) }
+// elsewhere returns the place whose servers answer a request; "" means the agent's own.
+func (a *Agent) elsewhere(r Request) string {
+	if place := r.Params.Get(a.api.Elsewhere); place != a.api.Home {
+		return place
+	}
+	return ""
+}
 
 // params returns the parameters of a request, and how long it waits.
 func (a *Agent) params(r Request) (params url.Values, wait time.Duration) {
@@ -81,7 +84,7 @@ func (a *Agent) newRequest(ctx context.Context, e *Endpoint, path string, params
 	}
 	req.Header.Set("User-Agent", a.cfg.UserAgent)
 	if token := a.token(); token != "" {
-		req.Header.Set("X-Consul-Token", token)
+		req.Header.Set(a.api.Header+"Token", token)
 	}
 	if auth := e.config.HttpAuth; auth != nil {
 		req.SetBasicAuth(auth.Username, auth.Password)

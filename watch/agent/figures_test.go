@@ -12,7 +12,7 @@ import (
 
 // Each request that has ended is counted by its outcome; one that was given up is not.
 func TestFigures(t *testing.T) {
-	a, err := New(Config{Address: "user:password@consul.example:8500"}, Config{}.Transport.Dial, func() {})
+	a, err := New(consulAPI, Config{Address: "user:password@consul.example:8500"}, Config{}.Transport.Dial, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestFigures(t *testing.T) {
 	h := make(http.Header)
 	h.Set("X-Consul-LastContact", "1500")
 	h.Set("X-Consul-KnownLeader", "true")
-	a.figures.note(h)
+	a.figures.note(consulAPI, h)
 
 	f := a.Figures()
 	if f.Answered != 3 || f.Denied != 1 || f.Refused != 1 || f.Failed != 3 || f.InFlight != 1 || f.Waiting != 0 {

@@ -21,7 +21,7 @@ type figures struct {
 	lastAnswer                        atomic.Int64 // in nanoseconds of Unix time
 
 	mu    sync.Mutex // guards what follows
-	err   error      // of the last request that ended, where it says that Consul is not well
+	err   error      // of the last request that ended, where it says that the server is not well
 	since time.Time  // of the first such request in a row
 }
 
@@ -70,10 +70,10 @@ func (f *figures) ended(err error) {
 }
 
 // note notes what the headers of an answer say.
-func (f *figures) note(h http.Header) {
+func (f *figures) note(of API, h http.Header) {
 	f.lastAnswer.Store(time.Now().UnixNano())
-	f.leaderless.Store(h.Get("X-Consul-KnownLeader") == "false")
-	if behind, err := strconv.ParseInt(h.Get("X-Consul-LastContact"), 10, 64); err == nil {
+	f.leaderless.Store(h.Get(of.Header+"KnownLeader") == "false")
+	if behind, err := strconv.ParseInt(h.Get(of.Header+"LastContact"), 10, 64); err == nil {
 		f.behind.Store(behind)
 	}
 }

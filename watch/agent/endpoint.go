@@ -17,8 +17,9 @@ import (
 	"render/watch/hint"
 )
 
-// An Endpoint is one address of Consul, and what is needed to ask it.
+// An Endpoint is one address, and what is needed to ask it.
 type Endpoint struct {
+	api     API
 	address string // as logs and errors show it
 	config  *api.Config
 	latency latency
@@ -26,7 +27,7 @@ type Endpoint struct {
 	met         atomic.Bool // it has answered
 	http2       atomic.Bool
 	limited     atomic.Bool  // it has refused requests because there are too many
-	known       atomic.Bool  // it has answered as Consul does
+	known       atomic.Bool  // it has answered as a server does
 	answered    atomic.Int64 // when it has last answered, in nanoseconds of Unix time
 	silences    atomic.Int64 // requests without an answer since then
 	leaderUntil atomic.Int64 // until when reads that may be stale are made of the leader, in nanoseconds of Unix time
@@ -40,7 +41,7 @@ func (e *Endpoint) meet(resp *http.Response) {
 	e.silences.Store(0)
 }
 
-// blame returns an error as one of a single query, where the endpoint has answered others as Consul does. Where it has not, the
+// blame returns an error as one of a single query, where the endpoint has answered others as a server does. Where it has not, the
 // fault may be with the address, and all queries meet it.
 func (e *Endpoint) blame(err error) error {
 	if e.known.Load() {
@@ -49,8 +50,8 @@ func (e *Endpoint) blame(err error) error {
 	return watch.OutageError{Err: err}
 }
 
-// NotConsul returns the error of an answer that is not from Consul.
-func (e *Endpoint) NotConsul() error { return e.blame(errNotJSON) }
+// NotJSON returns the error of an answer that is not the JSON of the server.
+func (e *Endpoint) NotJSON() error { return e.blame(e.api.errNotJSON()) }
 
 const leaderFor = time.Minute // after a stale answer that is too old
 
@@ -81,10 +82,10 @@ func (e *Endpoint) Limited() bool { return e.limited.Load() }
 func (e *Endpoint) Multiplexed() bool { return e.http2.Load() && !e.limited.Load() }
 
 // connect prepares an endpoint that opens at most so many connections, by dial; it does not connect yet.
-func (cfg Config) connect(address string, dial Dial, most int) (*Endpoint, error) {
-	e := &Endpoint{address: withoutPassword(address), config: api.DefaultConfig()}
+func (cfg Config) connect(of API, address string, dial Dial, most int) (*Endpoint, error) {
+	e := &Endpoint{api: of, address: withoutPassword(address), config: of.Environment()}
 	fail := func(err error) (*Endpoint, error) {
-		return nil, fmt.Errorf("set up the connection to consul at %s: %w", e.address, err)
+		return nil, fmt.Errorf("set up the connection to %s at %s: %w", of.Name, e.address, err)
 	}
 	c := e.config
 	c.Transport = cfg.Transport.httpTransport(dial)
@@ -127,7 +128,7 @@ func (cfg Config) connect(address string, dial Dial, most int) (*Endpoint, error
 		return fail(err)
 	}
 	c.HttpClient.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // another host must not get the token, nor be taken for Consul
+		return http.ErrUseLastResponse // another host must not get the token, nor be taken for the server
 	}
 	return e, nil
 }

@@ -23,7 +23,7 @@ func TestCredentialsOnceUnreadable(t *testing.T) {
 	check(t, err)
 	token := filepath.Join(dir, "token")
 	check(t, os.WriteFile(token, []byte("one"), 0o600))
-	c, err := New(Config{Address: "consul:8501", TokenFile: token, TLS: TLS{Enabled: true, CACert: files.CA, Cert: files.Cert, Key: files.Key}}, nil, func() {})
+	c, err := New(consulAPI, Config{Address: "consul:8501", TokenFile: token, TLS: TLS{Enabled: true, CACert: files.CA, Cert: files.Cert, Key: files.Key}}, nil, func() {})
 	check(t, err)
 	defer c.Close()
 	first := c.Endpoint()
@@ -57,7 +57,7 @@ func TestCredentialsHang(t *testing.T) {
 			w.Header().Set("X-Consul-Index", "7")
 			fmt.Fprint(w, "[]")
 		})}
-		a, err := New(Config{Address: "consul:8500", TokenFile: path}, overPipes(t, server), func() {})
+		a, err := New(consulAPI, Config{Address: "consul:8500", TokenFile: path}, overPipes(t, server), func() {})
 		check(t, err)
 		t.Cleanup(a.Close)
 		get := func() (took time.Duration) {

@@ -21,9 +21,10 @@ var (
 	errCut   = errors.New("a waiting request was cut off")
 )
 
-// An Agent is the HTTP API of Consul at one of several addresses. It keeps what all requests share: credentials, connections,
+// An Agent is the HTTP API of Consul or Nomad at one of several addresses. It keeps what all requests share: credentials, connections,
 // the rate of requests, outages. Its methods may be called at the same time.
 type Agent struct {
+	api       API
 	cfg       Config
 	dial      Dial
 	addresses []string
@@ -42,25 +43,26 @@ type Agent struct {
 	current   *Endpoint
 	since     *Epoch
 	creds     credentials
-	outages   map[string]*outage // by datacenter
-	noLeader  time.Time          // of the last warning that consul has no leader
+	outages   map[string]*outage // by place
+	noLeader  time.Time          // of the last warning that there is no leader
 }
 
 // New returns an agent that has not connected yet. Dial opens its connections, and Config.Transport.Dial is the usual one. The agent calls
 // moved when it goes on to another address after one that has answered: the indexes of all answers are void then. An error means that an
 // address, a token file, a TLS setting or a number cannot be used.
-func New(cfg Config, dial Dial, moved func()) (*Agent, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("consul: %w", err)
+func New(of API, cfg Config, dial Dial, moved func()) (*Agent, error) {
+	cfg = cfg.withDefaults(of.Environment())
+	if err := cfg.validate(of); err != nil {
+		return nil, fmt.Errorf("%s: %w", of.Name, err)
 	}
 	a := &Agent{
+		api:     of,
 		cfg:     cfg,
 		dial:    dial,
 		log:     cfg.Log,
-		conns:   newConnections(cmp.Or(cfg.MaxConnections, DefaultMaxConnections)),
+		conns:   newConnections(cmp.Or(cfg.MaxConnections, of.Connections)),
 		pace:    newPace(cfg.MaxRequests),
-		cuts:    cuts{log: cfg.Log},
+		cuts:    cuts{name: of.Name, log: cfg.Log},
 		buffers: make(chan *bytes.Buffer, buffersKept),
 		moved:   moved,
 		since:   newEpoch(),
@@ -86,7 +88,7 @@ func (a *Agent) Config() Config { return a.cfg }
 func (a *Agent) connect() ([]*Endpoint, error) {
 	var all []*Endpoint
 	for _, address := range a.addresses {
-		e, err := a.cfg.connect(address, a.dial, a.conns.most())
+		e, err := a.cfg.connect(a.api, address, a.dial, a.conns.most())
 		if err != nil {
 			return nil, err
 		}
@@ -100,15 +102,14 @@ func (a *Agent) Close() { a.Endpoint().config.HttpClient.CloseIdleConnections() 
 
 // Get makes a request when it may be made, and decodes the JSON of its answer. The package's documentation lists the kinds of errors.
 //
-// It is here, and not consul/api's own functions, because those decode
+// It is here, and not the own functions of consul/api or nomad/api, because those decode
 // with a json.Decoder, which reads everything twice: a tree of 10,000 keys took five times as long. They also hide what
-// connections, refusals and "404 with an index" need. What says where Consul is and how to talk to it (address, TLS, proxy)
-// stays with consul/api.
+// connections, refusals and "404 with an index" need. What says how to talk to a server (TLS, proxy) stays with consul/api.
 func (a *Agent) Get(ctx context.Context, r Request, into any) (Reply, error) {
 	a.refreshCredentials(ctx, time.Now().Add(-credentialsEvery))
 	token := a.token()
 	got, err := a.admitted(ctx, r, into)
-	if errors.Is(err, errCut) { // whatever has cut it off may have no Consul behind it: only a plain read shows that
+	if errors.Is(err, errCut) { // whatever has cut it off may have no server behind it: only a plain read shows that
 		r.After = 0
 		got, err = a.admitted(ctx, r, into)
 	}
@@ -125,7 +126,7 @@ func (a *Agent) Get(ctx context.Context, r Request, into any) (Reply, error) {
 
 // admitted makes one request, when there may be one.
 func (a *Agent) admitted(ctx context.Context, r Request, into any) (got Reply, err error) {
-	out := a.outageOf(r.datacenter())
+	out := a.outageOf(a.elsewhere(r))
 	admission, err := a.admit(ctx, out, r)
 	if err != nil {
 		return Reply{}, err
@@ -143,7 +144,7 @@ func (a *Agent) admitted(ctx context.Context, r Request, into any) (got Reply, e
 		return Reply{}, ctx.Err()
 	}
 	if err != nil {
-		err = fmt.Errorf("consul at %s: %w", e.address, err)
+		err = fmt.Errorf("%s at %s: %w", a.api.Name, e.address, err)
 	}
 	if _, bad := errors.AsType[watch.OutageError](err); bad {
 		out.failed(err)
@@ -213,7 +214,7 @@ func (a *Agent) attempts(at admission, r Request, into any) (got Reply, err erro
 	switch {
 	case r.After != 0:
 		limits = []time.Duration{wait + wait/16 + waitGrace}
-	case r.datacenter() != "":
+	case a.elsewhere(r) != "":
 		limits = []time.Duration{plainDeadline} // servers there may take long to reach
 	case at.probe != nil:
 		limits = []time.Duration{at.probe.deadline()}
@@ -255,7 +256,7 @@ func (a *Agent) do(ctx context.Context, e *Endpoint, r Request, params url.Value
 	if err == nil {
 		defer resp.Body.Close()
 		e.meet(resp)
-		if r.After == 0 && r.datacenter() == "" {
+		if r.After == 0 && a.elsewhere(r) == "" {
 			e.latency.note(time.Since(began))
 		}
 		got, err = a.read(e, resp, deadline.watch(resp.Body), r, into)

@@ -5,11 +5,13 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/consul/api"
 )
 
 // Connections are opened as the settings of the transport say.
 func TestDialer(t *testing.T) {
-	transport := Config{Transport: Transport{TLSHandshakeTimeout: 3 * time.Second}}.withDefaults().Transport.httpTransport(nil)
+	transport := Config{Transport: Transport{TLSHandshakeTimeout: 3 * time.Second}}.withDefaults(api.DefaultConfig()).Transport.httpTransport(nil)
 	if transport.TLSHandshakeTimeout != 3*time.Second {
 		t.Errorf("handshake within %s", transport.TLSHandshakeTimeout)
 	}
@@ -18,7 +20,7 @@ func TestDialer(t *testing.T) {
 		7 * time.Second: {Enable: true, Idle: 7 * time.Second, Interval: 7 * time.Second, Count: 3},
 		-1:              {},
 	} {
-		d := Config{Transport: Transport{DialKeepAlive: alive}}.withDefaults().Transport.dialer()
+		d := Config{Transport: Transport{DialKeepAlive: alive}}.withDefaults(api.DefaultConfig()).Transport.dialer()
 		if d.KeepAliveConfig != want || (d.KeepAlive < 0) != (alive < 0) {
 			t.Errorf("%s: probes are %+v, %s", alive, d.KeepAliveConfig, d.KeepAlive)
 		}

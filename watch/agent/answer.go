@@ -21,15 +21,12 @@ import (
 
 const (
 	maxAnswer    = 256 << 20 // bytes of an answer, after decompression
-	maxDepth     = 100       // of lists and objects in each other; Consul's answers have less than ten
+	maxDepth     = 100       // of lists and objects in each other; answers have less than ten
 	maxComplaint = 300       // bytes of a failed request's answer that an error repeats
 )
 
-// What an answer lacks or has too much of.
+// What an answer has too much of.
 var (
-	ErrNoIndex  = hint.With(errors.New("the answer has no index header of Consul"), "check that the address and the path prefix are those of Consul")
-	errNotJSON  = hint.With(errors.New("the answer is not the JSON of Consul"), "check that the address is that of Consul")
-	errNoLeader = errors.New("consul has no leader, so the answer may be out of date")
 	errTooStale = errors.New("the answer is older than max_stale allows")
 	ErrTooLarge = errors.New("the answer is too large")
 )
@@ -57,11 +54,11 @@ func (a *Agent) read(e *Endpoint, resp *http.Response, body io.Reader, r Request
 	if status := resp.StatusCode; status != http.StatusOK && status != http.StatusNotFound {
 		return Reply{}, a.failure(e, resp, body)
 	}
-	index, _ := strconv.ParseUint(resp.Header.Get("X-Consul-Index"), 10, 64)
+	index, _ := strconv.ParseUint(resp.Header.Get(a.api.Header+"Index"), 10, 64)
 	if index == 0 && (!r.WithoutIndex || resp.StatusCode == http.StatusNotFound) {
-		return Reply{}, e.blame(fmt.Errorf("answered %s: %w", resp.Status, ErrNoIndex))
+		return Reply{}, e.blame(fmt.Errorf("answered %s: %w", resp.Status, a.api.errNoIndex()))
 	}
-	a.figures.note(resp.Header)
+	a.figures.note(a.api, resp.Header)
 	got, err := a.trust(resp.Header, r)
 	if err != nil {
 		return got, err
@@ -99,7 +96,7 @@ func (a *Agent) decode(e *Endpoint, resp *http.Response, body io.Reader, limit i
 		return 0, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
 	}
 	if isDeep(text.Bytes()) || json.Unmarshal(text.Bytes(), into) != nil {
-		return 0, e.blame(errNotJSON)
+		return 0, e.blame(a.api.errNotJSON())
 	}
 	return text.Len(), nil
 }
@@ -148,15 +145,15 @@ func endOfString(text []byte, quote int) int {
 // neither does what an agent says of the leader where its answer comes from a stream of changes: it is "false" there at any
 // time.
 func (a *Agent) trust(h http.Header, r Request) (Reply, error) {
-	got := Reply{Streamed: h.Get("X-Consul-Query-Backend") == "streaming", Filtered: h.Get("X-Consul-Results-Filtered-By-ACLs") == "true"}
-	if !got.Streamed && h.Get("X-Consul-KnownLeader") == "false" {
+	got := Reply{Streamed: h.Get(a.api.Header+"Query-Backend") == "streaming", Filtered: h.Get(a.api.Header+"Results-Filtered-By-ACLs") == "true"}
+	if !got.Streamed && h.Get(a.api.Header+"KnownLeader") == "false" {
 		if r.First && r.Read == Stale {
 			a.warnNoLeader(r.Path)
 			return got, nil
 		}
-		return got, watch.OutageError{Err: errNoLeader}
+		return got, watch.OutageError{Err: a.api.errNoLeader()}
 	}
-	behind, err := strconv.ParseInt(h.Get("X-Consul-LastContact"), 10, 64)
+	behind, err := strconv.ParseInt(h.Get(a.api.Header+"LastContact"), 10, 64)
 	if err == nil && !got.Streamed && (r.Read == Stale || r.Read == Cached) && a.cfg.MaxStale > 0 && time.Duration(behind)*time.Millisecond > a.cfg.MaxStale {
 		return got, errTooStale
 	}
@@ -171,7 +168,7 @@ func (a *Agent) warnNoLeader(path string) {
 	defer a.mu.Unlock()
 	if now := time.Now(); now.Sub(a.noLeader) >= noLeaderEvery {
 		a.noLeader = now
-		a.log.Warn("consul has no leader; render uses the first answer to a query, which may be out of date", "path", path)
+		a.log.Warn(a.api.Name+" has no leader; render uses the first answer to a query, which may be out of date", "path", path)
 	}
 }
 
@@ -194,25 +191,25 @@ func (a *Agent) failure(e *Endpoint, resp *http.Response, body io.Reader) error 
 		a.refused(e, resp.Status, 0)
 		return RefusedError{err}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
-		return watch.OutageError{Err: err} // of a proxy whose Consul has gone away
+		return watch.OutageError{Err: err} // of a proxy whose server has gone away
 	case status >= http.StatusInternalServerError && isOutage(text):
 		return watch.OutageError{Err: err}
 	case status == http.StatusForbidden:
-		if strings.Contains(text, "ACL not found") {
-			err = hint.With(err, "check the token: Consul does not know it, or has not replicated it yet")
+		if strings.Contains(text, "ACL not found") || strings.Contains(text, "ACL token not found") {
+			err = hint.Withf(err, "check the token: %s does not know it, or has not replicated it yet", a.api.Title)
 		}
 		return DeniedError{err}
 	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
-		return e.blame(hint.With(fmt.Errorf("answered %d: redirected to %s", status, redirectHost(resp)), "check that the address is that of Consul"))
+		return e.blame(hint.With(fmt.Errorf("answered %d: redirected to %s", status, redirectHost(resp)), "check that the address is that of "+a.api.Title))
 	}
 	return err
 }
 
-// isOutage reports whether Consul says in the text of an error that it cannot answer anybody. What else it says is about one query,
+// isOutage reports whether a server says in the text of an error that it cannot answer anybody. What else it says is about one query,
 // such as a filter that it cannot parse. A client agent repeats what its server says of a query after "rpc error making call".
 func isOutage(text string) bool {
 	for _, part := range []string{
-		"No cluster leader", "No path to datacenter", "Remote DC has no server", "No known Consul servers", "leadership lost",
+		"No cluster leader", "No path to datacenter", "No path to region", "Remote DC has no server", "No known Consul servers", "leadership lost",
 		"Not ready to serve consistent reads", "Raft leader not found", "rpc error getting client", "rpc error setting", "rpc error: ",
 		"connection refused", "connection reset", "broken pipe", "i/o timeout", "i/o deadline", "keepalive timeout", "EOF", "session shutdown", "stream closed",
 	} {
@@ -238,12 +235,12 @@ func beginning(r io.Reader) string {
 	return strings.ToValidUTF8(strings.Join(strings.Fields(string(b)), " "), "?")
 }
 
-// refused slows all requests down, as Consul asks us to.
+// refused slows all requests down, as the server asks us to.
 func (a *Agent) refused(e *Endpoint, status string, pause time.Duration) {
 	e.limited.Store(true)
 	if a.pace.refused(pause) {
 		a.conns.fewerWaits()
-		a.log.Warn("consul refuses requests, there are too many; render sends fewer requests for a minute", "status", status)
+		a.log.Warn(a.api.Name+" refuses requests, there are too many; render sends fewer requests for a minute", "status", status)
 	}
 }
 
