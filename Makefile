@@ -80,7 +80,7 @@ fuzz: consul
 	$(FUZZ) FuzzYAMLQuote ./template
 	$(FUZZ) FuzzTOMLQuote ./template
 	$(FUZZ) FuzzRecipes ./examples
-	$(FUZZ) FuzzFixture ./watch
+	$(FUZZ) FuzzFixture ./watch/fixture
 	$(FUZZ) FuzzAnswer ./watch/consul
 	$(FUZZ) FuzzIsDeep ./watch/agent
 	$(FUZZ) FuzzWithFile ./render/run

@@ -13,6 +13,7 @@ import (
 
 	"render/render"
 	"render/watch"
+	"render/watch/fixture"
 )
 
 func TestExamples(t *testing.T) {
@@ -51,7 +52,7 @@ func renderExample(t *testing.T, source, catalog string) ([]byte, error) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	fixture, err := watch.NewFixture(files, catalog)
+	fixture, err := fixture.New(files, catalog)
 	if err != nil {
 		t.Fatal(err)
 	}

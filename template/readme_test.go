@@ -10,6 +10,7 @@ import (
 
 	"render/template"
 	"render/watch"
+	"render/watch/fixture"
 
 	"render/watch/hint"
 )
@@ -42,7 +43,7 @@ func readme(t *testing.T) (lookup template.Lookup, rows [][]string, text string)
 		t.Fatal(err)
 	}
 	t.Cleanup(files.Close)
-	fixture, err := watch.NewFixture(files, path)
+	fixture, err := fixture.New(files, path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,22 +34,6 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func TestContractFixture(t *testing.T) {
-	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
-		path := filepath.Join(t.TempDir(), "fixture.yaml")
-		write := func(text string) { check(t, os.WriteFile(path, []byte(text), 0o644)) }
-		write("keys: {}\n")
-		src, err := watch.NewFixture(newFiles(t), path)
-		check(t, err)
-		return sourcetest.Subject{
-			Source: src,
-			Query:  watch.NewQuery(watch.KindKV, "app/port", nil),
-			Set:    func(value string) { write("keys: {app/port: " + value + "}\n") },
-			Remove: func() { write("keys: {}\n") },
-		}
-	})
-}
-
 func TestContractFiles(t *testing.T) {
 	writers := map[string]func(t *testing.T, path, value string){
 		"written in place": func(t *testing.T, path, value string) {

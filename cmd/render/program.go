@@ -24,6 +24,7 @@ import (
 	"render/render/web"
 	"render/watch"
 	"render/watch/consul"
+	"render/watch/fixture"
 )
 
 // A program is one run of render.
@@ -211,7 +212,7 @@ func (p *program) logNotices(notices config.Notices) {
 func (p *program) openSource(plan *config.Plan) (answers, error) {
 	src := watch.ByKind{watch.KindFile: p.files}
 	if plan.Fixture != "" {
-		fixture, err := watch.NewFixture(p.files, plan.Fixture)
+		fixture, err := fixture.New(p.files, plan.Fixture)
 		src[""] = fixture
 		return answers{src, func() {}}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"render/watch"
+	"render/watch/fixture"
 )
 
 // Bubble runs a test where time stands still until everybody waits. It takes but one processor: on several, the race detector is brought
@@ -21,7 +22,7 @@ func Bubble(t *testing.T, test func(t *testing.T)) {
 }
 
 // Fixture returns a source that answers from a text, or the error that the text gives without the name of its file.
-func Fixture(t testing.TB, text string) (*watch.Fixture, string) {
+func Fixture(t testing.TB, text string) (*fixture.Source, string) {
 	t.Helper()
 	files, err := watch.NewFiles()
 	if err != nil {
@@ -32,7 +33,7 @@ func Fixture(t testing.TB, text string) (*watch.Fixture, string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	src, err := watch.NewFixture(files, path)
+	src, err := fixture.New(files, path)
 	if err != nil {
 		message, ok := strings.CutPrefix(err.Error(), "fixture "+path+": ")
 		if !ok {

@@ -222,4 +222,4 @@ func (l *loader) readText(name string, text []byte) {
 }
 
 // fixtureKey finds a key of a fixture, which is YAML, at the beginning of a line.
-var fixtureKey = regexp.MustCompile(`(?m)^(keys|services|nodes|node|datacenters|connect):(\s|$)`)
+var fixtureKey = regexp.MustCompile(`(?m)^(keys|services|nodes|node|datacenters|connect|secrets):(\s|$)`)
