@@ -8,6 +8,8 @@ CONSUL         ?= $(CONSUL_BUILT)
 VAULT_VERSION  := 1.21.0
 VAULT_BUILT    := $(CURDIR)/.cache/vault-$(VAULT_VERSION)
 VAULT          ?= $(VAULT_BUILT)
+VAULT_USERS_BUILT := $(CURDIR)/.cache/vault-users-$(VAULT_VERSION)
+VAULT_USERS    ?= $(VAULT_USERS_BUILT)
 STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ACTIONLINT     := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME       ?= 60s
@@ -27,7 +29,7 @@ AXE_VERSION := 4.14.1
 AXE         ?= $(CURDIR)/.cache/axe-core-$(AXE_VERSION).js
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
-export CONSUL VAULT AXE
+export CONSUL VAULT VAULT_USERS AXE
 
 PROGRAMS := nginx haproxy systemd docker rpm nodejs npm prometheus chromium dnsmasq dig
 
@@ -55,11 +57,12 @@ test: consul vault $(PROGRAMS) $(BUSYBOX) axe
 	go test -race -timeout 20m ./...
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
-# 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million changes under random templates, crashes, and a
+# an hour of a Vault that is sealed and killed, 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million changes under random templates, crashes, and a
 # hostile folder.
-soak: consul
+soak: consul vault
 	RENDER_SOAK_TIME=10m go test -count 1 -run Churn -v -timeout 1h ./cmd/render
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch/consul
+	RENDER_SOAK_TIME=1h go test -count 1 -run TestDay -v -timeout 2h ./watch/vault
 	RENDER_HISTORIES=10000 go test -run TestSignalsOracle -timeout 1h ./watch/consul
 	RENDER_HISTORIES=100000 go test -run TestOracleInFlight -timeout 3h ./render
 	RENDER_CHANGES=1000000 go test -run TestFragmentsOracle -timeout 3h ./template
@@ -116,10 +119,14 @@ $(CONSUL_BUILT): testdata/consul/go.mod
 	cd testdata/consul && go build -trimpath -o $@ github.com/hashicorp/consul
 
 # The real Vault for tests, in the same way. Its tag minimal leaves out what talks to clouds, which would take twice as long.
-vault: $(VAULT)
+# With it comes the plugin of a database that has no server.
+vault: $(VAULT) $(VAULT_USERS)
 
 $(VAULT_BUILT): testdata/vault/go.mod
 	cd testdata/vault && CGO_ENABLED=0 go build -trimpath -tags minimal -o $@ github.com/hashicorp/vault
+
+$(VAULT_USERS_BUILT): testdata/vault/go.mod testdata/vault/users/main.go
+	cd testdata/vault && CGO_ENABLED=0 go build -trimpath -tags minimal -o $@ ./users
 
 # The real programs for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light

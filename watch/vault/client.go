@@ -188,7 +188,8 @@ func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, u
 	}
 	b, err := r.judge(resp, text)
 	if err != nil {
-		return reply{}, resp.StatusCode == http.StatusServiceUnavailable, err
+		status, ok := errors.AsType[*statusError](err)
+		return reply{}, ok && (status.status == http.StatusServiceUnavailable || status.isStandby()), err
 	}
 	return reply{status: resp.StatusCode, body: b, sent: began}, false, nil
 }
@@ -260,6 +261,17 @@ func (e *statusError) says(words string) bool {
 	return strings.Contains(strings.Join(e.texts, "\n"), words)
 }
 
+// isStandby reports whether a standby answers that there is no active Vault that it could hand the request on to.
+func (e *statusError) isStandby() bool {
+	switch e.status {
+	case 472, 473: // standbys of Vault Enterprise, as load balancers tell them
+		return true
+	case http.StatusBadRequest, http.StatusInternalServerError:
+		return e.says("node not active") || e.says("Vault is in standby mode")
+	}
+	return false
+}
+
 // judge returns the answer, or the error that it stands for.
 func (r request) judge(resp *http.Response, text []byte) (*body, error) {
 	b, err := parse(text)
@@ -284,7 +296,7 @@ func (r request) judge(resp *http.Response, text []byte) (*body, error) {
 		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
 	case status == http.StatusServiceUnavailable && e.says("sealed"):
 		return nil, watch.OutageError{Err: hint.With(e, "unseal Vault")}
-	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout:
+	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout || e.isStandby():
 		return nil, watch.OutageError{Err: e}
 	}
 	return nil, e

@@ -92,13 +92,13 @@ func TestRequest(t *testing.T) {
 
 // The next address is asked where one cannot be reached, is sealed or is a standby; not where an answer may have done something.
 func TestAddresses(t *testing.T) {
-	answering := func(status int) (string, *atomic.Int64) {
+	answering := func(status int, text string) (string, *atomic.Int64) {
 		n := new(atomic.Int64)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n.Add(1)
 			if status != 200 {
 				w.WriteHeader(status)
-				fmt.Fprint(w, `{"errors":["Vault is sealed"]}`)
+				fmt.Fprintf(w, `{"errors":[%q]}`, text)
 				return
 			}
 			plain(w, r)
@@ -109,14 +109,25 @@ func TestAddresses(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		first int // status; 0 refuses connections
+		text  string
 		moves bool
-	}{{"refuses", 0, true}, {"sealed", 503, true}, {"failing", 500, false}, {"denies", 403, false}} {
+	}{
+		{"refuses", 0, "", true},
+		{"sealed", 503, "Vault is sealed", true},
+		{"failing", 500, "failed", false},
+		{"denies", 403, "permission denied", false},
+		{"standby without an active", 500, "local node not active but active cluster node not found", true},
+		{"standby that cannot redirect", 503, "no active Vault instance found", true},
+		{"standby of which a balancer tells", 472, "", true},
+		{"standby for performance of which a balancer tells", 473, "", true},
+		{"limited", 429, "request path \"x\": rate limit quota exceeded", false},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			first, asked := "http://127.0.0.1:1", new(atomic.Int64)
 			if test.first != 0 {
-				first, asked = answering(test.first)
+				first, asked = answering(test.first, test.text)
 			}
-			second, answered := answering(200)
+			second, answered := answering(200, "")
 			var lines record
 			c := asking(t, Config{Address: first + ", " + second, Log: lines.log()})
 			for range 3 {

@@ -4,6 +4,8 @@ package vaulttest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +43,8 @@ type Server struct {
 	Addr  string // http://host:port
 	Token string // the root token
 
+	client *http.Client
+
 	key   string // that unseals
 	cmd   *exec.Cmd
 	args  []string
@@ -54,7 +58,7 @@ type Server struct {
 // Start starts a server that ends with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := start(t.TempDir())
+	s, err := start(t.TempDir(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,15 +66,49 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// StartTLS is Start of a server that speaks TLS, with files of a certificate for 127.0.0.1 that signs itself and its key.
+func StartTLS(t testing.TB, cert, key string) *Server {
+	t.Helper()
+	s, err := start(t.TempDir(), cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// StartStandby starts a standby of a server, which ends with the test.
+func StartStandby(t testing.TB, active *Server) *Server {
+	t.Helper()
+	binary, err := Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(binary, t.TempDir(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.run(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	s.Token, s.key = active.Token, active.key
+	s.Put(t, "sys/storage/raft/join", map[string]any{"leader_api_addr": active.Addr})
+	if err := s.Unseal(); err != nil { // it answers then, because it hands requests on
+		t.Fatal(err)
+	}
+	return s
+}
+
 const attempts = 3 // to start: another process may take a port that was free a moment ago
 
-func start(dir string) (s *Server, err error) {
+func start(dir, cert, key string) (s *Server, err error) {
 	binary, err := Binary()
 	if err != nil {
 		return nil, err
 	}
 	for i := range attempts {
-		if s, err = newServer(binary, filepath.Join(dir, fmt.Sprint(i))); err != nil {
+		if s, err = newServer(binary, filepath.Join(dir, fmt.Sprint(i)), cert, key); err != nil {
 			return nil, err
 		}
 		if err = s.run(); !errors.Is(err, errEnded) {
@@ -87,31 +125,46 @@ func start(dir string) (s *Server, err error) {
 	return s, nil
 }
 
-func newServer(binary, dir string) (*Server, error) {
+func newServer(binary, dir, cert, key string) (*Server, error) {
 	data := filepath.Join(dir, "data")
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, err
+	for _, folder := range []string{data, filepath.Join(dir, "plugins")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, err
+		}
 	}
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Addr: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), home: dir}
+	s := &Server{Addr: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), home: dir, client: http.DefaultClient}
+	security := "tls_disable = true"
+	if cert != "" {
+		text, err := os.ReadFile(cert)
+		if err != nil {
+			return nil, err
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(text)
+		s.Addr = fmt.Sprintf("https://127.0.0.1:%d", ports[0])
+		s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+		security = fmt.Sprintf("tls_cert_file = %q\ntls_key_file = %q", cert, key)
+	}
 	config := fmt.Sprintf(`
 		storage "raft" {
 			path                   = %q
-			node_id                = "test"
+			node_id                = "node-%d"
 			performance_multiplier = 1
 		}
 		cluster_addr = "http://127.0.0.1:%d"
 		listener "tcp" {
 			address         = "127.0.0.1:%d"
 			cluster_address = "127.0.0.1:%d"
-			tls_disable     = true
+			%s
 		}
-		api_addr      = %q
-		disable_mlock = true
-	`, data, ports[1], ports[0], ports[1], s.Addr)
+		api_addr         = %q
+		plugin_directory = %q
+		disable_mlock    = true
+	`, data, ports[1], ports[1], ports[0], ports[1], security, s.Addr, s.plugins())
 	path := filepath.Join(dir, "config.hcl")
 	s.args = []string{binary, "server", "-config=" + path, "-log-level=error"}
 	return s, os.WriteFile(path, []byte(config), 0o600)
@@ -233,7 +286,7 @@ func (s *Server) DoAs(token, method, path string, content any) (map[string]any, 
 	if token != "" {
 		req.Header.Set("X-Vault-Token", token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +372,7 @@ func StartShared(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := start(dir)
+	s, err := start(dir, "", "")
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		t.Fatal(err)
