@@ -246,6 +246,45 @@ func TestForget(t *testing.T) {
 	})
 }
 
+// What has ended by itself, as with the token that it hung on, needs no revocation, and no line in the log. A revocation that Vault denies is
+// logged once, and one that came with a token that Vault no longer knows is repeated with another.
+func TestRevocations(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		fault  func(f *fake)
+		live   int
+		warned int
+	}{
+		{"ended", func(f *fake) { clear(f.leases) }, 0, 0},
+		{"denied", func(f *fake) { f.refuses["sys/leases/revoke"] = http.StatusForbidden }, 2, 1},
+		{"with a token that was revoked", func(f *fake) {
+			for _, l := range f.leases {
+				l.token = "other"
+			}
+			f.tokens["other"] = new(fakeToken)
+			delete(f.tokens, "login-1")
+		}, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var lines record
+			simulate(t, Config{Login: approle(t), Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+				f.lasts, f.longest = 24*time.Hour, 24*time.Hour
+				a, b := query(t, "db/creds/a"), query(t, "db/creds/b")
+				fl.watch(a, b)
+				fl.pass(time.Second)
+				fl.set.Forget(a)
+				fl.set.Forget(b)
+				fl.pass(linger - time.Second)
+				f.do(func() { test.fault(f) })
+				fl.pass(20 * time.Second)
+				if n := strings.Count(lines.String(), "vault lease not revoked"); n != test.warned || f.live() != test.live {
+					t.Errorf("%d leases, %d warnings: %s\n%s", f.live(), n, lines.String(), f.requests())
+				}
+			})
+		})
+	}
+}
+
 // A query that is forgotten while Vault creates something leaves nothing there.
 func TestForgetWhileAsked(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {

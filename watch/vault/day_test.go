@@ -35,6 +35,7 @@ type day struct {
 	t      *testing.T
 	server *vaulttest.Server
 	db     *vaulttest.Database
+	seed   uint64
 	random *rand.Rand
 	cfg    Config
 	lines  record
@@ -140,7 +141,7 @@ func newDay(t *testing.T) *day {
 		}
 	}
 	t.Logf("RENDER_SEED=%d", seed)
-	d := &day{t: t, random: rand.New(rand.NewPCG(seed, 3)), late: 15 * time.Second, values: make(map[string]dayValue)} // a busy machine
+	d := &day{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), late: 15 * time.Second, values: make(map[string]dayValue)} // a busy machine
 	d.server = vaulttest.Start(t)
 	d.db = d.server.NewDatabase(t)
 	return d
@@ -356,7 +357,7 @@ func latest(times ...time.Time) (t time.Time) {
 	return t
 }
 
-func tail(text string) string { return text[max(0, len(text)-4000):] }
+func tail(text string) string { return text[max(0, len(text)-2000):] }
 
 // checkGone looks whether users are gone that nobody uses.
 func (d *day) checkGone() {
@@ -416,7 +417,7 @@ func (d *day) reload() {
 
 // faults seals and kills Vault, revokes the token of the source, and changes values, until done.
 func (d *day) faults(done <-chan struct{}) {
-	random := rand.New(rand.NewPCG(d.random.Uint64(), 5))
+	random := rand.New(rand.NewPCG(d.seed, 5))
 	pause := func(short, soak time.Duration) bool {
 		if d.soak {
 			short = time.Duration(float64(soak) * min(0.2+random.ExpFloat64(), 6))
@@ -632,11 +633,16 @@ func (d *day) end() {
 	for late := time.Now().Add(linger + 30*time.Second); ; time.Sleep(200 * time.Millisecond) {
 		left := d.left(closed)
 		if len(left) == 0 {
-			return
+			break
 		}
 		if time.Now().After(late) {
 			d.t.Errorf("leases are left: %v\n%s", left, tail(d.lines.String()))
-			return
+			break
+		}
+	}
+	for _, line := range []string{"vault lease not revoked", "vault metadata not readable"} {
+		if strings.Contains(d.lines.String(), line) {
+			d.t.Errorf("the log has %q: %s", line, tail(d.lines.String()))
 		}
 	}
 }

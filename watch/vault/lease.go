@@ -11,6 +11,8 @@ import (
 	"render/watch/pause"
 )
 
+const replacedWithin = 10 * time.Second // a token that Vault does not know, as a revocation waits for it
+
 // A lease is what Vault has created for an answer. The zero value is none.
 type lease struct {
 	id         string
@@ -89,25 +91,45 @@ func (s *Source) revoke(ctx context.Context, l lease) {
 	}
 	for failures := 0; l.until.IsZero() || time.Now().Before(l.until); failures++ {
 		r := request{method: http.MethodPut, path: "sys/leases/revoke", body: map[string]any{"lease_id": l.id}}
+		var t usedToken
 		if l.token != "" {
 			r = request{method: http.MethodPut, path: "auth/token/revoke-self", token: l.token}
 		} else {
-			t, err := s.tokens.get(ctx)
-			if err != nil {
+			var err error
+			if t, err = s.tokens.get(ctx); err != nil {
 				return
 			}
 			r.token = t.token
 		}
+
 		_, err := s.client.do(ctx, r)
-		if err == nil || ctx.Err() != nil {
+		_, away := errors.AsType[watch.OutageError](err)
+		switch {
+		case err == nil, ctx.Err() != nil, isOver(err), l.token != "" && isUnknown(err):
 			return
-		}
-		if _, away := errors.AsType[watch.OutageError](err); !away {
-			s.log.Warn("vault lease not revoked", "err", err)
+		case isUnknown(err):
+			s.tokens.refuse(t)
+			if !isReplaced(ctx, t) {
+				return // the lease has ended with the token
+			}
+		case !away:
+			s.unrevoked.Do(func() { s.log.Warn("vault lease not revoked", "err", err) })
 			return
-		}
-		if !pause.For(ctx, pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)) {
+		case !pause.For(ctx, pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)):
 			return
 		}
 	}
+}
+
+// isReplaced reports whether there is another token within a short time.
+func isReplaced(ctx context.Context, t usedToken) bool {
+	timer := time.NewTimer(replacedWithin)
+	defer timer.Stop()
+	select {
+	case <-t.changed:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }

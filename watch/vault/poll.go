@@ -59,6 +59,9 @@ func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) 
 	}
 	got, err := s.client.do(ctx, request{method: http.MethodGet, path: a.comparison.metadata, token: t.token})
 	switch {
+	case isUnknown(err):
+		s.tokens.refuse(t)
+		return true, true // so that this is the error of the query until there is another token
 	case errors.Is(err, watch.ErrDenied):
 		s.blind.Do(func() {
 			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.comparison.metadata, "every", s.cfg.LeaseDuration)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -64,6 +65,29 @@ func TestPoll(t *testing.T) {
 	if n := strings.Count(lines.String(), "vault metadata not readable"); n != 1 {
 		t.Errorf("warned %d times", n)
 	}
+}
+
+// A token that Vault no longer knows is no reason to look for changes less often: there is another soon.
+func TestPollAfterRevocation(t *testing.T) {
+	var lines record
+	simulate(t, Config{Login: approle(t), Log: lines.log(), Polls: []Poll{{Every: 10 * time.Second}}, LeaseDuration: time.Hour}, func(f *fake, s *Source, fl *follower) {
+		f.values["secret/data/app"], f.values["secret/metadata/app"] = "one", "-" // which is never the version of the secret
+		q := query(t, "secret/app")
+		fl.watch(q)
+		fl.pass(25 * time.Second)
+		f.do(func() {
+			clear(f.tokens)
+			f.values["secret/data/app"] = "two"
+		})
+		fl.pass(10*time.Second + wellAfter)
+		secret, _ := fl.states[q].Value.(*watch.Secret)
+		if secret == nil || fmt.Sprint(secret.Data["data"]) != "map[value:two]" || fl.states[q].Err != nil {
+			t.Errorf("got %+v; %s", fl.states[q], f.requests())
+		}
+		if strings.Contains(lines.String(), "metadata") {
+			t.Errorf("the log has %s", lines.String())
+		}
+	})
 }
 
 // fetch returns the next answer that is no error.

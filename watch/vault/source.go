@@ -35,6 +35,8 @@ type Source struct {
 	started sync.Once // the tokens
 	blind   sync.Once // a warning that metadata cannot be read
 
+	unrevoked sync.Once // a warning that a lease is not revoked
+
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	entries map[watch.Query]*entry
@@ -65,7 +67,7 @@ func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
 		return nil, err
 	}
 	s.mounts = newMounts(s.client)
-	s.tokens = newTokens(cfg, s.client, s.queries)
+	s.tokens = newTokens(cfg, s.client, s.queries, s.depends)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.net, s.endNet = context.WithCancel(context.Background())
 	return s, nil
@@ -76,6 +78,18 @@ func (s *Source) queries() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.entries)
+}
+
+// depends reports whether a lease ends with the token.
+func (s *Source) depends() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if e.lease.generation != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Close ends what the source does by itself and, with Config.RevokeOnStop, revokes what it has leased. It returns within a few seconds.

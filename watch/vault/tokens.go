@@ -22,6 +22,7 @@ import (
 
 const (
 	leastCheck = 2 * time.Second // between looks at a token because Vault has refused requests
+	lookEvery  = time.Minute     // looks at a token with which leases end: nothing else may be asked for hours
 	endsSoon   = time.Hour       // before the end of a token that nobody replaces, when that is logged; at most a quarter of its time
 )
 
@@ -31,6 +32,7 @@ type tokens struct {
 	client  *client
 	log     *slog.Logger
 	queries func() int    // that depend on the token
+	leases  func() bool   // whether any ends with the token
 	doubt   chan struct{} // of size 1; full when Vault has refused the token
 
 	mu         sync.Mutex // guards what follows
@@ -55,8 +57,8 @@ type Unwrapped struct {
 	tokens map[[sha256.Size]byte]string // by the checksum of the wrapping token
 }
 
-func newTokens(cfg Config, c *client, queries func() int) *tokens {
-	return &tokens{cfg: cfg, client: c, log: cfg.Log, queries: queries, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
+func newTokens(cfg Config, c *client, queries func() int, leases func() bool) *tokens {
+	return &tokens{cfg: cfg, client: c, log: cfg.Log, queries: queries, leases: leases, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 func (t *tokens) close() {
@@ -507,12 +509,14 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 		switch left := time.Until(now.expires); {
 		case done:
 			return
-		case doubted:
-			if _, err := t.lookUp(ctx, token); isUnknown(err) {
-				t.reject(token, err)
+		case doubted, time.Now().Before(next):
+			if !doubted && !t.leases() {
+				continue
+			}
+			if !t.knows(ctx, token, max(time.Until(next), leastCheck)) {
 				return
 			}
-			if !pause.For(ctx, leastCheck) { // other requests that were refused need no question of their own
+			if doubted && !pause.For(ctx, leastCheck) { // other requests that were refused need no question of their own
 				return
 			}
 			continue
@@ -551,9 +555,21 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 	}
 }
 
-// await returns at a time, or sooner when Vault has refused the token. Done means that ctx is.
+// knows reports whether Vault knows a token, as far as it says so within a time.
+func (t *tokens) knows(ctx context.Context, token string, within time.Duration) bool {
+	limited, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	_, err := t.lookUp(limited, token)
+	if !isUnknown(err) {
+		return true
+	}
+	t.reject(token, err)
+	return false
+}
+
+// await returns at a time, or sooner: when Vault has refused the token, and when the token is to be looked up. Done means that ctx is.
 func (t *tokens) await(ctx context.Context, at time.Time) (doubted, done bool) {
-	timer := time.NewTimer(time.Until(at))
+	timer := time.NewTimer(min(time.Until(at), pause.Jittered(lookEvery)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

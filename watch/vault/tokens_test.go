@@ -77,6 +77,30 @@ func TestTokenRevoked(t *testing.T) {
 	})
 }
 
+// A token whose end would end leases is looked up once a minute: nothing else may be asked for hours. For what has no lease it is not.
+func TestTokenLookedUp(t *testing.T) {
+	for _, test := range []struct {
+		path     string
+		lookups  int // in an hour
+		replaced bool
+	}{{"db/creds/a", 60, true}, {"kv1/app", 0, false}} {
+		simulate(t, Config{Login: approle(t), LeaseDuration: 24 * time.Hour}, func(f *fake, s *Source, fl *follower) {
+			f.lasts, f.longest, f.tokenTTL = 24*time.Hour, 24*time.Hour, 20*time.Hour
+			f.values["kv1/app"] = "v"
+			fl.watch(query(t, test.path))
+			fl.pass(time.Hour)
+			if n := f.count("GET auth/token/lookup-self"); n < test.lookups*9/10 || n > test.lookups*5/4 {
+				t.Errorf("%s: %d lookups, want %d", test.path, n, test.lookups)
+			}
+			f.do(func() { delete(f.tokens, "login-1") })
+			fl.pass(time.Minute + wellAfter)
+			if f.number(&f.logins) != map[bool]int{false: 1, true: 2}[test.replaced] {
+				t.Errorf("%s: %d logins", test.path, f.number(&f.logins))
+			}
+		})
+	}
+}
+
 // A login that fails is tried again, and told with what Vault says; never with what was sent.
 func TestLoginFails(t *testing.T) {
 	var lines record
