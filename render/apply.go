@@ -40,7 +40,7 @@ var (
 // its Exec is the same but for the Keeper, also by another Config.Env; else it is replaced when everything is rendered, or
 // ended where there is to be none. Only the end of a program that is in effect ends Run.
 //
-// Once, FailAbsent, Timeout, Dry, Log and Asking.Attempts stay as New got them. With Once there is no Apply.
+// Once, FailAbsent, Timeout, Dry, Log and the attempts of Asking stay as New got them. With Once there is no Apply.
 //
 // Apply returns when the configuration is in effect; what that leads to, from passes of new templates on, may be under way.
 // It waits for Run, and for commits in flight of actions that do not stay as they are, which their own time limits bound: where
@@ -159,7 +159,7 @@ type proposal struct {
 func (e *Engine) propose(cfg Config) (*proposal, error) {
 	first := e.begun
 	cfg.Once, cfg.FailAbsent, cfg.Timeout, cfg.Dry, cfg.Log = first.Once, first.FailAbsent, first.Timeout, first.Dry, first.Log
-	cfg.Asking.Attempts = first.Asking.Attempts
+	cfg.Asking.Attempts, cfg.Asking.AttemptsOf = first.Asking.Attempts, first.Asking.AttemptsOf
 	cfg.step, cfg.unnotified, cfg.outside = first.step, first.unnotified, first.outside
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func (e *Engine) finishOnce() (done bool, err error) {
 func (e *Engine) hopeless() bool {
 	failed := func(q watch.Query) bool {
 		err := e.failing.Errs[q]
-		most := e.cfg.Asking.Attempts
+		most := e.cfg.Asking.Most(q.Kind)
 		st, _ := e.graph.State(q)
 		return errors.Is(err, watch.ErrDenied) || err != nil && q.Kind == watch.KindPlugin || err != nil && most > 0 && st.Failures >= most
 	}

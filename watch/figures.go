@@ -1,6 +1,11 @@
 package watch
 
-import "time"
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+)
 
 // Figures say what a Source does with what it asks.
 type Figures struct {
@@ -28,8 +33,22 @@ func FiguresOf(src Source) []Figures {
 	return nil
 }
 
-// Figures implements Counter, for the source of most kinds.
-func (k ByKind) Figures() []Figures { return FiguresOf(k[""]) }
+// Figures implements Counter, for each of the sources once.
+func (k ByKind) Figures() []Figures {
+	var all []Figures
+	var seen []Source
+	for _, kind := range slices.Sorted(maps.Keys(k)) { // the source of most kinds is the first
+		src := k[kind]
+		if reflect.TypeOf(src).Comparable() {
+			if slices.Contains(seen, src) {
+				continue
+			}
+			seen = append(seen, src)
+		}
+		all = append(all, FiguresOf(src)...)
+	}
+	return all
+}
 
 // Figures implements Counter.
 func (s *Switch) Figures() []Figures {

@@ -20,6 +20,9 @@ func TestAnnotatedConfiguration(t *testing.T) {
 	text := readAll(t, "render.hcl")
 	inUse := annotatedKey.ReplaceAllString(text, "$1")
 
+	// Files that this machine does not have, a run that is not one with once, and the ways to a token of Vault, of which one is used.
+	expected := regexp.MustCompile(`are valid|no such file|has no effect without once|vault\.(token|login\.path|k8s_auth_role_name) has no effect`)
+
 	t.Run("parses", func(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "in.ctmpl"), "text")
@@ -34,7 +37,7 @@ func TestAnnotatedConfiguration(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		for line := range strings.Lines(string(out)) {
-			if !strings.Contains(line, "are valid") && !strings.Contains(line, "no such file") && !strings.Contains(line, "has no effect without once") {
+			if !expected.MatchString(line) {
 				t.Errorf("render warns: %s", line)
 			}
 		}

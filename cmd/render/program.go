@@ -23,8 +23,7 @@ import (
 	"render/render/metrics"
 	"render/render/web"
 	"render/watch"
-	"render/watch/consul"
-	"render/watch/fixture"
+	"render/watch/vault"
 )
 
 // A program is one run of render.
@@ -42,21 +41,16 @@ type program struct {
 	retry     time.Time    // when to try again to read it; zero where it could be read
 	noticed   []string     // warnings about the plan that is in effect, which were logged
 	files     *watch.Files
-	source    *watch.Switch
-	answers   answers // of source
+	source    watch.ByKind // of the files and the providers
+	providers []*provider
+	unwrapped *vault.Unwrapped // tokens that this process has unwrapped
 	engine    *render.Engine
 	server    *web.Server // of the status page
 }
 
-// answers are where the answers to queries come from.
-type answers struct {
-	source watch.Source
-	end    func()
-}
-
 func newProgram(flags *config.Flags, signals *signalRouter, stdout io.Writer, stderr logs.Writer) *program {
 	l := logs.New(stderr)
-	return &program{flags: flags, signals: signals, stdout: stdout, logs: l, log: l.Logger()}
+	return &program{flags: flags, signals: signals, stdout: stdout, logs: l, log: l.Logger(), unwrapped: new(vault.Unwrapped)}
 }
 
 // close ends what is left of a run, which has ended with err.
@@ -108,11 +102,10 @@ func (p *program) run(ctx context.Context) error {
 		p.log.Warn("file notifications unavailable; render checks files regularly", "err", err)
 	}
 	defer p.files.Close()
-	if p.answers, err = p.openSource(plan); err != nil {
-		return plan.PlaceSource(err)
+	defer p.endSources()
+	if err := p.openSources(plan); err != nil {
+		return err
 	}
-	defer func() { p.answers.end() }()
-	p.source = watch.NewSwitch(p.answers.source)
 	if p.engine, err = render.New(p.source, plan.Engine); err != nil {
 		return plan.PlaceTemplates(err)
 	}
@@ -186,6 +179,8 @@ func (p *program) read() (*config.Plan, config.Notices, error) {
 	plan.Engine.Exec.Keeper = keeper
 	plan.Consul.Log = p.log
 	plan.Consul.UserAgent = "render/" + version
+	plan.Vault.Log = p.log
+	plan.Vault.Unwrapped = p.unwrapped
 	if plan.Dry {
 		plan.Engine.Dry = logs.Printable(p.stdout)
 	}
@@ -206,22 +201,6 @@ func (p *program) logNotices(notices config.Notices) {
 		p.log.Debug("not read as configuration", "what", text)
 	}
 	p.noticed = notices.Warn
-}
-
-// openSource opens what answers the queries of a plan: Consul, or its fixture.
-func (p *program) openSource(plan *config.Plan) (answers, error) {
-	src := watch.ByKind{watch.KindFile: p.files}
-	if plan.Fixture != "" {
-		fixture, err := fixture.New(p.files, plan.Fixture)
-		src[""] = fixture
-		return answers{src, func() {}}, err
-	}
-	consul, err := consul.New(plan.Consul)
-	if err != nil {
-		return answers{}, err
-	}
-	src[""] = consul
-	return answers{src, consul.Close}, nil
 }
 
 // reloads reloads the configuration whenever that is requested, until the engine has ended.
@@ -319,21 +298,18 @@ func (p *program) readNext() (plan *config.Plan, notices config.Notices, err err
 
 // prepare applies a plan, without the part of the engine. The caller calls finish with whether the engine accepted the plan.
 func (p *program) prepare(plan *config.Plan) (finish func(accepted bool), err error) {
-	before, next := p.answers, p.answers
-	other := plan.Fixture != p.plan.Fixture || !reflect.DeepEqual(plan.Consul, p.plan.Consul)
-	if other {
-		if next, err = p.openSource(plan); err != nil {
-			return nil, plan.PlaceSource(err)
-		}
+	replacements, err := p.openReplacements(plan)
+	if err != nil {
+		return nil, err
 	}
 	if err := p.moveOutputs(plan); err != nil {
-		if other {
-			next.end()
+		for _, r := range replacements {
+			r.end()
 		}
 		return nil, err
 	}
-	if other {
-		p.use(next)
+	for i := range replacements {
+		replacements[i].use()
 	}
 	return func(accepted bool) {
 		if !accepted {
@@ -341,20 +317,13 @@ func (p *program) prepare(plan *config.Plan) (finish func(accepted bool), err er
 				p.log.Warn("previous log and pid file not restored", "err", err)
 			}
 		}
-		switch {
-		case other && accepted:
-			before.end()
-		case other:
-			p.use(before)
-			next.end()
+		for i := range replacements {
+			if !accepted {
+				replacements[i].use() // the previous one again
+			}
+			replacements[i].end()
 		}
 	}, nil
-}
-
-// use has somebody else answer queries.
-func (p *program) use(next answers) {
-	p.source.Use(next.source)
-	p.answers = next
 }
 
 // moveOutputs takes log and pid file to where a plan wants them, both or none.

@@ -179,7 +179,7 @@ func idleTable() string {
 		if s.Flag != "" {
 			flag = code("--" + s.Flag)
 		}
-		if block, _, _ := strings.Cut(s.Key, "."); block == "vault" || block == "nomad" { // there are dozens
+		if block, _, _ := strings.Cut(s.Key, "."); block == "nomad" { // there are dozens
 			key = "all settings of the block " + code(block)
 			if flag != "" {
 				flag = "all flags that begin with " + code("--"+block)

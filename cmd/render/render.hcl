@@ -291,6 +291,82 @@
 # How long a request waits for a change. Default: 60s, longer where many queries wait.
 #block_query_wait = "60s"
 
+# ---------------------------------------------------------------- Vault
+
+# render asks Vault only if a template uses a secret.
+#vault {
+# "https://…", "http://…" or "unix:///path". Several addresses have commas between them. Default: https://127.0.0.1:8200.
+#address = "https://vault.example.com:8200"
+# Vault Enterprise (example).
+#namespace = "team-a"
+
+# The token, or better the file that Vault's agent writes (examples). render notices when the file changes.
+#token                  = "…"
+#vault_agent_token_file = "/run/vault/token"
+# The token is a wrapping token. render unwraps it once.
+#unwrap_token = false
+# Renew the token. Default: on, unless an agent's file is set.
+#renew_token = true
+
+# Log in, if no token is set (examples): approle, jwt, userpass, cert. Values stand here, in files or in variables.
+#login {
+#path = "auth/approle/login"
+#fields = { role_id = "web" }
+#files = { secret_id = "/run/render/secret-id" }
+#environment = { password = "APP_PASSWORD" }
+#}
+# Log in with a Kubernetes service account, if no token is set (examples).
+#k8s_auth_role_name                = "web"
+#k8s_service_account_token         = "…"
+#k8s_service_account_token_path    = "/run/secrets/kubernetes.io/serviceaccount/token"
+#k8s_service_mount_path            = "kubernetes"
+
+# When to read again what has no lease, and when to replace what cannot be renewed.
+#default_lease_duration  = "5m"
+#lease_renewal_threshold = 0.9
+# Check KV secrets for changes more often, by the prefix of their paths (example). Default: never.
+#poll = { "secret/" = "30s" }
+# Revoke all leases when render stops.
+#revoke_on_stop = false
+
+# Requests: time limit, number at a time, number a second (example; default: no limit).
+#timeout         = "60s"
+#max_connections = 64
+#rate_limit      = "50:100"
+
+# Pauses after a query failed. `attempts` and `enabled = false` end a run with `once` only.
+#retry {
+#enabled     = true
+#attempts    = 12
+#backoff     = "250ms"
+#max_backoff = "1m"
+#}
+
+# TLS (examples). With `enabled = false` the settings are ignored.
+#ssl {
+#enabled       = true
+#verify        = true
+#ca_cert       = "/etc/render/vault-ca.pem"
+#ca_cert_bytes = "-----BEGIN CERTIFICATE-----…"
+#ca_path       = "/etc/ssl/certs"
+#cert          = "/etc/render/client.pem"
+#key           = "/etc/render/client.key"
+#server_name   = "vault.example.com"
+#}
+
+# Connections to Vault.
+#transport {
+#dial_timeout            = "10s"
+#dial_keep_alive         = "15s"
+#tls_handshake_timeout   = "10s"
+#idle_conn_timeout       = "90s"
+#max_idle_conns          = 0
+#max_idle_conns_per_host = 64
+#max_conns_per_host      = 0
+#disable_keep_alives     = false
+#}
+#}
+
 # ---------------------------------------------------------------- Logging
 
 # "trace", "debug", "info", "warn" or "err".

@@ -19,9 +19,18 @@ const (
 
 // Asking says how queries that fail are asked again.
 type Asking struct {
-	Backoff    time.Duration // pause after a first failure, doubled by each further one; 0 means watch.DefaultBackoff
-	MaxBackoff time.Duration // the longest such pause; 0 means watch.DefaultMaxBackoff
-	Attempts   int           // with Config.Once: how often a query may fail in a row before the run fails; 0 is no limit
+	Backoff    time.Duration  // pause after a first failure, doubled by each further one; 0 means watch.DefaultBackoff
+	MaxBackoff time.Duration  // the longest such pause; 0 means watch.DefaultMaxBackoff
+	Attempts   int            // with Config.Once: how often a query may fail in a row before the run fails; 0 is no limit
+	AttemptsOf map[string]int // the same for the queries of some kinds
+}
+
+// Most returns how often a query of a kind may fail in a row; 0 is no limit.
+func (a Asking) Most(kind string) int {
+	if most, ok := a.AttemptsOf[kind]; ok {
+		return most
+	}
+	return a.Attempts
 }
 
 // A Target is one template and the one file that it makes.

@@ -199,7 +199,7 @@ func (c *client) newRequest(ctx context.Context, e *endpoint, r request) (*http.
 	if r.body != nil {
 		text, err := json.Marshal(r.body)
 		if err != nil {
-			return nil, errors.New("what is written is not UTF-8")
+			return nil, errors.New("the values to write are not UTF-8")
 		}
 		content = bytes.NewReader(text)
 	}

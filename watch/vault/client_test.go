@@ -163,7 +163,7 @@ func TestRedirects(t *testing.T) {
 	}{
 		{"followed", Config{Address: standby.URL}, true},
 		{"disabled", Config{Address: standby.URL, DisableRedirects: true}, false},
-		{"to no TLS", Config{Address: secured.URL, TLS: TLS{SkipVerify: true}}, false},
+		{"to no TLS", Config{Address: secured.URL, TLS: TLS{SkipVerify: new(true)}}, false},
 	}
 	for _, test := range tests {
 		got, err := asking(t, test.cfg).do(t.Context(), request{method: http.MethodPut, path: "x", token: "root", body: map[string]string{"a": "b"}})
@@ -283,7 +283,7 @@ func TestConfig(t *testing.T) {
 		is   any
 		err  string
 	}{
-		{name: "nothing", err: errUnconfigured.Error()},
+		{name: "nothing", err: ErrUnconfigured.Error()},
 		{name: "only a token", env: "VAULT_TOKEN=t", want: func(c Config) any { return c.Address }, is: DefaultAddress},
 		{name: "address", cfg: Config{Address: "http://a"}, env: "VAULT_ADDR=http://b", want: func(c Config) any { return c.Address }, is: "http://a"},
 		{name: "the agent's address wins", cfg: Config{Address: "http://a"}, env: "VAULT_AGENT_ADDR=http://b", want: func(c Config) any { return c.Address }, is: "http://b"},
@@ -297,10 +297,11 @@ func TestConfig(t *testing.T) {
 		{name: "bad rate", cfg: Config{Token: "t"}, env: "VAULT_RATE_LIMIT=:7", err: "VAULT_RATE_LIMIT"},
 		{name: "headers", cfg: Config{Token: "t"}, env: `VAULT_HEADERS={"x-a":"b"}`, want: func(c Config) any { return c.Headers.Get("X-A") }, is: "b"},
 		{name: "reserved headers", cfg: Config{Token: "t"}, env: `VAULT_HEADERS={"x-vault-a":"b"}`, err: "reserved"},
-		{name: "skip verify", cfg: Config{Token: "t"}, env: "VAULT_SKIP_VERIFY=1", want: func(c Config) any { return c.TLS.SkipVerify }, is: true},
+		{name: "skip verify", cfg: Config{Token: "t"}, env: "VAULT_SKIP_VERIFY=1", want: func(c Config) any { return *c.TLS.SkipVerify }, is: true},
 		{name: "no renewal", cfg: Config{Token: "t"}, env: "VAULT_RENEW_TOKEN=F", want: func(c Config) any { return *c.RenewToken }, is: false},
-		{name: "unwrapping", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=t", want: func(c Config) any { return c.UnwrapToken }, is: true},
-		{name: "not a boolean", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=yes VAULT_RENEW_TOKEN=no", want: func(c Config) any { return c.UnwrapToken || c.RenewToken != nil }, is: false},
+		{name: "unwrapping", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=t", want: func(c Config) any { return *c.UnwrapToken }, is: true},
+		{name: "the setting wins over the variable", cfg: Config{Token: "t", UnwrapToken: new(false), TLS: TLS{SkipVerify: new(false)}}, env: "VAULT_UNWRAP_TOKEN=t VAULT_SKIP_VERIFY=t", want: func(c Config) any { return *c.UnwrapToken || *c.TLS.SkipVerify }, is: false},
+		{name: "not a boolean", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=yes VAULT_RENEW_TOKEN=no", want: func(c Config) any { return c.UnwrapToken != nil || c.RenewToken != nil }, is: false},
 		{name: "threshold", cfg: Config{Token: "t", Threshold: 1.5}, err: "threshold"},
 		{name: "short leases", cfg: Config{Token: "t", LeaseDuration: time.Millisecond}, err: "lease duration"},
 		{name: "no role", cfg: Config{Kubernetes: &Kubernetes{}}, err: "role"},

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"render/watch/hint"
 )
 
 // The defaults of Config.
@@ -40,7 +42,7 @@ type Config struct {
 	// what Login, then Kubernetes, bring. A token that is JSON, as of a wrapped answer, is its field "token".
 	Token          string
 	AgentTokenFile string     // read again whenever it changes; it may not exist yet
-	UnwrapToken    bool       // the token is one to unwrap; done once for each such token, with Unwrapped for the whole process
+	UnwrapToken    *bool      // the token is one to unwrap; done once for each such token, with Unwrapped for the whole process; nil means: no
 	Unwrapped      *Unwrapped // remembers the tokens of earlier sources of this process; nil remembers nothing beyond this one
 	RenewToken     *bool      // nil means: yes, unless there is an AgentTokenFile
 	Login          *Login
@@ -82,7 +84,7 @@ type Poll struct {
 
 // TLS says how to speak TLS. All files are read for each connection.
 type TLS struct {
-	SkipVerify bool // accept any certificate
+	SkipVerify *bool // accept any certificate; nil means: no
 	CACert     string
 	CACertPEM  string // used where CACert is empty
 	CAPath     string // folder of certificates, used where both are empty
@@ -130,6 +132,25 @@ func (k Kubernetes) login() *Login {
 	return l
 }
 
+// Resolve returns the configuration that New makes of this one: with its defaults, and with what variables and ~/.vault-token add. Two
+// that are equal make sources that do the same. The error is that of New; with ErrUnconfigured the configuration is usable still.
+func (cfg Config) Resolve(env func(string) string) (Config, error) {
+	resolved, err := cfg.fill(env, env("HOME"))
+	if err == nil {
+		_, err = resolved.endpoints(nil)
+	}
+	return resolved, err
+}
+
+// CheckAddresses returns why addresses, with commas between them, cannot be those of Vault; nil for none.
+func CheckAddresses(addresses string) error {
+	if addresses == "" {
+		return nil
+	}
+	_, err := Config{Address: addresses}.endpoints(nil)
+	return err
+}
+
 // fill returns a configuration with nothing left empty that has a default or is in the environment. Home is where .vault-token may be.
 func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	cfg.Address = cmp.Or(env("VAULT_AGENT_ADDR"), cfg.Address, env("VAULT_ADDR"))
@@ -153,8 +174,8 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	if renew, err := strconv.ParseBool(env("VAULT_RENEW_TOKEN")); err == nil && cfg.RenewToken == nil {
 		cfg.RenewToken = &renew
 	}
-	if unwrap, err := strconv.ParseBool(env("VAULT_UNWRAP_TOKEN")); err == nil {
-		cfg.UnwrapToken = cfg.UnwrapToken || unwrap
+	if unwrap, err := strconv.ParseBool(env("VAULT_UNWRAP_TOKEN")); err == nil && cfg.UnwrapToken == nil {
+		cfg.UnwrapToken = &unwrap
 	}
 	if cfg.AgentTokenFile == "" {
 		cfg.Token = strings.TrimSpace(cmp.Or(cfg.Token, env("VAULT_TOKEN")))
@@ -164,7 +185,7 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 		}
 	}
 	if cfg.Address == "" && cfg.Token == "" && cfg.AgentTokenFile == "" && cfg.Login == nil && cfg.Kubernetes == nil {
-		return cfg, errUnconfigured
+		return cfg, ErrUnconfigured
 	}
 	cfg.Address = cmp.Or(cfg.Address, DefaultAddress)
 	return cfg, errors.Join(cfg.fillLimits(env), cfg.fillHeaders(env("VAULT_HEADERS")), cfg.validate())
@@ -228,7 +249,7 @@ func (cfg *Config) validate() error {
 	}
 	for _, p := range cfg.Polls {
 		if p.Every != 0 && p.Every < time.Second {
-			return fmt.Errorf("KV secrets are looked at every %s; the least is 1s", p.Every)
+			return fmt.Errorf("KV secrets are checked every %s, which is less than 1s", p.Every)
 		}
 	}
 	if cfg.Kubernetes != nil && cfg.Kubernetes.Role == "" {
@@ -248,13 +269,14 @@ func (t TLS) fill(env func(string) string) TLS {
 		t.Cert, t.Key = env("VAULT_CLIENT_CERT"), env("VAULT_CLIENT_KEY")
 	}
 	t.ServerName = cmp.Or(t.ServerName, env("VAULT_TLS_SERVER_NAME"))
-	if skip, err := strconv.ParseBool(env("VAULT_SKIP_VERIFY")); err == nil {
-		t.SkipVerify = t.SkipVerify || skip
+	if skip, err := strconv.ParseBool(env("VAULT_SKIP_VERIFY")); err == nil && t.SkipVerify == nil {
+		t.SkipVerify = &skip
 	}
 	return t
 }
 
-var errUnconfigured = errors.New("vault is not configured: set vault.address, or VAULT_ADDR")
+// ErrUnconfigured is the error of New and Resolve where nothing says where Vault is, or who we are: Vault is not asked then.
+var ErrUnconfigured = hint.With(errors.New("vault is not configured"), "set vault.address, or VAULT_ADDR")
 
 func trim(path string) string { return strings.Trim(strings.TrimSpace(path), "/") }
 

@@ -213,7 +213,7 @@ func (t *tokens) awaitDoubt(ctx context.Context, most time.Duration) bool {
 // unwrapped returns the token that a wrapping token stands for, where the configuration says that it is one. Not ok means that there is
 // none, or that ctx is done.
 func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool) {
-	if !t.cfg.UnwrapToken {
+	if t.cfg.UnwrapToken == nil || !*t.cfg.UnwrapToken {
 		return token, true
 	}
 	known := t.cfg.Unwrapped

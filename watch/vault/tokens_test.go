@@ -203,7 +203,7 @@ func TestTokenRenewal(t *testing.T) {
 // A token is unwrapped once, for all sources of the process.
 func TestUnwrap(t *testing.T) {
 	known := new(Unwrapped)
-	cfg := Config{Token: `{"token":"wrapping","ttl":60}`, UnwrapToken: true, Unwrapped: known}
+	cfg := Config{Token: `{"token":"wrapping","ttl":60}`, UnwrapToken: new(true), Unwrapped: known}
 	simulate(t, cfg, func(f *fake, s *Source, fl *follower) {
 		f.tokens["wrapping"] = &fakeToken{}
 		f.values["kv1/app"] = "v"
@@ -224,7 +224,7 @@ func TestUnwrap(t *testing.T) {
 	})
 
 	// One that is used up already: told, and not tried again and again.
-	simulate(t, Config{Token: "wrapping", UnwrapToken: true}, func(f *fake, s *Source, fl *follower) {
+	simulate(t, Config{Token: "wrapping", UnwrapToken: new(true)}, func(f *fake, s *Source, fl *follower) {
 		q := query(t, "kv1/app")
 		fl.watch(q)
 		fl.pass(time.Hour)

@@ -122,7 +122,7 @@ func (t TLS) config(host string) *tls.Config {
 			return &pair, nil
 		}
 	}
-	if t.SkipVerify {
+	if t.SkipVerify != nil && *t.SkipVerify {
 		c.InsecureSkipVerify = true
 		return c
 	}

@@ -22,14 +22,15 @@ import (
 	"render/render/run"
 	"render/render/web"
 	"render/watch/consul"
-
 	"render/watch/hint"
+	"render/watch/vault"
 )
 
 // A Plan is what a configuration comes to.
 type Plan struct {
 	Engine  render.Config // without Log, Dry and the keeper of Exec
 	Consul  consul.Config // without Log and UserAgent
+	Vault   vault.Config  // without Log and Unwrapped
 	Fixture string        // "" for Consul
 	Log     logs.Settings
 	PIDFile string
@@ -63,6 +64,7 @@ func (l *loader) build() (*Plan, error) {
 		p.PIDFile, p.Log.File.Path, p.Log.Syslog.Enabled = "", "", false
 	}
 	p.Consul = l.consul()
+	p.Vault = l.vault()
 	p.Listen = l.listen(p.Dry || p.ParseOnly || g.Once)
 	p.Engine = render.Config{
 		Once:           g.Once,
@@ -70,7 +72,7 @@ func (l *loader) build() (*Plan, error) {
 		Timeout:        g.Timeout,
 		WatchTemplates: g.WatchTemplates,
 		Asking:         l.asking(),
-		Env:            injected(g),
+		Env:            slices.Concat(injected(g), g.Vault.Environment(g.isSet)),
 		Exec:           l.exec(),
 	}
 	l.makeActions(&p.Engine)
@@ -139,11 +141,14 @@ func (l *loader) neededFor(key string, p *Plan) string {
 		return "listen.address"
 	case strings.HasPrefix(key, "exec.") && !g.isSet(&g.Exec.Command) && topSchema.settings[key].Idle == "":
 		return "exec.command"
+	case key == g.key(&g.Vault.SSL.Enabled) && !g.Vault.SSL.Enabled && !g.setsMore(key):
+		return "another TLS setting"
 	case p.Engine.Once:
 		return ""
 	case key == g.key(&g.FailAbsent) && p.Engine.FailAbsent:
 		return "once, as nothing that is missing ends the daemon"
-	case key == g.key(&g.Consul.Retry.Attempts), key == g.key(&g.Consul.Retry.Enabled) && !g.Consul.Retry.Enabled:
+	case key == g.key(&g.Consul.Retry.Attempts), key == g.key(&g.Consul.Retry.Enabled) && !g.Consul.Retry.Enabled,
+		key == g.key(&g.Vault.Retry.Attempts), key == g.key(&g.Vault.Retry.Enabled) && !g.Vault.Retry.Enabled:
 		return "once, as no failure of a query ends the daemon"
 	}
 	return ""
@@ -158,7 +163,7 @@ func (l *loader) warnOfMissing(program run.Program) {
 			l.notice(v.origin(field), "%v; render needs this where it runs", err)
 		}
 	}
-	for _, f := range l.unreadableFiles() {
+	for _, f := range slices.Concat(l.unreadableFiles(), unreadableOf(g.Vault.SSL.Files())) {
 		miss(g.values, f.path, fmt.Errorf("%s %s: %w", g.origin(f.path).nameOf(g.key(f.path)), *f.path, f.err))
 	}
 	miss(g.values, &g.Exec.Command, program.Find())
@@ -176,12 +181,17 @@ type unreadableFile struct {
 }
 
 // unreadableFiles returns those that the connection to Consul, or what takes its place, needs.
-func (l *loader) unreadableFiles() (all []unreadableFile) {
+func (l *loader) unreadableFiles() []unreadableFile {
 	g := l.global
 	paths := []*string{&g.Fixture, &g.Consul.TokenFile}
 	if usesTLS(g) {
 		paths = append(paths, &g.Consul.SSL.CACert, &g.Consul.SSL.CAPath, &g.Consul.SSL.Cert, &g.Consul.SSL.Key)
 	}
+	return unreadableOf(paths)
+}
+
+// unreadableOf returns the paths that cannot be read.
+func unreadableOf(paths []*string) (all []unreadableFile) {
 	for _, path := range paths {
 		if *path == "" {
 			continue

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/render"
+	"render/watch"
 	"render/watch/consul"
 )
 
@@ -27,6 +28,10 @@ func (l *loader) asking() render.Asking {
 	}
 	if !g.Consul.Retry.Enabled {
 		a.Attempts = 1
+	}
+	a.AttemptsOf = map[string]int{}
+	for _, kind := range []string{watch.KindSecret, watch.KindSecrets, watch.KindSecretWrite, watch.KindPKICert} {
+		a.AttemptsOf[kind] = g.Vault.Retry.Most()
 	}
 	return a
 }

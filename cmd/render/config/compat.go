@@ -7,22 +7,9 @@ import (
 
 // compatSettings are of consul-template and have no effect.
 var compatSettings = slices.Concat(
-	clientSettings("vault", idleVault, []*Setting{
-		{Key: "vault.enabled", kind: boolKind},
-		{Key: "vault.namespace", kind: textKind},
-		{Key: "vault.token", Flag: "vault-token", kind: secretKind},
-		{Key: "vault.vault_agent_token_file", Flag: "vault-agent-token-file", kind: textKind},
-		{Key: "vault.unwrap_token", Flag: "vault-unwrap-token", kind: boolKind},
-		{Key: "vault.renew_token", Flag: "vault-renew-token", kind: boolKind},
-		{Key: "vault.client_user_agent", Flag: "vault-client-user-agent", kind: textKind},
-		{Key: "vault.default_lease_duration", Flag: "vault-default-lease-duration", kind: durationKind},
-		{Key: "vault.lease_renewal_threshold", kind: portionKind},
-		{Key: "vault.k8s_auth_role_name", kind: textKind},
-		{Key: "vault.k8s_service_account_token", kind: secretKind},
-		{Key: "vault.k8s_service_account_token_path", kind: textKind},
-		{Key: "vault.k8s_service_mount_path", kind: textKind},
-		{Key: "vault.grace", Flag: "vault-grace", kind: durationKind},
-	}),
+	idle("render asks Vault if a template needs it, and not otherwise", []*Setting{{Key: "vault.enabled", kind: boolKind}}),
+	idle("requests for Vault do not have it, as with consul-template", []*Setting{{Key: "vault.client_user_agent", Flag: "vault-client-user-agent", kind: textKind}}),
+	idle("render gets new credentials before the previous ones end", []*Setting{{Key: "vault.grace", Flag: "vault-grace", kind: durationKind}}),
 	clientSettings("nomad", idleNomad, []*Setting{
 		{Key: "nomad.enabled", kind: boolKind},
 		{Key: "nomad.namespace", kind: textKind},
@@ -48,38 +35,33 @@ var compatSettings = slices.Concat(
 	}),
 )
 
-// clientSettings are those that vault and nomad have in common, and some of their own.
+// clientSettings are those that servers have in common, and some of their own.
 func clientSettings(block, why string, own []*Setting) []*Setting {
 	common := []*Setting{
-		{Key: "address", kind: textKind, Flag: "addr"},
-		{Key: "retry.enabled", kind: boolKind, Flag: "retry"},
-		{Key: "retry.attempts", kind: numberKind, Flag: "retry-attempts"},
-		{Key: "retry.backoff", kind: durationKind, Flag: "retry-backoff"},
-		{Key: "retry.max_backoff", kind: durationKind, Flag: "retry-max-backoff"},
-		{Key: "ssl.enabled", kind: boolKind, Flag: "ssl"},
-		{Key: "ssl.verify", kind: boolKind, Flag: "ssl-verify"},
-		{Key: "ssl.ca_cert", kind: textKind, Flag: "ssl-ca-cert"},
+		{Key: "address", kind: textKind},
+		{Key: "retry.enabled", kind: boolKind},
+		{Key: "retry.attempts", kind: numberKind},
+		{Key: "retry.backoff", kind: durationKind},
+		{Key: "retry.max_backoff", kind: durationKind},
+		{Key: "ssl.enabled", kind: boolKind},
+		{Key: "ssl.verify", kind: boolKind},
+		{Key: "ssl.ca_cert", kind: textKind},
 		{Key: "ssl.ca_cert_bytes", kind: textKind},
-		{Key: "ssl.ca_path", kind: textKind, Flag: "ssl-ca-path"},
-		{Key: "ssl.cert", kind: textKind, Flag: "ssl-cert"},
-		{Key: "ssl.key", kind: textKind, Flag: "ssl-key"},
-		{Key: "ssl.server_name", kind: textKind, Flag: "ssl-server-name"},
-		{Key: "transport.dial_keep_alive", kind: durationKind, Flag: "transport-dial-keep-alive"},
-		{Key: "transport.dial_timeout", kind: durationKind, Flag: "transport-dial-timeout"},
-		{Key: "transport.disable_keep_alives", kind: boolKind, Flag: "transport-disable-keep-alives"},
+		{Key: "ssl.ca_path", kind: textKind},
+		{Key: "ssl.cert", kind: textKind},
+		{Key: "ssl.key", kind: textKind},
+		{Key: "ssl.server_name", kind: textKind},
+		{Key: "transport.dial_keep_alive", kind: durationKind},
+		{Key: "transport.dial_timeout", kind: durationKind},
+		{Key: "transport.disable_keep_alives", kind: boolKind},
 		{Key: "transport.idle_conn_timeout", kind: durationKind},
 		{Key: "transport.max_idle_conns", kind: numberKind},
-		{Key: "transport.max_idle_conns_per_host", kind: numberKind, Flag: "transport-max-idle-conns-per-host"},
-		{Key: "transport.max_conns_per_host", kind: numberKind, Flag: "transport-max-conns-per-host"},
-		{Key: "transport.tls_handshake_timeout", kind: durationKind, Flag: "transport-tls-handshake-timeout"},
+		{Key: "transport.max_idle_conns_per_host", kind: numberKind},
+		{Key: "transport.max_conns_per_host", kind: numberKind},
+		{Key: "transport.tls_handshake_timeout", kind: durationKind},
 	}
 	for _, s := range common {
 		s.Key = block + "." + s.Key
-		if s.Flag != "" && block == "vault" {
-			s.Flag = block + "-" + s.Flag
-		} else {
-			s.Flag = ""
-		}
 	}
 	return idle(why, slices.Concat(common, own))
 }

@@ -41,10 +41,12 @@ func outcomeOf(args ...string) (*Plan, Notices, error) {
 func clearVariables(t *testing.T) {
 	t.Setenv(LocalConfig, "")
 	for _, s := range globalSettings {
-		for _, name := range s.Env {
+		for _, name := range s.Variables() {
 			t.Setenv(name, "")
 		}
 	}
+	t.Setenv("VAULT_AGENT_ADDR", "")
+	t.Setenv("HOME", t.TempDir()) // which may have a token of Vault
 }
 
 // leaves are the fields of a plan by their paths.
@@ -100,7 +102,7 @@ func difference(p, than *Plan) string {
 	var lines []string
 	for _, path := range slices.Sorted(maps.Keys(now)) {
 		usual := before[path]
-		if usual == "" { // one more template or action
+		if usual == "" && strings.Contains(path, "[") { // one more template or action
 			i, j := strings.IndexByte(path, '['), strings.IndexByte(path, ']')
 			usual = before[path[:i]+"[0"+path[j:]]
 		}
@@ -111,7 +113,7 @@ func difference(p, than *Plan) string {
 	return strings.Join(lines, "")
 }
 
-var shortPath = strings.NewReplacer("Engine.Exec.KillSignal", "Exec.KillSignal", "Engine.Targets[", "template[", "Engine.Actions[", "action[", "Engine.", "", "Fixture", "fixture", "Consul.", "consul.", "Log.", "log.", "Listen.", "listen.", "PIDFile", "pidFile", "ReloadSignal", "reloadSignal", "KillSignal", "killSignal", "Dry", "dry", "ParseOnly", "parseOnly", "WatchConfig", "watchConfig")
+var shortPath = strings.NewReplacer("Engine.Exec.KillSignal", "Exec.KillSignal", "Engine.Targets[", "template[", "Engine.Actions[", "action[", "Engine.", "", "Fixture", "fixture", "Consul.", "consul.", "Vault.", "vault.", "Log.", "log.", "Listen.", "listen.", "PIDFile", "pidFile", "ReloadSignal", "reloadSignal", "KillSignal", "killSignal", "Dry", "dry", "ParseOnly", "parseOnly", "WatchConfig", "watchConfig")
 
 // usualPlan has one template and one action, and all else as it is where nothing is set.
 func usualPlan(t *testing.T) *Plan {
@@ -129,6 +131,7 @@ func usualPlan(t *testing.T) *Plan {
 func TestConfig(t *testing.T) {
 	paths, err := filepath.Glob("testdata/config/*.txt")
 	filetest.Check(t, err)
+	clearVariables(t)
 	usual := usualPlan(t)
 	number := 0
 	for _, path := range paths {

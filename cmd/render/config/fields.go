@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"render/cmd/render/config/vaultblock"
 	"render/render/run"
 )
 
@@ -62,9 +63,10 @@ type globals struct {
 		Env          environment    `key:"env"`
 	} `key:"exec"`
 
-	Consul         consulFields  `key:"consul"`
-	MaxStale       time.Duration `key:"max_stale"`
-	BlockQueryWait time.Duration `key:"block_query_wait"`
+	Consul         consulFields      `key:"consul"`
+	MaxStale       time.Duration     `key:"max_stale"`
+	BlockQueryWait time.Duration     `key:"block_query_wait"`
+	Vault          vaultblock.Fields `key:"vault"`
 
 	FunctionDenylist []string `key:"function_denylist"`
 }

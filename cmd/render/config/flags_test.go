@@ -76,7 +76,7 @@ func TestConsulFlags(t *testing.T) {
 		cfg, asking, err := consulOf(strings.Fields(test.args)...)
 		want, wantAsking := usual, usually
 		test.want(&want, &wantAsking)
-		if err != nil || !reflect.DeepEqual(cfg, want) || asking != wantAsking {
+		if err != nil || !reflect.DeepEqual(cfg, want) || !reflect.DeepEqual(asking, wantAsking) {
 			t.Errorf("%s: got %+v and %+v, %v; want %+v and %+v", test.args, cfg, asking, err, want, wantAsking)
 		}
 	}

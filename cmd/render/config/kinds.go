@@ -152,6 +152,13 @@ var (
 		add:   appendTexts, private: true,
 	}
 
+	// mapKind is a block whose keys are not ours.
+	mapKind = mapOf(textKind)
+	// secretMapKind is one whose values are not shown.
+	secretMapKind = mapOf(secretKind)
+	// intervalsKind is a block of durations.
+	intervalsKind = mapOf(durationKind)
+
 	// commandKind is a line for sh, or a program and its arguments.
 	commandKind = &kind{
 		name: "a command: text, or a list of a program and its arguments", forms: []conf.Kind{conf.Text, conf.List},

@@ -47,7 +47,6 @@ func load(flags *Flags, environ []string) (*loader, error) {
 		return l, l.err()
 	}
 	l.readEnvironment(false)
-	l.skipVariables("VAULT_", idleVault)
 	l.skipVariables("NOMAD_", idleNomad)
 	for _, path := range flags.configs {
 		l.readPath(path)

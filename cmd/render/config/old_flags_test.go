@@ -18,7 +18,7 @@ var oldProgramFlags = []string{
 	"exec-splay=1s", "exec-env-pristine", "exec-env-custom=A=1", "exec-env-allowlist=A*", "exec-env-denylist=A*", "kill-signal=SIGTERM",
 	"reload-signal=SIGUSR1", "log-level=debug", "log-level=ERR", "log-level=Trace", "log-level=warn", "log-file=f", "log-rotate-bytes=5",
 	"log-rotate-duration=1h", "log-rotate-max-files=-1", "max-stale=1s", "max-stale=0", "once", "once=1", "once=t", "once=TRUE", "parse-only", "pid-file=f", "retry=1s", "syslog",
-	"syslog-facility=LOCAL5", "syslog-name=n", "template=a:b", "template=a:b:c d", "template-error-fatal=false", "vault-addr=a", "vault-token=t",
+	"syslog-facility=LOCAL5", "syslog-name=n", "template=a:b", "template=a:b:c d", "template-error-fatal=false", "vault-addr=http://a:1", "vault-token=t",
 	"vault-agent-token-file=f", "vault-renew-token=false", "vault-unwrap-token", "vault-default-lease-duration=1m", "vault-client-user-agent=x", "vault-retry=false",
 	"vault-retry-attempts=3", "vault-retry-backoff=1s", "vault-retry-max-backoff=1s", "vault-ssl=false", "vault-ssl-ca-cert=f", "vault-ssl-ca-path=f",
 	"vault-ssl-cert=f", "vault-ssl-key=f", "vault-ssl-server-name=n", "vault-ssl-verify=false", "vault-transport-dial-keep-alive=1s", "vault-transport-dial-timeout=1s",
@@ -26,7 +26,7 @@ var oldProgramFlags = []string{
 	"vault-transport-tls-handshake-timeout=1s", "wait=1s", "wait=1s:2s",
 	// what older versions had
 	"consul=a:1", "token=t", "auth=u:p", "ssl", "ssl-verify=false", "ssl-cert=f", "ssl-key=f", "ssl-ca-cert=f", "ssl-ca-path=f", "ssl-server-name=n",
-	"batch=5", "reap", "dump-signal=SIGQUIT", "vault=a", "vault-grace=1s",
+	"batch=5", "reap", "dump-signal=SIGQUIT", "vault=http://a:1", "vault-grace=1s",
 	"exec-env-whitelist=A*", "exec-env-blacklist=A*",
 }
 

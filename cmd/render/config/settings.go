@@ -62,7 +62,7 @@ func (s *Setting) Type() string {
 // typeNames are the types of kinds that are neither text, numbers nor one of some words.
 var typeNames = map[*kind]string{
 	boolKind: "on or off", durationKind: "duration", portionKind: "number", dropKind: "share", permsKind: "octal mode", idKind: "name or number",
-	signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions", addressesKind: "list of addresses",
+	mapKind: "block of text", secretMapKind: "block of text", intervalsKind: "block of durations", signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions", addressesKind: "list of addresses",
 	pairsKind: "list of NAME=value", commandKind: "command", programKind: "command", waitKind: "block, or MIN:MAX", guardKind: "block, or text",
 }
 
@@ -113,6 +113,8 @@ const (
 	TopicConsul    = "Consul"
 	TopicTLS       = "TLS to Consul"
 	TopicTransport = "Connections to Consul"
+	TopicVault     = "Vault"
+	TopicVaultTLS  = "TLS and connections to Vault"
 	TopicLog       = "Logging"
 	TopicListen    = "Status page, API and metrics"
 	TopicCompat    = "Accepted for consul-template's sake, without effect"
@@ -120,13 +122,12 @@ const (
 
 // Topics are the topics, in the order of the help. What has no effect comes last.
 var Topics = []string{
-	TopicTemplates, TopicRun, TopicPace, TopicActions, TopicFiles, TopicExec, TopicConsul, TopicTLS, TopicTransport, TopicLog, TopicListen,
+	TopicTemplates, TopicRun, TopicPace, TopicActions, TopicFiles, TopicExec, TopicConsul, TopicTLS, TopicTransport, TopicVault, TopicVaultTLS, TopicLog, TopicListen,
 	TopicCompat,
 }
 
 // Why settings of consul-template have no effect.
 const (
-	idleVault = "render does not read from Vault yet, so templates with the function secret or a similar one fail"
 	idleNomad = "render does not read from Nomad yet, so templates with the function nomadService or a similar one fail"
 	idleDedup = "render does not need it: stale reads and shared requests keep the load on Consul small"
 )
@@ -167,7 +168,7 @@ var globalSettings = slices.Concat([]*Setting{
 	{Key: "exec.env.custom", Flag: "exec-env-custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicExec, Meaning: "Add a variable to the environment of the program. Wins over all other variables. Repeat the flag for more"},
 	{Key: "exec.env.allowlist", Flag: "exec-env-allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicExec, Meaning: "Names of environment variables of render that the program gets, such as `CONSUL_*`. Repeat the flag for more"},
 	{Key: "exec.env.denylist", Flag: "exec-env-denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicExec, Meaning: "Names of environment variables of render that the program does not get. Wins over the allowlist. Repeat the flag for more"},
-}, listenSettings, consulSettings, compatSettings, defaultSettings)
+}, listenSettings, consulSettings, vaultSettings, compatSettings, defaultSettings)
 
 var listenSettings = []*Setting{
 	{Key: "listen", kind: addressesKind, spread: spreadTo("listen.address"), Topic: TopicListen, Meaning: "Short form of `listen.address`"},

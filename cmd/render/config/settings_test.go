@@ -26,7 +26,7 @@ func with(settings ...string) []string { return settings }
 func inBlocks(key, value string, asJSON bool) string {
 	names := strings.Split(key, ".")
 	open, end := " { ", " }"
-	text := names[len(names)-1] + " = " + value
+	text := names[len(names)-1] + " = " + strings.ReplaceAll(value, `": `, `" = `)
 	if asJSON {
 		open, end, text = `": {`, "}", `"`+names[len(names)-1]+`": `+value
 	}
@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 		name     string
 		settings []*Setting
 		cases    []settingCase
-	}{{"", globalSettings, globalCases}, {"template", templateSettings, templateCases}, {"action", actionSettings, actionCases}} {
+	}{{"", globalSettings, slices.Concat(globalCases, vaultCases)}, {"template", templateSettings, templateCases}, {"action", actionSettings, actionCases}} {
 		tried := make(map[string]bool)
 		for _, c := range schema.cases {
 			i := slices.IndexFunc(schema.settings, func(s *Setting) bool { return s.Key == c.key })

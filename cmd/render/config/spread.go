@@ -3,11 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"render/cmd/render/config/conf"
 	"render/render/pace"
 
 	"render/watch/hint"
@@ -115,6 +117,41 @@ func parseGuard(text string) (map[string]any, error) {
 		parts[name] = read
 	}
 	return parts, nil
+}
+
+// mapOf is a block with keys of any name, whose values are of a kind. More such blocks add to it.
+func mapOf(of *kind) *kind {
+	read := func(v *conf.Value) (any, error) { return readMap[string](v, of) }
+	add := addMap[string]
+	if of == durationKind {
+		read = func(v *conf.Value) (any, error) { return readMap[time.Duration](v, of) }
+		add = addMap[time.Duration]
+	}
+	return &kind{
+		name: "a block", forms: []conf.Kind{conf.Object}, private: of.private, read: read, add: add,
+		parse: func(string) (any, error) { return nil, errors.New("needs a block of a file") },
+	}
+}
+
+func readMap[T any](v *conf.Value, of *kind) (map[string]T, error) {
+	all := make(map[string]T)
+	for _, item := range v.Body.Items {
+		value, err := of.readFrom(item.Value)
+		if len(item.Labels) > 0 {
+			err = errors.New("needs a value, and has a label")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", item.Name, err)
+		}
+		all[item.Name] = value.(T)
+	}
+	return all, nil
+}
+
+func addMap[T any](old, more any) any {
+	all := maps.Clone(old.(map[string]T))
+	maps.Copy(all, more.(map[string]T))
+	return all
 }
 
 const specHint = "write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND"

@@ -168,6 +168,17 @@ func (v *values) hasAny(block string) bool {
 	return false
 }
 
+// setsMore reports whether another setting of the block of a key was made here.
+func (v *values) setsMore(key string) bool {
+	block := key[:strings.LastIndexByte(key, '.')+1]
+	for other := range v.given {
+		if other != key && strings.HasPrefix(other, block) {
+			return true
+		}
+	}
+	return false
+}
+
 // origin returns where the setting of a field was made; where its block begins if it was not.
 func (v *values) origin(field any) origin { return v.originOf(v.key(field)) }
 
