@@ -111,7 +111,7 @@ func (p *program) run(ctx context.Context) error {
 	}
 	health := metrics.NewHealth(p.engine)
 	p.server = web.New(web.Config{Engine: p.engine, Version: version, Log: p.log, Routes: []web.Route{
-		{Path: "/metrics", Handler: metrics.New(p.engine, version, p.log).Handler()},
+		{Path: "/metrics", Handler: metrics.New(p.engine, version, p.log).Handler(), Shared: true},
 		{Path: "/healthz", Handler: health.Healthz(), Open: true},
 		{Path: "/readyz", Handler: health.Readyz(), Open: true},
 	}})

@@ -93,10 +93,10 @@ func New(engine Engine, version string, log *slog.Logger) *Metrics {
 	return m
 }
 
-// Handler returns what answers scrapes.
+// Handler returns what answers scrapes, without compression: the server compresses.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		MaxRequestsInFlight: mostScrapes, ErrorHandling: promhttp.ContinueOnError,
+		MaxRequestsInFlight: mostScrapes, DisableCompression: true, ErrorHandling: promhttp.ContinueOnError,
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 	})
 }

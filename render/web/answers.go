@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ const (
 	mostKept    = 32
 	smallAnswer = 2000     // bytes that are sent as they are
 	mostUnsent  = 64 << 20 // bytes of answers that clients are reading
+	largeAnswer = 1 << 20  // bytes; larger answers leave a quarter of mostUnsent to the others
 )
 
 // answers makes answers that cost something: one at a time, so that clients, however many, use one processor at most, and each once for
@@ -42,10 +44,46 @@ func newAnswers() *answers {
 	return &answers{turn: make(chan struct{}, 1), kept: make(map[string]*answer)}
 }
 
-// serve answers a request with what make returns, or has returned for the same address, snapshot and commit.
-func (a *answers) serve(w http.ResponseWriter, r *http.Request, sequence, commit uint64, make func() (code int, kind string, body []byte)) {
+// parameters are those that change answers.
+var parameters = []string{"action", "file", "limit", "page", "q", "state", "target"}
+
+// keyOf returns the address of a request, with its parameters that change the answer: others do not make another answer.
+func keyOf(r *http.Request) string {
+	values, used := r.URL.Query(), make(url.Values)
+	for _, name := range parameters {
+		if value := values.Get(name); value != "" {
+			used.Set(name, value)
+		}
+	}
+	return r.URL.EscapedPath() + "?" + used.Encode()
+}
+
+// share returns a handler whose answers are made once for all who ask within a second.
+func (a *answers) share(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := r.URL.EscapedPath() + " " + r.Header.Get("Accept")
+		a.serve(w, r, key, 0, 0, func() (int, string, []byte) {
+			x := &recorder{header: make(http.Header), code: http.StatusOK}
+			h.ServeHTTP(x, r)
+			return x.code, x.header.Get("Content-Type"), x.body.Bytes()
+		})
+	})
+}
+
+// A recorder keeps the answer of a handler.
+type recorder struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (x *recorder) Header() http.Header            { return x.header }
+func (x *recorder) WriteHeader(code int)           { x.code = code }
+func (x *recorder) Write(text []byte) (int, error) { return x.body.Write(text) }
+
+// serve answers a request with what make returns, or has returned for the same key, snapshot and commit.
+func (a *answers) serve(w http.ResponseWriter, r *http.Request, key string, sequence, commit uint64, make func() (code int, kind string, body []byte)) {
 	pack := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && !isSocket(r.Context())
-	key := r.URL.RequestURI()
 	if pack {
 		key = "gzip " + key
 	}
@@ -64,11 +102,12 @@ func (a *answers) serve(w http.ResponseWriter, r *http.Request, sequence, commit
 			if x = a.find(key); is(x) {
 				return // somebody has made it meanwhile
 			}
-			x = &answer{sequence: sequence, commit: commit, made: time.Now()}
+			x = &answer{sequence: sequence, commit: commit}
 			x.code, x.kind, x.body = make()
 			if pack {
 				x.pack()
 			}
+			x.made = time.Now() // those who have waited for it share it, however long it took
 			a.keep(key, x)
 		}()
 	}
@@ -81,7 +120,7 @@ func (a *answers) serve(w http.ResponseWriter, r *http.Request, sequence, commit
 	defer a.end(x)
 	h := w.Header()
 	h.Set("Content-Type", x.kind)
-	h.Set("Vary", "Accept-Encoding")
+	h.Set("Vary", "Accept, Accept-Encoding")
 	if x.packed {
 		h.Set("Content-Encoding", "gzip")
 	}
@@ -94,7 +133,11 @@ func (a *answers) begin(x *answer) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if x.readers == 0 {
-		if a.sent > 0 && a.sent+len(x.body) > mostUnsent {
+		most := mostUnsent
+		if len(x.body) > largeAnswer {
+			most -= mostUnsent / 4
+		}
+		if a.sent > 0 && a.sent+len(x.body) > most {
 			return false
 		}
 		a.sent += len(x.body)

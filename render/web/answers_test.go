@@ -17,7 +17,7 @@ func TestAnswers(t *testing.T) {
 		var made, busy, most atomic.Int32
 		ask := func(path string, sequence, commit uint64) {
 			w := httptest.NewRecorder()
-			a.serve(w, httptest.NewRequest(http.MethodGet, path, nil), sequence, commit, func() (int, string, []byte) {
+			a.serve(w, httptest.NewRequest(http.MethodGet, path, nil), path, sequence, commit, func() (int, string, []byte) {
 				made.Add(1)
 				if n := busy.Add(1); n > most.Load() {
 					most.Store(n)

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"render/render/history"
@@ -29,8 +31,9 @@ var openAPIText []byte
 type api struct {
 	engine  Engine
 	answers *answers
-	streams chan struct{}   // holds a token for each stream of events
-	ended   context.Context // of the server
+	streams *streams
+	allows  func(*http.Request) bool // whether a request is still accepted
+	ended   context.Context          // of the server
 }
 
 // register adds the paths of the API.
@@ -70,7 +73,7 @@ func snapshot(engine Engine, w http.ResponseWriter, r *http.Request) *status.Sna
 func (a *api) answer(part func(*status.Snapshot, *http.Request) any) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s := snapshot(a.engine, w, r); s != nil {
-			a.answers.serve(w, r, s.Sequence, 0, func() (int, string, []byte) { return asJSON(part(s, r)) })
+			a.answers.serve(w, r, keyOf(r), s.Sequence, 0, func() (int, string, []byte) { return asJSON(part(s, r)) })
 		}
 	}
 }
@@ -99,7 +102,7 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) {
 		}
 		most = n
 	}
-	a.answers.serve(w, r, s.Sequence, a.engine.History().Number(), func() (int, string, []byte) {
+	a.answers.serve(w, r, keyOf(r), s.Sequence, a.engine.History().Number(), func() (int, string, []byte) {
 		chosen := choose(a.engine.History().Commits(), r.FormValue("file"), r.FormValue("target"), r.FormValue("action"), most)
 		return asJSON(history.Commits{Sequence: s.Sequence, Commits: chosen})
 	})
@@ -135,14 +138,17 @@ func hasFile(c *history.Commit, file, target string) bool {
 // events is a stream of server-sent events, one for each change. The parameter after, or the header Last-Event-ID, is the number of
 // the snapshot that the client has.
 func (a *api) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case a.streams <- struct{}{}:
-		defer func() { <-a.streams }()
-	default:
+	w.Header().Set("Content-Type", "text/event-stream")
+	if r.Method == http.MethodHead {
+		return
+	}
+	end, ok := a.streams.begin(r.RemoteAddr)
+	if !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "there are too many streams of events", http.StatusServiceUnavailable)
 		return
 	}
+	defer end()
 	feed := a.engine.Feed()
 	after := uint64(0)
 	for _, text := range []string{r.FormValue("after"), r.Header.Get("Last-Event-ID")} {
@@ -154,7 +160,6 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 		after = 0
 	}
 
-	w.Header().Set("Content-Type", "text/event-stream")
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
 	defer context.AfterFunc(a.ended, stop)()
@@ -177,7 +182,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 		n, err := feed.Next(wait, after)
 		cancel()
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, !a.allows(r): // another token or another host since
 			return
 		case err != nil:
 			text, sent = ":\n\n", false
@@ -190,4 +195,43 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 			text = fmt.Sprintf("id: %d\nevent: change\ndata: %s\n\n", n, data)
 		}
 	}
+}
+
+// streams counts the streams of events that are under way.
+type streams struct {
+	mu    sync.Mutex     // guards what follows
+	count map[string]int // by what has a limit
+}
+
+// begin counts a stream of a client, unless there are too many: of it, or of all. The caller calls end.
+func (s *streams) begin(remote string) (end func(), ok bool) {
+	limits := map[string]int{"unix": mostStreams}
+	if _, err := netip.ParseAddrPort(remote); err == nil {
+		limits = map[string]int{"tcp": mostStreams}
+		if host := remoteHost(remote); host != "" {
+			limits[host] = mostStreamsOf
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for of, most := range limits {
+		if s.count[of] >= most {
+			return nil, false
+		}
+	}
+	if s.count == nil {
+		s.count = make(map[string]int)
+	}
+	for of := range limits {
+		s.count[of]++
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for of := range limits {
+			if s.count[of]--; s.count[of] == 0 {
+				delete(s.count, of)
+			}
+		}
+	}, true
 }

@@ -114,6 +114,20 @@ func newToken(path string) (*cached[token], error) {
 	}, path)
 }
 
+// shortToken is how many bytes a token has at least that nobody guesses.
+const shortToken = 16
+
+// weaknesses returns why the token of a file may not keep others out.
+func weaknesses(path string) (all []string) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+		all = append(all, "all users of the machine can read the file")
+	}
+	if text, err := os.ReadFile(path); err == nil && len(strings.TrimSpace(string(text))) < shortToken {
+		all = append(all, fmt.Sprintf("the token is shorter than %d bytes", shortToken))
+	}
+	return all
+}
+
 // is reports whether a text is the token.
 func (t token) is(text string) bool {
 	sum := sha256.Sum256([]byte(text))

@@ -113,7 +113,7 @@ func (s *site) with(fill func(*view, *http.Request)) http.HandlerFunc {
 		if now == nil {
 			return
 		}
-		s.answers.serve(w, r, now.Sequence, s.engine.History().Number(), func() (int, string, []byte) {
+		s.answers.serve(w, r, keyOf(r), now.Sequence, s.engine.History().Number(), func() (int, string, []byte) {
 			p := &view{Snapshot: now, Host: s.host, Version: s.version, Assets: s.assets, Mood: mood(now), site: s, index: s.indexOf(now), code: http.StatusOK}
 			fill(p, r)
 			var text bytes.Buffer

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +30,11 @@ func (s Settings) Validate() error {
 	if (s.Cert == "") != (s.Key == "") {
 		errs = append(errs, hint.With(errors.New("TLS needs a certificate and its key"), "set both cert and key"))
 	}
+	for _, name := range s.Hosts {
+		if !isHostName(name) {
+			errs = append(errs, hint.With(fmt.Errorf("%q is not a host name", name), "write the name as browsers send it, without a port, such as render.example"))
+		}
+	}
 	for _, text := range s.Addresses {
 		a, err := parseAddress(text)
 		switch {
@@ -39,6 +45,13 @@ func (s Settings) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isHostName reports whether a Host header can have a name: of letters, digits, dots, dashes and underscores.
+func isHostName(name string) bool {
+	return name != "" && len(name) < 256 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+	}) && strings.Trim(name, ".") != ""
 }
 
 // equal reports whether other settings are the same.
@@ -66,10 +79,11 @@ func parseAddress(text string) (address, error) {
 	if err != nil {
 		return address{}, hint.With(fmt.Errorf("%q is not an address", text), "write an address such as 127.0.0.1:9820 or unix:///run/render/render.sock")
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+	n, err := strconv.Atoi(port)
+	if err != nil || n < 0 || n > 65535 {
 		return address{}, fmt.Errorf("%q: the port is not a number from 0 to 65535", text)
 	}
-	return address{host: host, port: port}, nil
+	return address{host: host, port: strconv.Itoa(n)}, nil
 }
 
 func (a address) String() string {
@@ -77,6 +91,26 @@ func (a address) String() string {
 		return "unix://" + a.socket
 	}
 	return net.JoinHostPort(a.host, a.port)
+}
+
+// key returns the address in the one form that all its forms have: two addresses with one key are the same place.
+func (a address) key() string {
+	if a.socket != "" {
+		if folder, err := filepath.EvalSymlinks(filepath.Dir(a.socket)); err == nil {
+			return "unix://" + filepath.Join(folder, filepath.Base(a.socket))
+		}
+		return a.String()
+	}
+	host := strings.ToLower(a.host)
+	if host == "localhost" {
+		host = "127.0.0.1" // where the system listens for it
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if host = ip.Unmap().String(); ip.Unmap().IsUnspecified() {
+			host = "" // the system listens at all addresses of both kinds
+		}
+	}
+	return net.JoinHostPort(host, a.port)
 }
 
 // isLocal reports whether only this machine can connect.

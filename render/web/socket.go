@@ -121,9 +121,15 @@ func (s *socket) chmod(mode fs.FileMode) error {
 	return nil
 }
 
+// exists reports whether the file of the socket is there.
+func (s *socket) exists() bool {
+	info, err := os.Lstat(s.path)
+	return err == nil && os.SameFile(info, s.info)
+}
+
 // Close closes the socket, and removes its file unless another process has replaced it.
 func (s *socket) Close() error {
-	if info, err := os.Lstat(s.path); err == nil && os.SameFile(info, s.info) {
+	if s.exists() {
 		_ = os.Remove(s.path) // before it refuses connections: nobody can take it for one that was left behind
 	}
 	return s.UnixListener.Close()
