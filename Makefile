@@ -1,4 +1,4 @@
-# What a person types: make demo, make stack, make test. What else there is: build, package, bench, soak, fuzz, lint, consul, vault, clean,
+# What a person types: make demo, make stack, make test. What else there is: build, package, test-nomad, bench, soak, fuzz, lint, consul, vault, nomad, clean,
 # and the programs that tests need: nginx, haproxy, systemd, docker, rpm, nodejs, npm, prometheus, chromium,
 # dnsmasq, dig; and axe, which looks for what is not accessible in pages.
 
@@ -10,6 +10,8 @@ VAULT_BUILT    := $(CURDIR)/.cache/vault-$(VAULT_VERSION)
 VAULT          ?= $(VAULT_BUILT)
 VAULT_USERS_BUILT := $(CURDIR)/.cache/vault-users-$(VAULT_VERSION)
 VAULT_USERS    ?= $(VAULT_USERS_BUILT)
+NOMAD_VERSION  := 1.10.5
+NOMAD_BUILT    := $(CURDIR)/.cache/nomad-$(NOMAD_VERSION)
 STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 ACTIONLINT     := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 FUZZTIME       ?= 60s
@@ -33,7 +35,7 @@ export CONSUL VAULT VAULT_USERS AXE
 
 PROGRAMS := nginx haproxy systemd docker rpm nodejs npm prometheus chromium dnsmasq dig
 
-.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul vault axe clean $(PROGRAMS)
+.PHONY: build package demo stack stack-programs test bench soak fuzz lint consul vault nomad test-nomad axe clean $(PROGRAMS)
 
 # Without C the program needs nothing of the machine that it runs on, and runs in an empty container, too. It has no symbols and no tables for debuggers (-s), which
 # stacks and profiles do not need, and of the library of the command line no generator of documents.
@@ -55,6 +57,12 @@ stack-programs:
 
 test: consul vault $(PROGRAMS) $(BUSYBOX) axe
 	go test -race -timeout 20m ./...
+
+# What a real Nomad is needed for. make test skips these tests where $NOMAD is not set: the program takes long to build.
+test-nomad: export NOMAD := $(or $(NOMAD),$(NOMAD_BUILT))
+test-nomad: consul vault nomad
+	go test -race -timeout 20m ./watch/nomad
+	go test -race -timeout 20m -run Nomad ./cmd/render
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
 # an hour of a Vault that is sealed and killed, 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million changes under random templates, crashes, and a
@@ -127,6 +135,12 @@ $(VAULT_BUILT): testdata/vault/go.mod
 
 $(VAULT_USERS_BUILT): testdata/vault/go.mod testdata/vault/users/main.go
 	cd testdata/vault && CGO_ENABLED=0 go build -trimpath -tags minimal -o $@ ./users
+
+# The real Nomad for tests, in the same way. It needs a C compiler: it opens namespaces of processes in C.
+nomad: $(or $(NOMAD),$(NOMAD_BUILT))
+
+$(NOMAD_BUILT): testdata/nomad/go.mod
+	cd testdata/nomad && CGO_ENABLED=1 go build -trimpath -o $@ github.com/hashicorp/nomad
 
 # The real programs for tests. RUNLEVEL=1 keeps Debian from starting them as services.
 nginx: PACKAGE := nginx-light

@@ -33,9 +33,14 @@ const (
 	KindSecrets     = "secrets"      // the names below a path in Vault, see NewSecrets: []string
 	KindSecretWrite = "secret-write" // what Vault answers to a write, see NewSecretWrite: *Secret, which is a nil pointer where the answer is empty
 	KindPKICert     = "pki-cert"     // a certificate that Vault issues, see NewPKICert: *PKICert
+
+	KindNomadServices = "nomad-services" // all service names of Nomad with their tags: []*NomadSnippet
+	KindNomadService  = "nomad-service"  // instances of the service Name of Nomad: []*NomadService
+	KindNomadVar      = "nomad-var"      // the variable Name of Nomad: *NomadVar
+	KindNomadVars     = "nomad-vars"     // the variables of Nomad whose paths begin with Name: []*NomadVarMeta
 )
 
-// The options of a query. Those of Consul's HTTP API have the names that they have there.
+// The options of a query. Those of the HTTP APIs of Consul and Nomad have the names that they have there.
 const (
 	OptDatacenter     = "dc"
 	OptNear           = "near"
@@ -51,6 +56,8 @@ const (
 	OptAcceptFiltered = "accept-filtered" // "true": an answer counts that lacks what the token may not read
 	OptDestination    = "destination"     // of a certificate of Vault: the absolute path of the file that is made of it
 	OptField          = "field"           // of a certificate of Vault: a field that is used, such as Key; one value for each
+	OptRegion         = "region"          // of Nomad
+	OptChoose         = "choose"          // of instances of Nomad: COUNT|KEY, those that Nomad chooses for the key
 	OptSandbox        = "sandbox"         // of a file: the absolute path of the folder that it has to lie below, or it is not read
 )
 
@@ -121,7 +128,7 @@ func (q Query) Plugin() (argv []string, quiet bool) {
 // the file.
 func (q Query) Secret() bool {
 	switch q.Kind {
-	case KindCALeaf, KindSecret, KindSecretWrite, KindPKICert:
+	case KindCALeaf, KindSecret, KindSecretWrite, KindPKICert, KindNomadVar:
 		return true
 	}
 	return strings.Contains(q.Opts, OptSecret)

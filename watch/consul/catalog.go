@@ -353,7 +353,7 @@ func (k *catalog) movedAt(ctx context.Context, checks map[checkName]checkState, 
 		return false
 	}
 	for name := range names {
-		got, err := k.source.agent.Get(ctx, k.request(agent.Request{}, "/v1/health/service/"+segment(name)), new([]struct{}))
+		got, err := k.source.agent.Get(ctx, k.request(agent.Request{}, "/v1/health/service/"+agent.Segment(name)), new([]struct{}))
 		if err == nil && got.Index == index {
 			return true
 		}
@@ -444,7 +444,7 @@ func (k *catalog) servicesOfNodes(ctx context.Context, nodes map[string]uint64, 
 // servicesOf adds the services of a node, which has changed at an index. It reports whether they are known.
 func (k *catalog) servicesOf(ctx context.Context, node string, index uint64, changed changes) bool {
 	var answer struct{ Services []struct{ Service string } }
-	if _, err := k.source.agent.Get(ctx, k.request(agent.Request{}, "/v1/catalog/node-services/"+segment(node)), &answer); err != nil {
+	if _, err := k.source.agent.Get(ctx, k.request(agent.Request{}, "/v1/catalog/node-services/"+agent.Segment(node)), &answer); err != nil {
 		return false
 	}
 	for _, service := range answer.Services {

@@ -70,7 +70,7 @@ func instancesAt(path string) func(context.Context, *Source, watch.Query, agent.
 		if tags := opts[watch.OptTag]; len(tags) > 0 {
 			r.Params["tag"] = tags
 		}
-		r.Path = path + segment(q.Name)
+		r.Path = path + agent.Segment(q.Name)
 		var entries []healthEntry
 		got, err := s.agent.Get(ctx, r, &entries)
 		if err != nil {
@@ -133,7 +133,7 @@ func node(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, 
 			return nil, agent.Reply{}, err
 		}
 	}
-	r.Path = "/v1/catalog/node/" + segment(name)
+	r.Path = "/v1/catalog/node/" + agent.Segment(name)
 	var answer *struct {
 		Node     *watch.Node
 		Services map[string]watch.CatalogNodeService
@@ -315,33 +315,8 @@ func keyPairs(prefix string, pairs []pair) []*watch.KeyPair {
 	return list
 }
 
-// segment returns a name as one segment of a path. Unescaped, Consul would take names such as ".." for a way through the
-// path.
-func segment(name string) string {
-	if strings.Trim(name, ".") == "" {
-		return strings.ReplaceAll(name, ".", "%2E")
-	}
-	return url.PathEscape(name)
-}
-
-// keyPath returns the path of a key: everything but its slashes escaped. A segment of dots, and the slash before a segment that is
-// empty, are escaped, too: an unescaped path with these is one that web servers and proxies clean, so that it names another key.
-func keyPath(key string) string {
-	segments := strings.Split(key, "/")
-	var path strings.Builder
-	path.WriteString("/v1/kv/")
-	for i, s := range segments {
-		switch {
-		case i == 0:
-		case segments[i-1] == "" || s == "" && i < len(segments)-1:
-			path.WriteString("%2F")
-		default:
-			path.WriteString("/")
-		}
-		path.WriteString(segment(s))
-	}
-	return path.String()
-}
+// keyPath returns the path of a key.
+func keyPath(key string) string { return "/v1/kv/" + agent.Segments(key) }
 
 // checkPrintable returns an error where Consul answers no request for a name: it has a character that is not printable.
 func checkPrintable(name string) error {

@@ -96,7 +96,7 @@ func caRoots(ctx context.Context, s *Source, _ watch.Query, r agent.Request) (an
 
 func caLeaf(ctx context.Context, s *Source, q watch.Query, r agent.Request) (any, agent.Reply, error) {
 	var leaf watch.LeafCert
-	r.Path = "/v1/agent/connect/ca/leaf/" + segment(q.Name)
+	r.Path = "/v1/agent/connect/ca/leaf/" + agent.Segment(q.Name)
 	got, err := s.agent.Get(ctx, r, &leaf)
 	if err != nil || !got.Found {
 		return nil, got, err

@@ -235,7 +235,7 @@ func (l *nodeLists) request(ctx context.Context, name string, r agent.Request) (
 	if r.After == 0 {
 		r.Bound = s.reads
 	}
-	r.Path, r.Params, r.Limit, r.Unless = "/v1/catalog/node-services/"+segment(name), l.params, nodeBytes, r.After
+	r.Path, r.Params, r.Limit, r.Unless = "/v1/catalog/node-services/"+agent.Segment(name), l.params, nodeBytes, r.After
 
 	var answer struct{ Services []listedInstance }
 	got, err = s.agent.Get(ctx, r, &answer)
