@@ -10,7 +10,13 @@ import (
 
 // effectOf says what a function means for the body of a range. A function that is not listed here is effectful: to have ranges
 // keep what they do with it, add its name to the list that fits.
-func effectOf(name string) fragment.Effect {
+func effectOf(name string, arguments int) fragment.Effect {
+	if funcs.Original(name) == "secret" { // with more arguments it writes, which depends on all that the pass has asked so far
+		if arguments == 1 {
+			return fragment.Asks
+		}
+		return fragment.Effectful
+	}
 	if name == "executeTemplate" {
 		return fragment.Executes
 	}
@@ -23,9 +29,10 @@ func effectOf(name string) fragment.Effect {
 	return fragment.Effectful
 }
 
-// askingNames are the functions that ask a query. What plugin does depends on more: on all that the pass has asked so far.
+// askingNames are the functions that ask a query. What plugin and pkiCert do depends on more: on all that the pass has asked so far.
 var askingNames = strings.Fields(`caLeaf caRoots connect datacenters exportedServices file importedServices key keyExists
-	keyOrDefault key_or_default ls node nodes partitions peerings safeLs safeTree service services tree`)
+	keyOrDefault key_or_default ls node nodes partitions peerings safeLs safeTree secretExists secretOrDefault
+	secrets service services tree`)
 
 // pureNames are the functions whose result depends on their arguments alone, and that change none of these, by their
 // original names. The named arguments of queries are among them, and hostport: an iteration keeps what it drops.

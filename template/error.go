@@ -85,9 +85,9 @@ var namesInText = regexp.MustCompile(`(?s)^(?:error calling \S+: )?(?:arg \d+: )
 	`\S+ is an unexported field of struct type `,
 }, "|") + `)`)
 
-// inText reports whether all words stand in the template.
-func (t *Template) inText(words []string) bool {
-	return !slices.ContainsFunc(words, func(word string) bool { return !t.pass.inText(word) })
+// canShow reports whether errors can have all words.
+func (t *Template) canShow(words []string) bool {
+	return !slices.ContainsFunc(words, func(word string) bool { return !t.pass.canShow(word) })
 }
 
 func siteName(function string, i int) string { return function + siteMark + strconv.Itoa(i) }
@@ -136,10 +136,10 @@ func (t *Template) execError(err error) *Error {
 	if failed, ok := errors.AsType[*funcs.Error](err); ok {
 		e.Msg, e.Err = failed.Error(), failed.Err
 	} else if m := valueInText.FindStringSubmatch(e.Msg); m != nil {
-		if !t.pass.inText(m[2]) {
+		if !t.pass.canShow(m[2]) {
 			e.Msg = m[1] + " a value that is not in the template's text" + m[3]
 		}
-	} else if !namesInText.MatchString(e.Msg) && !t.inText(strings.Fields(e.Msg)) {
+	} else if !namesInText.MatchString(e.Msg) && !t.canShow(strings.Fields(e.Msg)) {
 		e.Msg = "the template failed here; Go's message is not shown, because it may contain a value"
 	}
 	e.Msg, e.hint = t.delims.explain(e.Msg)

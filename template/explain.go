@@ -2,9 +2,11 @@ package template
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"render/template/fragment"
 	"render/template/funcs"
@@ -74,15 +76,22 @@ func article(noun string) string {
 }
 
 // valueTypes are the struct types that templates can meet, by the names that Go gives them.
-var valueTypes = structTypes(
+var valueTypes = func() map[string]reflect.Type {
+	types := structTypes(watch.Secret{})
+	maps.Copy(types, constantTypes)
+	return types
+}()
+
+// constantTypes are those of them whose values never change. A template can change the maps of a secret.
+var constantTypes = structTypes(
 	watch.HealthService{}, watch.KeyPair{}, watch.Node{}, watch.CatalogNode{}, watch.CatalogSnippet{}, watch.Partition{},
-	watch.Peering{}, watch.ExportedService{}, watch.ImportedService{}, watch.CARoot{}, watch.LeafCert{},
+	watch.Peering{}, watch.ExportedService{}, watch.ImportedService{}, watch.CARoot{}, watch.LeafCert{}, watch.PKICert{},
 )
 
 // answerTypes are the same types, as package fragment wants them.
 var answerTypes = func() fragment.Types {
 	types := make(fragment.Types)
-	for _, t := range valueTypes {
+	for _, t := range constantTypes {
 		types[t] = true
 	}
 	return types
@@ -97,7 +106,7 @@ func structTypes(values ...any) map[string]reflect.Type {
 		case reflect.Pointer, reflect.Slice, reflect.Map:
 			add(t.Elem())
 		case reflect.Struct:
-			if _, known := types[t.String()]; known {
+			if _, known := types[t.String()]; known || t == reflect.TypeFor[time.Time]() {
 				return
 			}
 			types[t.String()] = t

@@ -153,16 +153,21 @@ func executeBoth(t *testing.T, text string, o template.Options, keeps bool) {
 // it does depends on more than its arguments and an answer.
 func TestEffectOf(t *testing.T) {
 	effectful := strings.Fields(`buildCustomCert call decryptAES derivePassword durationRound env envOrDefault merge mergeMap
-		mergeMapWithOverride mergeOverwrite mustDateModify mustEnv mustMerge mustMergeOverwrite must_date_modify mustToDate plugin scratch
+		mergeMapWithOverride mergeOverwrite mustDateModify mustEnv mustMerge mustMergeOverwrite must_date_modify mustToDate pkiCert plugin scratch
 		set sockaddr spew_dump spew_printf spew_sdump spew_sprintf timestamp toDate unixEpoch unset writeToFile`)
 	var got []string
 	for _, name := range template.AllNames() {
-		if bare := strings.TrimPrefix(name, "sprig_"); template.EffectOf(name) == fragment.Effectful && !slices.Contains(got, bare) {
+		if bare := strings.TrimPrefix(name, "sprig_"); template.EffectOf(name, 1) == fragment.Effectful && !slices.Contains(got, bare) {
 			got = append(got, bare)
 		}
 	}
 	slices.Sort(got)
 	slices.Sort(effectful)
+	for _, name := range []string{"secret", "vault"} {
+		if template.EffectOf(name, 2) != fragment.Effectful {
+			t.Errorf("%s with two arguments, which writes, is not effectful", name)
+		}
+	}
 	if !slices.Equal(got, effectful) {
 		t.Errorf("effectful are\n%v, want\n%v", got, effectful)
 	}

@@ -30,11 +30,14 @@ type Options struct {
 	// which match all but the functions that Go has by itself. A name stands for all names of its function.
 	Denied []string
 	// Untrusted denies all functions that reach outside of the data that render has queried: the environment, programs, other
-	// files, the machine, the standard output. The function file is denied unless there is a Sandbox.
+	// files, the machine, the standard output. So it denies all functions of Vault, whose data is secret. The function file is denied unless there is a Sandbox.
 	Untrusted bool
 	// Sandbox is the folder that the function file may read below. The empty one is no sandbox. The query has it as
 	// watch.OptSandbox: whoever answers has to mind it, because links can change at any time.
 	Sandbox string
+	// Destination is the path of the file that the output goes to, or "". A certificate that it has is used as long as
+	// it can be, instead of another that Vault issues.
+	Destination string
 	// MaxOutput is how many bytes the output can have. Zero or less is DefaultMaxOutput. The values that an execution makes on
 	// the way can have as much, or DefaultMaxOutput where that is more.
 	MaxOutput int
@@ -76,14 +79,14 @@ func newDelimiters(left, right string) (delimiters, error) {
 // around returns an action as it is written in the text.
 func (d delimiters) around(action string) string { return d.left + action + d.right }
 
-// newSandbox returns a sandbox by its absolute path, so that all ways to write it make the same query.
-func newSandbox(folder string) (string, error) {
-	if folder == "" {
+// absolute returns an absolute path, so that all ways to write it make the same query; "" for none.
+func absolute(path string) (string, error) {
+	if path == "" {
 		return "", nil
 	}
-	absolute, err := filepath.Abs(folder)
+	absolute, err := filepath.Abs(path)
 	if err != nil {
-		return "", fmt.Errorf("find the sandbox folder %s: %w", folder, err)
+		return "", fmt.Errorf("find %s: %w", path, err)
 	}
 	return absolute, nil
 }
@@ -92,7 +95,8 @@ func newSandbox(folder string) (string, error) {
 type denied map[string]string
 
 // outside are the functions that Options.Untrusted denies. All that reach outside of a template's data are among them but file.
-var outside = strings.Fields("env envOrDefault mustEnv plugin sockaddr spew_dump spew_printf writeToFile")
+var outside = strings.Fields(`env envOrDefault mustEnv pkiCert plugin secret secretExists secretOrDefault secrets sockaddr spew_dump spew_printf
+	vault writeToFile`)
 
 const deniedOutside = "\x00untrusted"
 

@@ -38,6 +38,12 @@ var queryFuncs = map[string]func(asker) any{
 	"safeTree":         func(a asker) any { return a.safeTree },
 	"file":             func(a asker) any { return a.file },
 	"plugin":           func(a asker) any { return a.plugin },
+	"secret":           func(a asker) any { return a.secret },
+	"vault":            func(a asker) any { return a.secret }, // its old name
+	"secrets":          func(a asker) any { return a.secrets },
+	"secretExists":     func(a asker) any { return a.secretExists },
+	"secretOrDefault":  func(a asker) any { return a.secretOrDefault },
+	"pkiCert":          func(a asker) any { return a.pkiCert },
 
 	"name":           named("name", optName),
 	"dc":             named("dc", watch.OptDatacenter),
@@ -325,8 +331,7 @@ func (a asker) plugin(name string, args ...string) string {
 	if name == "" {
 		return ""
 	}
-	if a.pass.unanswered() {
-		a.pass.skipped = true
+	if a.waits() {
 		return ""
 	}
 	output, _ := answer[string](a, a.pluginQuery(name, args))

@@ -13,7 +13,7 @@ import (
 const maxForeign = 24
 
 // ownOptions are the options of queries whose values are not from an answer, although the text need not have them.
-var ownOptions = []string{watch.OptAcceptFiltered, watch.OptReachable, watch.OptSandbox, watch.OptStatus}
+var ownOptions = []string{watch.OptAcceptFiltered, watch.OptDestination, watch.OptField, watch.OptReachable, watch.OptSandbox, watch.OptStatus}
 
 // Show returns a query as logs and errors show it. A name, or the value of an option, that is not in the template's text comes from
 // an answer, and may be the value of a key. Show shortens it, and adds that it is from an answer. Show can be called while the
@@ -29,7 +29,7 @@ func (t *Template) Show(q watch.Query) string {
 			shown, isForeign := value, false
 			key, rest, isPair := strings.Cut(value, "=")
 			switch {
-			case slices.Contains(ownOptions, opt):
+			case slices.Contains(ownOptions, opt) || strings.HasPrefix(opt, watch.OptSecret):
 			case opt == watch.OptMeta && isPair && t.pass.inText(key):
 				shown, isForeign = t.showPart(rest)
 				shown = key + "=" + shown
@@ -71,6 +71,9 @@ func (t *Template) showPart(part string) (shown string, foreign bool) {
 		return part, false
 	}
 	known := sort.Search(len(part), func(n int) bool { return !t.pass.inText(part[:n+1]) })
+	if t.quiet.Load() {
+		return strings.ToValidUTF8(part[:known], "") + "...", true
+	}
 	if known+maxForeign >= len(part) {
 		return part, true
 	}

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"text/template"
 	"text/template/parse"
 
@@ -41,6 +42,7 @@ type Template struct {
 	pass   pass             // the present execution, or the last
 
 	reported map[Suspect]bool // see Unreported
+	quiet    atomic.Bool      // the name of a query has had a part of a secret
 
 	marks    []mark
 	markBase []byte // the array of all marks' texts
@@ -58,7 +60,7 @@ type Result struct {
 	Err     error         // an *Error; nil while anything is pending or absent: the fault may come from that
 
 	// Complete reports whether Used has all queries that the template asks with the present answers: the execution ran to its
-	// end, nothing was pending, and no plugin was left out. Something may be absent.
+	// end, nothing was pending, and no plugin and no write was left out. Something may be absent.
 	Complete bool
 }
 
@@ -67,14 +69,16 @@ func (r Result) Finished() bool { return len(r.Pending) == 0 && len(r.Absent) ==
 
 // pass is the state of one execution, which the functions share.
 type pass struct {
-	template *Template
-	lookup   Lookup
-	env      func(string) (string, bool)
-	funcs    *funcs.Env
-	sandbox  string                                   // of the function file
-	parsed   funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
-	result   Result
-	size     int // of the last output
+	template    *Template
+	lookup      Lookup
+	env         func(string) (string, bool)
+	funcs       *funcs.Env
+	sandbox     string                                   // of the function file
+	destination string                                   // of the output
+	certFields  []string                                 // that the text uses of certificates
+	parsed      funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
+	result      Result
+	size        int // of the last output
 
 	checkPath    func(sandbox, path string) error // watch.CheckSandbox
 	sandboxCheck <-chan struct{}                  // of the last check, closed when it has ended; nil if that was in time
@@ -92,7 +96,8 @@ type pass struct {
 	suspects map[Suspect]bool // of this execution
 	scratch  *funcs.Scratch
 	writes   map[string]int // where in Result.Writes the write of a path is
-	skipped  bool           // whether a plugin was not asked, because something was unanswered
+	secrets  []watch.Query  // that this pass has asked
+	skipped  bool           // whether a plugin, or a write to Vault, was not asked, because something was unanswered
 	strict   bool           // a missing key is an error
 
 	number   uint64                 // counts passes
@@ -122,6 +127,7 @@ const maxParsed = 20_000 // arguments kept in a generation
 // asked is what passes know of a query.
 type asked struct {
 	query     watch.Query
+	secret    bool   // whether the answer is
 	pass      uint64 // the last pass that asked it; what follows is from that pass
 	site      int
 	absent    bool   // it is in Result.Absent already
@@ -147,6 +153,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 	}
 	b := binder{t: t, denied: d, funcs: make(template.FuncMap)}
 	ranges := fragment.Find(p.trees, effectOf)
+	t.pass.certFields = usedCertFields(p.trees)
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		b.text = p.owners[name]
 		if err := b.bind(p.trees[name].Root); err != nil {
@@ -181,7 +188,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if o.MaxOutput <= 0 {
 		t.pass.maxOutput = DefaultMaxOutput
 	}
-	t.pass.funcs = &funcs.Env{InText: t.pass.inText, MaxSize: max(t.pass.maxOutput, DefaultMaxOutput), Stopped: t.pass.stopped, Spend: t.pass.spend}
+	t.pass.funcs = &funcs.Env{InText: t.pass.canShow, MaxSize: max(t.pass.maxOutput, DefaultMaxOutput), Stopped: t.pass.stopped, Spend: t.pass.spend}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
@@ -189,7 +196,10 @@ func (t *Template) configure(o Options) (d denied, err error) {
 		return nil, err
 	}
 	t.pass.checkPath = watch.CheckSandbox
-	if t.pass.sandbox, err = newSandbox(o.Sandbox); err != nil {
+	if t.pass.sandbox, err = absolute(o.Sandbox); err != nil {
+		return nil, err
+	}
+	if t.pass.destination, err = absolute(o.Destination); err != nil {
 		return nil, err
 	}
 	return newDenied(o)
@@ -269,6 +279,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
 	p.number++
 	p.asks, p.used, p.repeated, p.full, p.recording = 0, 0, 0, false, nil
+	p.secrets = p.secrets[:0]
 	p.sequence.begin()
 	missingKey := "missingkey=zero"
 	if strict {
@@ -322,8 +333,9 @@ func (p *pass) ask(site int, q watch.Query) (value any, answered bool) {
 func (p *pass) askedOf(q watch.Query) *asked {
 	a := p.asked[q]
 	if a == nil {
-		a = &asked{query: q}
+		a = &asked{query: q, secret: q.Secret()}
 		p.asked[q] = a
+		p.guardName(q)
 	}
 	return a
 }
@@ -334,6 +346,9 @@ func (p *pass) note(a *asked, site int) (first bool) {
 		return false
 	}
 	a.pass, a.site, a.absent = p.number, site, false
+	if a.secret {
+		p.secrets = append(p.secrets, a.query)
+	}
 	p.asks++
 	p.sequence.add(a.query)
 	return true

@@ -30,12 +30,12 @@ type Range struct {
 }
 
 // Find returns the ranges of some trees whose iterations can be kept, in the order of the trees' names and the text. Effects
-// says what a function does. Ranges within such a range are among them, too.
+// says what a function does that is called with so many arguments. Ranges within such a range are among them, too.
 //
 // The body of such a range asks a query. It assigns to no variable that is declared outside, does not end the range, and calls
 // no function that is Effectful; nor do the templates that it executes. The variables in Captured are declared where the range
 // begins.
-func Find(trees map[string]*parse.Tree, effects func(function string) Effect) []Range {
+func Find(trees map[string]*parse.Tree, effects func(function string, arguments int) Effect) []Range {
 	f := finder{effects: effects, defines: make(map[string]*walker)}
 	names := slices.Sorted(maps.Keys(trees))
 	for _, name := range names {
@@ -52,7 +52,7 @@ func Find(trees map[string]*parse.Tree, effects func(function string) Effect) []
 
 // A finder collects ranges that can be kept.
 type finder struct {
-	effects func(string) Effect
+	effects func(string, int) Effect
 	defines map[string]*walker // what each tree does
 	ranges  []Range
 }
@@ -108,7 +108,7 @@ func (f *finder) repeatable(body *walker) bool {
 
 // A walker follows a list of nodes in the order of their execution and notes what they do.
 type walker struct {
-	effects func(string) Effect
+	effects func(string, int) Effect
 	scope   []string // the variables that are declared at this point
 	indexed bool     // the first of scope is the index of a range
 	loops   int      // the ranges around this point
@@ -188,10 +188,10 @@ func (w *walker) pipe(n *parse.PipeNode) {
 
 // arguments follows the commands of a pipeline.
 func (w *walker) arguments(n *parse.PipeNode) {
-	for _, command := range n.Cmds {
+	for piped, command := range n.Cmds {
 		for i, arg := range command.Args {
 			if call, ok := arg.(*parse.IdentifierNode); ok {
-				w.call(call.Ident, command.Args[i:], i == 0)
+				w.call(call.Ident, command.Args[i:], i == 0, min(piped, 1))
 				continue
 			}
 			w.argument(arg)
@@ -202,7 +202,7 @@ func (w *walker) arguments(n *parse.PipeNode) {
 func (w *walker) argument(n parse.Node) {
 	switch n := n.(type) {
 	case *parse.IdentifierNode:
-		w.call(n.Ident, nil, false)
+		w.call(n.Ident, nil, false, 0)
 	case *parse.VariableNode:
 		w.use(n.Ident[0])
 	case *parse.PipeNode:
@@ -216,9 +216,14 @@ func (w *walker) argument(n parse.Node) {
 	}
 }
 
-// call notes the call of a function. First says that args are all of a command: the function, and what stands behind it.
-func (w *walker) call(function string, args []parse.Node, first bool) {
-	switch w.effects(function) {
+// call notes the call of a function. First says that args are all of a command: the function, and what stands behind it. Piped is
+// how many values the command before adds to that.
+func (w *walker) call(function string, args []parse.Node, first bool, piped int) {
+	arguments := 0
+	if first {
+		arguments = len(args) - 1 + piped
+	}
+	switch w.effects(function, arguments) {
 	case Pure:
 	case Asks:
 		w.asks = true

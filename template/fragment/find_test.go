@@ -9,7 +9,7 @@ import (
 
 // Which ranges can be kept, and what they need for that.
 func TestFind(t *testing.T) {
-	effects := func(name string) Effect {
+	effects := func(name string, arguments int) Effect {
 		switch name {
 		case "ask":
 			return Asks
@@ -17,6 +17,10 @@ func TestFind(t *testing.T) {
 			return Executes
 		case "print", "or":
 			return Pure
+		case "one":
+			if arguments == 1 {
+				return Asks
+			}
 		}
 		return Effectful
 	}
@@ -27,6 +31,11 @@ func TestFind(t *testing.T) {
 		{`{{range .}}{{ask .}}{{print (unknown).X}}{{end}}`, ""},
 		{`{{range .}}{{ask .}}{{with .}}{{else}}{{. | print | unknown}}{{end}}{{end}}`, ""},
 		{`{{range unknown}}{{ask .}}{{end}}`, "[]"},
+		{`{{range .}}{{one .}}{{. | one}}{{print (one .)}}{{end}}`, "[]"},
+		{`{{range .}}{{one .}}{{one}}{{end}}`, ""},
+		{`{{range .}}{{one .}}{{print one}}{{end}}`, ""},
+		{`{{range .}}{{one .}}{{. | one .}}{{end}}`, ""},
+		{`{{range .}}{{one .}}{{with (one . .).X}}{{end}}{{end}}`, ""},
 		{`{{range $x := .}}{{ask $x $.Y}}{{end}}`, "[$]"},
 		{`{{$a := 1}}{{$b := 2}}{{range $i, $x := .}}{{ask $b $x $a}}{{end}}`, "[$a $b]"},
 		{`{{range $i, $x := .}}{{ask $i}}{{end}}`, "[] index"},

@@ -264,6 +264,14 @@ func deepCopy[T any](v T) T {
 	return v
 }
 
+// Copy copies a map, so that functions which change it leave the original alone.
+func (e *Env) Copy(m map[string]any) (map[string]any, error) {
+	if err := e.canCopy(m); err != nil {
+		return nil, err
+	}
+	return deepCopy(m), nil
+}
+
 // canCopy returns an error where a value is too large or too deep to be walked through and copied.
 func (e *Env) canCopy(values ...any) error {
 	n, err := e.measured(measure{names: 30}, values...)

@@ -18,7 +18,6 @@ var refused = func() map[string]refusal {
 			refusals[name] = refusal{fmt.Sprintf(format, name), hint}
 		}
 	}
-	add("pkiCert secret secrets vault", "%s needs Vault, which this version of render does not support", "")
 	add("nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe",
 		"%s needs Nomad, which this version of render does not support", "")
 	const missing = "there is no function %s"
