@@ -55,14 +55,15 @@ func TestApplied(t *testing.T) {
 
 // retrying is a Source that fails until a time, and asks again by itself.
 type retrying struct {
-	until time.Time
-	reads atomic.Int64
+	until   time.Time
+	reads   atomic.Int64
+	changed chan struct{}
 }
 
 func (r *retrying) Fetch(ctx context.Context, _ Query, after uint64) (any, uint64, error) {
 	if time.Now().Before(r.until) {
 		r.reads.Add(1)
-		return nil, 0, RetriedError{errors.New("no rights")}
+		return nil, 0, RetriedError{errors.New("no rights"), r.changed}
 	}
 	if after != 0 {
 		<-ctx.Done()
@@ -83,6 +84,22 @@ func TestRetriedError(t *testing.T) {
 			t.Errorf("%d reads, got %+v", src.reads.Load(), st)
 		}
 		later(2 * time.Second)
+		if st := set.Take()[web]; st.Err != nil || st.Rev != 1 {
+			t.Errorf("got %+v", st)
+		}
+	})
+}
+
+// A source that says when it has asked again is read at once.
+func TestRetriedErrorChanges(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src := &retrying{until: time.Now().Add(time.Minute), changed: make(chan struct{})}
+		set := NewSet(src, SetConfig{})
+		defer set.Close()
+		set.Watch(web)
+		later(time.Minute)
+		close(src.changed)
+		later(time.Millisecond)
 		if st := set.Take()[web]; st.Err != nil || st.Rev != 1 {
 			t.Errorf("got %+v", st)
 		}

@@ -148,3 +148,20 @@ func TestExpiredError(t *testing.T) {
 		t.Error("the reason is lost")
 	}
 }
+
+// That an answer has expired is no attempt to get another: the source is asked at once, however often it has failed before.
+func TestExpiryAsksAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		sealed := RetriedError{Err: errors.New("sealed")}
+		src := &vault{began: time.Now(), steps: []vaultStep{
+			{password: "a", lasts: time.Minute}, {at: 10 * time.Second, err: sealed}, {at: 61 * time.Second, password: "b"},
+		}}
+		set := NewSet(src, SetConfig{MaxBackoff: time.Hour})
+		defer set.Close()
+		set.Watch(web)
+		later(62 * time.Second)
+		if st := set.Take()[web]; st.Err != nil || st.Rev != 2 {
+			t.Errorf("got %+v", st)
+		}
+	})
+}

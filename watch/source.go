@@ -75,7 +75,10 @@ func (e OutageError) Unwrap() error { return e.Err }
 
 // A RetriedError is a failure after which the source asks again by itself, with pauses of its own: a read meanwhile costs next to
 // nothing, and learns of the end of the failure.
-type RetriedError struct{ Err error }
+type RetriedError struct {
+	Err     error
+	Changed <-chan struct{} // closed when the source has asked again; nil where it does not say so
+}
 
 func (e RetriedError) Error() string { return e.Err.Error() }
 

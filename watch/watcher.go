@@ -76,10 +76,24 @@ func (s *Set) watch(ctx context.Context, w *watcher) {
 		} else if s.cfg.Once && !isNothing(st.Value) {
 			return
 		}
-		if delay > 0 && !pause.For(ctx, delay) {
+		if delay > 0 && !wait(ctx, delay, got.err) {
 			return
 		}
 	}
+}
+
+// wait waits for a duration, or until the source has asked again by itself. False means that ctx is done.
+func wait(ctx context.Context, delay time.Duration, err error) bool {
+	retried, _ := errors.AsType[RetriedError](err)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-retried.Changed:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // deadline returns when the value expires, unless it does not, or Err says already that it has.
@@ -95,6 +109,7 @@ func (s *Set) fail(w *watcher, st *State, err error) (delay time.Duration) {
 	if _, is := errors.AsType[ExpiredError](err); !is && expired(st.Expires) {
 		err = ExpiredError{At: st.Expires, Err: err}
 	}
+	_, reported := errors.AsType[ExpiredError](st.Err)
 	told := st.Err != nil && st.Err.Error() == err.Error()
 	if st.Err == nil {
 		st.Since = time.Now()
@@ -107,6 +122,9 @@ func (s *Set) fail(w *watcher, st *State, err error) (delay time.Duration) {
 	delay = pause.Backoff(st.Failures, base, most)
 	if until := time.Until(st.Expires); until > 0 {
 		delay = min(delay, until)
+	}
+	if _, is := errors.AsType[ExpiredError](err); is && !reported {
+		delay = min(delay, base) // the source may not have been asked
 	}
 	st.Err = err
 	st.Failures++

@@ -13,7 +13,7 @@ import (
 
 const (
 	maxReplaced = 8           // leases of earlier answers that are kept, until another answer is in use
-	afterToken  = time.Second // within which queries ask again after the token has changed
+	afterToken  = time.Second // within which queries ask again after the token has changed; sooner where they are few
 )
 
 // An entry is what is known of a query that somebody asks. A goroutine of its own asks Vault, renews and asks again.
@@ -113,7 +113,13 @@ func (e *entry) delay(err error, delay time.Duration) time.Duration {
 	return delay
 }
 
-// wait returns true after a duration. It returns false sooner where somebody wants an answer, the token changes or ctx is done.
+// stagger waits for a random part of the time in which all queries may ask again.
+func (s *Source) stagger(ctx context.Context) {
+	pause.For(ctx, rand.N(min(time.Duration(s.queries()+1)*spreadEach, afterToken)))
+}
+
+// wait returns true after a duration. It returns false sooner where somebody wants an answer, the token changes, an outage ends or ctx is
+// done.
 func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -121,8 +127,9 @@ func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct
 	case <-timer.C:
 		return true
 	case <-e.wake:
+	case <-e.source.client.outage.ends():
 	case <-changed:
-		pause.For(ctx, rand.N(afterToken))
+		e.source.stagger(ctx)
 	case <-ctx.Done():
 	}
 	return false
@@ -239,7 +246,11 @@ func (e *entry) renew(ctx context.Context, a answered) {
 		if !renews {
 			next = last
 		}
-		if !e.until(ctx, next, changed) {
+		var over <-chan struct{}
+		if failures > 0 {
+			over = s.client.outage.ends()
+		}
+		if !e.until(ctx, next, over, changed) {
 			return
 		}
 		if !renews || !time.Now().Before(last) {
@@ -251,7 +262,7 @@ func (e *entry) renew(ctx context.Context, a answered) {
 		case ctx.Err() != nil, isOver(err) && !isLongest(err):
 			return
 		case isLongest(err), errors.Is(err, watch.ErrDenied):
-			renews = false // the lease lasts, and a token that may renew it can come
+			failures, renews = 0, false // the lease lasts, and a token that may renew it can come
 		case err != nil:
 			e.fail(fmt.Errorf("renew the lease: %w", err))
 			last = c.expires.Add(-c.lasts / 10)
@@ -278,15 +289,17 @@ func renewAt(expires time.Time, spare time.Duration) time.Time {
 	return time.Now().Add(max(leastPause, left*2/3+spare/3))
 }
 
-// until returns at a time. It reports false where there is to be another answer before.
-func (e *entry) until(ctx context.Context, at time.Time, changed <-chan struct{}) bool {
+// until returns at a time, or when over is closed. It reports false where there is to be another answer before.
+func (e *entry) until(ctx context.Context, at time.Time, over, changed <-chan struct{}) bool {
 	timer := time.NewTimer(time.Until(at))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
+	case <-over:
+		return true
 	case <-changed:
-		pause.For(ctx, rand.N(afterToken))
+		e.source.stagger(ctx)
 	case <-ctx.Done():
 	}
 	return false

@@ -17,7 +17,7 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-const wellAfter = 4 * time.Second // Vault is: a probe, the spread after an outage, a login, and what Set pauses
+const wellAfter = 2 * time.Second // Vault is: a probe, the spread after an outage, a login, and what Set pauses
 
 func history(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 17))

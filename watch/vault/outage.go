@@ -68,6 +68,13 @@ func (o *outage) delay(ctx context.Context) error {
 	return nil
 }
 
+// ends returns a channel that is closed when the outage ends; nil where there is none.
+func (o *outage) ends() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.over
+}
+
 // lasts reports whether there is an outage.
 func (o *outage) lasts() bool {
 	o.mu.Lock()

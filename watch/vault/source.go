@@ -147,13 +147,13 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 		switch {
 		case after != 0:
 			if st.err != nil {
-				return nil, 0, watch.RetriedError{Err: st.err}
+				return nil, 0, watch.RetriedError{Err: st.err, Changed: st.changed}
 			}
 			if st.index != 0 && st.index != after {
 				return st.value, st.index, nil
 			}
 		case st.err != nil && fresh:
-			return nil, 0, watch.RetriedError{Err: st.err}
+			return nil, 0, watch.RetriedError{Err: st.err, Changed: st.changed}
 		case st.err != nil && hold == nil:
 			timer := time.NewTimer(failureHold)
 			defer timer.Stop()
@@ -167,7 +167,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 		select {
 		case <-st.changed:
 		case <-hold:
-			return nil, 0, watch.RetriedError{Err: st.err}
+			return nil, 0, watch.RetriedError{Err: st.err, Changed: st.changed}
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		}

@@ -271,7 +271,7 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 				delay = min(delay, time.Second)
 			}
 			failures++
-			pause.For(ctx, delay)
+			t.pause(ctx, delay)
 			continue
 		}
 		failures, logged = 0, ""
@@ -282,6 +282,17 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 		if time.Since(began) < leastCheck {
 			pause.For(ctx, leastCheck-rand.N(leastCheck/2)) // each token ends at once
 		}
+	}
+}
+
+// pause waits for a duration, or until an outage ends.
+func (t *tokens) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.client.outage.ends():
+	case <-ctx.Done():
 	}
 }
 
