@@ -86,6 +86,7 @@ type Engine struct {
 	crowded       schedule.Queue[*action] // with a target whose pass takes long, while there is no room for it
 	texts         texts
 	board         status.Board
+	ready         status.Latch
 	configuration status.Configuration
 
 	// Beside the loop.
@@ -177,6 +178,7 @@ func (e *Engine) number() {
 	e.byPath = make(map[string]*target, len(e.targets))
 	e.byDestination = make(map[string]*target, len(e.targets))
 	e.destinations = make(map[string]*target, len(e.targets))
+	e.ready.Renew()
 	for i, t := range e.targets {
 		t.order = i
 		e.byPath[t.path], e.byDestination[t.cfg.Destination] = t, t

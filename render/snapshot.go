@@ -51,7 +51,7 @@ func (e *Engine) part(all bool) status.Part {
 		},
 	}, now)
 	p.Connections = status.Connections(watch.FiguresOf(e.src))
-	p.Sequence, p.Time, p.Started, p.Configuration, p.Missed = e.feed.Sequence(), now, e.started, e.configuration, e.set.Missed()
+	p.Sequence, p.Time, p.Started, p.Ready, p.Configuration, p.Missed = e.feed.Sequence(), now, e.started, e.ready.At, e.configuration, e.set.Missed()
 	if e.supervises() {
 		p.Program = &status.Program{Command: e.cfg.Exec.Command.String(), Waits: e.programWaits()}
 	}
@@ -60,7 +60,8 @@ func (e *Engine) part(all bool) status.Part {
 
 // noteChanges notifies subscribers where something has changed.
 func (e *Engine) noteChanges() {
-	if e.board.Flush() {
+	ready := e.ready.Note(len(e.targets), func(i int) bool { return e.targets[i].track.Applied }, e.programWaits())
+	if e.board.Flush() || ready {
 		e.feed.Note()
 	}
 }

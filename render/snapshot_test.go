@@ -32,6 +32,29 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
+// Since when everything was applied once is known whether somebody asks or not, and what fails later does not change it.
+func TestReady(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		good, late := r.target("good", "{{key \"one\"}}"), r.target("late", "{{key \"two\"}}")
+		r.start(Config{Targets: []Target{good, late}})
+		r.set(kv("one"), "1")
+		elapse(time.Minute)
+		if s := r.snapshot(); !s.Ready.IsZero() {
+			t.Errorf("ready since %s, and one is not applied", s.Ready)
+		}
+		r.set(kv("two"), "2")
+		elapse(time.Minute)
+		applied := time.Now()
+		r.apply(Config{Targets: []Target{good, late, r.target("bad", "{{fail \"always\"}}")}})
+		elapse(time.Hour)
+		s := r.snapshot()
+		if s.Ready.IsZero() || s.Ready.After(applied) || s.Counts.Applied {
+			t.Errorf("ready since %s: %+v", s.Ready, s.Counts)
+		}
+		r.wantSnapshot()
+	})
+}
+
 // snapshot returns a new snapshot.
 func (r *rig) snapshot() *status.Snapshot {
 	r.t.Helper()

@@ -23,6 +23,7 @@ type fake struct {
 	stuck bool
 	ended bool
 	asked int
+	ready status.Latch
 }
 
 var errEnded = errors.New("the engine does not run")
@@ -57,6 +58,9 @@ func (f *fake) Snapshot(ctx context.Context) (*status.Snapshot, error) {
 	defer f.mu.Unlock()
 	s := f.state
 	s.Time = time.Now()
+	f.ready.Renew()
+	f.ready.Note(len(s.Targets), func(i int) bool { return s.Targets[i].AppliedOnce }, s.Program != nil && s.Program.Waits)
+	s.Ready = f.ready.At
 	s.Counts = status.CountsOf(&s)
 	s.Line = status.LineOf(s.Counts, s.Configuration, s.Program)
 	return &s, nil

@@ -32,7 +32,7 @@ type Health struct {
 	waiting  time.Time  // since when the loop has been asked in vain; zero where it answers
 	asking   chan struct{}
 	err      error // why the loop does not answer any more
-	ready    time.Time
+	ready    time.Time  // since when everything was applied once, as the engine has said; zero for not yet
 }
 
 // NewHealth returns the health of an engine.
@@ -182,6 +182,11 @@ func (h *Health) readiness(ctx context.Context, verbose bool) Readiness {
 		r.Reason = err.Error()
 		return r
 	}
+	if r.Since, r.Ready = s.Ready, !s.Ready.IsZero(); r.Ready {
+		h.mu.Lock()
+		h.ready = s.Ready
+		h.mu.Unlock()
+	}
 	r.Line, r.Waits = s.Line, s.Program != nil && s.Program.Waits
 	states := make(map[status.State]int)
 	for _, t := range s.Targets {
@@ -199,13 +204,8 @@ func (h *Health) readiness(ctx context.Context, verbose bool) Readiness {
 		r.Reason = notApplied(states, r.Total, len(s.Targets))
 	case r.Waits:
 		r.Reason = "the program is not started yet"
-	default:
-		h.mu.Lock()
-		if h.ready.IsZero() {
-			h.ready = time.Now()
-		}
-		r.Ready, r.Since = true, h.ready
-		h.mu.Unlock()
+	default: // the engine is about to note it
+		r.Reason = "the last file is being applied"
 	}
 	return r
 }

@@ -225,6 +225,41 @@ func TestSharedForgets(t *testing.T) {
 	})
 }
 
+// A latch looks at each target once while the targets are the same, and notes the first moment at which all were applied.
+func TestLatch(t *testing.T) {
+	var l Latch
+	applied := make([]bool, 1000)
+	looks := 0
+	note := func(waits bool) bool {
+		return l.Note(len(applied), func(i int) bool { looks++; return applied[i] }, waits)
+	}
+	for i := range applied {
+		if note(false) {
+			t.Fatalf("ready with %d", i)
+		}
+		applied[i] = true
+	}
+	if looks > 2*len(applied) {
+		t.Errorf("%d looks", looks)
+	}
+	if note(true) || !l.At.IsZero() {
+		t.Error("ready before the program")
+	}
+	applied[0] = false
+	if l.Renew(); note(false) {
+		t.Error("ready without the first")
+	}
+	applied[0] = true
+	if !note(false) || l.At.IsZero() || note(false) {
+		t.Error("it is ready once")
+	}
+	at := l.At
+	applied[0] = false
+	if l.Renew(); note(false) || l.At != at {
+		t.Error("it stays ready")
+	}
+}
+
 // IDs are safe in URLs, differ where names do, and are the same in each run. Those of queries are of one run: whoever sees the beginning of a
 // name, which may be the value of a key, cannot find its end by trying.
 func TestIDs(t *testing.T) {

@@ -19,10 +19,11 @@ type Snapshot struct {
 
 // An Overview is a snapshot without its lists.
 type Overview struct {
-	Sequence      uint64        `json:"sequence"` // of the last change that is in it, see history.Feed; equal numbers stand for equal states, but for Time and Connections
-	Time          time.Time     `json:"time"`     // when it was taken
-	Started       time.Time     `json:"started"`  // when the engine was
-	Line          string        `json:"line"`     // the state in one line
+	Sequence      uint64        `json:"sequence"`             // of the last change that is in it, see history.Feed; equal numbers stand for equal states, but for Time and Connections
+	Time          time.Time     `json:"time"`                 // when it was taken
+	Started       time.Time     `json:"started"`              // when the engine was
+	Ready         time.Time     `json:"ready_since,omitzero"` // when every target was applied at least once, and the program was started; zero for not yet
+	Line          string        `json:"line"`                 // the state in one line
 	Counts        Counts        `json:"counts"`
 	Configuration Configuration `json:"configuration"`
 	Program       *Program      `json:"program,omitempty"` // nil where none is supervised

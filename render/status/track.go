@@ -63,6 +63,30 @@ func (t *TargetTrack) Uses(ids IDs, queries []watch.Query, version int, show, wh
 	return uses
 }
 
+// A Latch notes when all targets were applied at least once, and the supervised program was started. What comes later does not change that.
+type Latch struct {
+	At   time.Time // zero for not yet
+	next int       // the targets before this one were applied
+}
+
+// Renew notes that targets are numbered anew.
+func (l *Latch) Renew() { l.next = 0 }
+
+// Note looks at the targets that were not applied yet, and reports whether this is the moment. Waits says that the program is not started.
+func (l *Latch) Note(targets int, applied func(i int) bool, waits bool) (now bool) {
+	if !l.At.IsZero() {
+		return false
+	}
+	for l.next < targets && applied(l.next) {
+		l.next++
+	}
+	if l.next < targets || waits {
+		return false
+	}
+	l.At = time.Now()
+	return true
+}
+
 // An ActionTrack is what an engine's loop notes about an action.
 type ActionTrack struct {
 	ID        string
