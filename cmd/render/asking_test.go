@@ -61,7 +61,7 @@ func TestAsking(t *testing.T) {
 		}
 		return out
 	}
-	if out := run(exitFailed, "status", "--socket", socket); !strings.Contains(out, "there is no socket "+socket) || !strings.Contains(out, "\nhint: start render with") {
+	if out := run(exitFailed, "status", "--socket", socket); !strings.Contains(out, socket+" does not exist") || !strings.Contains(out, "\nhint: start render with") {
 		t.Errorf("without a running render: %s", out)
 	}
 	if out := run(exitUsage, "why", "--socket", socket); !strings.Contains(out, "why: needs the path of one file") {

@@ -125,10 +125,13 @@ func (p *program) run(ctx context.Context) error {
 // listen has the status page where a plan wants it.
 func (p *program) listen(plan *config.Plan) error {
 	before := p.server.Addresses()
-	if err := p.server.Apply(plan.Listen); err != nil {
+	err := p.server.Apply(plan.Listen)
+	now := p.server.Addresses()
+	p.engine.History().SetBrief(len(now) == 0) // nobody can read its details
+	if err != nil {
 		return err
 	}
-	if now := p.server.Addresses(); !slices.Equal(now, before) {
+	if !slices.Equal(now, before) {
 		p.log.Info("status page listens", "addresses", strings.Join(now, ", "))
 	}
 	return nil

@@ -21,6 +21,7 @@ type Log struct {
 	number  uint64     // of the last commit
 	bytes   int        // of all
 	short   int        // so many of the oldest have lost their details
+	brief   bool       // commits lose their details at once
 	view    []*Commit  // newest first; nil where a commit has come since
 
 	observer atomic.Pointer[Observer]
@@ -55,6 +56,9 @@ func (l *Log) add(c *Commit) {
 	defer l.mu.Unlock()
 	l.number++
 	c.Number = l.number
+	if l.brief {
+		c = c.shortened()
+	}
 	l.commits, l.view = append(l.commits, c), nil
 	l.bytes += c.size()
 	if len(l.commits) > MaxCommits {
@@ -68,6 +72,13 @@ func (l *Log) add(c *Commit) {
 			l.drop()
 		}
 	}
+}
+
+// SetBrief says whether the log keeps diffs, outputs and warnings from now on, which take most of its memory: nobody may be able to read them.
+func (l *Log) SetBrief(brief bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.brief = brief
 }
 
 // drop drops the oldest commit.

@@ -35,6 +35,25 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// What nobody can read is not kept in detail; what came before and comes later is.
+func TestLogBrief(t *testing.T) {
+	var l Log
+	long := strings.Repeat("x", 10_000)
+	for i := range 3 {
+		l.SetBrief(i == 1)
+		l.Add(&Commit{Output: long, Error: "why", Files: []File{{Path: "a", Diff: long}}})
+	}
+	for i, c := range l.Commits() {
+		number := uint64(3 - i)
+		if brief := number == 2; c.Number != number || c.Shortened != brief || (c.Output == "") != brief || (c.Files[0].Diff == "") != brief || c.Error != "why" {
+			t.Errorf("commit %d: %+v", number, c)
+		}
+	}
+	if l.bytes > 45_000 {
+		t.Errorf("they take %d bytes", l.bytes)
+	}
+}
+
 // A log has at most so many bytes: the oldest commits lose their diffs and outputs, and only where that is not enough they are dropped.
 func TestLogBytes(t *testing.T) {
 	var l Log

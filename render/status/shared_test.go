@@ -225,6 +225,31 @@ func TestSharedForgets(t *testing.T) {
 	})
 }
 
+// A board that nobody reads any longer does not grow without a bound, and the next snapshot has all.
+func TestBoardForgets(t *testing.T) {
+	l := newLoop(3, 3)
+	s := NewShared(l.ask, func() uint64 { return l.changes })
+	snapshot := func() *Snapshot {
+		t.Helper()
+		got, err := s.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	snapshot()
+	for i := range 2 * mostMarked {
+		l.board.Query(watch.NewQuery(watch.KindKV, fmt.Sprint("gone", i), nil))
+	}
+	if n := len(l.board.queries); n > mostMarked || l.board.IsRead() {
+		t.Errorf("%d queries are noted", n)
+	}
+	l.use(1, 2)
+	if got := snapshot(); len(got.Targets) != 3 || len(got.Queries) != 2 && len(got.Queries) != 3 || got.Targets[1].Queries[0].Query != got.Targets[2].Queries[0].Query {
+		t.Errorf("a snapshot after that: %+v", got)
+	}
+}
+
 // A latch looks at each target once while the targets are the same, and notes the first moment at which all were applied.
 func TestLatch(t *testing.T) {
 	var l Latch

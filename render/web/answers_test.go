@@ -67,3 +67,63 @@ func TestAnswers(t *testing.T) {
 		}
 	})
 }
+
+// What clients are reading has a bound, however slow they are; large answers leave some of it to others. Clients with the same answer share it.
+func TestUnsent(t *testing.T) {
+	a := newAnswers()
+	large, small := &answer{body: make([]byte, 16<<20)}, &answer{body: make([]byte, 1000)}
+	var reading []*answer
+	for range 3 {
+		one := &answer{body: large.body}
+		for range 1000 {
+			if !a.begin(one) {
+				t.Fatal("it is not sent")
+			}
+			reading = append(reading, one)
+		}
+	}
+	if a.begin(&answer{body: large.body}) {
+		t.Error("a fourth is sent")
+	}
+	if !a.begin(small) {
+		t.Error("a small one is not sent")
+	}
+	w := httptest.NewRecorder()
+	a.serve(w, httptest.NewRequest(http.MethodGet, "/", nil), "/", 1, 1, func() (int, string, []byte) { return http.StatusOK, "text/x", large.body })
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("the answer is %d", w.Code)
+	}
+	a.end(small)
+	for _, x := range reading {
+		a.end(x)
+	}
+	if a.sent != 0 {
+		t.Errorf("%d bytes are left", a.sent)
+	}
+}
+
+// Parameters that no answer depends on make no other answer, and a make that panics keeps nobody else waiting.
+func TestKeys(t *testing.T) {
+	key := func(address string) string { return keyOf(httptest.NewRequest(http.MethodGet, address, nil)) }
+	if a, b := key("/x?q=1&state=b&z=1&q=2"), key("/x?state=b&y=7&q=1"); a != b {
+		t.Errorf("%s and %s", a, b)
+	}
+	all := make(map[string]bool)
+	for _, address := range []string{"/x", "/y", "/x%2fy", "/x/y", "/x?q=1", "/x?limit=1", "/x?q=%26limit=1", "/x?file=1", "/x?page=1"} {
+		all[key(address)] = true
+	}
+	if len(all) != 9 {
+		t.Errorf("keys: %v", all)
+	}
+
+	a := newAnswers()
+	func() {
+		defer func() { _ = recover() }()
+		a.serve(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), "/", 1, 1, func() (int, string, []byte) { panic("fault") })
+	}()
+	w := httptest.NewRecorder()
+	a.serve(w, httptest.NewRequest(http.MethodGet, "/", nil), "/", 1, 1, func() (int, string, []byte) { return http.StatusTeapot, "text/x", nil })
+	if w.Code != http.StatusTeapot {
+		t.Errorf("after a panic: %d", w.Code)
+	}
+}

@@ -187,9 +187,10 @@ type queryRow struct {
 
 // A filter is what the address of a page chooses.
 type filter struct {
-	Path, Q, State, Action, Hint string
-	Chips                        []chip
-	page                         int
+	Path, Q, State, Action, Target, Hint string
+	Of                                   []string // the target and the action that it is about
+	Chips                                []chip
+	page                                 int
 }
 
 // A chip is a link to what has one state.
@@ -199,9 +200,23 @@ type chip struct {
 	On               bool
 }
 
-func newFilter(r *http.Request, path, hint string) *filter {
-	f := &filter{Path: path, Hint: hint, Q: printable(r.FormValue("q")), State: printable(r.FormValue("state")), Action: printable(r.FormValue("action"))}
+func (p *view) newFilter(r *http.Request, path, hint string) *filter {
+	f := &filter{Path: path, Hint: hint, Q: printable(r.FormValue("q")), State: printable(r.FormValue("state"))}
 	f.page, _ = strconv.Atoi(r.FormValue("page"))
+	if path == "/actions" || path == "/queries" {
+		return f
+	}
+	f.Action, f.Target = printable(r.FormValue("action")), printable(r.FormValue("target"))
+	if t := p.index.targets[f.Target]; t != nil {
+		f.Of = append(f.Of, t.Destination)
+	} else if f.Target != "" {
+		f.Of = append(f.Of, f.Target)
+	}
+	if a := p.index.actions[f.Action]; a != nil {
+		f.Of = append(f.Of, a.Name)
+	} else if f.Action != "" {
+		f.Of = append(f.Of, f.Action)
+	}
 	return f
 }
 
@@ -219,7 +234,7 @@ func printable(s string) string {
 // url returns the address of the same page with another state or page.
 func (f *filter) url(state string, page int) string {
 	values := make(url.Values)
-	for name, value := range map[string]string{"q": f.Q, "state": state, "action": f.Action} {
+	for name, value := range map[string]string{"q": f.Q, "state": state, "action": f.Action, "target": f.Target} {
 		if value != "" {
 			values.Set(name, value)
 		}
@@ -255,7 +270,7 @@ func (p *view) targetsOf(f *filter) []*status.Target {
 	counts := make(map[string]int)
 	var matching []*status.Target
 	for _, t := range p.Targets {
-		if (f.Action == "" || t.Action == f.Action) && (f.Q == "" || f.matches(t.Destination, t.Source, p.row(t).ActionName) || slices.ContainsFunc(t.Queries, func(u status.Use) bool { return f.matches(u.Text) })) {
+		if (f.Action == "" || t.Action == f.Action) && (f.Target == "" || t.ID == f.Target) && (f.Q == "" || f.matches(t.Destination, t.Source, p.row(t).ActionName) || slices.ContainsFunc(t.Queries, func(u status.Use) bool { return f.matches(u.Text) })) {
 			matching = append(matching, t)
 			counts[string(t.State)]++
 			if len(t.Held) > 0 {
@@ -283,7 +298,7 @@ func (p *view) targetsOf(f *filter) []*status.Target {
 }
 
 func (p *view) overview(r *http.Request) {
-	f := newFilter(r, "/", "Find files, templates, queries, actions")
+	f := p.newFilter(r, "/", "Find files, templates, queries, actions")
 	targets := p.targetsOf(f)
 	body := struct {
 		Attention   []note
@@ -349,7 +364,7 @@ func cut(heading string, f *filter, n int) (l list, from, to int) {
 }
 
 func (p *view) listTargets(r *http.Request) {
-	f := newFilter(r, "/targets", "Find files, templates, queries, actions")
+	f := p.newFilter(r, "/targets", "Find files, templates, queries, actions")
 	all := p.targetsOf(f)
 	l, from, to := cut("Files", f, len(all))
 	for _, t := range all[from:to] {
@@ -359,7 +374,7 @@ func (p *view) listTargets(r *http.Request) {
 }
 
 func (p *view) listActions(r *http.Request) {
-	f := newFilter(r, "/actions", "Find actions and commands")
+	f := p.newFilter(r, "/actions", "Find actions and commands")
 	counts := make(map[status.ActionState]int)
 	var all []*status.Action
 	n := 0
@@ -383,7 +398,7 @@ func (p *view) listActions(r *http.Request) {
 }
 
 func (p *view) listQueries(r *http.Request) {
-	f := newFilter(r, "/queries", "Find queries")
+	f := p.newFilter(r, "/queries", "Find queries")
 	counts := make(map[string]int)
 	var first, last []queryRow
 	n := 0
@@ -416,11 +431,11 @@ func (p *view) listQueries(r *http.Request) {
 }
 
 func (p *view) listCommits(r *http.Request) {
-	f := newFilter(r, "/history", "Find files, causes, actions")
+	f := p.newFilter(r, "/history", "Find files, causes, actions")
 	counts := make(map[history.Result]int)
 	var all []*history.Commit
 	n := 0
-	for _, c := range choose(p.site.engine.History().Commits(), "", r.FormValue("target"), f.Action, history.MaxCommits) {
+	for _, c := range choose(p.site.engine.History().Commits(), "", f.Target, f.Action, history.MaxCommits) {
 		if f.Q != "" && !matchesCommit(f, c) {
 			continue
 		}

@@ -36,12 +36,35 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A filter of the address stays in all links of its page, and the page says what it is about.
+func TestFilterStays(t *testing.T) {
+	url := serve(t, newServer(t, newSample(24, "")), Settings{})
+	_, _, body := get(t, http.DefaultClient, url+"/history?target=t0000&action=haproxy&q=app&state=applied")
+	for _, want := range []string{
+		`href="/history?action=haproxy&amp;q=app&amp;state=applied&amp;target=t0000"`, `href="/history?action=haproxy&amp;q=app&amp;target=t0000"`,
+		`<input type="hidden" name="target" value="t0000">`, `<input type="hidden" name="action" value="haproxy">`,
+		`Only of <code>/etc/app/0000.conf</code> and <code>systemctl reload haproxy</code>.`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+	for _, path := range []string{"/history", "/queries?target=t0000&action=haproxy", "/actions?target=t0000&action=haproxy"} {
+		if _, _, body = get(t, http.DefaultClient, url+path); strings.Contains(body, "Only of") || strings.Contains(body, "hidden") {
+			t.Errorf("%s has no such filter: %s", path, body)
+		}
+	}
+	if _, _, body = get(t, http.DefaultClient, url+"/targets?target=t0003"); strings.Count(body, `<tr id="t-`) != 1 || !strings.Contains(body, "/etc/app/0003.conf") {
+		t.Errorf("the list of one file: %s", body)
+	}
+}
+
 // Nothing that strangers name is more than text: no markup, nothing that moves or hides letters, and of long names the beginning.
 func TestHostileNames(t *testing.T) {
 	hostile := "<script>alert(1)</script><img src=x onerror=alert(1)>\"'`--></title>\x00\x07\x1b[31m\u202eabc\u2066\u200b\u2028\xff" + strings.Repeat("x", 10_000)
 	e := newSample(24, hostile)
 	url := serve(t, newServer(t, e), Settings{})
-	paths := []string{"/", "/targets", "/actions", "/queries", "/history", "/?q=<script>alert(1)</script>\u202e", "/targets?state=<b>&action=<i>", "/<script>"}
+	paths := []string{"/", "/targets", "/actions", "/queries", "/history", "/?q=<script>alert(1)</script>\u202e", "/targets?state=<b>&action=<i>", "/history?target=<u>", "/<script>"}
 	for _, x := range e.snapshot.Load().Targets[:8] {
 		paths = append(paths, "/targets/"+x.ID)
 	}

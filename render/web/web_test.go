@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"render/render/history"
 	"render/render/status"
 )
@@ -302,6 +304,37 @@ func TestSocket(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// Who locks the folder of a socket does not stop render, and a link in place of the socket leads to no other file.
+func TestHostileFolder(t *testing.T) {
+	dir := t.TempDir()
+	path, file := filepath.Join(dir, "s"), filepath.Join(dir, "file")
+	check(t, os.WriteFile(file, nil, 0o600))
+	s := newServer(t, newEngine())
+	settings := Settings{Addresses: []string{"unix://" + path}, Mode: 0o600}
+	folder, err := os.Open(dir)
+	check(t, err)
+	check(t, unix.Flock(int(folder.Fd()), unix.LOCK_EX))
+	began := time.Now()
+	if err := s.Apply(settings); err == nil || !strings.Contains(err.Error(), "has kept the lock") || time.Since(began) > 10*lockTimeout {
+		t.Errorf("in a locked folder, after %s: %v", time.Since(began), err)
+	}
+	check(t, folder.Close())
+	check(t, s.Apply(settings))
+
+	l := s.serving["unix://"+path]
+	check(t, os.Remove(path))
+	check(t, os.Symlink(file, path))
+	if err := l.socket.chmod(0o666); err == nil || !strings.Contains(err.Error(), "has replaced the socket") {
+		t.Errorf("a link in place of the socket: %v", err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the other file: %v, %v", info, err)
+	}
+	if err := s.Apply(settings); err == nil || !strings.Contains(err.Error(), "is not a socket") {
+		t.Errorf("beside the link: %v", err)
 	}
 }
 

@@ -209,6 +209,23 @@ func TestPrintHistory(t *testing.T) {
 // serve answers as a running render does, at a socket that it returns.
 func serve(t *testing.T) (socket string) {
 	t.Helper()
+	mux := http.NewServeMux()
+	s := state()
+	for path, answer := range map[string]any{
+		"status": s.Overview, "targets": status.Targets{Sequence: 7, Targets: s.Targets}, "actions": status.Actions{Sequence: 7, Actions: s.Actions}, "queries": status.Queries{Sequence: 7},
+		"history": history.Commits{Commits: commits()},
+	} {
+		mux.HandleFunc("GET /api/v1/"+path, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) })
+	}
+	mux.HandleFunc("GET /api/v1/events", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "event: change\ndata: {\"sequence\":8}\n\nevent: change\ndata: {\"sequence\":9}\n\n")
+	})
+	return serveSocket(t, mux)
+}
+
+// serveSocket has a handler answer at a socket that it returns.
+func serveSocket(t *testing.T, h http.Handler) (socket string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ask")
 	if err != nil {
 		t.Fatal(err)
@@ -219,18 +236,7 @@ func serve(t *testing.T) (socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	s := state()
-	for path, answer := range map[string]any{
-		"status": s.Overview, "targets": status.Targets{Targets: s.Targets}, "actions": status.Actions{Actions: s.Actions}, "queries": status.Queries{},
-		"history": history.Commits{Commits: commits()},
-	} {
-		mux.HandleFunc("GET /api/v1/"+path, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) })
-	}
-	mux.HandleFunc("GET /api/v1/events", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "event: change\ndata: {\"sequence\":8}\n\nevent: change\ndata: {\"sequence\":9}\n\n")
-	})
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: h}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return socket
@@ -258,6 +264,82 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// Answers of different moments are requested again, a few times.
+func TestSnapshotOfOneMoment(t *testing.T) {
+	for changes, want := range map[int]int{0: 1, 1: 2, 2: 3, 100: 3} {
+		sequence, rounds := 1, 0
+		c, err := NewClient(serveSocket(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/api/v1/status":
+				rounds++
+			case "/api/v1/queries":
+				if rounds <= changes {
+					sequence++
+				}
+			}
+			fmt.Fprintf(w, `{"sequence":%d}`, sequence)
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.Snapshot(t.Context()); err != nil || rounds != want || s.Sequence == 0 {
+			t.Errorf("with %d changes it asks %d times, want %d: %v", changes, rounds, want, err)
+		}
+	}
+}
+
+// The first socket with a running render is used, whatever the others are. Of those without, the error is about the one that the user means.
+func TestFind(t *testing.T) {
+	dir, err := os.MkdirTemp("", "ask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	none, dead, file := filepath.Join(dir, "none"), filepath.Join(dir, "dead"), filepath.Join(dir, "file")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	living, other := serve(t), serve(t)
+	for _, tt := range []struct {
+		sockets []string
+		want    string // the socket, or a part of the error
+	}{
+		{[]string{living, other}, living}, {[]string{none, living}, living}, {[]string{dead, living}, living}, {[]string{file, living}, living},
+		{[]string{none, dead}, dead + ": the one that made the socket has ended"}, {[]string{none, none}, "found: " + none + " or " + none + " does not exist"},
+	} {
+		got, err := find(tt.sockets)
+		if err != nil {
+			if _, ok := errors.AsType[NoRenderError](err); ok && strings.Contains(err.Error(), tt.want) {
+				continue
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%q: %q, %v", tt.sockets, got, err)
+		}
+	}
+}
+
+// All commits are requested, also those beyond what the API answers without a number.
+func TestAllCommits(t *testing.T) {
+	var asked string
+	c, err := NewClient(serveSocket(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.String()
+		fmt.Fprint(w, "{}")
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.History(t.Context()); err != nil || asked != fmt.Sprintf("/api/v1/history?limit=%d", history.MaxCommits) {
+		t.Errorf("asked %s, %v", asked, err)
+	}
+}
+
 // Where no render answers an error says so, and what to do.
 func TestNoRender(t *testing.T) {
 	dir, err := os.MkdirTemp("", "ask")
@@ -274,7 +356,7 @@ func TestNoRender(t *testing.T) {
 	_ = l.Close()
 	for socket, want := range map[string]string{
 		dead:                       "no running render at " + dead + ": the one that made the socket has ended\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
-		filepath.Join(dir, "none"): "no running render found: there is no socket " + filepath.Join(dir, "none") + "\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
+		filepath.Join(dir, "none"): "no running render found: " + filepath.Join(dir, "none") + " does not exist\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
 	} {
 		c, err := NewClient(socket)
 		if err == nil {

@@ -4,6 +4,7 @@ package ask
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ const (
 	runtimeFolder = "/run/render" // of the unit
 	answerTime    = 10 * time.Second
 	mostAnswer    = 256 << 20 // bytes
+	attempts      = 3         // to get answers of one moment
 )
 
 // Sockets returns where a running render is looked for: in the folder of the unit, then in that of the user.
@@ -61,24 +63,39 @@ type Client struct {
 	http   *http.Client
 }
 
-// NewClient returns a client for a socket; "" stands for the first of Sockets that exists.
+// NewClient returns a client for a socket; "" stands for the first of Sockets that answers.
 func NewClient(socket string) (*Client, error) {
 	if socket == "" {
-		for _, path := range Sockets() {
-			if _, err := os.Lstat(path); err == nil || errors.Is(err, fs.ErrPermission) {
-				socket = path
-				break
-			}
+		var err error
+		if socket, err = find(Sockets()); err != nil {
+			return nil, err
 		}
-	}
-	if socket == "" {
-		return nil, NoRenderError{fmt.Errorf("no running render found: there is no socket %s", strings.Join(Sockets(), " or "))}
 	}
 	c := &Client{socket: socket}
 	c.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
 	return c, nil
+}
+
+// find returns the first of some sockets that a render listens at. Where there is none, its error is about the socket that is most
+// probably the one that the user means: one of another user, then one of a render that has ended.
+func find(sockets []string) (string, error) {
+	var denied, dead error
+	for _, path := range sockets {
+		conn, err := net.DialTimeout("unix", path, answerTime)
+		switch {
+		case err == nil:
+			_ = conn.Close()
+			return path, nil
+		case errors.Is(err, fs.ErrPermission):
+			denied = cmp.Or(denied, explain(path, err))
+		case !errors.Is(err, fs.ErrNotExist):
+			dead = cmp.Or(dead, explain(path, err))
+		}
+	}
+	none := error(NoRenderError{fmt.Errorf("no running render found: %s does not exist", strings.Join(sockets, " or "))})
+	return "", cmp.Or(denied, dead, none)
 }
 
 // get requests a path of the API.
@@ -89,7 +106,7 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, explain(c.socket, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
@@ -100,18 +117,18 @@ func (c *Client) get(ctx context.Context, path string) (*http.Response, error) {
 }
 
 // explain returns why a socket does not answer.
-func (c *Client) explain(err error) error {
+func explain(socket string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return NoRenderError{fmt.Errorf("no running render at %s: the one that made the socket has ended", c.socket)}
+		return NoRenderError{fmt.Errorf("no running render at %s: the one that made the socket has ended", socket)}
 	case errors.Is(err, fs.ErrNotExist):
-		return NoRenderError{fmt.Errorf("no running render found: there is no socket %s", c.socket)}
+		return NoRenderError{fmt.Errorf("no running render found: %s does not exist", socket)}
 	case errors.Is(err, fs.ErrPermission):
-		return NoRenderError{fmt.Errorf("cannot connect to render at %s: %w", c.socket, fs.ErrPermission)}
+		return NoRenderError{fmt.Errorf("cannot connect to render at %s: %w", socket, fs.ErrPermission)}
 	}
-	return fmt.Errorf("render at %s does not answer: %w", c.socket, err)
+	return fmt.Errorf("render at %s does not answer: %w", socket, err)
 }
 
 // ask requests a path of the API, and decodes its answer.
@@ -129,22 +146,26 @@ func (c *Client) ask(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// Snapshot requests the state of the running render.
+// Snapshot requests the state of the running render. It has several answers: where something changes between them, it repeats them.
 func (c *Client) Snapshot(ctx context.Context) (*status.Snapshot, error) {
-	var s status.Snapshot
-	var targets status.Targets
-	var actions status.Actions
-	var queries status.Queries
-	for _, part := range []struct {
-		path string
-		into any
-	}{{"status", &s.Overview}, {"targets", &targets}, {"actions", &actions}, {"queries", &queries}} {
-		if err := c.ask(ctx, "/api/v1/"+part.path, part.into); err != nil {
-			return nil, err
+	for attempt := 1; ; attempt++ {
+		var s status.Snapshot
+		var targets status.Targets
+		var actions status.Actions
+		var queries status.Queries
+		for _, part := range []struct {
+			path string
+			into any
+		}{{"status", &s.Overview}, {"targets", &targets}, {"actions", &actions}, {"queries", &queries}} {
+			if err := c.ask(ctx, "/api/v1/"+part.path, part.into); err != nil {
+				return nil, err
+			}
+		}
+		s.Targets, s.Actions, s.Queries = targets.Targets, actions.Actions, queries.Queries
+		if same := targets.Sequence == s.Sequence && actions.Sequence == s.Sequence && queries.Sequence == s.Sequence; same || attempt == attempts {
+			return &s, nil
 		}
 	}
-	s.Targets, s.Actions, s.Queries = targets.Targets, actions.Actions, queries.Queries
-	return &s, nil
 }
 
 // History requests all commits that render knows, the newest first.
