@@ -51,6 +51,7 @@ type client struct {
 	limiter   *rate.Limiter
 	slots     chan struct{} // one for each request under way
 	outage    outage
+	figures   figures
 
 	mu      sync.Mutex // guards what follows
 	current int        // index of the endpoint that is asked
@@ -90,7 +91,9 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	ended := c.figures.begin()
 	got, err := c.attempts(limited, r)
+	ended(err, ctx.Err() != nil && err != nil)
 	switch _, away := errors.AsType[watch.OutageError](err); {
 	case ctx.Err() != nil && err != nil:
 		return reply{}, ctx.Err()
@@ -183,6 +186,7 @@ func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, u
 	if err != nil {
 		return reply{}, r.method == http.MethodGet, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
 	}
+	c.figures.received(len(text))
 	if len(text) > maxAnswer {
 		return reply{}, false, fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
 	}

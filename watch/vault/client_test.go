@@ -176,6 +176,30 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// All requests go through the proxy, except those to a socket.
+func TestProxy(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"data":{"asked":%q}}`, r.URL.String())
+	}))
+	defer proxy.Close()
+	got, err := get(t, asking(t, Config{Address: "http://vault.invalid:8200", Proxy: proxy.URL}), "x")
+	if err != nil || got["asked"] != "http://vault.invalid:8200/v1/x" {
+		t.Errorf("got %v, %v", got, err)
+	}
+
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(plain)}}
+	server.Start()
+	defer server.Close()
+	if got, err := get(t, asking(t, Config{Address: "unix://" + socket, Proxy: proxy.URL}), "x"); err != nil || got["path"] != "/v1/x" {
+		t.Errorf("by a socket: got %v, %v", got, err)
+	}
+}
+
 // Certificates are read for each connection, so that those of the server, of the CA and of the client can be replaced.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
@@ -302,6 +326,9 @@ func TestConfig(t *testing.T) {
 		{name: "unwrapping", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=t", want: func(c Config) any { return *c.UnwrapToken }, is: true},
 		{name: "the setting wins over the variable", cfg: Config{Token: "t", UnwrapToken: new(false), TLS: TLS{SkipVerify: new(false)}}, env: "VAULT_UNWRAP_TOKEN=t VAULT_SKIP_VERIFY=t", want: func(c Config) any { return *c.UnwrapToken || *c.TLS.SkipVerify }, is: false},
 		{name: "not a boolean", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=yes VAULT_RENEW_TOKEN=no", want: func(c Config) any { return c.UnwrapToken != nil || c.RenewToken != nil }, is: false},
+		{name: "proxy", cfg: Config{Token: "t"}, env: "VAULT_HTTP_PROXY=http://a VAULT_PROXY_ADDR=http://b", want: func(c Config) any { return c.Proxy }, is: "http://b"},
+		{name: "older name of the proxy", cfg: Config{Token: "t"}, env: "VAULT_HTTP_PROXY=http://a", want: func(c Config) any { return c.Proxy }, is: "http://a"},
+		{name: "bad proxy", cfg: Config{Token: "t"}, env: "VAULT_PROXY_ADDR=here", err: "VAULT_PROXY_ADDR"},
 		{name: "threshold", cfg: Config{Token: "t", Threshold: 1.5}, err: "threshold"},
 		{name: "short leases", cfg: Config{Token: "t", LeaseDuration: time.Millisecond}, err: "lease duration"},
 		{name: "no role", cfg: Config{Kubernetes: &Kubernetes{}}, err: "role"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,6 +68,7 @@ type Config struct {
 	WrapTTL          string        // has Vault wrap what it answers to reads, writes and lists; "" means VAULT_WRAP_TTL
 	Headers          http.Header   // that requests carry, beside those of VAULT_HEADERS
 	DisableRedirects bool
+	Proxy            string // URL of an HTTP proxy for all requests; "" means VAULT_PROXY_ADDR, VAULT_HTTP_PROXY, else HTTP_PROXY, HTTPS_PROXY and NO_PROXY
 
 	Backoff    time.Duration // pause after a query's first failure, doubled by each further one; 0 means DefaultBackoff
 	MaxBackoff time.Duration // the longest such pause; 0 means DefaultMaxBackoff
@@ -156,6 +158,7 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	cfg.Address = cmp.Or(env("VAULT_AGENT_ADDR"), cfg.Address, env("VAULT_ADDR"))
 	cfg.Namespace = cmp.Or(cfg.Namespace, env("VAULT_NAMESPACE"))
 	cfg.WrapTTL = cmp.Or(cfg.WrapTTL, env("VAULT_WRAP_TTL"))
+	cfg.Proxy = cmp.Or(cfg.Proxy, env("VAULT_PROXY_ADDR"), env("VAULT_HTTP_PROXY"))
 	cfg.TLS = cfg.TLS.fill(env)
 	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, DefaultLeaseDuration)
 	cfg.Threshold = cmp.Or(cfg.Threshold, DefaultThreshold)
@@ -250,6 +253,11 @@ func (cfg *Config) validate() error {
 	for _, p := range cfg.Polls {
 		if p.Every != 0 && p.Every < time.Second {
 			return fmt.Errorf("KV secrets are checked every %s, which is less than 1s", p.Every)
+		}
+	}
+	if cfg.Proxy != "" {
+		if u, err := url.Parse(cfg.Proxy); err != nil || u.Host == "" {
+			return errors.New("the proxy of VAULT_PROXY_ADDR or VAULT_HTTP_PROXY is not a URL, such as http://HOST:PORT")
 		}
 	}
 	if cfg.Kubernetes != nil && cfg.Kubernetes.Role == "" {

@@ -37,5 +37,7 @@
 //	tokens.go     tokens
 //	client.go     a request
 //	outage.go     few requests while all fail
+//	figures.go    what the status page shows of requests
+//	poll.go       whether a KV secret has changed
 //	transport.go  addresses and TLS
 package vault

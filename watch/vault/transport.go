@@ -58,6 +58,7 @@ func (cfg Config) endpoint(address string, through http.RoundTripper) (*endpoint
 		e.base.Path = strings.TrimSuffix(u.Path, "/")
 	case "unix":
 		dialer, path := cfg.Transport.dialer(), u.Path
+		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		}
@@ -88,7 +89,7 @@ func (cfg Config) follow(req *http.Request, via []*http.Request) error {
 func (cfg Config) transport(host string) *http.Transport {
 	t := cfg.Transport
 	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+		Proxy:               cfg.proxy(),
 		DialContext:         t.dialer().DialContext,
 		TLSClientConfig:     cfg.TLS.config(host),
 		TLSHandshakeTimeout: cmp.Or(t.TLSHandshakeTimeout, 10*time.Second),
@@ -99,6 +100,15 @@ func (cfg Config) transport(host string) *http.Transport {
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingEvery, PingTimeout: pingTimeout},
 	}
+}
+
+// proxy returns what names the proxy of a request, if it has one.
+func (cfg Config) proxy() func(*http.Request) (*url.URL, error) {
+	if cfg.Proxy == "" {
+		return http.ProxyFromEnvironment
+	}
+	u, err := url.Parse(cfg.Proxy)
+	return func(*http.Request) (*url.URL, error) { return u, err }
 }
 
 func (t Transport) dialer() *net.Dialer {

@@ -231,8 +231,6 @@ const hasToken = "a token is set by a setting, by VAULT_TOKEN or in ~/.vault-tok
 // ignoredVariables are those that Vault's own tools read and render does not.
 var ignoredVariables = map[string]string{
 	"VAULT_SRV_LOOKUP":  "write all addresses into vault.address, with commas between them",
-	"VAULT_HTTP_PROXY":  "set HTTPS_PROXY or HTTP_PROXY",
-	"VAULT_PROXY_ADDR":  "set HTTPS_PROXY or HTTP_PROXY",
 	"VAULT_MAX_RETRIES": "render repeats requests without end, as vault.retry says",
 }
 
