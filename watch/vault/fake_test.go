@@ -249,7 +249,8 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		return 200, object{"data": data}
 	case "pki":
 		issued := f.issue()
-		return 200, object{"data": object{"certificate": issued.Cert, "private_key": issued.Key}}
+		expires := scan([]byte(issued.Cert)).leaf.NotAfter
+		return 200, object{"data": object{"certificate": issued.Cert, "private_key": issued.Key, "expiration": expires.Unix()}}
 	case "kv1":
 		if method == http.MethodPut {
 			f.values[path] = fmt.Sprint(content["value"])

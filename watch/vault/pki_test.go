@@ -145,6 +145,46 @@ func TestPKICertClock(t *testing.T) {
 	}
 }
 
+// The clock of Vault may be seconds behind: what it issues is valid by both clocks, also where its life is short.
+func TestClockOfVault(t *testing.T) {
+	const behind = 3 * time.Second
+	for _, lives := range []time.Duration{5 * time.Second, 10 * time.Second, time.Minute} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.longest = 3 * f.lasts
+			f.issue = func() *watch.PKICert {
+				return certificateFrom(t, "a.test", time.Now().Add(-behind), lives, false)
+			}
+			file, write, leased := pkiCert(t, "pki/issue/web", "", "common_name=a.test"), writing(t, "pki/issue/web", "common_name=b.test"), query(t, db)
+			fl.watch(file, write, leased)
+			for range 600 {
+				fl.pass(lives / 20)
+				cert, _ := fl.states[file].Value.(*watch.PKICert)
+				secret, _ := fl.states[write].Value.(*watch.Secret)
+				if cert == nil || secret == nil || !f.valid(fl.password(leased)) {
+					t.Fatalf("got %v, %v and %+v", cert, secret, fl.states[leased])
+				}
+				for _, text := range []string{cert.Cert, secret.Data["certificate"].(string)} {
+					if leaf := scan([]byte(text)).leaf; !time.Now().Before(leaf.NotAfter) {
+						t.Fatalf("%s: after %s there is a certificate that has expired at %s", lives, time.Since(f.began), leaf.NotAfter)
+					}
+				}
+			}
+			if n := f.count("PUT pki/issue/web"); n > 2*30*20 {
+				t.Errorf("%s: issued %d times", lives, n)
+			}
+		})
+	}
+}
+
+func writing(t testing.TB, path string, pairs ...string) watch.Query {
+	t.Helper()
+	q, err := watch.NewSecretWrite(path, pairs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 // Names of every form are compared as they are asked for.
 func TestHasNames(t *testing.T) {
 	cert := certificate(t, "a.test", time.Hour, false)

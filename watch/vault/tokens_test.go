@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/sourcetest"
+	"render/watch/vaulttest"
 )
 
 func approle(t testing.TB) *Login {
@@ -413,5 +416,41 @@ func TestLogins(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A login with a certificate, of a Vault that speaks TLS.
+func TestLoginByCertificate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a Vault")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name string, cert *watch.PKICert) (certFile, keyFile string) {
+		t.Helper()
+		certFile, keyFile = filepath.Join(dir, name+".pem"), filepath.Join(dir, name+"-key.pem")
+		if err := errors.Join(os.WriteFile(certFile, []byte(cert.Cert), 0o600), os.WriteFile(keyFile, []byte(cert.Key), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return certFile, keyFile
+	}
+	serverCert, serverKey := write("server", certificateFor(t, "vault", net.ParseIP("127.0.0.1")))
+	ours := certificate(t, "app", time.Hour, false)
+	cert, key := write("client", ours)
+	other, otherKey := write("other", certificate(t, "other", time.Hour, false))
+
+	server := vaulttest.StartTLS(t, serverCert, serverKey)
+	server.Put(t, "kv1/login", map[string]any{"a": "1"})
+	server.Put(t, "sys/policies/acl/login", map[string]any{"policy": `path "kv1/login" { capabilities = ["read"] }`})
+	server.Put(t, "sys/auth/cert", map[string]any{"type": "cert"})
+	server.Put(t, "auth/cert/certs/app", map[string]any{"certificate": ours.Cert, "token_policies": "login"})
+	login := &Login{Path: "auth/cert/login", Fields: map[string]string{"name": "app"}}
+	src := of(t, server, Config{Login: login, TLS: TLS{CACert: serverCert, Cert: cert, Key: key}})
+	if value := sourcetest.Fetch(t, src, query(t, "kv1/login")); value == nil {
+		t.Error("there is no secret")
+	}
+	refused := of(t, server, Config{Login: login, TLS: TLS{CACert: serverCert, Cert: other, Key: otherKey}})
+	if _, _, err := refused.Fetch(t.Context(), query(t, "kv1/login"), 0); err == nil || !strings.Contains(err.Error(), "log in to vault by auth/cert/login: ") {
+		t.Errorf("with a certificate that Vault does not know: %v", err)
 	}
 }
