@@ -21,7 +21,8 @@
 //   - render/run: programs: commands with limits, the supervised program; render/supervise: what the supervised program has to be
 //     told; render/plugin: programs of templates, as queries.
 //   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.
-//   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path.
+//   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path;
+//     render/leases: whose files hold which leased answers.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
 //   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it
 //     knows about templates and actions.
@@ -85,6 +86,7 @@
 //   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
 //     or was interrupted is repeated until it succeeds, also by the next start. Each folder of a commit has one intent mark, on
 //     disk before the first swap; all of them end in one step; an old file is believed only for the new file that it was saved for.
+//     So it is with credentials: a lease ends when no file holds its answer any more, and the actions of all have succeeded.
 //   - R14 Blocked is loud. A target that cannot finish is reported after five seconds and then every minute: what it waits
 //     for, and where in which template. So is a pass that takes longer than five seconds.
 //

@@ -15,6 +15,7 @@ import (
 	"render/render/drift"
 	"render/render/graph"
 	"render/render/history"
+	"render/render/leases"
 	"render/render/pass"
 	"render/render/plugin"
 	"render/render/report"
@@ -67,15 +68,16 @@ type Engine struct {
 	set           *watch.Set
 	schedule      *schedule.Schedule[*action]
 	claims        *claims.Table[*target]
-	sums          tally                 // over all targets
-	blocked       map[*target]bool      // those that cannot finish
-	indebted      map[*action]bool      // those with debts
-	debtors       map[string]*action    // by the paths of debts
-	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
-	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
-	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
-	reportAt      time.Time             // when to look for targets to report; zero for none (R14)
-	guardsAt      time.Time             // when to report guards that still hold; zero for none
+	leases        *leases.Table[*target] // nil with Config.Dry, which applies nothing
+	sums          tally                  // over all targets
+	blocked       map[*target]bool       // those that cannot finish
+	indebted      map[*action]bool       // those with debts
+	debtors       map[string]*action     // by the paths of debts
+	afterwards    map[*action][]*action  // by an action whose commit is in flight: those that wait for its end
+	recalled      map[string]bool        // paths of writeToFile for which it is known what earlier runs left
+	real          map[string]string      // where links lead from paths of writeToFile, as commits have found
+	reportAt      time.Time              // when to look for targets to report; zero for none (R14)
+	guardsAt      time.Time              // when to report guards that still hold; zero for none
 	failing       report.Failing
 	stale         staleTexts
 	program       supervise.Program
@@ -143,6 +145,9 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		executes:      cfg.executes,
 	}
 	e.passes = pass.New[*target](e.ended)
+	if cfg.Dry == nil {
+		e.leases = leases.New(e.graph, func(q watch.Query, index uint64) { e.set.Applied(q, index) }, e.forgetQueries)
+	}
 	e.shared = status.NewShared(e.askPart, e.feed.Told)
 	e.env.Store(&e.begun.Env)
 	if e.executes == nil {
@@ -441,6 +446,7 @@ func (e *Engine) receiveAnswers(states map[watch.Query]watch.State) {
 		e.markQuery(q)
 	}
 	want, failed := e.graph.Take(states, now)
+	e.leases.Answered(states)
 	e.wakeActions(want, now)
 	for _, t := range failed {
 		e.schedule.Now(t.action)

@@ -38,8 +38,11 @@ import (
 //     the engine has,
 //   - the last command that had to do with the file succeeded, and saw it as it is.
 //
+// In every second history templates use leased passwords, which are replaced and renewed in between: no lease ends whose password is in
+// a file in use.
+//
 // At the end, when nothing fails any more, everything is applied that can be, the supervised program has seen it, and
-// nothing is left beside the files.
+// nothing is left beside the files, and no lease that nobody uses.
 func TestOracleInFlight(t *testing.T) {
 	histories := uint64(500)
 	if testing.Short() {
@@ -78,6 +81,13 @@ type flight struct {
 	foreign map[string]string // by path: what somebody else wrote there
 	service *fakeChild
 
+	leasing   *rand.Rand // what of it templates use leased passwords; nil for none
+	runs      int
+	lessor    *lessor
+	inConfig  map[string]bool   // the destinations of the last configuration
+	inUse     map[string]bool   // and those that the one before had, too
+	abandoned map[string]string // what they had when they were gone
+
 	names  []string
 	cfg    Config
 	texts  map[string]string
@@ -102,6 +112,10 @@ func playFlight(t *testing.T, r *rig, seed uint64) {
 		t:      t, r: r, random: rand.New(rand.NewPCG(seed, 11)), crashAt: -1,
 		seen: make(map[string]string), foreign: make(map[string]string),
 		texts: make(map[string]string), parsed: make(map[string]*template.Template),
+		abandoned: make(map[string]string),
+	}
+	if seed%2 == 1 {
+		f.leasing = rand.New(rand.NewPCG(seed, 12))
 	}
 	defer func() {
 		if t.Failed() {
@@ -137,6 +151,7 @@ func playFlight(t *testing.T, r *rig, seed uint64) {
 	elapse(20 * time.Minute)
 	f.check()
 	f.wantAll()
+	f.wantLeases()
 	f.stop()
 }
 
@@ -158,6 +173,11 @@ func (f *flight) write(name string, random *rand.Rand, mayBreak bool) {
 			all = fragments
 		}
 		text.WriteString(all[random.IntN(len(all))])
+	}
+	if f.leasing != nil {
+		for range f.leasing.IntN(3) {
+			text.WriteString(leaseFragments[f.leasing.IntN(len(leaseFragments))])
+		}
 	}
 	if mayBreak && random.IntN(6) == 0 {
 		text.WriteString("{{")
@@ -224,12 +244,17 @@ func (f *flight) start() {
 	cfg.step = f.commitStep
 	cfg.executes = f.runPass
 	cfg.outside = &programs{run: f.runCommand, output: f.runPlugin, start: f.startService}
-	engine, err := New(f.r.world, cfg)
+	f.runs++
+	f.lessor = newLessor(fmt.Sprint("run", f.runs), f.endLease) // a start knows no leases of an earlier one
+	src := watch.ByKind{watch.KindSecret: f.lessor, "": f.r.world}
+	f.use(cfg)
+	f.use(cfg)
+	engine, err := New(src, cfg)
 	if err != nil { // a template is broken
 		for _, name := range f.names {
 			f.write(name, f.played.random, false)
 		}
-		if engine, err = New(f.r.world, cfg); err != nil {
+		if engine, err = New(src, cfg); err != nil {
 			f.t.Fatal(err)
 		}
 	}
@@ -264,6 +289,9 @@ func (f *flight) step(random *rand.Rand) {
 	if f.isDead() {
 		f.restart()
 		return
+	}
+	if f.leasing != nil && f.leasing.IntN(3) == 0 {
+		f.lessor.rotate(f.leasing)
 	}
 	switch random.IntN(14) {
 	case 0, 1, 2, 3, 4:
@@ -308,6 +336,7 @@ func (f *flight) isDead() bool {
 // apply gives the engine the configuration, without waiting for commits in flight.
 func (f *flight) apply() {
 	cfg := f.cfg
+	f.use(cfg)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
@@ -624,7 +653,7 @@ func (f *flight) wantAll() {
 			f.t.Fatalf("%s: the template on disk is not in use:\n%s\n%s", path, body, t.texts.Body)
 		}
 		result := f.scratch(t).Execute(context.Background(), func(q watch.Query) (any, bool) {
-			if q.Kind == watch.KindPlugin {
+			if q.Kind == watch.KindPlugin || q.Kind == watch.KindSecret {
 				return e.graph.Value(q)
 			}
 			value, ok := f.answers[q]

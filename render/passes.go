@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"render/render/graph"
+	"render/render/leases"
 	"render/render/output"
 	"render/render/pace"
 	"render/render/pass"
@@ -80,6 +81,7 @@ func (e *Engine) leave(t *target) {
 // landPass takes the end of a detached pass.
 func (e *Engine) landPass(p *pass.Pass[*target]) {
 	e.passes.Land(p)
+	defer e.leases.PassEnded()
 	t := p.Owner
 	if t.pass != p {
 		return
@@ -140,7 +142,9 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	t.blocked, t.report, t.passed, t.overruns = time.Time{}, time.Time{}, false, 0
 	e.noteWarnings(t)
 	o := output.New(&t.result)
-	o.Secret = t.UsesSecret()
+	if o.Secret = t.UsesSecret(); o.Secret {
+		o.Leases = leases.Of(t.answers)
+	}
 	if !t.Want(o) {
 		t.Causes = nil
 		return

@@ -6,6 +6,7 @@ import (
 
 	"render/render/graph"
 	"render/render/history"
+	"render/render/leases"
 	"render/render/output"
 	"render/render/pass"
 	"render/render/sources"
@@ -99,6 +100,7 @@ func (e *Engine) moved(t *target) {
 		set(a.changed, t, t.Changed())
 	}
 	set(e.blocked, t, !t.blocked.IsZero())
+	e.leases.Hold(t, t.Leases())
 	e.note(t)
 }
 
@@ -109,6 +111,7 @@ func (e *Engine) remove(t *target) {
 	t.action.without(t)
 	delete(e.blocked, t)
 	delete(e.stale.targets, t)
+	e.leases.Hold(t, leases.Stages{})
 }
 
 func set[T comparable](s map[T]bool, x T, is bool) {

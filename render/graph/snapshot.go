@@ -25,7 +25,8 @@ type Snapshot[T any] struct {
 type seen struct {
 	value    any
 	answered bool
-	failed   bool // a guard holds an answer back for too long
+	failed   bool   // a guard holds an answer back for too long
+	revision uint64 // of the answer, where it is kept
 }
 
 // Begin begins a pass of a user at the time now. The user must not have another one under way.
@@ -90,7 +91,11 @@ func (s *Snapshot[T]) keep(q watch.Query) {
 	if s.before == nil {
 		s.before = make(map[watch.Query]seen)
 	}
-	s.before[q] = s.sees(q)
+	is := s.sees(q)
+	if n := s.graph.nodes[q]; n != nil {
+		is.revision = n.state.Rev
+	}
+	s.before[q] = is
 }
 
 // hold keeps a query in the graph that has no user any longer: the pass may ask it.

@@ -15,6 +15,7 @@ import (
 	"render/render/commit"
 	"render/render/disk"
 	"render/render/graph"
+	"render/render/leases"
 	"render/template"
 )
 
@@ -30,6 +31,7 @@ type Output struct {
 	Secret bool          // something secret is in it
 	Hidden bool          // no diff may show it: it is secret, or what is in place may be
 	Causes []graph.Cause // why it is committed, for people
+	Leases *leases.Uses  // the answers in it that somebody may have leased; nil for none
 
 	sum      Sum          // of all of it
 	text     int          // of which text of the template it is

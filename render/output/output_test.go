@@ -7,6 +7,7 @@ import (
 
 	"render/render/commit"
 	"render/render/disk"
+	"render/render/leases"
 	"render/template"
 )
 
@@ -132,5 +133,47 @@ func TestNoteAppends(t *testing.T) {
 	s.Want(of("2", writes...))
 	if got := names(s.Wanted); len(got) != 3 {
 		t.Errorf("another output has %q", got)
+	}
+}
+
+// What an output is made of is held from when it is wanted until another one is applied, also through commits that fail.
+func TestLeases(t *testing.T) {
+	leased := func(text string) *Output {
+		o := of(text)
+		o.Leases = new(leases.Uses)
+		return o
+	}
+	var s Stages
+	one, two := leased("1"), leased("2")
+	s.Want(one)
+	if s.Leases() != (leases.Stages{nil, nil, one.Leases}) {
+		t.Error("wanted: not held")
+	}
+	s.Launch()
+	if s.Leases() != (leases.Stages{nil, one.Leases}) {
+		t.Error("in flight: not held")
+	}
+	s.Land(true, true)
+	if s.Leases() != (leases.Stages{one.Leases}) {
+		t.Error("applied: not held")
+	}
+
+	again := leased("1") // other answers, and the same bytes
+	if s.Want(again) || s.Leases() != (leases.Stages{again.Leases}) {
+		t.Error("equal bytes: the later answers are not held")
+	}
+	s.Want(two)
+	s.Launch()
+	s.Unwant()
+	if s.Land(false, false); s.Leases()[0] == nil || s.Leases()[0] == two.Leases {
+		t.Error("failed: what may be in place is not held")
+	}
+
+	s.Want(two)
+	s.Launch()
+	more := leased("2")
+	s.Want(more)
+	if s.Land(true, true); s.Leases() != (leases.Stages{more.Leases}) {
+		t.Error("wanted again while in flight: the later answers are not held")
 	}
 }

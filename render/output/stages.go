@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/leases"
 	"render/watch/pause"
 )
 
@@ -25,10 +26,11 @@ type Stages struct {
 	Drifted  bool    // somebody else has changed the file since
 	Placed   bool    // an output of the present text is in place, and nothing has rejected it
 
-	applied  Sum   // the output whose action has succeeded (R13)
-	size     int64 // of the same
-	doubted  bool  // somebody doubts what is in flight
-	text     int   // counts the texts of the template
+	held     *leases.Uses // what may be in place is made of these answers
+	applied  Sum          // the output whose action has succeeded (R13)
+	size     int64        // of the same
+	doubted  bool         // somebody doubts what is in flight
+	text     int          // counts the texts of the template
 	rejected rejection
 	appends  appends
 }
@@ -53,7 +55,7 @@ func (s *Stages) Want(o *Output) bool {
 		o.appended = s.appends.done
 	}
 	if s.InFlight == nil && s.Known && o.sum == s.applied {
-		s.Wanted, s.Placed = nil, true
+		s.Wanted, s.Placed, s.held = nil, true, o.Leases
 		return false
 	}
 	s.Wanted = o
@@ -75,18 +77,31 @@ func (s *Stages) Land(succeeded, finished bool) (applied bool) {
 	o := s.InFlight
 	applied = succeeded && !s.doubted
 	s.InFlight, s.doubted = nil, false
+	s.held = s.held.Or(o.Leases)
 	if s.Known = applied; applied {
-		s.applied, s.size, s.Drifted = o.sum, o.Size, false
+		s.applied, s.size, s.Drifted, s.held = o.sum, o.Size, false, o.Leases
 	}
 	switch {
 	case s.Wanted == nil && !applied && finished:
 		s.Wanted = o
 	case s.Wanted != nil && s.Known && s.Wanted.sum == s.applied:
-		s.Wanted = nil
+		s.Wanted, s.held = nil, s.Wanted.Leases
 	case s.Wanted != nil && s.Wanted.sum == o.sum:
 		s.Wanted.appended = o.appended
 	}
 	return applied
+}
+
+// Leases returns the answers that somebody may have leased, by the stages of the outputs that are made of them.
+func (s *Stages) Leases() leases.Stages {
+	all := leases.Stages{s.held}
+	if s.InFlight != nil {
+		all[1] = s.InFlight.Leases
+	}
+	if s.Wanted != nil {
+		all[2] = s.Wanted.Leases
+	}
+	return all
 }
 
 // Place notes that an output is in place: it counts where it is of the present text.

@@ -1,0 +1,177 @@
+// Package leases knows whose files hold answers that somebody has leased: credentials that end when their lease does. It tells the
+// source when nobody uses earlier answers any more (R13 of package render), and keeps a query for as long as a file holds its answer.
+//
+// A holder is what has files: a target. It holds the answers of which its outputs are made: the output that may be in place, the one in
+// flight and the one that is wanted. What a commit that failed may have left in place is held, too.
+//
+// Nothing here has a goroutine, a clock or I/O. One goroutine at a time may use a table.
+package leases
+
+import (
+	"maps"
+
+	"render/render/graph"
+	"render/watch"
+)
+
+// Uses are the answers that an output is made of, as far as somebody may have leased them: revisions by query. They do not change.
+type Uses struct{ revisions map[watch.Query]uint64 }
+
+// Of returns the answers that the pass of a snapshot has used; nil for none.
+func Of[T any](s *graph.Snapshot[T]) *Uses {
+	revisions := s.Revisions(isLeased)
+	if len(revisions) == 0 {
+		return nil
+	}
+	return &Uses{revisions}
+}
+
+// isLeased reports whether somebody may have leased the answers to a query.
+func isLeased(q watch.Query) bool {
+	switch q.Kind {
+	case watch.KindSecret, watch.KindSecretWrite, watch.KindPKICert:
+		return true
+	}
+	return false
+}
+
+// Or returns the answers of both, and of the same query the earlier one. Any of them may be nil.
+func (u *Uses) Or(v *Uses) *Uses {
+	if u == nil || u == v {
+		return v
+	}
+	if v == nil {
+		return u
+	}
+	both := maps.Clone(u.revisions)
+	for q, revision := range v.revisions {
+		if earlier, ok := both[q]; !ok || revision < earlier {
+			both[q] = revision
+		}
+	}
+	return &Uses{both}
+}
+
+// Stages are the uses of a holder's outputs: of what may be in place, what is in flight and what is wanted. Each may be nil.
+type Stages [3]*Uses
+
+// A Table has the holders. A nil table has none, and does nothing.
+type Table[T comparable] struct {
+	graph   *graph.Graph[T]
+	applied func(q watch.Query, index uint64)
+	forget  func([]watch.Query)
+
+	pin     *graph.User[T] // keeps what is held from being forgotten
+	stages  map[T]Stages
+	holders map[watch.Query]map[T]bool
+	told    map[watch.Query]uint64 // the index with which applied was called last
+	delayed map[watch.Query]bool   // a pass under way may have used an earlier answer
+}
+
+// New returns a table for the users of a graph. It calls applied as watch.Applier has it, and forget with the queries that nobody uses
+// or holds any longer.
+func New[T comparable](g *graph.Graph[T], applied func(q watch.Query, index uint64), forget func([]watch.Query)) *Table[T] {
+	return &Table[T]{
+		graph: g, applied: applied, forget: forget, pin: g.Pin(nil),
+		stages: make(map[T]Stages), holders: make(map[watch.Query]map[T]bool),
+		told: make(map[watch.Query]uint64), delayed: make(map[watch.Query]bool),
+	}
+}
+
+// Hold notes what a holder holds. It may be called often: without a change it does next to nothing.
+func (t *Table[T]) Hold(holder T, now Stages) {
+	if t == nil || now == t.stages[holder] {
+		return
+	}
+	before := t.stages[holder]
+	if t.stages[holder] = now; now == (Stages{}) {
+		delete(t.stages, holder)
+	}
+
+	var changed []watch.Query
+	for q := range now.all().revisions {
+		if t.holders[q] == nil {
+			t.holders[q] = make(map[T]bool, 1)
+			t.graph.Keep(t.pin, q)
+		}
+		t.holders[q][holder] = true
+		changed = append(changed, q)
+	}
+	var forgotten []watch.Query
+	for q := range before.all().revisions {
+		if _, still := now.all().revisions[q]; still {
+			continue
+		}
+		if delete(t.holders[q], holder); len(t.holders[q]) > 0 {
+			changed = append(changed, q)
+			continue
+		}
+		delete(t.holders, q)
+		delete(t.told, q)
+		delete(t.delayed, q)
+		if t.graph.Release(t.pin, q) {
+			forgotten = append(forgotten, q)
+		}
+	}
+	for _, q := range changed {
+		t.settle(q)
+	}
+	if len(forgotten) > 0 {
+		t.forget(forgotten)
+	}
+}
+
+// all returns the earliest answers of all stages.
+func (s Stages) all() *Uses {
+	if all := s[0].Or(s[1]).Or(s[2]); all != nil {
+		return all
+	}
+	return &Uses{}
+}
+
+// Answered notes that queries have other states.
+func (t *Table[T]) Answered(states map[watch.Query]watch.State) {
+	if t == nil {
+		return
+	}
+	for q := range states {
+		t.settle(q)
+	}
+}
+
+// PassEnded notes that a pass has ended that was under way while answers came.
+func (t *Table[T]) PassEnded() {
+	if t == nil {
+		return
+	}
+	for q := range t.delayed {
+		t.settle(q)
+	}
+}
+
+// settle says that the latest answer to a query is applied, if no holder has an earlier one, and no pass under way may have used one.
+func (t *Table[T]) settle(q watch.Query) {
+	state, used := t.graph.State(q)
+	if !used || len(t.holders[q]) == 0 {
+		return
+	}
+	for holder := range t.holders[q] {
+		for _, uses := range t.stages[holder] {
+			if uses == nil {
+				continue
+			}
+			if revision, ok := uses.revisions[q]; ok && revision != state.Rev {
+				return
+			}
+		}
+	}
+	if t.graph.SeesEarlier(q) {
+		t.delayed[q] = true
+		return
+	}
+	delete(t.delayed, q)
+	if t.told[q] != state.Index {
+		t.told[q] = state.Index
+		t.applied(q, state.Index)
+	}
+}

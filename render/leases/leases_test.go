@@ -1,0 +1,182 @@
+package leases
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"render/render/graph"
+	"render/template"
+	"render/watch"
+)
+
+// A bench is a graph of named users with a table, and what the table has called.
+type bench struct {
+	*Table[string]
+	graph *graph.Graph[string]
+	users map[string]*graph.User[string]
+	calls []string
+}
+
+func newBench() *bench {
+	b := &bench{graph: graph.New[string](), users: make(map[string]*graph.User[string])}
+	b.Table = New(b.graph,
+		func(q watch.Query, index uint64) { b.calls = append(b.calls, fmt.Sprint("applied ", q.Name, " ", index)) },
+		func(all []watch.Query) {
+			for _, q := range all {
+				b.calls = append(b.calls, "forget "+q.Name)
+			}
+		})
+	return b
+}
+
+func secret(name string) watch.Query { return watch.NewQuery(watch.KindSecret, name, nil) }
+
+// answer brings an answer with a revision and an index.
+func (b *bench) answer(name string, revision, index uint64) {
+	states := map[watch.Query]watch.State{secret(name): {Value: &watch.Secret{}, Rev: revision, Index: index}}
+	b.graph.Take(states, time.Time{})
+	b.Answered(states)
+}
+
+// begin begins a pass of a user.
+func (b *bench) begin(user string) *graph.Snapshot[string] {
+	if b.users[user] == nil {
+		b.users[user] = &graph.User[string]{Owner: user}
+	}
+	return b.graph.Begin(b.users[user], time.Time{})
+}
+
+// finish ends a pass that has used secrets, and returns what of them may be leased.
+func (b *bench) finish(s *graph.Snapshot[string], used ...string) *Uses {
+	r := template.Result{Complete: true}
+	for _, name := range used {
+		r.Used = append(r.Used, secret(name))
+		if _, answered := s.Lookup(secret(name)); !answered {
+			r.Pending = append(r.Pending, secret(name))
+		}
+	}
+	if _, forgotten := b.graph.Finish(s, r, time.Time{}); len(forgotten) > 0 {
+		b.forget(forgotten)
+	}
+	return Of(s)
+}
+
+// render is a pass, and what its output is made of.
+func (b *bench) render(user string, used ...string) *Uses { return b.finish(b.begin(user), used...) }
+
+func (b *bench) want(t *testing.T, calls ...string) {
+	t.Helper()
+	if slices.Sort(b.calls); !slices.Equal(b.calls, calls) {
+		t.Errorf("calls %q, want %q", b.calls, calls)
+	}
+	b.calls = nil
+}
+
+// An answer is applied when all that hold it have it in their files, each by its own action.
+func TestAppliedByAll(t *testing.T) {
+	b := newBench()
+	b.render("x", "s")
+	b.render("y", "s")
+	b.answer("s", 1, 10)
+	x, y := b.render("x", "s"), b.render("y", "s")
+	b.Hold("x", Stages{x})
+	b.Hold("y", Stages{y})
+	b.want(t, "applied s 10")
+
+	b.answer("s", 2, 20)
+	nextX, nextY := b.render("x", "s"), b.render("y", "s")
+	b.Hold("x", Stages{x, nil, nextX}) // wanted
+	b.Hold("x", Stages{x, nextX})      // in flight
+	b.Hold("x", Stages{nextX})
+	b.want(t)
+	b.Hold("y", Stages{y.Or(nextY)}) // a commit that failed
+	b.want(t)
+	b.Hold("y", Stages{nextY})
+	b.want(t, "applied s 20")
+
+	b.answer("s", 2, 21) // the same answer of another lease
+	b.want(t, "applied s 21")
+	b.Hold("y", Stages{nextY, nil, nil})
+	b.answer("s", 2, 21)
+	b.want(t)
+}
+
+// A query is kept as long as a file holds its answer, although no template uses it.
+func TestKeepsWhatAFileHolds(t *testing.T) {
+	b := newBench()
+	b.render("x", "s")
+	b.answer("s", 1, 1)
+	x := b.render("x", "s")
+	b.Hold("x", Stages{nil, nil, x})
+	b.Hold("x", Stages{x})
+	b.want(t, "applied s 1")
+
+	none := b.render("x")
+	if none != nil {
+		t.Errorf("a pass without secrets uses %v", none)
+	}
+	b.want(t)
+	if _, kept := b.graph.State(secret("s")); !kept {
+		t.Fatal("the query is forgotten while a file holds its answer")
+	}
+	b.Hold("x", Stages{})
+	b.want(t, "forget s")
+	if b.graph.Len() > 0 || len(b.holders) > 0 || len(b.stages) > 0 || len(b.told) > 0 {
+		t.Errorf("%d queries are left, and %+v", b.graph.Len(), b.Table)
+	}
+}
+
+// A pass that began before an answer uses the answer before it, whenever it ends. So that is not applied yet.
+func TestAppliedAfterPassesUnderWay(t *testing.T) {
+	b := newBench()
+	b.render("x", "s")
+	b.answer("s", 1, 1)
+	b.Hold("x", Stages{b.render("x", "s")})
+	b.want(t, "applied s 1")
+
+	long := b.begin("new") // which nobody knows to use it
+	b.answer("s", 2, 2)
+	b.Hold("x", Stages{b.render("x", "s")})
+	b.want(t)
+	held := b.finish(long, "s")
+	b.Hold("new", Stages{nil, nil, held})
+	b.PassEnded()
+	b.want(t)
+	b.Hold("new", Stages{b.render("new", "s")})
+	b.want(t, "applied s 2")
+
+	long = b.begin("new")
+	b.answer("s", 3, 3)
+	b.Hold("x", Stages{b.render("x", "s")})
+	b.Hold("new", Stages{})
+	b.want(t)
+	b.finish(long)
+	b.PassEnded()
+	b.want(t, "applied s 3")
+}
+
+// Only what may be leased is held, and a nil table holds nothing.
+func TestHeldKinds(t *testing.T) {
+	g := graph.New[string]()
+	u := &graph.User[string]{Owner: "x"}
+	var used []watch.Query
+	states := make(map[watch.Query]watch.State)
+	for _, kind := range []string{watch.KindSecret, watch.KindSecretWrite, watch.KindPKICert, watch.KindSecrets, watch.KindKV, watch.KindCALeaf} {
+		q := watch.NewQuery(kind, "n", nil)
+		used = append(used, q)
+		states[q] = watch.State{Value: "v", Rev: 1}
+	}
+	g.Finish(g.Begin(u, time.Time{}), template.Result{Complete: true, Used: used, Pending: used}, time.Time{})
+	g.Take(states, time.Time{})
+	s := g.Begin(u, time.Time{})
+	g.Finish(s, template.Result{Complete: true, Used: slices.Clone(used)}, time.Time{})
+	if got := Of(s); len(got.revisions) != 3 {
+		t.Errorf("held are %v", got.revisions)
+	}
+	var none *Table[string]
+	none.Hold("x", Stages{Of(s)})
+	none.Answered(states)
+	none.PassEnded()
+}
