@@ -70,7 +70,7 @@ test-nomad: consul vault nomad
 soak: consul vault
 	RENDER_SOAK_TIME=10m go test -count 1 -run Churn -v -timeout 1h ./cmd/render
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch/consul
-	RENDER_SOAK_TIME=1h go test -count 1 -run TestDay -v -timeout 2h ./watch/vault
+	RENDER_SOAK_TIME=1h go test -count 1 -run 'TestDay|TestManySecrets' -v -timeout 2h ./watch/vault
 	RENDER_HISTORIES=10000 go test -run TestSignalsOracle -timeout 1h ./watch/consul
 	RENDER_HISTORIES=100000 go test -run TestOracleInFlight -timeout 3h ./render
 	RENDER_CHANGES=1000000 go test -run TestFragmentsOracle -timeout 3h ./template
