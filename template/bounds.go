@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"text/template/parse"
 
@@ -19,12 +20,16 @@ import (
 // node without text, which costs a call of Write and nothing else.
 const (
 	DefaultMaxOutput = 64 << 20   // bytes
+	valuesShare      = 16         // the part of the memory limit of the process that the values of an execution can have
+	leastValues      = 8 << 20    // bytes
 	maxSteps         = 20_000_000 // marks that an execution passes, and what functions spend
 	maxDepth         = 50_000     // blocks around an action, over all templates that call each other; a range counts as rangeDepth
 
 	// After so many steps an execution lets other goroutines run: one that takes long would hold each of them for the time slice
 	// of the scheduler, which is 10 ms.
 	yieldSteps = 1024
+
+	largePage = 1 << 20 // bytes
 
 	// An error that leaves a range is a panic within a panic: its cost grows with the square of the ranges around it.
 	rangeDepth = 100
@@ -142,8 +147,8 @@ func (w *page) Write(b []byte) (int, error) {
 		}
 		return 0, nil
 	}
-	if len(w.text)+len(b) > p.maxOutput {
-		return 0, p.stop(fmt.Errorf("the output exceeds %d bytes, the limit of max_output", p.maxOutput))
+	if p.exceeds(len(b)) {
+		return 0, p.stop(p.errOutput())
 	}
 	switch {
 	case string(b) == noValue:
@@ -151,8 +156,34 @@ func (w *page) Write(b []byte) (int, error) {
 	case p.isAddress(b):
 		p.addSuspect(Suspect{p.site(), printsAddress})
 	}
-	w.text = append(w.text, b...)
+	w.add(b)
 	return len(b), nil
+}
+
+// add adds to the text of the page. A large one doubles: append would add a quarter each time, and take five times the memory.
+func (w *page) add(b []byte) {
+	if need := len(w.text) + len(b); need > cap(w.text) && need > largePage {
+		w.text = append(make([]byte, 0, max(need, min(2*cap(w.text), w.pass.maxOutput))), w.text...)
+	}
+	w.text = append(w.text, b...)
+}
+
+// exceeds reports whether the output would exceed its bound with so many bytes more on the present page.
+func (p *pass) exceeds(bytes int) bool { return p.beside+len(p.out.text)+bytes > p.maxOutput }
+
+func (p *pass) errOutput() error {
+	return fmt.Errorf("the output exceeds %d bytes, the limit of max_output", p.maxOutput)
+}
+
+// held returns the memory that the output takes, and what ranges keep for later passes.
+func (p *pass) held() int { return p.beside + cap(p.out.text) + p.keptSize }
+
+// maxValues returns how many bytes the values of an execution can have: as many as the output, or as the default of that where it
+// is more, but only a part of the memory that the process can have, and leastValues. A function can take several times the memory
+// of its result, and other templates are executed at the same time.
+func maxValues(maxOutput int) int {
+	limit := debug.SetMemoryLimit(-1) // returns it
+	return int(min(int64(max(maxOutput, DefaultMaxOutput)), max(limit/valuesShare, leastValues)))
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -237,6 +238,100 @@ func TestGarbageIsNotBounded(t *testing.T) {
 	} {
 		if got := output(t, text, known); got != "done" {
 			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
+// What an execution holds at one time stays near the bound, also where it has held much before it was first measured.
+func TestValuesThatAreHeld(t *testing.T) {
+	for name, text := range map[string]string{
+		"values that functions make":  `{{$l := list}}{{range $i, $e := loop 1000}}{{$x := keyExists (print $i)}}{{$l = append $l (repeat 1048576 "x")}}{{end}}`,
+		"lists of keys":               `{{$l := list}}{{range $i, $e := loop 1000}}{{$x := keyExists (print $i)}}{{$l = append $l (tree "wide")}}{{end}}`,
+		"instances that are left out": `{{range $i, $e := loop 1000}}{{$x := keyExists (print $i)}}{{range loop 20000}}{{hostport "-" 1}}{{end}}{{end}}`,
+	} {
+		turns := 0
+		tmpl := parse(t, text)
+		r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) {
+			if q.Kind == watch.KindPrefix {
+				return wide, true
+			}
+			turns++
+			return nil, true
+		})
+		if r.Err == nil || !strings.Contains(r.Err.Error(), "the limit of all values") {
+			t.Errorf("%s: %v", name, r.Err)
+		}
+		if turns > 100 {
+			t.Errorf("%s: held %d MiB", name, turns)
+		}
+	}
+}
+
+// wide are keys whose list takes 1 MiB.
+var wide = func() []*watch.KeyPair {
+	pairs := make([]*watch.KeyPair, 1<<20/8)
+	for i := range pairs {
+		pairs[i] = &watch.KeyPair{Key: "k"}
+	}
+	return pairs
+}()
+
+// The output of templates that call each other, and what writeToFile writes, are together within the bound of the output.
+func TestOutputInAll(t *testing.T) {
+	known := answers{kv("text"): strings.Repeat("x", 300)}
+	const exceeds = "the output exceeds 1000 bytes, the limit of max_output"
+	for text, want := range map[string]string{
+		`{{define "x"}}{{key "text"}}{{if lt . 9}}{{$y := executeTemplate "x" (add 1 .)}}{{end}}{{end}}{{$x := executeTemplate "x" 0}}`: "t:1:17: " + exceeds,
+		`{{range $i, $e := loop 9}}{{writeToFile (print $i) "" "" "0644" (key "text")}}{{end}}`:                                         "t:1:29: writeToFile: " + exceeds,
+		`{{range loop 9}}{{writeToFile "f" "" "" "0644" "append" (key "text")}}{{end}}`:                                                 "t:1:19: writeToFile: " + exceeds,
+		`{{range loop 3}}{{writeToFile "f" "" "" "0644" "append" (key "text")}}{{end}}{{key "text"}}`:                                   "t:1:80: " + exceeds,
+
+		`{{define "x"}}{{key "text"}}{{end}}{{range loop 9}}{{$x := executeTemplate "x"}}{{end}}`:                    "",
+		`{{range loop 9}}{{writeToFile "f" "" "" "0644" (key "text")}}{{end}}`:                                       "",
+		`{{range loop 2}}{{writeToFile "f" "" "" "0644" "append" (key "text")}}{{end}}{{key "text"}}`:                "",
+		`{{define "x"}}{{key "text"}}{{end}}{{$x := executeTemplate "x"}}{{key "text"}}{{key "text"}}{{key "text"}}`: "",
+	} {
+		tmpl, err := template.Parse("t", text, template.Options{MaxOutput: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			r := tmpl.Execute(t.Context(), known.lookup)
+			if got := fmt.Sprint(r.Err); got != want && (r.Err != nil || want != "") {
+				t.Errorf("%s\n got %s\nwant %s", text, got, want)
+			}
+		}
+	}
+}
+
+// An output that grows takes no more than twice its memory on the way.
+func TestOutputGrows(t *testing.T) {
+	tmpl := parse(t, `{{range loop 63}}`+strings.Repeat("x", 1<<20)+`{{end}}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := tmpl.Execute(t.Context(), answers{}.lookup)
+	runtime.ReadMemStats(&after)
+	if r.Err != nil || len(r.Output) != 63<<20 {
+		t.Fatalf("%d bytes, %v", len(r.Output), r.Err)
+	}
+	if made := after.TotalAlloc - before.TotalAlloc; made > 132<<20 {
+		t.Errorf("it made %d MiB", made>>20)
+	}
+}
+
+// The values of an execution have a part of the memory that the process can have.
+func TestValuesFollowMemory(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(512 << 20))
+	for text, want := range map[string]string{
+		`{{repeat 33000000 "x" | len}}`: "", // 32 MiB are a sixteenth
+		`{{repeat 34000000 "x" | len}}`: "t:1:3: repeat: the result exceeds 33554432 bytes, the limit of a value",
+		`{{$l := list}}{{range loop 99}}{{$l = append $l (repeat 1000000 "x")}}{{end}}`:     "t:1:50: repeat: the values of this execution exceed 33554432 bytes, the limit of all values",
+		`{{range loop 60}}{{repeat 1000000 "x"}}{{end}}`:                                    "",
+		`{{range loop 60}}{{$x := repeat 1000000 "x"}}{{end}}{{range loop 9000000}}{{end}}`: "t:1:61: loop: the result exceeds 33554432 bytes, the limit of a value",
+	} {
+		r := parse(t, text).Execute(t.Context(), answers{}.lookup)
+		if got := fmt.Sprint(r.Err); got != want && (r.Err != nil || want != "") {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
 		}
 	}
 }

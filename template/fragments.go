@@ -174,7 +174,10 @@ func (p *pass) record(do func()) (it *iteration, useful bool) {
 // repeatable reports whether an iteration would do now what it did: the answers are the same, and no bound is in its way. What
 // exceeds a bound is executed until it does, so that the error has its place.
 func (p *pass) repeatable(it *iteration) bool {
-	if p.steps+it.steps > p.maxSteps || p.depth+it.depth > maxDepth || len(p.out.text)+len(it.output) > p.maxOutput || p.ctx.Err() != nil {
+	if p.steps+it.steps > p.maxSteps || p.depth+it.depth > maxDepth || p.exceeds(len(it.output)) || p.ctx.Err() != nil {
+		return false
+	}
+	if len(it.dropped) > 0 && p.funcs.Make(len(it.dropped)*droppedSize) != nil {
 		return false
 	}
 	for _, r := range it.replies { // in the order of asking: what is looked up here would be asked
@@ -194,7 +197,7 @@ func (p *pass) repeat(it *iteration) {
 	for _, s := range it.suspect {
 		p.addSuspect(s)
 	}
-	p.out.text = append(p.out.text, it.output...)
+	p.out.add(it.output)
 	p.steps += it.steps
 	p.mark = it.mark
 	p.use(it)

@@ -26,11 +26,11 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 	switch of := of.(type) {
 	case *watch.HealthService:
 		if len(port) == 0 {
-			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node}), nil
+			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node})
 		}
 	case string:
 		if len(port) == 1 {
-			return p.keepOrDrop(of, portNumber(port[0]), Dropped{}), nil
+			return p.keepOrDrop(of, portNumber(port[0]), Dropped{})
 		}
 	}
 	return "", funcs.Wrap("hostport", errors.New("needs an instance of a service, or an address and a port"))
@@ -49,20 +49,23 @@ func portNumber(port any) int {
 	return 0
 }
 
-func (p *pass) keepOrDrop(address string, number int, d Dropped) string {
+// droppedSize is how many bytes of memory a Dropped takes, with what a list of them has to spare.
+const droppedSize = 96
+
+func (p *pass) keepOrDrop(address string, number int, d Dropped) (string, error) {
 	ip, notIP := netip.ParseAddr(address)
 	switch {
 	case number < 1 || number > math.MaxUint16:
 		d.Reason = "the port is not a number from 1 to 65535"
 	case notIP == nil && ip.Zone() == "":
-		return netip.AddrPortFrom(ip, uint16(number)).String()
+		return netip.AddrPortFrom(ip, uint16(number)).String(), nil
 	case notIP != nil && isHostName(address):
-		return address + ":" + strconv.Itoa(number)
+		return address + ":" + strconv.Itoa(number), nil
 	default:
 		d.Reason = "the address is neither an IP address nor a host name"
 	}
 	p.result.Dropped = append(p.result.Dropped, d)
-	return ""
+	return "", funcs.Wrap("hostport", p.funcs.Make(droppedSize))
 }
 
 var (

@@ -38,8 +38,9 @@ type Options struct {
 	// Destination is the path of the file that the output goes to, or "". A certificate that it has is used as long as
 	// it can be, instead of another that Vault issues.
 	Destination string
-	// MaxOutput is how many bytes the output can have. Zero or less is DefaultMaxOutput. The values that an execution makes on
-	// the way can have as much, or DefaultMaxOutput where that is more.
+	// MaxOutput is how many bytes the output can have, with what writeToFile writes. Zero or less is DefaultMaxOutput. The values
+	// that an execution makes on the way can have as much, or DefaultMaxOutput where that is more, and at most a sixteenth of the
+	// memory limit that the process has at the time of Parse, but 8 MiB.
 	MaxOutput int
 
 	plain bool // for tests: no iteration of a range is kept

@@ -59,9 +59,9 @@ func (p *pass) executeTemplate(name string, data ...any) (string, error) {
 		dot = data[0]
 	}
 	out, outside := &page{pass: p}, p.out
-	p.out = out
+	p.out, p.beside = out, p.beside+len(outside.text)
 	err := root.ExecuteTemplate(out, name, dot)
-	p.out = outside
+	p.out, p.beside = outside, p.beside-len(outside.text)
 	p.depth -= nest
 	if err != nil {
 		return "", p.template.execError(err)

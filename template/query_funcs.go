@@ -252,6 +252,9 @@ func (a asker) below(function string, args []any, keep func(*watch.KeyPair) bool
 	}
 	v, answered := a.pass.ask(a.site, q)
 	all, _ := v.([]*watch.KeyPair)
+	if err := a.pass.funcs.Make(8 * len(all)); err != nil {
+		return kept, funcs.Wrap(function, err)
+	}
 	for _, k := range all {
 		if keep(k) {
 			kept = append(kept, k)

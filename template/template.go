@@ -106,6 +106,7 @@ type pass struct {
 	sequence sequence               // which they are
 	output   *page                  // of the whole template
 	out      *page                  // of the template that is executed at this point
+	beside   int                    // bytes of output beside that: on the pages around it, and in files that writeToFile writes
 
 	ranges     []*ranged
 	plain      bool         // nothing is kept
@@ -188,7 +189,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if o.MaxOutput <= 0 {
 		t.pass.maxOutput = DefaultMaxOutput
 	}
-	t.pass.funcs = &funcs.Env{InText: t.pass.canShow, MaxSize: max(t.pass.maxOutput, DefaultMaxOutput), Stopped: t.pass.stopped, Spend: t.pass.spend}
+	t.pass.funcs = &funcs.Env{InText: t.pass.canShow, MaxSize: maxValues(t.pass.maxOutput), Output: t.pass.held, Stopped: t.pass.stopped, Spend: t.pass.spend}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
@@ -278,7 +279,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p.funcs.Begin()
 	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
 	p.number++
-	p.asks, p.used, p.repeated, p.full, p.recording = 0, 0, 0, false, nil
+	p.asks, p.used, p.repeated, p.full, p.recording, p.beside = 0, 0, 0, false, nil, 0
 	p.secrets = p.secrets[:0]
 	p.sequence.begin()
 	missingKey := "missingkey=zero"

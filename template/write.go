@@ -39,25 +39,43 @@ func (p *pass) writeToFile(path, user, group, perms string, rest ...string) (str
 			contents += "\n"
 		}
 	}
-	w.Contents = []byte(contents)
-	p.addWrite(w)
-	return "", nil
+	return "", funcs.Wrap("writeToFile", p.addWrite(w, contents))
 }
 
-// addWrite adds a write to those of this pass. Several to one file become one. What the pass does not finish, run drops.
-func (p *pass) addWrite(w Write) {
+// writeSize is about how many bytes of memory a write takes beside its path and its contents.
+const writeSize = 256
+
+// addWrite adds a write with some contents to those of this pass. Several to one file become one. What the pass does not finish,
+// run drops.
+func (p *pass) addWrite(w Write, contents string) error {
 	i, found := p.writes[w.Path]
+	replaced := 0
+	if found && !w.Append {
+		replaced = len(p.result.Writes[i].Contents)
+	}
+	if p.exceeds(len(contents) - replaced) {
+		return p.errOutput()
+	}
+	p.beside += len(contents) - replaced
+
 	if !found {
+		if err := p.funcs.Make(len(w.Path) + writeSize); err != nil {
+			return err
+		}
 		if p.writes == nil {
 			p.writes = make(map[string]int)
 		}
 		p.writes[w.Path] = len(p.result.Writes)
+		w.Contents = []byte(contents)
 		p.result.Writes = append(p.result.Writes, w)
-		return
+		return nil
 	}
 	if w.Append {
 		earlier := p.result.Writes[i]
-		w.Contents, w.Append = append(earlier.Contents, w.Contents...), earlier.Append
+		w.Contents, w.Append = append(earlier.Contents, contents...), earlier.Append
+	} else {
+		w.Contents = []byte(contents)
 	}
 	p.result.Writes[i] = w
+	return nil
 }

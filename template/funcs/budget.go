@@ -11,15 +11,18 @@ import (
 )
 
 // A function refuses to make a value that exceeds Env.MaxSize, before it makes it, and all functions of an execution together
-// must not hold more than that beside what the first of it was. Data alone decides how large a result is, and strangers write
-// data: a process that runs out of memory takes all templates with it.
+// must not hold much more than that. Data alone decides how large a result is, and strangers write data: a process that runs out
+// of memory takes all templates with it.
+
+// weighings is how often an execution is weighed until it has made Env.MaxSize: it can hold a part more than that.
+const weighings = 4
 
 const maxNesting = 1000 // lists and maps within each other that a function walks through
 
 var errNesting = fmt.Errorf("lists and maps are nested more than %d levels deep", maxNesting)
 
 // Begin is called when an execution begins.
-func (e *Env) Begin() { e.made, e.heapFloor = 0, 0 }
+func (e *Env) Begin() { e.made, e.weighed = 0, false }
 
 // Make notes that a function makes a value of some bytes, and returns an error where that exceeds a bound or the execution
 // is to end.
@@ -28,7 +31,7 @@ func (e *Env) Make(bytes int) error {
 		return e.errSize()
 	}
 	e.made += bytes
-	if e.made > e.MaxSize {
+	if e.made > e.MaxSize/weighings {
 		return e.weigh()
 	}
 	return nil
@@ -46,24 +49,35 @@ func times(n, size int) int {
 	return max(n, 0) * max(size, 0)
 }
 
-// weigh collects garbage to find out how much of what was made is still held. Most values are garbage when the next is made.
+// weigh finds out how much of what was made is still held. Most values are garbage when the next is made, so it collects garbage
+// the first time, and then only where the heap, with its garbage, has grown beyond the bound.
 func (e *Env) weigh() error {
 	if err := e.Stopped(); err != nil {
 		return err
 	}
-	runtime.GC()
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	live := sample[0].Value.Uint64()
-
 	e.made = 0
-	if e.heapFloor == 0 || live < e.heapFloor {
-		e.heapFloor = live
+	if e.weighed && e.heap("/memory/classes/heap/objects:bytes")-e.heapFloor <= e.MaxSize {
+		return nil
 	}
-	if live-e.heapFloor > uint64(e.MaxSize) {
-		return fmt.Errorf("the values of this execution exceed %d bytes, the limit of all values", e.MaxSize)
+
+	for range 2 { // what the pools of libraries have kept is garbage for the second collection only
+		runtime.GC()
+		live := e.heap("/gc/heap/live:bytes")
+		if !e.weighed || live < e.heapFloor {
+			e.weighed, e.heapFloor = true, live
+		}
+		if live-e.heapFloor <= e.MaxSize {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("the values of this execution exceed %d bytes, the limit of all values", e.MaxSize)
+}
+
+// heap returns a metric of the heap, without the output.
+func (e *Env) heap(metric string) int {
+	sample := []metrics.Sample{{Name: metric}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64()) - e.Output()
 }
 
 // A measure adds up how long values are when they are printed.

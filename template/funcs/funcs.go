@@ -15,11 +15,13 @@ import (
 type Env struct {
 	InText  func(string) bool // whether a text stands in the template, and so is no secret
 	MaxSize int               // bytes of a value that a function makes
+	Output  func() int        // bytes of memory that the output takes, and what is kept for later executions: these have their own bounds
 	Stopped func() error      // not nil once the execution is to end
 	Spend   func(int) error   // adds to the steps of the execution; not nil where these are too many
 
-	made      int    // bytes since the last weighing
-	heapFloor uint64 // the least that was alive at a weighing; 0 before the first
+	made      int  // bytes since the last weighing
+	weighed   bool // whether there was one in this execution
+	heapFloor int  // the least that was alive at one
 	patterns  Generations[string, *pattern]
 }
 
