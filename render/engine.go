@@ -104,6 +104,7 @@ type Engine struct {
 	start         func(run.Program, []string, *slog.Logger) supervise.Child
 	executes      func(*template.Template, context.Context, template.Lookup) template.Result
 	env           atomic.Pointer[[]string] // Config.Env, for passes
+	searches      *template.Searches       // of passes
 	wg            sync.WaitGroup
 }
 
@@ -120,6 +121,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		questions:     make(chan chan status.Status),
 		parts:         make(chan status.Request),
 		history:       new(history.Log),
+		searches:      new(template.Searches),
 		feed:          history.NewFeed(),
 		ids:           status.NewIDs(),
 		progresses:    make(chan chan status.Progress),

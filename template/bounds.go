@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/template/parse"
 
+	"render/template/funcs"
 	"render/watch/hint"
 )
 
@@ -188,7 +189,7 @@ func maxValues(maxOutput int) int {
 
 var (
 	errSteps = hint.With(errors.New("the execution takes too many steps"), "shorten the loops of the template")
-	errSpent = hint.With(errors.New("the execution takes too many steps"), "shorten the texts that regular expressions search")
+	errSpent = hint.With(errors.New("the execution takes too many steps"), funcs.SearchHint)
 	errDepth = hint.With(errors.New("templates call each other too deeply"), "check whether a template calls itself without end")
 )
 

@@ -149,6 +149,21 @@ func TestExecuteStops(t *testing.T) {
 	}
 }
 
+// A search that cannot be interrupted goes on when its execution has been stopped. The next search of the template waits for it.
+func TestSearchOfStoppedExecution(t *testing.T) {
+	tmpl := parse(t, `{{regexMatch "(x{0,30}){0,30}y" (repeat 32768 "x")}}`)
+	for _, want := range []string{
+		"t:1:3: regexMatch: the execution was stopped: context deadline exceeded",
+		"t:1:3: regexMatch: an earlier search of a regular expression takes long: the execution was stopped: context deadline exceeded; hint: shorten the texts that regular expressions search",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if r := tmpl.Execute(ctx, answers{}.lookup); r.Err == nil || shown(r.Err) != want {
+			t.Errorf("\n got %v\nwant %s", r.Err, want)
+		}
+	}
+}
+
 // A context that is done before stops what asks nothing, too.
 func TestExecuteStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

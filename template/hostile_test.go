@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
+	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,32 +129,50 @@ func (p *hostileProcess) stop() {
 	}
 }
 
-// executeSeeds executes the template of each seed that it reads, in little memory.
+// executeSeeds executes the template of each seed that it reads, in little memory. As in a process of render the memory limit is
+// nine tenths of that.
 func executeSeeds(in io.Reader, out io.Writer) {
 	limit := syscall.Rlimit{Cur: hostileMemory * raceMemory, Max: hostileMemory * raceMemory}
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
 		panic(err)
 	}
-	data := hostileData()
+	debug.SetMemoryLimit((hostileMemory*raceMemory - reservedMemory()) / 10 * 9)
+	answers, options := hostileAnswers(hostileData()), template.Options{Searches: new(template.Searches)}
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		seed, err := strconv.ParseUint(lines.Text(), 10, 64)
 		if err != nil {
 			panic(err)
 		}
-		fmt.Fprintln(out, "answer", executeHostile(hostileTemplate(seed), data))
+		fmt.Fprintln(out, "answer", executeHostile(hostileTemplate(seed), options, answers))
 	}
 }
 
+// reservedMemory returns how many bytes the system counts as data of this process although they are no memory: addresses that the
+// runtime of Go and the C library have reserved, and mostly do not use.
+func reservedMemory() int64 {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0 // not on Linux
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(statm))[5], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(sample)
+	return max(0, pages*int64(os.Getpagesize())-int64(sample[0].Value.Uint64()))
+}
+
 // executeHostile returns the time of the processors that an execution takes, or what is wrong with it.
-func executeHostile(text string, data map[string]string) string {
-	tmpl, err := template.Parse("t", text, template.Options{})
+func executeHostile(text string, options template.Options, answers template.Lookup) string {
+	tmpl, err := template.Parse("t", text, options)
 	if err != nil {
 		return "cannot be parsed: " + err.Error()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hostileLimit)
 	defer cancel()
 	before := processorTime()
-	tmpl.Execute(ctx, func(q watch.Query) (any, bool) { return hostileAnswer(q, data), true })
+	tmpl.Execute(ctx, answers)
 	return (processorTime() - before).String()
 }
 
@@ -178,32 +198,28 @@ func hostileData() map[string]string {
 	}
 }
 
-func hostileAnswer(q watch.Query, data map[string]string) any {
-	switch q.Kind {
-	case watch.KindKV:
-		if value, found := data[q.Name]; found {
-			return value
-		}
-		return "value"
-	case watch.KindFile, watch.KindPlugin:
-		return data["x"]
-	case watch.KindPrefix:
-		var pairs []*watch.KeyPair
-		for i, name := range slices.Sorted(maps.Keys(data)) {
-			pairs = append(pairs, &watch.KeyPair{Path: name, Key: strings.Repeat("a/", i*40) + name, Value: data[name]})
-		}
-		return pairs
-	case watch.KindServices:
-		return []*watch.CatalogSnippet{{Name: "web", Tags: watch.ServiceTags{"a", data["x"]}}, {Name: data["quotes"]}}
-	case watch.KindService, watch.KindConnect:
-		var all []*watch.HealthService
-		for i := range 1000 {
-			all = append(all, &watch.HealthService{Node: "n", ID: strconv.Itoa(i), Name: "web", Address: "10.0.0.1", Port: i, Tags: watch.ServiceTags{"a", strconv.Itoa(i)},
-				ServiceMeta: map[string]string{"k": data["x"], "v": strconv.Itoa(i)}})
-		}
-		return all
+// hostileAnswers answers all queries of a kind with the same value, as render does.
+func hostileAnswers(data map[string]string) template.Lookup {
+	var pairs []*watch.KeyPair
+	for i, name := range slices.Sorted(maps.Keys(data)) {
+		pairs = append(pairs, &watch.KeyPair{Path: name, Key: strings.Repeat("a/", i*40) + name, Value: data[name]})
 	}
-	return nil
+	var instances []*watch.HealthService
+	for i := range 1000 {
+		instances = append(instances, &watch.HealthService{Node: "n", ID: strconv.Itoa(i), Name: "web", Address: "10.0.0.1", Port: i, Tags: watch.ServiceTags{"a", strconv.Itoa(i)},
+			ServiceMeta: map[string]string{"k": data["x"], "v": strconv.Itoa(i)}})
+	}
+	answers := map[string]any{
+		watch.KindKV: "value", watch.KindFile: data["x"], watch.KindPlugin: data["x"], watch.KindPrefix: pairs,
+		watch.KindServices: []*watch.CatalogSnippet{{Name: "web", Tags: watch.ServiceTags{"a", data["x"]}}, {Name: data["quotes"]}},
+		watch.KindService:  instances, watch.KindConnect: instances,
+	}
+	return func(q watch.Query) (any, bool) {
+		if value, found := data[q.Name]; found && q.Kind == watch.KindKV {
+			return value, true
+		}
+		return answers[q.Kind], true
+	}
 }
 
 // A grower writes a random template.

@@ -42,9 +42,15 @@ type Options struct {
 	// that an execution makes on the way can have as much, or DefaultMaxOutput where that is more, and at most a sixteenth of the
 	// memory limit that the process has at the time of Parse, but 8 MiB.
 	MaxOutput int
+	// Searches bounds the searches of regular expressions that take long, over all templates that have the same. The default bounds
+	// those of this template.
+	Searches *Searches
 
 	plain bool // for tests: no iteration of a range is kept
 }
+
+// Searches bounds searches of regular expressions.
+type Searches = funcs.Searches
 
 // Validate returns what is wrong with the delimiters, or else with what is denied. Parse does so, too.
 func (o Options) Validate() error {

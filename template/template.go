@@ -189,7 +189,13 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if o.MaxOutput <= 0 {
 		t.pass.maxOutput = DefaultMaxOutput
 	}
-	t.pass.funcs = &funcs.Env{InText: t.pass.canShow, MaxSize: maxValues(t.pass.maxOutput), Output: t.pass.held, Stopped: t.pass.stopped, Spend: t.pass.spend}
+	t.pass.funcs = &funcs.Env{
+		InText: t.pass.canShow, MaxSize: maxValues(t.pass.maxOutput), Output: t.pass.held, Stopped: t.pass.stopped, Spend: t.pass.spend,
+		Searches: o.Searches,
+	}
+	if o.Searches == nil {
+		t.pass.funcs.Searches = new(Searches)
+	}
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}

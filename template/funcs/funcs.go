@@ -9,20 +9,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // An Env is what the functions of one template share. One goroutine at a time uses it.
 type Env struct {
-	InText  func(string) bool // whether a text stands in the template, and so is no secret
-	MaxSize int               // bytes of a value that a function makes
-	Output  func() int        // bytes of memory that the output takes, and what is kept for later executions: these have their own bounds
-	Stopped func() error      // not nil once the execution is to end
-	Spend   func(int) error   // adds to the steps of the execution; not nil where these are too many
+	InText   func(string) bool // whether a text stands in the template, and so is no secret
+	MaxSize  int               // bytes of a value that a function makes
+	Output   func() int        // bytes of memory that the output takes, and what is kept for later executions: these have their own bounds
+	Stopped  func() error      // not nil once the execution is to end
+	Searches *Searches         // of all templates
+	Spend    func(int) error   // adds to the steps of the execution; not nil where these are too many
 
 	made      int  // bytes since the last weighing
 	weighed   bool // whether there was one in this execution
 	heapFloor int  // the least that was alive at one
 	patterns  Generations[string, *pattern]
+	searching atomic.Bool // whether a search of this template is under way, also of an execution that was stopped
 }
 
 // Quote returns an argument for an error: as it is where the template's text has it, else only its length, because then it

@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
-	"sync/atomic"
-	"time"
 )
 
 // A pattern is a regular expression that is compiled once.
@@ -36,42 +34,6 @@ func (p *pattern) work(on string) int { return times(len(on), p.size) }
 
 // allWork returns the work of all matches.
 func (p *pattern) allWork(on string) int { return times(p.work(on), len(on)+1) }
-
-// aside returns what a function returns, which runs in a goroutine of its own. Where the execution is to end first, it returns
-// an error, and the function is left behind: it is to end soon after stopped returns true, if it can.
-func aside[T any](e *Env, do func(stopped func() bool) T) (result T, err error) {
-	type outcome struct {
-		result T
-		panic  any
-	}
-	var stop atomic.Bool
-	ended := make(chan outcome, 1)
-	go func() {
-		var o outcome
-		defer func() {
-			o.panic = recover()
-			ended <- o
-		}()
-		o.result = do(stop.Load)
-	}()
-
-	check := time.NewTicker(10 * time.Millisecond)
-	defer check.Stop()
-	for {
-		select {
-		case o := <-ended:
-			if o.panic != nil {
-				panic(o.panic)
-			}
-			return o.result, nil
-		case <-check.C:
-			if err := e.Stopped(); err != nil {
-				stop.Store(true)
-				return result, err
-			}
-		}
-	}
-}
 
 // compile returns a pattern for a text that it fits into the bounds with. Its errors do not repeat the pattern.
 func (e *Env) compile(text string, on string) (*pattern, error) {
@@ -125,7 +87,7 @@ func (e *Env) matches(text, s string) (bool, error) {
 	if p.work(s) < quickWork {
 		return p.MatchString(s), nil
 	}
-	return aside(e, func(func() bool) bool { return p.MatchString(s) })
+	return aside(e, len(s), func(func() bool) bool { return p.MatchString(s) })
 }
 
 func (e *Env) regexReplaceAll(text, replacement, s string) (string, error) {
@@ -158,13 +120,13 @@ func (e *Env) replaceMatches(text, replacement, s string, literal bool) (string,
 	if quick {
 		return replace(s, replacement), nil
 	}
-	return aside(e, func(func() bool) string { return replace(s, replacement) })
+	return aside(e, len(s)+size, func(func() bool) string { return replace(s, replacement) })
 }
 
 // lookThrough looks for n matches, or for all where n is negative, and returns how many bytes the text has at most once they are
 // replaced. It can be stopped at each match. So it goes before what cannot be stopped, and takes as long.
 func (e *Env) lookThrough(p *pattern, s string, n, replacement, groups int) (size int, err error) {
-	size, err = aside(e, func(stopped func() bool) (size int) {
+	size, err = aside(e, 2*len(s), func(stopped func() bool) (size int) {
 		defer func() {
 			if reason := recover(); reason != nil && reason != errMeasure {
 				panic(reason)

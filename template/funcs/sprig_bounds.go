@@ -88,7 +88,7 @@ func (e *Env) regexFind(pattern, s string) (string, error) {
 	if p.work(s) < quickWork {
 		return p.FindString(s), nil
 	}
-	found, err := aside(e, func(func() bool) string { return p.FindString(s) })
+	found, err := aside(e, len(s), func(func() bool) string { return p.FindString(s) })
 	return found, Wrap("regexFind", err)
 }
 
@@ -117,7 +117,7 @@ func (e *Env) allMatches(pattern, s string, n int, list func(*regexp.Regexp) []s
 	if _, err := e.lookThrough(p, s, n, 0, 0); err != nil {
 		return nil, err
 	}
-	return aside(e, func(func() bool) []string { return list(p.Regexp) })
+	return aside(e, len(s)+times(mostMatches(s, n), 16), func(func() bool) []string { return list(p.Regexp) })
 }
 
 // mostMatches returns how many matches a text can have where at most n are looked for, or all for a negative n.
