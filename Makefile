@@ -65,8 +65,8 @@ test-nomad: consul vault nomad
 	go test -race -timeout 20m -run Nomad ./cmd/render
 
 # The long forms of tests: ten minutes each of a Consul behind a faulty network and of one that loses its leaders, queries that come and go,
-# an hour of a Vault that is sealed and killed, 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million changes under random templates, crashes, and a
-# hostile folder.
+# an hour of a Vault that is sealed and killed, 10,000 histories of a Consul that changes, 100,000 histories of commits in flight, a million changes under random templates, crashes, a
+# hostile folder, and 10,000 people who open the status page.
 soak: consul vault
 	RENDER_SOAK_TIME=10m go test -count 1 -run Churn -v -timeout 1h ./cmd/render
 	RENDER_SOAK=1 go test -run Soak -v -timeout 30m ./watch/consul
@@ -76,6 +76,7 @@ soak: consul vault
 	RENDER_CHANGES=1000000 go test -run TestFragmentsOracle -timeout 3h ./template
 	RENDER_SOAK=1 go test -run Oracle -timeout 1h ./render/commit
 	RENDER_SOAK_TIME=10m go test -run Hostile -timeout 1h ./render/disk
+	RENDER_SOAK=1 go test -run Crowd -v ./render/web
 
 bench: build consul nginx
 	go test -run '^$$' -bench . -benchmem ./watch/... ./template ./render/... ./cmd/render/config ./cmd/render/config/conf

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestListen has a render listen at a socket and a port. A taken port ends the start with its place, and is a warning at a reload; a
@@ -82,5 +83,79 @@ func TestListen(t *testing.T) {
 	d.stop()
 	if _, err := os.Lstat(socket); !os.IsNotExist(err) {
 		t.Errorf("the socket stays behind: %v", err)
+	}
+}
+
+// A reload of listen while a command runs moves the status page at once, with its token, from and to forms of the same port. The command and
+// its commit do not notice.
+func TestListenDuringCommit(t *testing.T) {
+	t.Parallel()
+	dir, addr := t.TempDir(), freeAddr(t)
+	_, port, err := net.SplitHostPort(addr)
+	check(t, err)
+	write(t, filepath.Join(dir, "data.yaml"), "keys: {a: 1}")
+	write(t, filepath.Join(dir, "token"), "a token of some length")
+	listens := func(settings string) {
+		write(t, filepath.Join(dir, "render.hcl"), "fixture = \"data.yaml\"\nlisten {\n"+settings+"\n}\ntemplate {\n  contents = \"x\"\n  destination = \"out\"\n"+
+			"  command = \"until [ -e go ]; do sleep 0.02; done; echo ran >>runs\"\n  command_timeout = \"5m\"\n}\n")
+	}
+	states := func(address, token, want string) func() error {
+		return func() error {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/api/v1/actions", nil)
+			check(t, err)
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+			if err != nil {
+				return err
+			}
+			defer answer.Body.Close()
+			body, err := io.ReadAll(answer.Body)
+			if err != nil || !strings.Contains(answer.Status+string(body), want) {
+				return fmt.Errorf("%s: %v: %s %s", address, err, answer.Status, body)
+			}
+			return nil
+		}
+	}
+
+	listens(`address = "` + addr + `"`)
+	d := startRender(t, dir, "--config", "render.hcl")
+	const committing = `"state":"committing"`
+	awaits(t, states(addr, "", committing))
+	events, err := http.Get("http://" + addr + "/api/v1/events")
+	check(t, err)
+	defer events.Body.Close()
+	for _, reload := range []struct{ settings, token string }{
+		{`address = "localhost:` + port + `"` + "\n  token_file = \"token\"", "a token of some length"},
+		{`address = "0.0.0.0:` + port + `"` + "\n  token_file = \"token\"\n  insecure = true", "a token of some length"},
+		{`address = "127.0.0.1:` + port + `"`, ""},
+	} {
+		listens(reload.settings)
+		d.signal(syscall.SIGHUP)
+		awaits(t, states(addr, reload.token, committing))
+		if reload.token != "" {
+			awaits(t, states(addr, "", "401"))
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, events.Body)
+		ended <- err
+	}()
+	select {
+	case <-ended: // it had no right any longer, or its address has gone
+	case <-time.After(30 * time.Second):
+		t.Error("a stream of events of the first settings goes on")
+	}
+
+	write(t, filepath.Join(dir, "go"), "")
+	awaits(t, states(addr, "", `"state":"in_sync"`))
+	if err := contains(filepath.Join(dir, "runs"), "ran\n")(); err != nil {
+		t.Error(err)
+	}
+	d.stop()
+	if said := d.said(); strings.Contains(said, "not moved") || strings.Contains(said, "lost") {
+		t.Errorf("it said %s", said)
 	}
 }
