@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -129,8 +130,11 @@ var worldQueries = func() (all []watch.Query) {
 	}
 	for _, word := range words {
 		all = append(all, kv("p/"+word), service(word))
+		if q, err := watch.NewSecret(word); err == nil {
+			all = append(all, q)
+		}
 	}
-	return append(all, query(watch.KindServices, "", ""), query(watch.KindServices, "", ""), query(watch.KindPrefix, "p", ""), query(watch.KindNodes, "", ""))
+	return append(all, query(watch.KindSecrets, "p", ""), query(watch.KindSecret, "p/a", ""), query(watch.KindServices, "", ""), query(watch.KindServices, "", ""), query(watch.KindPrefix, "p", ""), query(watch.KindNodes, "", ""))
 }()
 
 func (w *world) word() string { return words[w.IntN(len(words))] }
@@ -163,6 +167,17 @@ func (w *world) answer(q watch.Query) any {
 			list = append(list, &watch.KeyPair{Path: "p/" + key, Key: key, Value: w.word(), ModifyIndex: uint64(w.IntN(2))})
 		}
 		return list
+	case watch.KindSecret: // of a KV v1 or v2
+		fields := map[string]any{"a": w.word(), "n": json.Number(strconv.Itoa(n)), "l": []any{w.word(), w.word()}}
+		if w.IntN(3) == 0 {
+			delete(fields, "a")
+		}
+		if w.IntN(2) == 0 {
+			return &watch.Secret{Data: fields}
+		}
+		return &watch.Secret{Data: map[string]any{"data": fields, "metadata": map[string]any{"version": json.Number("1"), "created_time": "now"}}}
+	case watch.KindSecrets:
+		return words[:n]
 	case watch.KindNodes:
 		list := []*watch.Node{}
 		for i := range n {
@@ -224,6 +239,14 @@ func (w *world) lookup(q watch.Query) (any, bool) {
 			return nil, false
 		}
 	}
+	switch n := len(q.Name + q.Opts); {
+	case q.Kind == watch.KindSecretWrite && n%4 == 0:
+		return (*watch.Secret)(nil), true
+	case q.Kind == watch.KindSecretWrite:
+		return &watch.Secret{Data: map[string]any{"a": words[n%len(words)]}}, n%5 > 0
+	case q.Kind == watch.KindPKICert:
+		return &watch.PKICert{Cert: words[n%len(words)]}, n%5 > 0
+	}
 	if q.Kind == watch.KindKV && len(q.Name)%8 > 0 {
 		return words[len(q.Name)%len(words)], true
 	}
@@ -248,7 +271,7 @@ type generator struct {
 	temptation string
 }
 
-var temptations = []string{"", "", "", "", "env", "scratch", "set", "assign", "break", "plugin", "write", "range assigns", "within"}
+var temptations = []string{"", "", "", "", "env", "scratch", "set", "assign", "break", "plugin", "write", "range assigns", "within", "secret write", "certificate", "set secret"}
 
 type variable struct{ name, kind string }
 
@@ -385,6 +408,15 @@ func (g *generator) tempt(depth int, dot string) string {
 		return "{{plugin " + g.text(1, dot) + "}}"
 	case "write":
 		return `{{writeToFile ` + g.pick(`"w0"`, `"w1"`) + ` "" "" "0644" "append" ` + g.text(1, dot) + "}}"
+	case "secret write":
+		return `{{with secret "w" (print "a=" ` + g.text(1, dot) + ")}}{{.Data.a}}{{end}}"
+	case "certificate":
+		return `{{with pkiCert "c" (print "a=" ` + g.text(1, dot) + ")}}{{.Cert}}{{end}}"
+	case "set secret":
+		if g.IntN(2) == 0 {
+			return "{{with secret " + g.secret(dot) + `}}{{with set .Data "a" ` + g.text(1, "none") + "}}{{.a}}{{end}}{{end}}"
+		}
+		return `{{with secretOrDefault ` + g.secret(dot) + ` "m" (dict "a" "b")}}{{with set . "a" ` + g.text(1, "none") + "}}{{.a}}{{end}}{{end}}"
 	case "within":
 		value := g.text(1, dot)
 		return "{{or " + g.text(1, dot) + " (" + g.declare("text") + " := " + value + ")}}"
@@ -434,7 +466,11 @@ func (g *generator) list(dot string) (list, kind string) {
 			}
 		}
 	}
-	switch g.IntN(13) {
+	switch g.IntN(15) {
+	case 13:
+		return `(secrets "p")`, "text"
+	case 14:
+		return "(secretOrDefault " + g.secret(dot) + ` "l" (list "a" 1))`, "any"
 	case 0, 1, 2:
 		return "services", "snippet"
 	case 3, 4, 5:
@@ -456,6 +492,14 @@ func (g *generator) list(dot string) (list, kind string) {
 		return "(list scratch)", "scratch"
 	}
 	return g.pick("(loop 2)", "3", `(list (dict "x" "a") (dict "x" "b"))`, `(parseJSON "[\"a\",\"b\"]")`), "any"
+}
+
+// secret returns the path of a secret.
+func (g *generator) secret(dot string) string {
+	if g.IntN(2) == 0 {
+		return strconv.Quote(g.pick("a", "b", "c", "s0", "k1", "p/a", "nope"))
+	}
+	return "(print " + g.text(0, dot) + ` "")`
 }
 
 // name returns the name of a service.
@@ -569,7 +613,13 @@ func (g *generator) text(depth int, dot string) string {
 
 // asking returns an expression that asks a query.
 func (g *generator) asking(depth int, dot string) string {
-	switch g.IntN(8) {
+	switch g.IntN(11) {
+	case 8:
+		return "(print (secretExists " + g.secret(dot) + "))"
+	case 9:
+		return "(print (secretOrDefault " + g.secret(dot) + ` "` + g.pick("a", "a", "n", "nope") + `" "d"))`
+	case 10:
+		return "(print (secret " + g.secret(dot) + ").Data." + g.pick("a", "n", "metadata") + ")"
 	case 0:
 		return "(print (keyExists " + g.path(depth, dot) + "))"
 	case 1:

@@ -13,19 +13,31 @@ const leastPart = 4
 
 // canShow reports whether errors can have a text: it stands in the template, and is neither a secret that this pass has, nor
 // has or is a part of one. A password can be a word of the template by chance.
-func (p *pass) canShow(text string) bool { return p.inText(text) && !p.hasSecret(text) }
+func (p *pass) canShow(text string) bool {
+	return p.inText(text) && !p.anySecret(func(secret string) bool {
+		return secret == text || len(secret) >= leastPart && strings.Contains(text, secret) || len(text) >= leastPart && strings.Contains(secret, text)
+	})
+}
 
-// hasSecret reports whether a text is like the value of a secret that this pass has asked.
-func (p *pass) hasSecret(text string) bool {
+// anySecret reports whether is accepts a value of a secret that this pass has asked, and true where the answers are gone.
+func (p *pass) anySecret(is func(secret string) bool) bool {
 	if p.lookup == nil {
 		return len(p.secrets) > 0
 	}
 	return slices.ContainsFunc(p.secrets, func(q watch.Query) bool {
 		value, _ := p.lookup(q)
-		return anySecret(value, func(secret string) bool {
-			return secret == text || len(secret) >= leastPart && strings.Contains(text, secret) || len(text) >= leastPart && strings.Contains(secret, text)
-		})
+		return anySecret(value, is)
 	})
+}
+
+// shareParts reports whether two texts have a part in common, or are the same.
+func shareParts(a, b string) bool {
+	for i := range max(0, len(a)-leastPart+1) {
+		if strings.Contains(b, a[i:i+leastPart]) {
+			return true
+		}
+	}
+	return a == b
 }
 
 // anySecret reports whether is accepts one of the texts and numbers of an answer, however deep they are in it.
@@ -70,8 +82,9 @@ func (p *pass) guardName(q watch.Query) {
 			texts = append(texts, values...)
 		}
 	}
-	foreign := func(text string) bool { return !p.inText(text) && p.hasSecret(text) }
-	if slices.ContainsFunc(texts, foreign) {
-		p.template.quiet.Store(true)
+	for _, text := range texts {
+		if !p.inText(text) && p.anySecret(func(secret string) bool { return shareParts(text, secret) }) {
+			p.template.quiet.Store(true)
+		}
 	}
 }

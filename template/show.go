@@ -46,14 +46,15 @@ func (t *Template) Show(q watch.Query) string {
 	return watch.NewQuery(q.Kind, name, opts).String() + " (from an answer)"
 }
 
-// ShowError returns the error of a query as logs and errors show it: the query's name is in it as Show shows the name. The error
+// ShowError returns the error of a query as logs and errors show it: the query and its name are in it as Show shows them. The error
 // wraps the one that it is given.
 func (t *Template) ShowError(q watch.Query, err error) error {
-	name, foreign := t.showPart(q.Name)
-	if err == nil || !foreign || name == q.Name {
+	shown := t.Show(q)
+	if err == nil || shown == q.String() {
 		return err
 	}
-	return &shownError{strings.NewReplacer(q.String(), t.Show(q), q.Name, name).Replace(err.Error()), err}
+	name, _ := t.showPart(q.Name)
+	return &shownError{strings.NewReplacer(q.String(), shown, q.Name, name).Replace(err.Error()), err}
 }
 
 // A shownError is an error with another text.
