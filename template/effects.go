@@ -31,7 +31,7 @@ func effectOf(name string, arguments int) fragment.Effect {
 
 // askingNames are the functions that ask a query. What plugin and pkiCert do depends on more: on all that the pass has asked so far.
 var askingNames = strings.Fields(`caLeaf caRoots connect datacenters exportedServices file importedServices key keyExists
-	keyOrDefault key_or_default ls node nodes partitions peerings safeLs safeTree secretExists secretOrDefault
+	keyOrDefault key_or_default ls node nodes nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe partitions peerings safeLs safeTree secretExists secretOrDefault
 	secrets service services tree`)
 
 // pureNames are the functions whose result depends on their arguments alone, and that change none of these, by their

@@ -86,6 +86,7 @@ var valueTypes = func() map[string]reflect.Type {
 var constantTypes = structTypes(
 	watch.HealthService{}, watch.KeyPair{}, watch.Node{}, watch.CatalogNode{}, watch.CatalogSnippet{}, watch.Partition{},
 	watch.Peering{}, watch.ExportedService{}, watch.ImportedService{}, watch.CARoot{}, watch.LeafCert{}, watch.PKICert{},
+	watch.NomadSnippet{}, watch.NomadService{}, watch.NomadVar{}, watch.NomadVarMeta{},
 )
 
 // answerTypes are the same types, as package fragment wants them.

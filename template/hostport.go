@@ -28,6 +28,10 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 		if len(port) == 0 {
 			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node})
 		}
+	case *watch.NomadService:
+		if len(port) == 0 {
+			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node}), nil
+		}
 	case string:
 		if len(port) == 1 {
 			return p.keepOrDrop(of, portNumber(port[0]), Dropped{})

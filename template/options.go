@@ -30,7 +30,7 @@ type Options struct {
 	// which match all but the functions that Go has by itself. A name stands for all names of its function.
 	Denied []string
 	// Untrusted denies all functions that reach outside of the data that render has queried: the environment, programs, other
-	// files, the machine, the standard output. So it denies all functions of Vault, whose data is secret. The function file is denied unless there is a Sandbox.
+	// files, the machine, the standard output. So it denies all functions of Vault, and those for variables of Nomad: their data is secret. The function file is denied unless there is a Sandbox.
 	Untrusted bool
 	// Sandbox is the folder that the function file may read below. The empty one is no sandbox. The query has it as
 	// watch.OptSandbox: whoever answers has to mind it, because links can change at any time.
@@ -102,7 +102,7 @@ func absolute(path string) (string, error) {
 type denied map[string]string
 
 // outside are the functions that Options.Untrusted denies. All that reach outside of a template's data are among them but file.
-var outside = strings.Fields(`env envOrDefault mustEnv pkiCert plugin secret secretExists secretOrDefault secrets sockaddr spew_dump spew_printf
+var outside = strings.Fields(`env envOrDefault mustEnv nomadVar nomadVarExists nomadVarList nomadVarListSafe pkiCert plugin secret secretExists secretOrDefault secrets sockaddr spew_dump spew_printf
 	vault writeToFile`)
 
 const deniedOutside = "\x00untrusted"

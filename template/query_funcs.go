@@ -44,6 +44,12 @@ var queryFuncs = map[string]func(asker) any{
 	"secretExists":     func(a asker) any { return a.secretExists },
 	"secretOrDefault":  func(a asker) any { return a.secretOrDefault },
 	"pkiCert":          func(a asker) any { return a.pkiCert },
+	"nomadServices":    func(a asker) any { return a.nomadServices },
+	"nomadService":     func(a asker) any { return a.nomadService },
+	"nomadVar":         func(a asker) any { return a.nomadVar },
+	"nomadVarExists":   func(a asker) any { return a.nomadVarExists },
+	"nomadVarList":     func(a asker) any { return a.nomadVarList },
+	"nomadVarListSafe": func(a asker) any { return a.nomadVarListSafe },
 
 	"name":           named("name", optName),
 	"dc":             named("dc", watch.OptDatacenter),

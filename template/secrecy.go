@@ -64,6 +64,8 @@ func anySecret(value any, is func(string) bool) bool {
 			value.WrapInfo != nil && all(value.WrapInfo.Token, value.WrapInfo.WrappedAccessor))
 	case *watch.PKICert:
 		return value != nil && all(append([]string{value.Cert, value.Key, value.CA}, value.CAChain...)...)
+	case *watch.NomadVar:
+		return value != nil && all(value.Items.Values()...)
 	case *watch.LeafCert:
 		return value != nil && all(value.CertPEM, value.PrivateKeyPEM)
 	}

@@ -30,6 +30,10 @@ func (t *Template) Show(q watch.Query) string {
 			key, rest, isPair := strings.Cut(value, "=")
 			switch {
 			case slices.Contains(ownOptions, opt) || strings.HasPrefix(opt, watch.OptSecret):
+			case opt == watch.OptChoose:
+				count, key, _ := strings.Cut(value, "|")
+				shown, isForeign = t.showPart(key)
+				shown = count + "|" + shown
 			case opt == watch.OptMeta && isPair && t.pass.inText(key):
 				shown, isForeign = t.showPart(rest)
 				shown = key + "=" + shown

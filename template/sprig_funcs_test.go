@@ -119,7 +119,6 @@ func TestSprigErrors(t *testing.T) {
 		{`{{if false}}{{now}}{{end}}`, `t:1:15: there is no function now: its result is different each time, so every change of other data would also change the file`},
 		{`{{durationRound (toDate "2006" "2020")}}`, `t:1:3: durationRound: needs a duration, because the time since a date depends on the clock`},
 		{`{{sprig_env "HOME"}}`, `t:1:3: there is no function sprig_env; hint: use env`},
-		{`{{nomadVar "a"}}`, `t:1:3: nomadVar needs Nomad, which this version of render does not support`},
 		{`{{fail "no such luck"}}`, `t:1:3: fail: no such luck`},
 		{`{{sprig_fail (printf "port %d is bad" (add 400 42))}}`, `t:1:3: sprig_fail: port … is bad`},
 		{`{{first 1}}`, `t:1:3: first: cannot find first on type int`},

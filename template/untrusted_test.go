@@ -17,7 +17,7 @@ const inside = `base64Decode base64Encode base64URLDecode base64URLEncode byKey 
 	toJSONPretty toLower toTOML toTitle toUnescapedJSON toUnescapedJSONPretty toUpper toYAML tomlQuote trim trimPrefix trimSpace trimSuffix uniq
 	where yamlQuote add
 	acceptFiltered caLeaf caRoots connect datacenters dc exportedServices filter importedServices key keyExists keyOrDefault key_or_default ls
-	meta name near node nodes ns partition partitions peer peerings safeLs safeTree samenessGroup service services status tag tree`
+	meta name near node nodes nomadService nomadServices ns partition partitions peer peerings safeLs safeTree samenessGroup service services status tag tree`
 
 // An untrusted template calls no function that reaches outside of its data, and the message says why.
 func TestUntrusted(t *testing.T) {

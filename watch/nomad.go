@@ -67,8 +67,9 @@ func NewNomadVar(meta NomadVarMeta, values map[string]string) *NomadVar {
 		Namespace: meta.Namespace, Path: meta.Path, CreateIndex: meta.CreateIndex, ModifyIndex: meta.ModifyIndex,
 		CreateTime: meta.CreateTime, ModifyTime: meta.ModifyTime, Items: make(NomadItems, len(values)),
 	}
+	parent := func() *NomadVar { return v }
 	for key, value := range values {
-		v.Items[key] = NomadItem{Key: key, Value: value, parent: v}
+		v.Items[key] = NomadItem{Key: key, Value: value, parent: parent}
 	}
 	return v
 }
@@ -91,7 +92,7 @@ func (v *NomadVar) Same(other any) bool {
 type NomadItem struct {
 	Key    string
 	Value  string
-	parent *NomadVar
+	parent func() *NomadVar // no pointer: who walks through the items would walk in a circle
 }
 
 // String returns the value.
@@ -111,11 +112,16 @@ func (i NomadItem) Metadata() *NomadVarMeta {
 	if i.parent == nil {
 		return nil
 	}
-	return i.parent.Metadata()
+	return i.parent().Metadata()
 }
 
 // Parent returns the variable that the item is part of.
-func (i NomadItem) Parent() *NomadVar { return i.parent }
+func (i NomadItem) Parent() *NomadVar {
+	if i.parent == nil {
+		return nil
+	}
+	return i.parent()
+}
 
 // NomadItems are the values of a variable by key. Its methods return them sorted by key.
 type NomadItems map[string]NomadItem
@@ -167,7 +173,7 @@ func (i NomadItems) Metadata() *NomadVarMeta {
 // Parent returns the variable, or nil where there are no items.
 func (i NomadItems) Parent() *NomadVar {
 	for _, item := range i {
-		return item.parent
+		return item.Parent()
 	}
 	return nil
 }

@@ -18,8 +18,6 @@ var refused = func() map[string]refusal {
 			refusals[name] = refusal{fmt.Sprintf(format, name), hint}
 		}
 	}
-	add("nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe",
-		"%s needs Nomad, which this version of render does not support", "")
 	const missing = "there is no function %s"
 	const unrepeatable = missing + ": its result is different each time, so every change of other data would also change the file"
 	add(unrepeatableSprig, unrepeatable, "")
