@@ -30,7 +30,7 @@ func (p *pass) hostport(of any, port ...any) (string, error) {
 		}
 	case *watch.NomadService:
 		if len(port) == 0 {
-			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node}), nil
+			return p.keepOrDrop(of.Address, of.Port, Dropped{ID: of.ID, Node: of.Node})
 		}
 	case string:
 		if len(port) == 1 {
