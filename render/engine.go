@@ -165,7 +165,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		}}
 	}
 	e.src = watch.ByKind{watch.KindPlugin: plugin.New(outside.output, cfg.Env), "": src}
-	e.tools = commit.Tools{Run: outside.run, Send: run.Signal.Send, Stop: e.stop, Slots: make(commit.Slots, diskSlots), Left: new(disk.Leftovers), Syncs: new(disk.Syncs), Folders: new(disk.Folders), Step: cfg.step}
+	e.tools = commit.Tools{Run: outside.run, Send: run.Signal.Send, Stop: e.stop, Slots: make(commit.Slots, diskSlots), Left: new(disk.Leftovers), Syncs: new(disk.Syncs), Folders: new(disk.Folders), Given: new(commit.Given), Step: cfg.step}
 	e.start = outside.start
 	var err error
 	if e.targets, e.sources, err = e.readTargets(cfg.Targets); err != nil {

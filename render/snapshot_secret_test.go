@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,12 +37,17 @@ func TestNothingSecret(t *testing.T) {
 		unverified.Implied = &Action{
 			Command: run.Command{Shell: "true"}, Verify: commit.Verify{Command: run.Command{Shell: "cat " + unverified.Destination + "; false"}},
 		}
-		for _, t := range []Target{failing, rejected, unverified} {
+		vault := r.target("vault", `{{with secret "db"}}{{.Data.password}}{{.Auth.ClientToken}}{{end}} {{with pkiCert "pki/issue/web" "common_name=s3cr3t"}}{{.Key}}{{end}}`)
+		vault.Command = run.Command{Shell: "echo failed; cat " + vault.Destination + "; false"}
+		written := r.target("written", `{{with secret "app" "password=s3cr3t"}}{{index .Data.list 0}}{{end}}`)
+		written.Implied = &Action{Check: run.Command{Shell: "cat {}; false"}}
+		broken := r.target("broken", `{{with secret "db"}}{{parseInt .Data.password}}{{end}}`)
+		for _, t := range []Target{failing, rejected, unverified, vault, written} {
 			if err := os.WriteFile(t.Destination, []byte("old"), 0o600); err != nil {
 				r.t.Fatal(err)
 			}
 		}
-		r.start(Config{Targets: []Target{private, mesh, nested, failing, rejected, unverified}})
+		r.start(Config{Targets: []Target{private, mesh, nested, failing, rejected, unverified, vault, written, broken}})
 		long := strings.Repeat(secret, 20)
 		web := instances("web", "10.0.0.1")
 		web[0].Node = hostile
@@ -49,6 +55,14 @@ func TestNothingSecret(t *testing.T) {
 		for i, value := range []string{long + "1", long + "2"} {
 			r.set(kv("password"), value)
 			r.set(watch.NewQuery(watch.KindCALeaf, "web", nil), &watch.LeafCert{CertPEM: fmt.Sprint(secret, i), PrivateKeyPEM: secret})
+			for _, q := range r.queriesOf(watch.KindSecret, watch.KindSecretWrite) {
+				r.set(q, &watch.Secret{
+					Data: map[string]any{"password": value, "list": []any{value}}, Auth: &watch.SecretAuth{ClientToken: value},
+				})
+			}
+			for _, q := range r.queriesOf(watch.KindPKICert) {
+				r.set(q, &watch.PKICert{Cert: value, Key: value})
+			}
 			elapse(time.Minute)
 		}
 		r.fail(kv("password"), errors.New("away"))
@@ -62,7 +76,13 @@ func TestNothingSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, text := range map[string]string{"the snapshot": string(s), "the history": string(commits)} {
+		log := slices.DeleteFunc(slices.Collect(strings.Lines(r.log.String())), func(line string) bool {
+			return strings.Contains(line, "failed; cat") || strings.Contains(line, `"output"`) || strings.Contains(line, "it said") // what commands print, which cat the files
+		})
+		if len(log) < 5 {
+			t.Errorf("the log is %s", log)
+		}
+		for name, text := range map[string]string{"the snapshot": string(s), "the history": string(commits), "the log": strings.Join(log, "")} {
 			// Of a name that comes from an answer 24 bytes are shown, as in the log.
 			if i := strings.Index(strings.ReplaceAll(text, "users/"+long[:24], ""), secret); i >= 0 {
 				t.Errorf("%s has the secret: …%s", name, text[max(0, i-100):min(len(text), i+100)])
@@ -73,6 +93,57 @@ func TestNothingSecret(t *testing.T) {
 		}
 		if n := strings.Count(string(commits), `"path"`); n < 4 {
 			t.Errorf("the history has %d files: %s", n, commits)
+		}
+	})
+}
+
+// queriesOf returns the queries of some kinds that the engine watches.
+func (r *rig) queriesOf(kinds ...string) (all []watch.Query) {
+	r.world.mu.Lock()
+	defer r.world.mu.Unlock()
+	for q, n := range r.world.open {
+		if n > 0 && slices.Contains(kinds, q.Kind) {
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// A file with a secret that everybody can read is warned of once, with the mode to set.
+func TestReadersOfSecrets(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.passable()
+		const of = `{{with secret "db"}}{{.Data.password}}{{end}}`
+		open, shared, certificate := r.target("open", of), r.target("shared", of), r.target("certificate", `{{with secret "db"}}{{.Data.certificate}}{{end}}`)
+		shared.File.Perms = 0o640
+		hidden, plain := r.target("hidden", of), r.target("plain", `{{with secrets "db/"}}{{index . 0}}{{end}}`)
+		hidden.Destination = r.path("private/hidden")
+		if err := os.Mkdir(r.path("private"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		written := r.target("written", `{{with secret "db"}}{{writeToFile "`+r.path("key")+`" "" "" "0644" .Data.password}}{{end}}`)
+		written.File.Perms = 0o600
+		r.start(Config{Targets: []Target{open, shared, certificate, hidden, plain, written}})
+		list, err := watch.NewSecrets("db/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.set(list, []string{"a"})
+		for i := range 3 {
+			r.set(r.queriesOf(watch.KindSecret)[0], &watch.Secret{Data: map[string]any{
+				"password": fmt.Sprint("password ", i), "certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+			}})
+			elapse(time.Minute)
+		}
+
+		r.wantFile("open", "password 2")
+		for _, path := range []string{open.Destination, r.path("key")} {
+			if n := strings.Count(r.log.String(), path+" is made of a secret, and all users can read it: its mode is 0644; set perms to 0640"); n != 1 {
+				t.Errorf("%d warnings of %s:\n%s", n, path, r.log)
+			}
+		}
+		if n := strings.Count(r.log.String(), "is made of a secret"); n != 2 {
+			t.Errorf("%d warnings:\n%s", n, r.log)
 		}
 	})
 }

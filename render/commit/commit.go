@@ -59,6 +59,7 @@ type File struct {
 	Options     disk.Options
 	Written     bool // written by writeToFile: no link is followed
 	Show        bool // a diff may be shown: nothing secret is in the contents
+	Secret      bool // the contents are made of a secret: a file that all users can read is worth a warning
 	Append      bool // Contents are added to the file, once, after the action has succeeded
 }
 
@@ -116,6 +117,7 @@ type Tools struct {
 	Left    *disk.Leftovers
 	Syncs   *disk.Syncs
 	Folders *disk.Folders
+	Given   *Given
 	Step    func(string) // notifies tests how far a commit is; may be nil
 }
 
@@ -309,6 +311,7 @@ func (c *commit) stageAll(all []*file) []error {
 		f.wasLive, f.differs = f.Live(), f.differs || f.Changes()
 		c.noteReal(f.want, f.Real())
 		c.warn(warnings[i])
+		c.warnOfReaders(f)
 	}
 	return errs
 }

@@ -43,6 +43,9 @@ func (f *File) IsPublic() bool {
 	return f.attrs.mode&forOthers != 0 && (f.disk == nil || f.disk.Mode&forOthers != 0)
 }
 
+// Mode returns the mode that the new file has or gets, once it is staged.
+func (f *File) Mode() (mode fs.FileMode, known bool) { return f.attrs.mode, f.folder != nil }
+
 // foldersKnown is how long an answer is used that everybody may pass a folder: many commits at one time ask once.
 const foldersKnown = time.Second
 

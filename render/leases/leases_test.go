@@ -22,7 +22,9 @@ type bench struct {
 func newBench() *bench {
 	b := &bench{graph: graph.New[string](), users: make(map[string]*graph.User[string])}
 	b.Table = New(b.graph,
-		func(q watch.Query, index uint64) { b.calls = append(b.calls, fmt.Sprint("applied ", q.Name, " ", index)) },
+		func(q watch.Query, index uint64) {
+			b.calls = append(b.calls, fmt.Sprint("applied ", q.Name, " ", index))
+		},
 		func(all []watch.Query) {
 			for _, q := range all {
 				b.calls = append(b.calls, "forget "+q.Name)

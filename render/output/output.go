@@ -57,11 +57,11 @@ func New(r *template.Result) *Output {
 // Files returns what a commit brings to disk: the destination first, then what writeToFile writes, without what was appended
 // already.
 func (o *Output) Files(destination string, options disk.Options) []commit.File {
-	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options, Show: !o.Hidden}}
+	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options, Show: !o.Hidden, Secret: o.Leases != nil}}
 	for i, w := range o.Writes {
 		if !w.Append || !o.appended[i] {
 			all = append(all, commit.File{
-				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append, Show: !o.Hidden,
+				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append, Show: !o.Hidden, Secret: o.Leases != nil,
 				Options: disk.Options{Perms: w.Perms, User: w.User, Group: w.Group},
 			})
 		}
