@@ -32,6 +32,7 @@ var pagePrograms = map[string]map[string]string{
 	"haproxy":    {"haproxy": "haproxy"},
 	"nodejs":     {"node": "nodejs"},
 	"prometheus": {"prometheus": "prometheus", "promtool": "prometheus"},
+	"vault":      {"nginx": "nginx", "curl": "curl"},
 	"vhosts":     {"nginx": "nginx"},
 }
 
@@ -73,7 +74,11 @@ func TestPages(t *testing.T) {
 			}
 			ports := otherPorts(t, blocks)
 			replaceIn(t, dir, ports)
-			sh := startShell(t, dir, filepath.Dir(binary))
+			path := filepath.Dir(binary)
+			if filepath.Dir(page) == "vault" {
+				path += ":" + vaultFolder(t)
+			}
+			sh := startShell(t, dir, path)
 			sh.run("export CONSUL_HTTP_ADDR=" + ports.Replace("127.0.0.1:8500"))
 			for _, block := range blocks {
 				commands, want := ports.Replace(block[1]), ports.Replace(block[2])

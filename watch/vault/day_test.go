@@ -143,7 +143,7 @@ func newDay(t *testing.T) *day {
 	t.Logf("RENDER_SEED=%d", seed)
 	d := &day{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), late: 15 * time.Second, values: make(map[string]dayValue)} // a busy machine
 	d.server = vaulttest.Start(t)
-	d.db = d.server.NewDatabase(t)
+	d.db = d.server.NewDatabase(t, "db")
 	return d
 }
 

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// A Database is a database of a Server: Vault creates its users, and drops them when their leases end. Its users are files. It is mounted at
-// db/, and accepts users whether Vault is there or not.
+// A Database is a database of a Server: Vault creates its users, and drops them when their leases end. Its users are files. It
+// accepts users whether Vault is there or not.
 type Database struct {
 	server *Server
+	mount  string
 	folder string
 }
 
@@ -33,8 +34,8 @@ func databaseBinary() (string, error) {
 
 func (s *Server) plugins() string { return filepath.Join(s.home, "plugins") }
 
-// NewDatabase gives the server a database.
-func (s *Server) NewDatabase(t testing.TB) *Database {
+// NewDatabase gives the server a database, at a mount such as "db".
+func (s *Server) NewDatabase(t testing.TB, mount string) *Database {
 	t.Helper()
 	binary, err := databaseBinary()
 	if err != nil {
@@ -47,17 +48,17 @@ func (s *Server) NewDatabase(t testing.TB) *Database {
 	if err := os.WriteFile(filepath.Join(s.plugins(), "users"), program, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	db := &Database{server: s, folder: filepath.Join(s.home, "users")}
+	db := &Database{server: s, mount: mount, folder: filepath.Join(s.home, "users")}
 	s.Put(t, "sys/plugins/catalog/database/users", map[string]any{"sha256": fmt.Sprintf("%x", sha256.Sum256(program)), "command": "users"})
-	s.Put(t, "sys/mounts/db", map[string]any{"type": "database"})
-	s.Put(t, "db/config/users", map[string]any{"plugin_name": "users", "connection_url": db.folder, "allowed_roles": "*"})
+	s.Put(t, "sys/mounts/"+mount, map[string]any{"type": "database"})
+	s.Put(t, mount+"/config/users", map[string]any{"plugin_name": "users", "connection_url": db.folder, "allowed_roles": "*"})
 	return db
 }
 
-// NewRole makes db/creds/NAME bring a user whose lease lasts for a time, with all renewals for a longer one.
+// NewRole makes MOUNT/creds/NAME bring a user whose lease lasts for a time, with all renewals for a longer one.
 func (db *Database) NewRole(t testing.TB, name string, lasts, most time.Duration) {
 	t.Helper()
-	db.server.Put(t, "db/roles/"+name, map[string]any{
+	db.server.Put(t, db.mount+"/roles/"+name, map[string]any{
 		"db_name": "users", "creation_statements": "create", "default_ttl": lasts.String(), "max_ttl": most.String(),
 	})
 }
