@@ -186,6 +186,7 @@ func (p *program) read() (*config.Plan, config.Notices, error) {
 	plan.Vault.Unwrapped = p.unwrapped
 	if plan.Dry {
 		plan.Engine.Dry = logs.Printable(p.stdout)
+		plan.Vault.ReadOnly, plan.Vault.RevokeOnStop = true, true // nothing is left of a dry run
 	}
 	if plan.ParseOnly {
 		plan.Engine.Dry = io.Discard

@@ -58,6 +58,8 @@ type Config struct {
 	Polls []Poll
 	// RevokeOnStop revokes on Close what the source has leased.
 	RevokeOnStop bool
+	// ReadOnly has no query write: a write and a certificate that Vault would have to issue are errors, and a token is not unwrapped.
+	ReadOnly bool
 
 	TLS              TLS
 	Transport        Transport

@@ -150,7 +150,7 @@ func (e *entry) ask(ctx context.Context) (a answered, t usedToken, err error) {
 	switch {
 	case err == nil:
 		e.deliver(a)
-	case errors.Is(err, watch.ErrDenied):
+	case errors.Is(err, watch.ErrDenied) && !errors.Is(err, readOnlyError{}):
 		s.tokens.refuse(t)
 	}
 	return a, t, err

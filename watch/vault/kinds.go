@@ -38,6 +38,14 @@ func (s *Source) answer(ctx context.Context, q watch.Query, t usedToken) (answer
 	return answered{}, watch.UnknownKind(q)
 }
 
+// errReadOnly is the error of a query that would write. It is a refusal: asking again does not help.
+var errReadOnly = hint.With(readOnlyError{}, "use --fixture to try the template without Vault")
+
+type readOnlyError struct{}
+
+func (readOnlyError) Error() string        { return "not asked: a dry run writes nothing to vault" }
+func (readOnlyError) Is(target error) bool { return target == watch.ErrDenied }
+
 // below makes the request about a path that fits what is mounted there. A mount that is not what it was is found out about again.
 func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mount) request) (got reply, err error) {
 	var in mount
@@ -114,6 +122,9 @@ func (s *Source) read(ctx context.Context, q watch.Query, t usedToken) (answered
 }
 
 func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
+	if s.cfg.ReadOnly {
+		return answered{}, errReadOnly
+	}
 	pairs := q.Pairs()
 	got, err := s.below(ctx, q.Name, t, func(in mount) request {
 		r := request{method: http.MethodPut, path: in.dataPath(q.Name), body: pairs, hidden: slices.Collect(maps.Values(pairs))}

@@ -33,6 +33,9 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 		}
 	}
 
+	if s.cfg.ReadOnly {
+		return answered{}, errReadOnly
+	}
 	r := request{method: http.MethodPut, path: q.Name, token: t.token, wrapped: true, body: pairs, hidden: slices.Collect(maps.Values(pairs))}
 	got, err := s.client.do(ctx, r)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -84,6 +85,13 @@ func TestPKICert(t *testing.T) {
 		}
 	}
 	write(whole)
+	dry := of(t, server, Config{ReadOnly: true})
+	if got := sourcetest.Fetch(t, dry, pkiCert(t, "pki/issue/web", path, "common_name=a.test", "alt_names=b.test")).(*watch.PKICert); got.Cert != first.Cert {
+		t.Error("a dry run has another certificate than the destination")
+	}
+	if _, _, err := dry.Fetch(t.Context(), pkiCert(t, "pki/issue/web", path, "common_name=c.test"), 0); !errors.Is(err, watch.ErrDenied) || !errors.Is(err, readOnlyError{}) {
+		t.Errorf("a dry run issues a certificate: %v", err)
+	}
 	server.Put(t, "sys/mounts/other", map[string]any{"type": "pki"})
 	q := pkiCert(t, "pki/issue/web", path, "common_name=a.test", "alt_names=b.test")
 	away := of(t, server, Config{Address: "http://127.0.0.1:1"})

@@ -233,6 +233,35 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// A dry run writes nothing. It leaves no lease, and no token that somebody else needs is used up.
+func TestReadOnly(t *testing.T) {
+	server := real(t)
+	wrapped, err := server.Do(http.MethodPut, "auth/token/create", map[string]any{"ttl": "1h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := wrapped["auth"].(map[string]any)["client_token"].(string)
+	src := of(t, server, Config{ReadOnly: true, Token: token})
+	q, _ := watch.NewSecretWrite("kv1/dry", "a=b")
+	const want = "not asked: a dry run writes nothing to vault\nhint: use --fixture to try the template without Vault"
+	if _, _, err := src.Fetch(t.Context(), q, 0); !errors.Is(err, watch.ErrDenied) || hint.Text(err) != want {
+		t.Errorf("got %v", err)
+	}
+	if _, err := server.Do(http.MethodGet, "kv1/dry", nil); err == nil {
+		t.Error("the dry run has written")
+	}
+	server.Put(t, "kv1/read", map[string]any{"a": "b"})
+	if got := sourcetest.Fetch(t, src, query(t, "kv1/read")).(*watch.Secret); got.Data["a"] != "b" {
+		t.Errorf("got %v", got.Data)
+	}
+
+	unwraps := of(t, server, Config{ReadOnly: true, Token: token, UnwrapToken: new(true)})
+	_, _, err = unwraps.Fetch(t.Context(), query(t, "kv1/read"), 0)
+	if err == nil || !strings.Contains(err.Error(), "a dry run does not") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The errors say what was asked for and why there is no answer, and never a value.
 func TestErrors(t *testing.T) {
 	server := real(t)
