@@ -455,6 +455,11 @@ func (f *File) Swap() (warnings []string, err error) {
 			return warnings, fmt.Errorf("write %s in place: %w", f.want.Path, err)
 		}
 	}
+	if f.saved == nil { // else finish does it
+		if err := f.restrictBackup(d); err != nil {
+			warnings = append(warnings, fmt.Sprintf("%s: the mode of the backup is not changed: %v", f.want.Path, err))
+		}
+	}
 	f.state = swapped
 	f.batch.changed(f)
 	f.batch.step("swapped one")
@@ -748,8 +753,31 @@ func (f *File) finish(d folder.Dir) (warning string) {
 	if err != nil || !keep {
 		_ = d.Remove(saved)
 	}
+	if err := f.restrictBackup(d); err != nil && warning == "" {
+		warning = fmt.Sprintf("%s: the mode of the backup is not changed: %v", f.want.Path, err)
+	}
 	f.saved = nil
 	return warning
+}
+
+// restrictBackup takes rights from a backup that the file in place does not give: who may not read that may not read what it had before.
+// A file with other names keeps its rights, which are those of these names, too.
+func (f *File) restrictBackup(d folder.Dir) error {
+	if !f.want.Options.Backup || f.disk == nil || f.disk.Mode&fs.ModePerm&^f.attrs.mode == 0 {
+		return nil
+	}
+	h, is, err := folder.OpenRegular(d, f.name+backupEnd)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return d.PathError("open", f.name+backupEnd, err)
+	}
+	defer h.Close()
+	if mode := is.Mode &^ (fs.ModePerm &^ f.attrs.mode); mode != is.Mode && is.Links == 1 {
+		return h.Chmod(mode)
+	}
+	return nil
 }
 
 // isBackup reports whether the saved file is to be the backup: not where it has the contents in place.

@@ -379,6 +379,30 @@ func TestBackup(t *testing.T) {
 	}
 }
 
+// The backup of a file gives no rights that the file in place does not give, but for one that has another name.
+func TestBackupIsRestricted(t *testing.T) {
+	for _, act := range []func() error{nil, succeeds} {
+		for linked, want := range map[bool]os.FileMode{false: 0o600, true: 0o644} {
+			p := newPlace(t)
+			p.write("out", "old", 0o644)
+			if linked {
+				p.must(os.Link(p.path("out"), p.path("link")))
+			}
+			w := p.wants("out", "new")
+			w.Options.Backup, w.Options.Perms = true, 0o600
+			commit(nil, act, nil, w).isFine(t)
+			files := map[string]string{"out": "new", "out.bak": "old"}
+			if linked {
+				files["link"] = "old"
+			}
+			p.want(files)
+			if info, _ := p.stat("out.bak"); info.Mode() != want {
+				t.Errorf("the backup has mode %o, want %o", info.Mode(), want)
+			}
+		}
+	}
+}
+
 // A hard link keeps the old contents: it is another name of the old file.
 func TestHardLink(t *testing.T) {
 	for _, act := range []func() error{nil, succeeds} {
