@@ -209,10 +209,13 @@ func hostileAnswers(data map[string]string) template.Lookup {
 		instances = append(instances, &watch.HealthService{Node: "n", ID: strconv.Itoa(i), Name: "web", Address: "10.0.0.1", Port: i, Tags: watch.ServiceTags{"a", strconv.Itoa(i)},
 			ServiceMeta: map[string]string{"k": data["x"], "v": strconv.Itoa(i)}})
 	}
+	secret := &watch.Secret{LeaseID: data["x"], Data: map[string]any{"a": data["x"], "b": map[string]any{"c": data["commas"]}, "d": make([]any, 10_000)}}
 	answers := map[string]any{
 		watch.KindKV: "value", watch.KindFile: data["x"], watch.KindPlugin: data["x"], watch.KindPrefix: pairs,
 		watch.KindServices: []*watch.CatalogSnippet{{Name: "web", Tags: watch.ServiceTags{"a", data["x"]}}, {Name: data["quotes"]}},
 		watch.KindService:  instances, watch.KindConnect: instances,
+		watch.KindSecret: secret, watch.KindSecretWrite: secret, watch.KindSecrets: strings.Split(data["slashes"], "/"),
+		watch.KindPKICert: &watch.PKICert{Cert: data["x"], Key: data["quotes"], CAChain: []string{data["lines"], data["nul"]}},
 	}
 	return func(q watch.Query) (any, bool) {
 		if value, found := data[q.Name]; found && q.Kind == watch.KindKV {
