@@ -8,6 +8,7 @@ import (
 
 	"render/render/graph"
 	"render/render/status"
+	"render/watch"
 )
 
 var errNotRunning = errors.New("the engine does not run")
@@ -87,7 +88,7 @@ func (t *target) state() status.State {
 func (e *Engine) missing(t *target) []status.Missing {
 	var all []status.Missing
 	for _, q := range t.result.Absent {
-		all = append(all, status.Missing{Kind: q.Kind, Asked: q, Query: t.template.Show(q), Where: t.where(q), None: true})
+		all = append(all, status.Missing{Kind: q.Kind, Asked: q, Query: t.template.Show(q), Where: t.where(q), None: true, At: watch.Locate(e.src, q)})
 	}
 	for _, q := range t.result.Pending {
 		if st, used := e.graph.State(q); used && st.Rev == 0 {

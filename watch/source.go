@@ -56,6 +56,20 @@ type Applier interface {
 	Applied(q Query, index uint64)
 }
 
+// A Locator is a Source that looks for a query under another name than the query has.
+type Locator interface {
+	// Locate returns that name; "" where it is the query's own, or not known yet. It returns at once.
+	Locate(q Query) string
+}
+
+// Locate returns the name under which a source looks for a query, where that is another than the query's own.
+func Locate(src Source, q Query) string {
+	if l, ok := src.(Locator); ok {
+		return l.Locate(q)
+	}
+	return ""
+}
+
 // ErrDenied is the error of a query that the source refuses to answer because of missing rights. Asking again helps only if
 // somebody changes that.
 var ErrDenied = errors.New("permission denied")
@@ -172,6 +186,15 @@ func (k ByKind) Applied(q Query, index uint64) {
 	if src, err := k.of(q); err == nil {
 		applied(src, q, index)
 	}
+}
+
+// Locate implements Locator.
+func (k ByKind) Locate(q Query) string {
+	src, err := k.of(q)
+	if err != nil {
+		return ""
+	}
+	return Locate(src, q)
 }
 
 func (k ByKind) of(q Query) (Source, error) {

@@ -96,6 +96,14 @@ func (s *Switch) Applied(q Query, index uint64) {
 	}
 }
 
+// Locate implements Locator.
+func (s *Switch) Locate(q Query) string {
+	s.mu.Lock()
+	src := s.side.src
+	s.mu.Unlock()
+	return Locate(src, q)
+}
+
 // request asks the current source; again, where that is replaced meanwhile. It hands on the last index that this source
 // has given for the query.
 func (s *Switch) request(ctx context.Context, q Query, do func(context.Context, Source, uint64) (any, uint64, error)) (any, uint64, error) {

@@ -73,6 +73,7 @@ type Missing struct {
 	Where string // name:line:column of the place that asks
 	Err   error  // why there is no answer; nil where it was asked and has not answered, or does not exist
 	None  bool   // it was answered: the name does not exist
+	At    string // with None, the name that does not exist, where it is not the query's own
 }
 
 // String returns the query, the place that asks and why there is no answer.
@@ -80,6 +81,8 @@ func (m Missing) String() string {
 	switch {
 	case m.None && m.Kind == watch.KindPrefix: // asked by safeLs or safeTree
 		return fmt.Sprintf("%s (%s) has no keys", m.Query, m.Where)
+	case m.None && m.At != "" && m.Query == m.Asked.String(): // else a part of the name is from an answer
+		return fmt.Sprintf("%s (%s) does not exist at %s", m.Query, m.Where, watch.Shorten(m.At))
 	case m.None:
 		return fmt.Sprintf("%s (%s) does not exist", m.Query, m.Where)
 	case m.Err != nil:

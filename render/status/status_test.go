@@ -10,8 +10,12 @@ import (
 
 func TestMissing(t *testing.T) {
 	for want, m := range map[string]Missing{
-		"key a (t:1:2) has not answered yet":             {Kind: watch.KindKV, Query: "key a", Where: "t:1:2"},
-		"key a (t:1:2) does not exist":                   {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", None: true},
+		"key a (t:1:2) has not answered yet":            {Kind: watch.KindKV, Query: "key a", Where: "t:1:2"},
+		"key a (t:1:2) does not exist":                  {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", None: true},
+		"secret a/b (t:1:2) does not exist at a/data/b": {Kind: watch.KindSecret, Asked: watch.NewQuery(watch.KindSecret, "a/b", nil), Query: "secret a/b", Where: "t:1:2", None: true, At: "a/data/b"},
+		"secret a/... (from an answer) (t:1:2) does not exist": {
+			Kind: watch.KindSecret, Asked: watch.NewQuery(watch.KindSecret, "a/b", nil), Query: "secret a/... (from an answer)", Where: "t:1:2", None: true, At: "a/data/b",
+		},
 		"ls a (t:1:2) has no keys":                       {Kind: watch.KindPrefix, Query: "ls a", Where: "t:1:2", None: true},
 		"key a (t:1:2) cannot be queried: no leader":     {Kind: watch.KindKV, Query: "key a", Where: "t:1:2", Err: errors.New("no leader")},
 		"service a (t:1:2) cannot be queried: no leader": {Kind: watch.KindService, Query: "service a", Where: "t:1:2", Err: errors.New("no leader")},

@@ -157,6 +157,18 @@ func TestRead(t *testing.T) {
 		}
 	}
 
+	var names watch.Source = watch.NewSwitch(watch.ByKind{watch.KindSecret: src, watch.KindSecrets: src, watch.KindKV: watch.ByKind{}})
+	list, _ := watch.NewSecrets("secret/folder")
+	for q, want := range map[watch.Query]string{
+		query(t, "secret/missing"): "secret/data/missing", query(t, "secret/read?version=9"): "secret/data/read", query(t, "secret/odd%20%3Fname"): "secret/data/odd ?name",
+		query(t, "secret/data/missing"): "", query(t, "kv1/missing"): "", query(t, "unknown/x"): "", list: "secret/metadata/folder",
+		{Kind: watch.KindKV, Name: "secret/x"}: "", {Kind: "unknown", Name: "x"}: "",
+	} {
+		if got := watch.Locate(names, q); got != want {
+			t.Errorf("%s is at %q, want %q", q, got, want)
+		}
+	}
+
 	metadata := sourcetest.Fetch(t, src, query(t, "secret/metadata/read")).(*watch.Secret)
 	if fmt.Sprint(metadata.Data["current_version"]) != "2" {
 		t.Errorf("metadata: got %v", metadata.Data)

@@ -92,6 +92,28 @@ func (s *Source) depends() bool {
 	return false
 }
 
+// Locate implements watch.Locator: a KV v2 has its secrets below data/.
+func (s *Source) Locate(q watch.Query) string {
+	at := q.Name
+	if q.Kind == watch.KindSecret {
+		at, _ = q.SecretPath()
+	}
+	s.mounts.mu.Lock()
+	in, _ := s.mounts.lookup(at)
+	s.mounts.mu.Unlock()
+	path := at
+	switch q.Kind {
+	case watch.KindSecret, watch.KindSecretWrite:
+		path = in.dataPath(at)
+	case watch.KindSecrets:
+		path = in.listPath(at)
+	}
+	if path == at {
+		return ""
+	}
+	return path
+}
+
 // Close ends what the source does by itself and, with Config.RevokeOnStop, revokes what it has leased. It returns within a few seconds.
 // Fetch must not be called any more.
 func (s *Source) Close() {
