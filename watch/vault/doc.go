@@ -32,6 +32,7 @@
 //	lease.go      leases, their renewal and revocation
 //	kinds.go      how queries of each kind are answered
 //	pki.go        certificates
+//	known.go      whether Vault still knows the certificate of a file
 //	mounts.go     KV v1 or v2
 //	answer.go     what of a response is an answer
 //	tokens.go     tokens

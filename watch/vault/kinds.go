@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,7 +21,8 @@ type answered struct {
 	value      any // nil where there is none
 	lease      lease
 	clock      clock
-	comparison *comparison // nil where it is not a KV secret
+	comparison *comparison       // nil where it is not a KV secret
+	filed      *x509.Certificate // that a file had; nil where Vault has answered
 }
 
 // answer makes the requests about a query, with a token.

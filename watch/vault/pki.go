@@ -22,20 +22,29 @@ import (
 
 const maxDestination = 16 << 20 // bytes of a file in which a certificate is looked for
 
-// certificate uses the certificate of the destination, or has Vault issue one.
-func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
-	opts, pairs := q.Options(), q.Pairs()
-	if !s.certified(q) { // else the file has an older one
-		if found, ok := inDestination(opts.Get(watch.OptDestination)); ok && found.fits(pairs, opts[watch.OptField]) {
-			if next := found.due(s.cfg.Threshold); time.Now().Before(next) {
-				return answered{value: found.value.Until(found.leaf.NotAfter), clock: clock{next: next, expires: found.leaf.NotAfter}}, nil
-			}
-		}
+// filed returns the certificate of the destination as the first answer to a query. Nothing is asked for it: neither Vault nor a token.
+func (s *Source) filed(q watch.Query) (answered, bool) {
+	if q.Kind != watch.KindPKICert || s.certified(q) { // then the file has an older one
+		return answered{}, false
 	}
+	opts := q.Options()
+	found, ok := inDestination(opts.Get(watch.OptDestination))
+	if !ok || !found.fits(q.Pairs(), opts[watch.OptField]) {
+		return answered{}, false
+	}
+	next := found.due(s.cfg.Threshold)
+	if !time.Now().Before(next) {
+		return answered{}, false
+	}
+	return answered{value: found.value.Until(found.leaf.NotAfter), clock: clock{next: next, expires: found.leaf.NotAfter}, filed: found.leaf}, true
+}
 
+// certificate has Vault issue a certificate.
+func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	if s.cfg.ReadOnly {
 		return answered{}, errReadOnly
 	}
+	pairs := q.Pairs()
 	r := request{method: http.MethodPut, path: q.Name, token: t.token, wrapped: true, body: pairs, hidden: slices.Collect(maps.Values(pairs))}
 	got, err := s.client.do(ctx, r)
 	if err != nil {

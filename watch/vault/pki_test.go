@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -115,6 +116,84 @@ func TestPKICert(t *testing.T) {
 	if n := len(all["data"].(map[string]any)["keys"].([]any)) - issued; n != 1 {
 		t.Errorf("issued %d times for one query", n)
 	}
+}
+
+// The certificate of a file is used at once. It is replaced soon where Vault has revoked it, or has another CA; not where it is as it was.
+func TestPKICertIsKnown(t *testing.T) {
+	server := real(t)
+	t.Parallel()
+	mount := func(issuers ...string) {
+		t.Helper()
+		server.Put(t, "sys/mounts/known", map[string]any{"type": "pki"})
+		for _, name := range issuers {
+			server.Put(t, "known/root/generate/internal", map[string]any{"common_name": name, "issuer_name": name, "ttl": "24h", "key_type": "ec"})
+		}
+		server.Put(t, "known/roles/web", map[string]any{"allow_any_name": true, "key_type": "ec", "key_bits": 256, "max_ttl": "12h", "issuer_ref": issuers[len(issuers)-1]})
+		server.Put(t, "known/roles/unstored", map[string]any{"allow_any_name": true, "key_type": "ec", "key_bits": 256, "max_ttl": "12h", "no_store": true})
+	}
+	mount("one", "other")
+	dir := t.TempDir()
+	revoke := func(first *watch.PKICert) {
+		server.Put(t, "known/revoke", map[string]any{"certificate": first.Cert})
+	}
+	steps := []struct {
+		name     string
+		role     string
+		do       func(first *watch.PKICert)
+		replaced bool
+	}{
+		{"as it was, by an issuer that is not the default", "web", func(*watch.PKICert) {}, false},
+		{"as it was, and not stored", "unstored", func(*watch.PKICert) {}, false},
+		{"revoked", "web", revoke, true},
+		{"another CA", "web", func(*watch.PKICert) {
+			server.Must(t, "DELETE", "sys/mounts/known", nil)
+			mount("new")
+		}, true},
+		{"no such engine", "web", func(*watch.PKICert) { server.Must(t, "DELETE", "sys/mounts/known", nil) }, false},
+	}
+	for i, step := range steps {
+		path := filepath.Join(dir, strings.ReplaceAll(step.name, " ", "-"))
+		q := pkiCert(t, "known/issue/"+step.role, path, "common_name=a.test")
+		first := sourcetest.Fetch(t, of(t, server, Config{}), q).(*watch.PKICert)
+		if err := os.WriteFile(path, []byte(first.Cert+first.Key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		step.do(first)
+
+		var lines record
+		src := of(t, server, Config{Log: lines.log()})
+		value, index, err := src.Fetch(t.Context(), q, 0)
+		if err != nil || value.(*watch.PKICert).Cert != first.Cert {
+			t.Fatalf("%d, %s: got %v, %v", i, step.name, value, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), map[bool]time.Duration{true: 20 * time.Second, false: time.Second}[step.replaced])
+		value, _, err = src.Fetch(ctx, q, index)
+		cancel()
+		if replaced := err == nil && value.(*watch.PKICert).Cert != first.Cert; replaced != step.replaced {
+			t.Errorf("%s: replaced is %t; %v", step.name, replaced, err)
+		}
+		if logged := strings.Contains(lines.String(), "vault does not know the certificate"); logged != step.replaced {
+			t.Errorf("%s: the log has %s", step.name, lines.String())
+		}
+	}
+}
+
+// The certificate of a file is an answer although nobody can log in.
+func TestPKICertWithoutLogin(t *testing.T) {
+	simulate(t, Config{Login: approle(t)}, func(f *fake, s *Source, fl *follower) {
+		path := filepath.Join(t.TempDir(), "cert.pem")
+		cert := certificateFrom(t, "a.test", time.Now(), time.Hour, false)
+		if err := os.WriteFile(path, []byte(cert.Cert+cert.Key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.do(func() { f.down = true })
+		q := pkiCert(t, "pki/issue/web", path, "common_name=a.test")
+		fl.watch(q)
+		fl.pass(10 * time.Minute)
+		if st := fl.states[q]; st.Err != nil || !watch.Equal(st.Value, cert) {
+			t.Errorf("got %+v", st)
+		}
+	})
 }
 
 // A certificate with a short life is used, and replaced while it is valid.

@@ -1,0 +1,75 @@
+package vault
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"render/watch"
+	"render/watch/pause"
+)
+
+// isKnown reports whether Vault has issued the certificate of a file and has not revoked it, as far as Vault says so before the next
+// certificate is due. Meanwhile the certificate is in use.
+func (e *entry) isKnown(ctx context.Context, a answered) bool {
+	s := e.source
+	mount := issuingMount(e.query.Name)
+	for failures := 0; mount != "" && time.Now().Before(a.clock.next); failures++ {
+		why, err := s.unknown(ctx, mount, a.filed)
+		if why != "" {
+			s.log.Warn("vault does not know the certificate of a file, requesting another", "query", e.query.String(), "reason", why)
+			return false
+		}
+		if _, away := errors.AsType[watch.OutageError](err); !away || ctx.Err() != nil {
+			return true // or it cannot be found out
+		}
+		delay := pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)
+		e.wait(ctx, min(delay, time.Until(a.clock.next)), nil)
+	}
+	return true
+}
+
+// issuingMount returns the mount of a path that issues certificates, or "".
+func issuingMount(path string) string {
+	for _, part := range []string{"/issue/", "/sign/", "/sign-verbatim"} {
+		if at := strings.LastIndex(path, part); at > 0 {
+			return path[:at]
+		}
+	}
+	return ""
+}
+
+// unknown returns why a certificate is not one of a mount, or "" where it is or nobody can tell. Anybody may ask that: no token is needed.
+func (s *Source) unknown(ctx context.Context, mount string, cert *x509.Certificate) (why string, err error) {
+	serial := strings.ReplaceAll(fmt.Sprintf("% x", cert.SerialNumber.Bytes()), " ", "-")
+	got, err := s.client.do(ctx, request{method: http.MethodGet, path: mount + "/cert/" + serial})
+	switch {
+	case err != nil:
+		return "", err
+	case !got.isMissing() && number(got.body.Data["revocation_time"]) > 0:
+		return "it is revoked", nil
+	case !got.isMissing():
+		return "", nil
+	}
+
+	// Certificates of some roles are not stored.
+	got, err = s.client.do(ctx, request{method: http.MethodGet, path: mount + "/cert/ca"})
+	if err != nil || got.isMissing() {
+		return "", err
+	}
+	text, _ := got.body.Data["certificate"].(string)
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return "", nil
+	}
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || cert.CheckSignatureFrom(ca) == nil {
+		return "", nil
+	}
+	return "another CA has signed it", nil
+}
