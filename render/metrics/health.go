@@ -31,8 +31,8 @@ type Health struct {
 	answered time.Time  // when the loop answered last
 	waiting  time.Time  // since when the loop has been asked in vain; zero where it answers
 	asking   chan struct{}
-	err      error // why the loop does not answer any more
-	ready    time.Time  // since when everything was applied once, as the engine has said; zero for not yet
+	err      error     // why the loop does not answer any more
+	ready    time.Time // since when everything was applied once, as the engine has said; zero for not yet
 }
 
 // NewHealth returns the health of an engine.

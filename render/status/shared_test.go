@@ -304,7 +304,8 @@ func TestIDs(t *testing.T) {
 	q := watch.NewQuery(watch.KindKV, "a", nil)
 	secret := watch.NewPlugin("program", []string{"secret"}, false)
 	known := ids.Query(secret)
-	if ids.Query(q) == NewIDs().Query(q) || ids.Query(q) != ids.Query(q) || known == NewIDs().Query(secret) || known != ids.Query(secret) {
+	same := ids.Query(q)
+	if same == NewIDs().Query(q) || same != ids.Query(q) || known == NewIDs().Query(secret) || known != ids.Query(secret) {
 		t.Error("IDs of queries")
 	}
 }

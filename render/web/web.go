@@ -23,11 +23,11 @@ const (
 	mostConnectionsOf = 256              // of them, from one IP address other than loopback
 	mostStreams       = 512              // of events, at all ports, and at all unix sockets
 	mostStreamsOf     = 128              // of them, from one IP address other than loopback
-	mostHeader      = 16 << 10         // bytes of the header of a request
-	headerTimeout   = 5 * time.Second  // for the header of a request
-	answerTimeout   = 30 * time.Second // for an answer, without streams
-	idleTimeout     = time.Minute      // between requests of a connection
-	closeTimeout    = time.Second      // for answers that are under way when a server closes
+	mostHeader        = 16 << 10         // bytes of the header of a request
+	headerTimeout     = 5 * time.Second  // for the header of a request
+	answerTimeout     = 30 * time.Second // for an answer, without streams
+	idleTimeout       = time.Minute      // between requests of a connection
+	closeTimeout      = time.Second      // for answers that are under way when a server closes
 )
 
 // An Engine is what a server shows.
