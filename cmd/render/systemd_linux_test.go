@@ -78,13 +78,13 @@ func TestReady(t *testing.T) {
 	d := startRender(t, dir, "--fixture", data, "--template", "waits:waiting", "--template", "fails:failed",
 		"--template", "in:out:touch began; until test -e go; do sleep 0.01; done")
 	awaits(t, func() error { _, err := os.Stat(filepath.Join(dir, "began")); return err })
-	awaits(t, s.hears("STATUS=1 of 3 files failed, 1 of 3 files need data that does not exist, 1 of 3 files not applied yet"))
+	awaits(t, s.hears("STATUS=1 of 3 files failed, 1 needs data that does not exist, 1 not applied yet"))
 	if s.hears("READY=1")() == nil {
 		t.Fatal("it is ready while a command runs")
 	}
 	write(t, filepath.Join(dir, "go"), "")
 	awaits(t, s.hears("READY=1"))
-	awaits(t, s.hears("STATUS=1 of 3 files failed, 1 of 3 files need data that does not exist"))
+	awaits(t, s.hears("STATUS=1 of 3 files failed, 1 needs data that does not exist"))
 	d.stop()
 	awaits(t, s.hears("STOPPING=1"))
 	got := s.messages()

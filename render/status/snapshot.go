@@ -228,14 +228,18 @@ func LineOf(c Counts, config Configuration, program *Program) string {
 	}
 	var parts []string
 	for _, p := range []struct {
-		n    int
-		text string
+		n         int
+		one, many string
 	}{
-		{c.Targets[Failed], "failed"}, {c.Targets[Absent], "need data that does not exist"},
-		{c.Targets[Pending], "waiting for data"}, {c.Targets[Rendered], "not applied yet"},
+		{c.Targets[Failed], "failed", "failed"}, {c.Targets[Absent], "needs data that does not exist", "need data that does not exist"},
+		{c.Targets[Pending], "waiting for data", "waiting for data"}, {c.Targets[Rendered], "not applied yet", "not applied yet"},
 	} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d of %d files %s", p.n, total, p.text))
+		switch {
+		case p.n == 0:
+		case len(parts) == 0:
+			parts = append(parts, fmt.Sprintf("%d of %d files %s", p.n, total, p.many))
+		default: // the number of all files is said
+			parts = append(parts, counted(p.n, p.one, p.many))
 		}
 	}
 	if len(parts) == 0 {

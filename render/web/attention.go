@@ -73,7 +73,7 @@ func (n *note) addTargets(x *index, ids []string) {
 		case i < mostLines:
 			n.Lines = append(n.Lines, noteLine{URL: "/targets/" + id, Text: t.Destination})
 		case i == mostLines:
-			n.Lines = append(n.Lines, noteLine{Text: fmt.Sprintf("and %d more files", len(ids)-mostLines)})
+			n.Lines = append(n.Lines, noteLine{Text: "and " + moreOf(len(ids)-mostLines, "file")})
 		}
 	}
 }
@@ -116,10 +116,18 @@ func waits(s *status.Snapshot) []note {
 	}
 	for key, i := range at {
 		if n := counts[key] - mostLines; n > 0 {
-			notes[i].Lines = append(notes[i].Lines, noteLine{Text: fmt.Sprintf("and %d more files", n)})
+			notes[i].Lines = append(notes[i].Lines, noteLine{Text: "and " + moreOf(n, "file")})
 		}
 	}
 	return notes
+}
+
+// moreOf returns how many more of something there are.
+func moreOf(n int, one string) string {
+	if n != 1 {
+		one += "s"
+	}
+	return fmt.Sprintf("%d more %s", n, one)
 }
 
 func times(n int) string {

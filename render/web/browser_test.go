@@ -359,14 +359,14 @@ func TestBrowserLooks(t *testing.T) {
 	b := newBrowser(t, serve(t, newServer(t, newSample(40, "")), Settings{}))
 	for path, name := range map[string]string{
 		"/": "overview", "/targets": "files", "/actions": "actions", "/queries": "queries", "/history": "history", "/targets/t0004": "file", "/targets/t0007": "held",
-		"/actions/nginx": "action", "/queries/service-web": "query", "/history/3": "commit", "/history/4": "rejected",
+		"/actions/nginx": "action", "/queries/service-web": "query", "/history/3": "commit", "/history/4": "rejected", "/history?target=t0000&action=haproxy&q=app": "filtered",
 	} {
 		for _, light := range []string{"light", "dark"} {
 			b.scheme(light)
 			b.open(path)
 			b.until(`document.querySelector("#live").textContent == "live"`)
 			b.accessible(axe, name+" "+light)
-			if name == "overview" || name == "files" || name == "rejected" {
+			if slices.Contains([]string{"overview", "files", "rejected", "commit", "filtered", "action"}, name) {
 				b.picture(name + "-" + light)
 			}
 		}
@@ -375,7 +375,7 @@ func TestBrowserLooks(t *testing.T) {
 		if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > 360 {
 			t.Errorf("%s is %d pixels wide on a phone", path, wide)
 		}
-		if name == "overview" || name == "files" || name == "rejected" {
+		if slices.Contains([]string{"overview", "files", "rejected", "commit", "filtered", "action"}, name) {
 			b.picture(name + "-narrow")
 		}
 		b.run(chromedp.EmulateViewport(1280, 900))

@@ -98,10 +98,10 @@ func newGraph(x *index, targets []*status.Target) graph {
 
 	var more []string
 	if n := len(targets) - len(shown); n > 0 {
-		more = append(more, fmt.Sprintf("%d more files", n))
+		more = append(more, moreOf(n, "file"))
 	}
 	if left > 0 {
-		more = append(more, fmt.Sprintf("%d more uses of queries", left))
+		more = append(more, moreOf(left, "use")+" of queries")
 	}
 	if len(more) > 0 {
 		g.More = "Not drawn: " + strings.Join(more, ", ")

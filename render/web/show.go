@@ -25,6 +25,7 @@ var functions = template.FuncMap{
 	"output": func(s string) string { return clean(s, longestOutput, true) },
 	"when":   when, "seconds": seconds, "bytes": sizeOf[uint64], "size": sizeOf[int64], "change": changeOf, "lines": diffLines, "noDiff": noDiff,
 	"minus":   func(a, b int) int { return a - b },
+	"more":    moreOf,
 	"current": current, "reason": reason, "instances": func(h status.Hold) string { return status.Instances(h.First, h.Before, h.After) },
 	"targetState": targetState, "actionState": actionState, "queryState": queryState, "stateOf": stateOf, "connectionState": connectionState, "resultOf": resultOf,
 	"failures": func(c status.Connection) uint64 {
