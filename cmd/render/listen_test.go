@@ -126,13 +126,19 @@ func TestListenDuringCommit(t *testing.T) {
 	events, err := http.Get("http://" + addr + "/api/v1/events")
 	check(t, err)
 	defer events.Body.Close()
-	for _, reload := range []struct{ settings, token string }{
+	for i, reload := range []struct{ settings, token string }{
 		{`address = "localhost:` + port + `"` + "\n  token_file = \"token\"", "a token of some length"},
 		{`address = "0.0.0.0:` + port + `"` + "\n  token_file = \"token\"\n  insecure = true", "a token of some length"},
 		{`address = "127.0.0.1:` + port + `"`, ""},
 	} {
 		listens(reload.settings)
 		d.signal(syscall.SIGHUP)
+		awaits(t, func() error { // or it may read a file that the next turn writes
+			if n := strings.Count(d.said(), "settings changed"); n != i+1 {
+				return fmt.Errorf("%d reloads", n)
+			}
+			return nil
+		})
 		awaits(t, states(addr, reload.token, committing))
 		if reload.token != "" {
 			awaits(t, states(addr, "", "401"))

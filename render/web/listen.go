@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"render/watch/hint"
 )
@@ -75,7 +76,8 @@ func (s *Server) Apply(settings Settings) error {
 	for key, l := range s.serving {
 		if !wanted[key] || opened[key] != nil {
 			delete(s.serving, key)
-			s.wg.Go(l.shutDown) // what is under way ends
+			_ = l.Listener.Close() // at once: the next settings may want it again
+			s.wg.Go(l.shutDown)    // what is under way ends
 		}
 	}
 	s.setMode(func(*listener) fs.FileMode { return settings.Mode })
@@ -123,7 +125,7 @@ func (s *Server) open(addresses []address, wanted map[string]bool, settings Sett
 				}
 			}
 			if len(paused) > 0 {
-				l, err = s.listen(a, settings.Mode)
+				err = retryInUse(func() (err error) { l, err = s.listen(a, settings.Mode); return err })
 			}
 		}
 		if err == nil {
@@ -145,9 +147,20 @@ func (s *Server) open(addresses []address, wanted map[string]bool, settings Sett
 	return opened, nil
 }
 
+// retryInUse calls listen until the port of a listener that was closed is free. A child process has a copy of the listener between its fork
+// and its exec.
+func retryInUse(listen func() error) error {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if err := listen(); !errors.Is(err, syscall.EADDRINUSE) || time.Since(began) > forkTime {
+			return err
+		}
+	}
+}
+
 // resume opens a listener anew that was closed.
 func (s *Server) resume(l *listener) {
-	tcp, err := net.Listen("tcp", l.Addr().String())
+	var tcp net.Listener
+	err := retryInUse(func() (err error) { tcp, err = net.Listen("tcp", l.Addr().String()); return err })
 	if err != nil {
 		maps.DeleteFunc(s.serving, func(_ string, other *listener) bool { return other == l })
 		s.wg.Go(l.shutDown)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -58,6 +59,36 @@ func TestForms(t *testing.T) {
 	if code := statusCode(t, "127.0.0.1:"+port); code != 200 {
 		t.Errorf("after an error: %d", code)
 	}
+}
+
+// Programs that begin have copies of the sockets of render for a moment. A port that moves meanwhile is not lost.
+func TestMoveDuringFork(t *testing.T) {
+	s := newServer(t, newEngine())
+	check(t, s.Apply(Settings{Addresses: []string{"127.0.0.1:0"}}))
+	_, port, _ := net.SplitHostPort(s.Addresses()[0])
+	check(t, s.Apply(Settings{Addresses: []string{"127.0.0.1:" + port}}))
+	ended := make(chan struct{})
+	var forks sync.WaitGroup
+	for range 4 {
+		forks.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+					_ = exec.Command("true").Run()
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		check(t, s.Apply(Settings{Addresses: []string{[]string{"0.0.0.0:", "127.0.0.1:"}[i%2] + port}, Insecure: true}))
+		if code := statusCode(t, "127.0.0.1:"+port); code != 200 {
+			t.Fatalf("after %d moves: %d", i, code)
+		}
+	}
+	close(ended)
+	forks.Wait()
 }
 
 // Forms of the path of a socket are one socket, which is made again where somebody has removed it.

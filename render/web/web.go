@@ -27,6 +27,7 @@ const (
 	headerTimeout     = 5 * time.Second  // for the header of a request
 	answerTimeout     = 30 * time.Second // for an answer, without streams
 	idleTimeout       = time.Minute      // between requests of a connection
+	forkTime          = time.Second      // for a child process to begin its program
 	closeTimeout      = time.Second      // for answers that are under way when a server closes
 )
 
