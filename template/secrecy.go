@@ -1,8 +1,10 @@
 package template
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"slices"
+	"sort"
 	"strings"
 
 	"render/watch"
@@ -28,16 +30,6 @@ func (p *pass) anySecret(is func(secret string) bool) bool {
 		value, _ := p.lookup(q)
 		return anySecret(value, is)
 	})
-}
-
-// shareParts reports whether two texts have a part in common, or are the same.
-func shareParts(a, b string) bool {
-	for i := range max(0, len(a)-leastPart+1) {
-		if strings.Contains(b, a[i:i+leastPart]) {
-			return true
-		}
-	}
-	return a == b
 }
 
 // anySecret reports whether is accepts one of the texts and numbers of an answer, however deep they are in it.
@@ -85,8 +77,62 @@ func (p *pass) guardName(q watch.Query) {
 		}
 	}
 	for _, text := range texts {
-		if !p.inText(text) && p.anySecret(func(secret string) bool { return shareParts(text, secret) }) {
+		if p.inText(text) {
+			continue
+		}
+		for ; p.indexed < len(p.secrets); p.indexed++ {
+			value, _ := p.lookup(p.secrets[p.indexed])
+			anySecret(value, p.parts.add)
+		}
+		if p.parts.in(text) || p.parts.in(p.foreignPart(text)) {
 			p.template.quiet.Store(true)
 		}
 	}
+}
+
+// foreignPart returns what follows the beginning of a text that stands in the template.
+func (p *pass) foreignPart(text string) string {
+	return text[sort.Search(len(text), func(n int) bool { return !p.inText(text[:n+1]) }):]
+}
+
+// secretParts find parts of secrets in texts, however many secrets there are: names of queries come in tens of thousands.
+type secretParts struct {
+	whole map[string]bool // all secrets
+	long  map[uint64]bool // all parts of 8 bytes
+	size  int             // bytes of all secrets
+}
+
+const maxSecretParts = 1 << 20 // bytes of secrets in which parts are found; in more, each text is one
+
+// add adds a secret. It returns false, for anySecret.
+func (s *secretParts) add(secret string) bool {
+	if s.whole == nil {
+		s.whole, s.long = make(map[string]bool), make(map[uint64]bool)
+	}
+	if s.size += len(secret); s.size > maxSecretParts {
+		return false
+	}
+	s.whole[secret] = true
+	for i := range max(0, len(secret)-7) {
+		s.long[binary.LittleEndian.Uint64([]byte(secret[i:i+8]))] = true
+	}
+	return false
+}
+
+// in reports whether a text is a secret, or has one of 6 bytes at least, or a part of 8 bytes of one. Less is in many names.
+func (s *secretParts) in(text string) bool {
+	if s.whole[text] || s.size > maxSecretParts {
+		return true
+	}
+	for i := range len(text) {
+		for n := 6; n < 8 && i+n <= len(text); n++ {
+			if s.whole[text[i:i+n]] {
+				return true
+			}
+		}
+		if i+8 <= len(text) && s.long[binary.LittleEndian.Uint64([]byte(text[i:i+8]))] {
+			return true
+		}
+	}
+	return false
 }

@@ -141,3 +141,26 @@ func TestShowHasNoSecrets(t *testing.T) {
 		t.Errorf("got %s", tmpl.Show(r.Used[0]))
 	}
 }
+
+// Which names of queries are cut: those that have a secret, or a part of one that tells something of it.
+func TestShowCuts(t *testing.T) {
+	read, _ := watch.NewSecret("s")
+	for _, c := range []struct {
+		secret any
+		name   string // of a key that comes from an answer
+		cut    bool
+	}{
+		{"hunter2", "hunter2", true}, {"hunter2", "path/hunter2", true}, {"hunter2", "of-hunter2-too", true}, {"hunter2", "hunter", false},
+		{"abc", "abc", true}, {"abc", "path/abc", true}, {"abc", "abc-web", false}, {"shop", "shop-web", false},
+		{"postgres://user:longpassword@db", "x-longpassword", true}, {"postgres://user:longpassword@db", "postgres", true}, {"postgres://user:longpassword@db", "user-db", false},
+		{json.Number("424242"), "n-424242", true}, {"pässword", "x-pässword", true}, {"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", "x-\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", true},
+		{"", "", false}, {"", "web", false}, {strings.Repeat("x", 2<<20), "web", true}, // so many that nobody looks
+	} {
+		tmpl := parse(t, `{{$_ := secret "s"}}{{$_ := keyExists (name (key "k"))}}{{/* path/ */}}`)
+		r := tmpl.Execute(t.Context(), answers{read: &watch.Secret{Data: map[string]any{"data": map[string]any{"l": []any{c.secret}}}}, kv("k"): c.name}.lookup)
+		last := r.Used[len(r.Used)-1]
+		if cut := last.Name == c.name && strings.Contains(tmpl.Show(last), "..."); cut != c.cut {
+			t.Errorf("the secret %.40q and the name %q: %s", c.secret, c.name, tmpl.Show(last))
+		}
+	}
+}

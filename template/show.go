@@ -3,7 +3,6 @@ package template
 import (
 	"net/url"
 	"slices"
-	"sort"
 	"strings"
 
 	"render/watch"
@@ -75,7 +74,7 @@ func (t *Template) showPart(part string) (shown string, foreign bool) {
 	if t.pass.inText(part) {
 		return part, false
 	}
-	known := sort.Search(len(part), func(n int) bool { return !t.pass.inText(part[:n+1]) })
+	known := len(part) - len(t.pass.foreignPart(part))
 	if t.quiet.Load() {
 		return strings.ToValidUTF8(part[:known], "") + "...", true
 	}

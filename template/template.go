@@ -97,6 +97,8 @@ type pass struct {
 	scratch  *funcs.Scratch
 	writes   map[string]int // where in Result.Writes the write of a path is
 	secrets  []watch.Query  // that this pass has asked
+	parts    secretParts    // of the answers to these
+	indexed  int            // how many of these parts has
 	skipped  bool           // whether a plugin, or a write to Vault, was not asked, because something was unanswered
 	strict   bool           // a missing key is an error
 
@@ -261,7 +263,7 @@ func (t *Template) Name() string { return t.texts[0].name }
 func (t *Template) Execute(ctx context.Context, lookup Lookup) Result {
 	p := &t.pass
 	p.ctx, p.lookup = ctx, lookup
-	defer func() { p.ctx, p.lookup = nil, nil }()
+	defer func() { p.ctx, p.lookup, p.parts = nil, nil, secretParts{} }()
 
 	failed := t.run(t.strict)
 	if failed && t.strict && p.unanswered() && ctx.Err() == nil {
@@ -286,7 +288,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
 	p.number++
 	p.asks, p.used, p.repeated, p.full, p.recording, p.beside = 0, 0, 0, false, nil, 0
-	p.secrets = p.secrets[:0]
+	p.secrets, p.indexed, p.parts = p.secrets[:0], 0, secretParts{}
 	p.sequence.begin()
 	missingKey := "missingkey=zero"
 	if strict {
