@@ -345,7 +345,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	e.runNow(fresh, s.gone)
 	e.forget(s.gone, now)
 
-	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff)
+	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff, p.cfg.Asking.BackoffOf)
 	e.watchFiles(ctx)
 	e.program.Outdated = e.program.Child != nil && !e.program.Child.Program().Equal(p.cfg.Exec)
 	e.refused, e.stale.report = refused{}, time.Time{}

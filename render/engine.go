@@ -206,7 +206,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.configuration = status.Configuration{Version: 1, Loaded: e.started}
 	e.recall(e.targets)
 	e.set = watch.NewSet(e.src, watch.SetConfig{
-		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, Once: e.cfg.Once && !e.guarded(), Log: e.log,
+		Backoff: e.cfg.Asking.Backoff, MaxBackoff: e.cfg.Asking.MaxBackoff, BackoffOf: e.cfg.Asking.BackoffOf, Once: e.cfg.Once && !e.guarded(), Log: e.log,
 	})
 	defer e.group.Close() // after all that runs programs
 	defer e.set.Close()

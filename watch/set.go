@@ -28,11 +28,15 @@ type State struct {
 
 // SetConfig says how a Set asks. The zero value asks for ever.
 type SetConfig struct {
-	Backoff    time.Duration // pause after a query's first failure, doubled by each further one; 0 means DefaultBackoff
-	MaxBackoff time.Duration // the longest such pause; 0 means DefaultMaxBackoff
-	Once       bool          // stop asking for what has been answered, unless the answer is that there is nothing
-	Log        *slog.Logger  // gets the stack of a source that panics; nil discards it
+	Backoff    time.Duration      // pause after a query's first failure, doubled by each further one; 0 means DefaultBackoff
+	MaxBackoff time.Duration      // the longest such pause; 0 means DefaultMaxBackoff
+	BackoffOf  map[string]Backoff // in place of both, for the queries of some kinds
+	Once       bool               // stop asking for what has been answered, unless the answer is that there is nothing
+	Log        *slog.Logger       // gets the stack of a source that panics; nil discards it
 }
+
+// A Backoff is the pause after a first failure, which each further one doubles, and the longest pause. 0 means the defaults.
+type Backoff struct{ Base, Most time.Duration }
 
 // A Set watches queries: one goroutine a query asks the Source again and again, and each State that a reader has not
 // seen waits in a mailbox. Nobody blocks on a slow reader, and an error never hides an answer that was not taken yet.
@@ -69,7 +73,7 @@ func NewSet(src Source, cfg SetConfig) *Set {
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s.SetBackoff(cfg.Backoff, cfg.MaxBackoff)
+	s.SetBackoff(cfg.Backoff, cfg.MaxBackoff, cfg.BackoffOf)
 	return s
 }
 
@@ -134,17 +138,21 @@ func (s *Set) leave(q Query) {
 }
 
 // SetBackoff changes the pauses after failures, as of SetConfig, from the next failure of each query on.
-func (s *Set) SetBackoff(base, most time.Duration) {
+func (s *Set) SetBackoff(base, most time.Duration, of map[string]Backoff) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.cfg.BackoffOf = of
 	s.cfg.Backoff = cmp.Or(base, DefaultBackoff)
 	s.cfg.MaxBackoff = cmp.Or(most, DefaultMaxBackoff)
 }
 
-// backoff returns the pauses after a first failure, and after many.
-func (s *Set) backoff() (base, most time.Duration) {
+// backoff returns the pauses after a first failure of a query of a kind, and after many.
+func (s *Set) backoff(kind string) (base, most time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if own, ok := s.cfg.BackoffOf[kind]; ok {
+		return cmp.Or(own.Base, DefaultBackoff), cmp.Or(own.Most, DefaultMaxBackoff)
+	}
 	return s.cfg.Backoff, s.cfg.MaxBackoff
 }
 

@@ -114,7 +114,7 @@ func (s *Set) fail(w *watcher, st *State, err error) (delay time.Duration) {
 	if st.Err == nil {
 		st.Since = time.Now()
 	}
-	base, most := s.backoff()
+	base, most := s.backoff(w.query.Kind)
 	_, few := errors.AsType[OutageError](err)
 	if _, retried := errors.AsType[RetriedError](err); few || retried {
 		most = min(most, outageBackoff)

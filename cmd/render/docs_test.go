@@ -46,8 +46,8 @@ func sourcesOf(t *testing.T, folders ...string) string {
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk", "../../render/disk/folder")
 	notices := sourcesOf(t, "config")
-	code := commits + notices + sourcesOf(t, ".", "host", "logs", "../../render", "../../render/history", "../../render/report", "../../render/run", "../../render/web", "../../watch", "../../watch/consul", "../../watch/vault")
-	for _, server := range []string{"consul"} { // what is said of both
+	code := commits + notices + sourcesOf(t, ".", "host", "logs", "../../render", "../../render/history", "../../render/report", "../../render/run", "../../render/web", "../../watch", "../../watch/consul", "../../watch/vault", "../../watch/nomad")
+	for _, server := range []string{"consul", "nomad"} { // what is said of both
 		code += regexp.MustCompile(`(?:"([^"]*)" ?\+ ?)?[ac]\.(?:api\.Name|name) ?\+ ?"`).ReplaceAllString(sourcesOf(t, "../../watch/agent"), `"${1}`+server)
 	}
 	code = verb.ReplaceAllString(code, "…")

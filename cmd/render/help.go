@@ -62,7 +62,7 @@ The flags that most people use:
 var helpTopics = []struct{ word, topic string }{
 	{"templates", config.TopicTemplates}, {"running", config.TopicRun}, {"pace", config.TopicPace}, {"actions", config.TopicActions},
 	{"files", config.TopicFiles}, {"exec", config.TopicExec}, {"consul", config.TopicConsul}, {"tls", config.TopicTLS},
-	{"transport", config.TopicTransport}, {"vault", config.TopicVault}, {"vault-tls", config.TopicVaultTLS}, {"log", config.TopicLog}, {"listen", config.TopicListen}, {"compat", config.TopicCompat}, {exitTopic, ""},
+	{"transport", config.TopicTransport}, {"vault", config.TopicVault}, {"vault-tls", config.TopicVaultTLS}, {"nomad", config.TopicNomad}, {"nomad-tls", config.TopicNomadTLS}, {"log", config.TopicLog}, {"listen", config.TopicListen}, {"compat", config.TopicCompat}, {exitTopic, ""},
 }
 
 const exitTopic = "exit"

@@ -182,6 +182,8 @@ func (p *program) read() (*config.Plan, config.Notices, error) {
 	plan.Engine.Exec.Keeper = keeper
 	plan.Consul.Log = p.log
 	plan.Consul.UserAgent = "render/" + version
+	plan.Nomad.Log, plan.Nomad.UserAgent = p.log, plan.Consul.UserAgent
+	plan.Nomad.Wait, plan.Nomad.MaxStale = plan.Consul.Wait, plan.Consul.MaxStale
 	plan.Vault.Log = p.log
 	plan.Vault.Unwrapped = p.unwrapped
 	if plan.Dry {

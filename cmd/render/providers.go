@@ -7,9 +7,11 @@ import (
 	"slices"
 
 	"render/cmd/render/config"
+	"render/cmd/render/config/nomadblock"
 	"render/watch"
 	"render/watch/consul"
 	"render/watch/fixture"
+	"render/watch/nomad"
 	"render/watch/vault"
 )
 
@@ -37,6 +39,12 @@ func (p *program) newProviders() []*provider {
 			kinds: []string{watch.KindSecret, watch.KindSecrets, watch.KindSecretWrite, watch.KindPKICert}, open: p.openVault,
 			same: func(a, b *config.Plan) bool {
 				return a.Fixture == b.Fixture && (a.Fixture != "" || reflect.DeepEqual(a.Vault, b.Vault))
+			},
+		},
+		{
+			kinds: nomadblock.Kinds, open: p.openNomad,
+			same: func(a, b *config.Plan) bool {
+				return a.Fixture == b.Fixture && (a.Fixture != "" || reflect.DeepEqual(a.Nomad, b.Nomad))
 			},
 		},
 	}
@@ -67,6 +75,15 @@ func (p *program) openVault(plan *config.Plan) (watch.Source, func(), error) {
 	case err != nil:
 		return nil, nil, err
 	}
+	return src, src.Close, nil
+}
+
+// openNomad opens Nomad, or the fixture of a plan.
+func (p *program) openNomad(plan *config.Plan) (watch.Source, func(), error) {
+	if plan.Fixture != "" {
+		return p.openFixture(plan)
+	}
+	src := nomad.New(plan.Nomad)
 	return src, src.Close, nil
 }
 

@@ -179,12 +179,6 @@ func idleTable() string {
 		if s.Flag != "" {
 			flag = code("--" + s.Flag)
 		}
-		if block, _, _ := strings.Cut(s.Key, "."); block == "nomad" { // there are dozens
-			key = "all settings of the block " + code(block)
-			if flag != "" {
-				flag = "all flags that begin with " + code("--"+block)
-			}
-		}
 		for _, name := range []string{key, flag} {
 			if name != "" && !slices.Contains(byReason[s.Idle], name) {
 				byReason[s.Idle] = append(byReason[s.Idle], name)

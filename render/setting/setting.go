@@ -9,6 +9,7 @@ import (
 	"render/render/graph"
 	"render/render/pace"
 	"render/render/run"
+	"render/watch"
 )
 
 // The defaults of an action that is made of a command.
@@ -23,6 +24,8 @@ type Asking struct {
 	MaxBackoff time.Duration  // the longest such pause; 0 means watch.DefaultMaxBackoff
 	Attempts   int            // with Config.Once: how often a query may fail in a row before the run fails; 0 is no limit
 	AttemptsOf map[string]int // the same for the queries of some kinds
+
+	BackoffOf map[string]watch.Backoff // in place of Backoff and MaxBackoff, for the queries of some kinds
 }
 
 // Most returns how often a query of a kind may fail in a row; 0 is no limit.

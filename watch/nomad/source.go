@@ -15,12 +15,16 @@ import (
 )
 
 // Source is a watch.Source and a watch.Confirmer of what Nomad knows. Reads are stale: any server may answer, up to Config.MaxStale behind
-// the leader. It connects with the first query.
+// the leader. It reads its files and connects with the first query: what is wrong with it before is of no matter to others.
 type Source struct {
-	agent     *agent.Agent
+	cfg    Config
+	dial   agent.Dial // opens connections
+	region string
+	reads  *semaphore.Weighted // because of signals, at a time
+
+	opening   sync.Mutex   // guards the setting of what follows, which is set before each use
+	agent     *agent.Agent // nil before the first query
 	namespace string
-	region    string
-	reads     *semaphore.Weighted // because of signals, at a time
 
 	life  context.Context // of signals
 	end   context.CancelFunc
@@ -39,38 +43,50 @@ type known struct {
 	since   *agent.Epoch // in which it was answered
 }
 
-// New returns a source that asks Nomad's HTTP API. It does not connect yet; an error means that an address, a token file, a TLS setting or
-// a number cannot be used.
-func New(cfg Config) (*Source, error) {
-	return newSource(cfg, cfg.Transport.Dial)
-}
-
-// newSource is New with connections that dial opens.
-func newSource(cfg Config, dial agent.Dial) (*Source, error) {
+// New returns a source that asks Nomad's HTTP API. An address, a token file, a TLS setting or a number that cannot be used is an error of
+// each query, until it can be.
+func New(cfg Config) *Source {
 	s := &Source{
+		cfg:     cfg,
+		dial:    cfg.Transport.Dial,
 		region:  cmp.Or(cfg.Region, os.Getenv("NOMAD_REGION")),
+		reads:   semaphore.NewWeighted(DefaultMaxConnections / 4),
 		known:   make(map[watch.Query]*known),
 		signals: make(map[scope]*signal),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	var err error
-	if s.agent, err = agent.New(nomadAPI(s.region), cfg.agent(), dial, s.forgetIndexes); err != nil {
-		return nil, err
+	return s
+}
+
+// open makes what requests pass, unless there is one.
+func (s *Source) open() error {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if s.agent != nil {
+		return nil
 	}
-	s.namespace = s.agent.Config().Namespace
-	s.reads = semaphore.NewWeighted(DefaultMaxConnections / 4)
-	return s, nil
+	opened, err := agent.New(nomadAPI(s.region), s.cfg.agent(), s.dial, s.forgetIndexes)
+	if err != nil {
+		return err
+	}
+	s.agent, s.namespace = opened, opened.Config().Namespace
+	return nil
 }
 
 // Close ends what the source does by itself and closes the connections that no request uses. Fetch must not be called any more.
 func (s *Source) Close() {
 	s.end()
 	s.tasks.Wait()
-	s.agent.Close()
+	if s.agent != nil {
+		s.agent.Close()
+	}
 }
 
 // Fetch implements watch.Source.
 func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
+	if err := s.open(); err != nil {
+		return nil, 0, err
+	}
 	since := s.agent.Epoch()
 	if since == nil {
 		return s.fetch(ctx, q, after, nil)
@@ -99,6 +115,9 @@ func (s *Source) fetch(ctx context.Context, q watch.Query, after uint64, since *
 
 // Confirm implements watch.Confirmer: the leader answers.
 func (s *Source) Confirm(ctx context.Context, q watch.Query) (any, uint64, error) {
+	if err := s.open(); err != nil {
+		return nil, 0, err
+	}
 	return s.request(ctx, q, agent.Request{Read: agent.Leader}, s.agent.Epoch())
 }
 

@@ -23,6 +23,7 @@ import (
 	"render/render/web"
 	"render/watch/consul"
 	"render/watch/hint"
+	"render/watch/nomad"
 	"render/watch/vault"
 )
 
@@ -31,6 +32,7 @@ type Plan struct {
 	Engine  render.Config // without Log, Dry and the keeper of Exec
 	Consul  consul.Config // without Log and UserAgent
 	Vault   vault.Config  // without Log and Unwrapped
+	Nomad   nomad.Config  // without Log, UserAgent, Wait and MaxStale, which are as for Consul
 	Fixture string        // "" for Consul
 	Log     logs.Settings
 	PIDFile string
@@ -65,6 +67,7 @@ func (l *loader) build() (*Plan, error) {
 	}
 	p.Consul = l.consul()
 	p.Vault = l.vault()
+	p.Nomad = l.nomad()
 	p.Listen = l.listen(p.Dry || p.ParseOnly || g.Once)
 	p.Engine = render.Config{
 		Once:           g.Once,
@@ -141,14 +144,16 @@ func (l *loader) neededFor(key string, p *Plan) string {
 		return "listen.address"
 	case strings.HasPrefix(key, "exec.") && !g.isSet(&g.Exec.Command) && topSchema.settings[key].Idle == "":
 		return "exec.command"
-	case key == g.key(&g.Vault.SSL.Enabled) && !g.Vault.SSL.Enabled && !g.setsMore(key):
+	case key == g.key(&g.Vault.SSL.Enabled) && !g.Vault.SSL.Enabled && !g.setsMore(key),
+		key == g.key(&g.Nomad.SSL.Enabled) && !g.Nomad.SSL.Enabled && !g.setsMore(key):
 		return "another TLS setting"
 	case p.Engine.Once:
 		return ""
 	case key == g.key(&g.FailAbsent) && p.Engine.FailAbsent:
 		return "once, as nothing that is missing ends the daemon"
 	case key == g.key(&g.Consul.Retry.Attempts), key == g.key(&g.Consul.Retry.Enabled) && !g.Consul.Retry.Enabled,
-		key == g.key(&g.Vault.Retry.Attempts), key == g.key(&g.Vault.Retry.Enabled) && !g.Vault.Retry.Enabled:
+		key == g.key(&g.Vault.Retry.Attempts), key == g.key(&g.Vault.Retry.Enabled) && !g.Vault.Retry.Enabled,
+		key == g.key(&g.Nomad.Retry.Attempts), key == g.key(&g.Nomad.Retry.Enabled) && !g.Nomad.Retry.Enabled:
 		return "once, as no failure of a query ends the daemon"
 	}
 	return ""
@@ -163,7 +168,11 @@ func (l *loader) warnOfMissing(program run.Program) {
 			l.notice(v.origin(field), "%v; render needs this where it runs", err)
 		}
 	}
-	for _, f := range slices.Concat(l.unreadableFiles(), unreadableOf(g.Vault.SSL.Files())) {
+	servers := slices.Concat(g.Vault.SSL.Files(), []*string{&g.Nomad.TokenFile})
+	if g.Nomad.SSL.Used(g.isSet) {
+		servers = append(servers, &g.Nomad.SSL.CACert, &g.Nomad.SSL.CAPath, &g.Nomad.SSL.Cert, &g.Nomad.SSL.Key)
+	}
+	for _, f := range slices.Concat(l.unreadableFiles(), unreadableOf(servers)) {
 		miss(g.values, f.path, fmt.Errorf("%s %s: %w", g.origin(f.path).nameOf(g.key(f.path)), *f.path, f.err))
 	}
 	miss(g.values, &g.Exec.Command, program.Find())

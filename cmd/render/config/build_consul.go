@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"render/cmd/render/config/nomadblock"
 	"render/render"
 	"render/watch"
 	"render/watch/consul"
@@ -32,6 +33,10 @@ func (l *loader) asking() render.Asking {
 	a.AttemptsOf = map[string]int{}
 	for _, kind := range []string{watch.KindSecret, watch.KindSecrets, watch.KindSecretWrite, watch.KindPKICert} {
 		a.AttemptsOf[kind] = g.Vault.Retry.Most()
+	}
+	a.BackoffOf = map[string]watch.Backoff{}
+	for _, kind := range nomadblock.Kinds {
+		a.AttemptsOf[kind], a.BackoffOf[kind] = g.Nomad.Retry.Most(), g.Nomad.Backoff()
 	}
 	return a
 }

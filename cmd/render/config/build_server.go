@@ -2,6 +2,7 @@ package config
 
 import (
 	"render/cmd/render/config/server"
+	"render/watch/nomad"
 	"render/watch/vault"
 )
 
@@ -10,6 +11,13 @@ func (l *loader) vault() vault.Config {
 	cfg, remarks := l.global.Vault.Config(l.global.isSet, l.getenv)
 	l.take("vault", remarks)
 	cfg.Log, cfg.Unwrapped = nil, nil
+	return cfg
+}
+
+// nomad returns the settings of Nomad's source.
+func (l *loader) nomad() nomad.Config {
+	cfg, remarks := l.global.Nomad.Config(l.global.isSet)
+	l.take("nomad", remarks)
 	return cfg
 }
 

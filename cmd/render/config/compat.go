@@ -10,13 +10,7 @@ var compatSettings = slices.Concat(
 	idle("render asks Vault if a template needs it, and not otherwise", []*Setting{{Key: "vault.enabled", kind: boolKind}}),
 	idle("requests for Vault do not have it, as with consul-template", []*Setting{{Key: "vault.client_user_agent", Flag: "vault-client-user-agent", kind: textKind}}),
 	idle("render gets new credentials before the previous ones end", []*Setting{{Key: "vault.grace", Flag: "vault-grace", kind: durationKind}}),
-	clientSettings("nomad", idleNomad, []*Setting{
-		{Key: "nomad.enabled", kind: boolKind},
-		{Key: "nomad.namespace", kind: textKind},
-		{Key: "nomad.token", kind: secretKind},
-		{Key: "nomad.auth_username", kind: textKind},
-		{Key: "nomad.auth_password", kind: secretKind},
-	}),
+	idle("render asks Nomad if a template needs it, and not otherwise", []*Setting{{Key: "nomad.enabled", kind: boolKind}}),
 	idle(idleDedup, []*Setting{
 		{Key: "deduplicate.enabled", Flag: "dedup", kind: boolKind},
 		{Key: "deduplicate.prefix", kind: textKind},
@@ -34,37 +28,6 @@ var compatSettings = slices.Concat(
 		{Key: "batch_size", Flag: "batch", kind: numberKind},
 	}),
 )
-
-// clientSettings are those that servers have in common, and some of their own.
-func clientSettings(block, why string, own []*Setting) []*Setting {
-	common := []*Setting{
-		{Key: "address", kind: textKind},
-		{Key: "retry.enabled", kind: boolKind},
-		{Key: "retry.attempts", kind: numberKind},
-		{Key: "retry.backoff", kind: durationKind},
-		{Key: "retry.max_backoff", kind: durationKind},
-		{Key: "ssl.enabled", kind: boolKind},
-		{Key: "ssl.verify", kind: boolKind},
-		{Key: "ssl.ca_cert", kind: textKind},
-		{Key: "ssl.ca_cert_bytes", kind: textKind},
-		{Key: "ssl.ca_path", kind: textKind},
-		{Key: "ssl.cert", kind: textKind},
-		{Key: "ssl.key", kind: textKind},
-		{Key: "ssl.server_name", kind: textKind},
-		{Key: "transport.dial_keep_alive", kind: durationKind},
-		{Key: "transport.dial_timeout", kind: durationKind},
-		{Key: "transport.disable_keep_alives", kind: boolKind},
-		{Key: "transport.idle_conn_timeout", kind: durationKind},
-		{Key: "transport.max_idle_conns", kind: numberKind},
-		{Key: "transport.max_idle_conns_per_host", kind: numberKind},
-		{Key: "transport.max_conns_per_host", kind: numberKind},
-		{Key: "transport.tls_handshake_timeout", kind: durationKind},
-	}
-	for _, s := range common {
-		s.Key = block + "." + s.Key
-	}
-	return idle(why, slices.Concat(common, own))
-}
 
 func idle(why string, settings []*Setting) []*Setting {
 	for _, s := range settings {

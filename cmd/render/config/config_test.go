@@ -113,7 +113,7 @@ func difference(p, than *Plan) string {
 	return strings.Join(lines, "")
 }
 
-var shortPath = strings.NewReplacer("Engine.Exec.KillSignal", "Exec.KillSignal", "Engine.Targets[", "template[", "Engine.Actions[", "action[", "Engine.", "", "Fixture", "fixture", "Consul.", "consul.", "Vault.", "vault.", "Log.", "log.", "Listen.", "listen.", "PIDFile", "pidFile", "ReloadSignal", "reloadSignal", "KillSignal", "killSignal", "Dry", "dry", "ParseOnly", "parseOnly", "WatchConfig", "watchConfig")
+var shortPath = strings.NewReplacer("Engine.Exec.KillSignal", "Exec.KillSignal", "Engine.Targets[", "template[", "Engine.Actions[", "action[", "Engine.", "", "Fixture", "fixture", "Consul.", "consul.", "Vault.", "vault.", "Nomad.", "nomad.", "Log.", "log.", "Listen.", "listen.", "PIDFile", "pidFile", "ReloadSignal", "reloadSignal", "KillSignal", "killSignal", "Dry", "dry", "ParseOnly", "parseOnly", "WatchConfig", "watchConfig")
 
 // usualPlan has one template and one action, and all else as it is where nothing is set.
 func usualPlan(t *testing.T) *Plan {

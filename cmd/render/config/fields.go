@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"render/cmd/render/config/nomadblock"
 	"render/cmd/render/config/vaultblock"
 	"render/render/run"
 )
@@ -67,6 +68,7 @@ type globals struct {
 	MaxStale       time.Duration     `key:"max_stale"`
 	BlockQueryWait time.Duration     `key:"block_query_wait"`
 	Vault          vaultblock.Fields `key:"vault"`
+	Nomad          nomadblock.Fields `key:"nomad"`
 
 	FunctionDenylist []string `key:"function_denylist"`
 }

@@ -47,7 +47,6 @@ func load(flags *Flags, environ []string) (*loader, error) {
 		return l, l.err()
 	}
 	l.readEnvironment(false)
-	l.skipVariables("NOMAD_", idleNomad)
 	for _, path := range flags.configs {
 		l.readPath(path)
 	}
@@ -100,20 +99,6 @@ func (l *loader) readEnvironment(own bool) {
 			}
 			break
 		}
-	}
-}
-
-// skipVariables notes the variables of a program that we do not ask.
-func (l *loader) skipVariables(prefix, why string) {
-	var names []string
-	for _, entry := range l.environ {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
-			names = append(names, name)
-		}
-	}
-	if len(names) > 0 {
-		slices.Sort(names)
-		l.notices.Debug = append(l.notices.Debug, fmt.Sprintf("%s: %s", strings.Join(names, ", "), why))
 	}
 }
 

@@ -115,6 +115,8 @@ const (
 	TopicTransport = "Connections to Consul"
 	TopicVault     = "Vault"
 	TopicVaultTLS  = "TLS and connections to Vault"
+	TopicNomad     = "Nomad"
+	TopicNomadTLS  = "TLS and connections to Nomad"
 	TopicLog       = "Logging"
 	TopicListen    = "Status page, API and metrics"
 	TopicCompat    = "Accepted for consul-template's sake, without effect"
@@ -122,13 +124,12 @@ const (
 
 // Topics are the topics, in the order of the help. What has no effect comes last.
 var Topics = []string{
-	TopicTemplates, TopicRun, TopicPace, TopicActions, TopicFiles, TopicExec, TopicConsul, TopicTLS, TopicTransport, TopicVault, TopicVaultTLS, TopicLog, TopicListen,
+	TopicTemplates, TopicRun, TopicPace, TopicActions, TopicFiles, TopicExec, TopicConsul, TopicTLS, TopicTransport, TopicVault, TopicVaultTLS, TopicNomad, TopicNomadTLS, TopicLog, TopicListen,
 	TopicCompat,
 }
 
 // Why settings of consul-template have no effect.
 const (
-	idleNomad = "render does not read from Nomad yet, so templates with the function nomadService or a similar one fail"
 	idleDedup = "render does not need it: stale reads and shared requests keep the load on Consul small"
 )
 
@@ -168,7 +169,7 @@ var globalSettings = slices.Concat([]*Setting{
 	{Key: "exec.env.custom", Flag: "exec-env-custom", kind: pairsKind, Operand: "NAME=VALUE", Topic: TopicExec, Meaning: "Add a variable to the environment of the program. Wins over all other variables. Repeat the flag for more"},
 	{Key: "exec.env.allowlist", Flag: "exec-env-allowlist", kind: patternsKind, Operand: "PATTERN", DefaultText: "all", Topic: TopicExec, Meaning: "Names of environment variables of render that the program gets, such as `CONSUL_*`. Repeat the flag for more"},
 	{Key: "exec.env.denylist", Flag: "exec-env-denylist", kind: patternsKind, Operand: "PATTERN", Topic: TopicExec, Meaning: "Names of environment variables of render that the program does not get. Wins over the allowlist. Repeat the flag for more"},
-}, listenSettings, consulSettings, vaultSettings, compatSettings, defaultSettings)
+}, listenSettings, consulSettings, vaultSettings, nomadSettings, compatSettings, defaultSettings)
 
 var listenSettings = []*Setting{
 	{Key: "listen", kind: addressesKind, spread: spreadTo("listen.address"), Topic: TopicListen, Meaning: "Short form of `listen.address`"},

@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 		name     string
 		settings []*Setting
 		cases    []settingCase
-	}{{"", globalSettings, slices.Concat(globalCases, vaultCases)}, {"template", templateSettings, templateCases}, {"action", actionSettings, actionCases}} {
+	}{{"", globalSettings, slices.Concat(globalCases, vaultCases, nomadCases)}, {"template", templateSettings, templateCases}, {"action", actionSettings, actionCases}} {
 		tried := make(map[string]bool)
 		for _, c := range schema.cases {
 			i := slices.IndexFunc(schema.settings, func(s *Setting) bool { return s.Key == c.key })

@@ -57,6 +57,14 @@ type SSL struct {
 	ServerName  string `key:"server_name"`
 }
 
+// Used reports whether the settings are used, where any of them has that effect. The caller says which are made, by pointers to their fields.
+func (s *SSL) Used(isSet func(field any) bool) bool {
+	if isSet(&s.Enabled) {
+		return s.Enabled
+	}
+	return slices.ContainsFunc([]any{&s.Verify, &s.CACert, &s.CACertBytes, &s.CAPath, &s.Cert, &s.Key, &s.ServerName}, isSet)
+}
+
 // Files returns the fields that name files and folders, if TLS settings are used.
 func (s *SSL) Files() []*string {
 	if !s.Enabled {

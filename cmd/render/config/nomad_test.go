@@ -1,0 +1,32 @@
+package config
+
+// nomadCases are of the settings of Nomad.
+var nomadCases = []settingCase{
+	{"nomad.address", `"unix:///s"`, `nomad.Address: "unix:///s"`, nil},
+	{"nomad.namespace", `"x"`, `nomad.Namespace: "x"`, nil},
+	{"nomad.region", `"x"`, `nomad.Region: "x"`, nil},
+	{"nomad.token", `"x"`, `nomad.Token: "x"`, nil},
+	{"nomad.token_file", `"x"`, `nomad.TokenFile: "x"`, nil},
+	{"nomad.auth_username", `"x"`, `nomad.Username: "x"`, nil},
+	{"nomad.auth_password", `"x"`, `nomad.Password: "x"`, nil},
+	{"nomad.retry.enabled", `false`, `Asking.AttemptsOf: map[nomad-service:1 nomad-services:1 nomad-var:1 nomad-vars:1 pki-cert:12 secret:12 secret-write:12 secrets:12]`, with(`once=true`)},
+	{"nomad.retry.attempts", `17`, `Asking.AttemptsOf: map[nomad-service:17 nomad-services:17 nomad-var:17 nomad-vars:17 pki-cert:12 secret:12 secret-write:12 secrets:12]`, with(`once=true`)},
+	{"nomad.retry.backoff", `"7s"`, `Asking.BackoffOf: map[nomad-service:{7s 4s} nomad-services:{7s 4s} nomad-var:{7s 4s} nomad-vars:{7s 4s}]`, nil},
+	{"nomad.retry.max_backoff", `"7s"`, `Asking.BackoffOf: map[nomad-service:{250ms 7s} nomad-services:{250ms 7s} nomad-var:{250ms 7s} nomad-vars:{250ms 7s}]`, nil},
+	{"nomad.ssl.enabled", `false`, `nomad.TLS.Enabled: false`, with(`nomad.ssl.ca_cert="x"`)},
+	{"nomad.ssl.verify", `false`, `nomad.TLS.Enabled: true; nomad.TLS.SkipVerify: true`, nil},
+	{"nomad.ssl.ca_cert", `"x"`, `nomad.TLS.CACert: "x"; nomad.TLS.Enabled: true`, nil},
+	{"nomad.ssl.ca_cert_bytes", `"x"`, `nomad.TLS.CACertPEM: "x"; nomad.TLS.Enabled: true`, nil},
+	{"nomad.ssl.ca_path", `"x"`, `nomad.TLS.CAPath: "x"; nomad.TLS.Enabled: true`, nil},
+	{"nomad.ssl.cert", `"x"`, `nomad.TLS.Cert: "x"; nomad.TLS.Enabled: true`, nil},
+	{"nomad.ssl.key", `"x"`, `nomad.TLS.Enabled: true; nomad.TLS.Key: "x"`, nil},
+	{"nomad.ssl.server_name", `"x"`, `nomad.TLS.Enabled: true; nomad.TLS.ServerName: "x"`, nil},
+	{"nomad.transport.dial_timeout", `"7s"`, `nomad.Transport.DialTimeout: 7s`, nil},
+	{"nomad.transport.dial_keep_alive", `"7s"`, `nomad.Transport.DialKeepAlive: 7s`, nil},
+	{"nomad.transport.tls_handshake_timeout", `"7s"`, `nomad.Transport.TLSHandshakeTimeout: 7s`, nil},
+	{"nomad.transport.idle_conn_timeout", `"7s"`, `nomad.Transport.IdleConnTimeout: 7s`, nil},
+	{"nomad.transport.max_idle_conns", `17`, `nomad.Transport.MaxIdleConns: 17`, nil},
+	{"nomad.transport.max_idle_conns_per_host", `17`, `nomad.Transport.MaxIdleConnsPerHost: 17`, nil},
+	{"nomad.transport.max_conns_per_host", `17`, `nomad.Transport.MaxConnsPerHost: 17`, nil},
+	{"nomad.transport.disable_keep_alives", `true`, `nomad.Transport.DisableKeepAlives: true`, nil},
+}
