@@ -367,6 +367,56 @@
 #}
 #}
 
+# ---------------------------------------------------------------- Nomad
+
+# render asks Nomad only if a template uses its services or variables.
+#nomad {
+# "http://…", "https://…", "unix:///path" or "host:port". Several addresses have commas between them. Default: http://127.0.0.1:4646.
+#address   = "https://nomad.example.com:4646"
+# Of queries that do not name one (examples). Default: "default", and the region of the agent.
+#namespace = "team-a"
+#region    = "eu"
+
+# The token, or better a file that has it (examples). render notices when the file changes.
+#token      = "…"
+#token_file = "/run/render/nomad-token"
+# Basic authentication (examples).
+#auth_username = "render"
+#auth_password = "…"
+
+# Pauses after a query failed. `attempts` and `enabled = false` end a run with `once` only.
+#retry {
+#enabled     = true
+#attempts    = 12
+#backoff     = "250ms"
+#max_backoff = "4s"
+#}
+
+# TLS (examples). Any of these settings turns TLS on, unless `enabled = false`.
+#ssl {
+#enabled       = true
+#verify        = true
+#ca_cert       = "/etc/render/nomad-ca.pem"
+#ca_cert_bytes = "-----BEGIN CERTIFICATE-----…"
+#ca_path       = "/etc/ssl/certs"
+#cert          = "/etc/render/client.pem"
+#key           = "/etc/render/client.key"
+#server_name   = "server.global.nomad"
+#}
+
+# Connections to Nomad.
+#transport {
+#dial_timeout            = "30s"
+#dial_keep_alive         = "15s"
+#tls_handshake_timeout   = "10s"
+#idle_conn_timeout       = "5s"
+#max_idle_conns          = 0
+#max_idle_conns_per_host = 64
+#max_conns_per_host      = 0
+#disable_keep_alives     = false
+#}
+#}
+
 # ---------------------------------------------------------------- Logging
 
 # "trace", "debug", "info", "warn" or "err".
