@@ -13,6 +13,20 @@ import (
 	"render/watch"
 )
 
+// An iteration that left a query out, because something was unanswered, is not kept.
+func TestFragmentsThatLeaveOut(t *testing.T) {
+	const text = `{{$late := keyOrDefault "late" ""}}{{range services}}{{keyExists .Name}}{{secretExists $late}}{{end}}`
+	known := answers{query("services", "", ""): []*watch.CatalogSnippet{{Name: "a"}, {Name: "b"}}, kv("a"): nil, kv("b"): nil}
+	tmpl := parse(t, text)
+	if r := tmpl.Execute(t.Context(), known.lookup); r.Err != nil || r.Complete || template.Kept(tmpl) != 0 {
+		t.Errorf("at first: %v, complete is %v, %d iterations are kept", r.Err, r.Complete, template.Kept(tmpl))
+	}
+	known[kv("late")] = ""
+	if r := tmpl.Execute(t.Context(), known.lookup); r.Err == nil || r.Complete {
+		t.Errorf("then: %v, complete is %v", r.Err, r.Complete)
+	}
+}
+
 // What an iteration does besides asking queries decides whether it is kept; a pass is as one that keeps nothing in any case.
 func TestFragments(t *testing.T) {
 	const head, foot = `{{$o := "o"}}{{$m := dict "x" "m"}}{{range $i, $e := services}}{{$k := keyOrDefault .Name "none"}}`, `{{end}}{{$o}}{{$m.x}}`

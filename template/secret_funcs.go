@@ -46,7 +46,7 @@ func (a asker) secret(args ...string) (any, error) {
 func (a asker) secretQuery(path string) (watch.Query, error) {
 	q, err := a.pass.query(watch.KindSecret, path, func(_, path string) (watch.Query, error) { return watch.NewSecret(path) })
 	if err != nil && a.pass.unanswered() {
-		a.pass.skipped = true
+		a.leaveOut()
 		return watch.Query{}, nil
 	}
 	return q, err
@@ -55,9 +55,19 @@ func (a asker) secretQuery(path string) (watch.Query, error) {
 // waits reports whether something is unanswered, and notes that a query was left out. An argument of a write, or the condition
 // around it, may come from the zero value that stands in for an answer, and nothing must be written because of that.
 func (a asker) waits() bool {
-	unanswered := a.pass.unanswered()
-	a.pass.skipped = a.pass.skipped || unanswered
-	return unanswered
+	if !a.pass.unanswered() {
+		return false
+	}
+	a.leaveOut()
+	return true
+}
+
+// leaveOut notes that a query was left out: neither the pass nor an iteration of a range is complete.
+func (a asker) leaveOut() {
+	a.pass.skipped = true
+	if a.pass.recording != nil {
+		a.pass.recording.useless = true
+	}
 }
 
 // copied returns a secret as the template can have it: the functions set and merge change maps, and the answer belongs to
