@@ -20,7 +20,15 @@ func withArity(f any, arguments int) (function any, found bool) {
 	case func(reflect.Value, ...reflect.Value) (bool, error):
 		return func(a, b reflect.Value) (bool, error) { return f(a, b) }, arguments == 2
 	case func(...any) ([]*watch.HealthService, error):
+		if arguments == 2 {
+			return func(a, b any) ([]*watch.HealthService, error) { return f(a, b) }, true
+		}
 		return func(a any) ([]*watch.HealthService, error) { return f(a) }, arguments == 1
+	case func(...string) (option, error):
+		if arguments == 2 {
+			return func(a, b string) (option, error) { return f(a, b) }, true
+		}
+		return func(a, b, c string) (option, error) { return f(a, b, c) }, arguments == 3
 	}
 	return nil, false
 }

@@ -39,6 +39,31 @@ func TestNumbersOfArguments(t *testing.T) {
 	}
 }
 
+// What a template asks by named arguments does not depend on what it asked before.
+func TestNamedArgumentsInTurn(t *testing.T) {
+	const passing, all = "", "status=maintenance&status=passing&status=warning"
+	of := func(name, opts string) watch.Query { return query("service", name, opts) }
+	for text, want := range map[string][]watch.Query{
+		`{{range loop 3}}{{service (print "s" .) (status "passing" "warning" "maintenance")}}{{end}}`:     {of("s0", all), of("s1", all), of("s2", all)},
+		`{{service "a" (status "passing")}}{{service "b" (status "passing")}}`:                            {of("a", passing), of("b", passing)},
+		`{{service "a" (status "any" "warning")}}{{service "b" (status "critical" "any")}}`:               {of("a", "status=any&status=warning"), of("b", "status=any&status=critical")},
+		`{{service "a" (tag "x") (tag "y")}}{{service "b" (tag "y") (tag "x")}}{{service "c" (tag "x")}}`: {of("a", "tag=x&tag=y"), of("b", "tag=x&tag=y"), of("c", "tag=x")},
+		`{{service "a" (dc "x")}}{{service "b" (near "x")}}{{service "c"}}{{service "d" (dc "x")}}`:       {of("a", "dc=x"), of("b", "near=x"), of("c", ""), of("d", "dc=x")},
+		`{{service "a" (dc "x")}}{{connect "a" (dc "x")}}{{service (name "b") (dc "x")}}`:                 {of("a", "dc=x"), query("connect", "a", "dc=x"), of("b", "dc=x")},
+		`{{service "a" (dc "x")}}{{service "" (dc "x")}}{{service "b" (dc "x")}}`:                         {of("a", "dc=x"), of("b", "dc=x")},
+		`{{service "a" (dc "x")}}{{service "b" "c" (dc "x")}}`:                                            {of("a", "dc=x")},
+		`{{service "a" (dc "x")}}{{service "b" (dc "x") (dc "y")}}`:                                       {of("a", "dc=x")},
+		`{{key "a" (dc "x")}}{{ls "a" (dc "x")}}{{tree "b" (dc "x")}}`:                                    {query("kv", "a", "dc=x"), query("prefix", "a", "dc=x"), query("prefix", "b", "dc=x")},
+	} {
+		tmpl := parse(t, text)
+		for range 2 {
+			if used := tmpl.Execute(t.Context(), answers{}.lookup).Used; !slices.Equal(used, want) {
+				t.Errorf("%s\n got %v\nwant %v", text, used, want)
+			}
+		}
+	}
+}
+
 // A name that is not read by the grammar is what the grammar makes of it.
 func TestPlainNames(t *testing.T) {
 	plain := regexp.MustCompile(`^[\w\-]+$`)

@@ -48,6 +48,9 @@ var (
 
 // query returns the query that arguments ask, or no query at all where they ask nothing.
 func (a asker) query(kind string, f form, args []any) (watch.Query, error) {
+	if q, ok := a.pass.named.query(kind, args); ok {
+		return q, nil
+	}
 	var texts []string
 	var opts url.Values // nil without named arguments
 	for _, arg := range args {
@@ -68,7 +71,11 @@ func (a asker) query(kind string, f form, args []any) (watch.Query, error) {
 		}
 	}
 	if opts != nil {
-		return f.literal(kind, append(texts, opts[optName]...), opts)
+		q, err := f.literal(kind, append(texts, opts[optName]...), opts)
+		if err == nil {
+			a.pass.named.keep(args, q)
+		}
+		return q, err
 	}
 	if f.one && len(texts) != 1 {
 		return watch.Query{}, fmt.Errorf("needs one text, not %d", len(texts))
@@ -81,6 +88,44 @@ func (a asker) query(kind string, f form, args []any) (watch.Query, error) {
 		return watch.NewQuery(kind, arg, nil), nil
 	}
 	return a.pass.query(kind, arg, func(kind, arg string) (watch.Query, error) { return f.read(a, kind, arg) })
+}
+
+// A namedQuery is the last query with named arguments. In most templates the next has the same, and another name: to make their
+// canonical form takes longer than all else that is done with a name.
+type namedQuery struct {
+	args []any // a name, then named arguments
+	q    watch.Query
+}
+
+// query returns the query for arguments that differ from the last in nothing but the name.
+func (n *namedQuery) query(kind string, args []any) (q watch.Query, same bool) {
+	if len(args) < 2 || len(args) != len(n.args) || kind != n.q.Kind {
+		return q, false
+	}
+	name, ok := args[0].(string)
+	if !ok || name == "" {
+		return q, false
+	}
+	for i, arg := range args[1:] {
+		o, ok := arg.(option)
+		if last := n.args[i+1].(option); !ok || o.function != last.function || o.opt != last.opt || !slices.Equal(o.values, last.values) {
+			return q, false
+		}
+	}
+	q = n.q
+	q.Name = name
+	return q, true
+}
+
+// keep notes the arguments of a query, where they are a name and named arguments.
+func (n *namedQuery) keep(args []any, q watch.Query) {
+	if len(args) < 2 || q == (watch.Query{}) {
+		return
+	}
+	if _, ok := args[0].(string); !ok || slices.ContainsFunc(args[1:], func(arg any) bool { _, ok := arg.(option); return !ok }) {
+		return
+	}
+	n.args, n.q = slices.Clone(args), q
 }
 
 // isPlain reports whether an argument is a name in each grammar that takes one, and nothing else.

@@ -77,6 +77,7 @@ type pass struct {
 	destination string                                   // of the output
 	certFields  []string                                 // that the text uses of certificates
 	parsed      funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
+	named       namedQuery
 	result      Result
 	size        int // of the last output
 
