@@ -1,10 +1,12 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -328,6 +330,32 @@ func TestApplied(t *testing.T) {
 		fl.pass(2 * time.Second)
 		if f.valid(first) || !f.valid(second) {
 			t.Errorf("valid: %t and %t", f.valid(first), f.valid(second))
+		}
+	})
+}
+
+// Readers that ask while a lease is being made do not have another made.
+func TestReadersShareLease(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		const path = "fixed/app"
+		f.slow, f.lasts = time.Second, time.Hour
+		f.refuses[path] = http.StatusNotFound
+		q := query(t, path)
+		fl.watch(q)
+		fl.pass(3 * time.Second)
+		if st := fl.states[q]; st.Rev == 0 || st.Value != nil {
+			t.Fatalf("got %+v", st)
+		}
+		f.do(func() { delete(f.refuses, path) })
+		var readers sync.WaitGroup
+		for range 20 {
+			readers.Go(func() { _, _, _ = s.Fetch(context.Background(), q, 0) })
+			fl.pass(50 * time.Millisecond)
+		}
+		readers.Wait()
+		fl.pass(10 * time.Minute)
+		if f.number(&f.made) != 1 || !f.valid(fl.password(q)) {
+			t.Errorf("%d leases made: %s", f.number(&f.made), f.requests())
 		}
 	})
 }

@@ -98,7 +98,7 @@ func (e *entry) run(ctx context.Context) {
 			delay = e.delay(err, delay)
 		}
 		failures++
-		e.wait(ctx, delay, t.changed)
+		e.wait(ctx, delay, e.source.client.outage.ends(), t.changed)
 	}
 }
 
@@ -118,16 +118,16 @@ func (s *Source) stagger(ctx context.Context) {
 	pause.For(ctx, rand.N(min(time.Duration(s.queries()+1)*spreadEach, afterToken)))
 }
 
-// wait returns true after a duration. It returns false sooner where somebody wants an answer, the token changes, an outage ends or ctx is
+// wait returns true after a duration. It returns false sooner where somebody wants an answer, over is closed, the token changes or ctx is
 // done.
-func (e *entry) wait(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+func (e *entry) wait(ctx context.Context, d time.Duration, over, changed <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
 	case <-e.wake:
-	case <-e.source.client.outage.ends():
+	case <-over:
 	case <-changed:
 		e.source.stagger(ctx)
 	case <-ctx.Done():
@@ -225,10 +225,15 @@ func (e *entry) keep(ctx context.Context, a answered) {
 	if a.lease.generation != 0 {
 		changed = e.source.tokens.after(a.lease.generation)
 	}
+	next := time.Now().Add(max(leastPause, time.Until(a.clock.next)))
+	if !e.rereadable() { // a reader that was not answered yet takes this answer
+		e.until(ctx, next, nil, changed)
+		return
+	}
 	every := e.source.pollEvery(e.query)
 	for known := true; every > 0 && a.comparison != nil && known; {
-		pause := min(pause.Jittered(every), time.Until(a.clock.next))
-		if !e.wait(ctx, pause, changed) || !time.Now().Before(a.clock.next) {
+		pause := min(pause.Jittered(every), time.Until(next))
+		if !e.wait(ctx, pause, nil, changed) || !time.Now().Before(next) {
 			return
 		}
 		var differs bool
@@ -236,7 +241,7 @@ func (e *entry) keep(ctx context.Context, a answered) {
 			return
 		}
 	}
-	e.wait(ctx, time.Until(a.clock.next), changed)
+	e.wait(ctx, time.Until(next), nil, changed)
 }
 
 // renew renews a lease as long as that is of use. A failure is repeated while the lease has time.

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -230,6 +231,38 @@ func TestPKICertClock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A certificate that the destination has is used in an outage, too, and after it: nothing is issued in its place.
+func TestPKICertInOutage(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		kept := certificate(t, "a.test", 24*time.Hour, false)
+		f.issue = func() *watch.PKICert { return certificate(t, "a.test", 24*time.Hour, false) }
+		path := filepath.Join(t.TempDir(), "cert.pem")
+		if err := os.WriteFile(path, []byte(kept.Cert+kept.Key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.do(func() { f.down = true })
+		for i := range 5 {
+			fl.watch(query(t, fmt.Sprint("db/creds/", i)))
+		}
+		fl.pass(20 * time.Second)
+		if !s.client.outage.lasts() {
+			t.Fatal("there is no outage")
+		}
+
+		q := pkiCert(t, "pki/issue/web", path, "common_name=a.test")
+		fl.watch(q)
+		fl.pass(5 * time.Second)
+		f.do(func() { f.down = false })
+		fl.pass(time.Hour)
+		if got, ok := fl.states[q].Value.(*watch.PKICert); !ok || got.Cert != kept.Cert || fl.states[q].Err != nil {
+			t.Errorf("got %+v", fl.states[q])
+		}
+		if n := f.count("PUT pki/issue/web"); n != 0 {
+			t.Errorf("issued %d times although the destination has a certificate", n)
+		}
+	})
 }
 
 // The clock of Vault may be seconds behind: what it issues is valid by both clocks, also where its life is short.
