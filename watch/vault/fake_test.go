@@ -53,6 +53,7 @@ type fake struct {
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
 	old      bool // secret/ is a KV v1
+	deep     bool // secret/NAME/ are KV v2
 }
 
 type fakeToken struct{ until, most time.Time } // zero: for ever
@@ -277,7 +278,9 @@ func (f *fake) system(rest string, content object) (int, object) {
 	if path, ok := strings.CutPrefix(rest, "internal/ui/mounts/"); ok {
 		first, _, _ := strings.Cut(path, "/")
 		data := object{"path": first + "/", "type": first}
-		if first == "secret" && !f.old {
+		if name, _, _ := strings.Cut(strings.TrimPrefix(path, "secret/"), "/"); f.deep {
+			data = object{"path": "secret/" + name + "/", "type": "kv", "options": object{"version": "2"}}
+		} else if first == "secret" && !f.old {
 			data = object{"path": "secret/", "type": "kv", "options": object{"version": "2"}}
 		}
 		return 200, object{"data": data}

@@ -28,14 +28,22 @@ type mounts struct {
 
 	mu     sync.Mutex // guards what follows
 	known  map[string]mount
-	asking map[string]chan struct{} // by the first segment of the path; closed when the answer is there
+	asking map[string]*question // by the first segment of the path
+}
+
+// A question about a mount is under way. Its outcome is set before done is closed.
+type question struct {
+	done  chan struct{}
+	found mount
+	err   error
 }
 
 func newMounts(c *client) *mounts {
-	return &mounts{client: c, known: make(map[string]mount), asking: make(map[string]chan struct{})}
+	return &mounts{client: c, known: make(map[string]mount), asking: make(map[string]*question)}
 }
 
-// of returns the mount that a path is below. An error means that Vault is away: what else hinders is the mount's reason.
+// of returns the mount that a path is below. An error means that Vault is away: what else hinders is the mount's reason. One question at a
+// time serves all paths that have their first segment in common, as long as its answer says something of them.
 func (m *mounts) of(ctx context.Context, path, token string) (mount, error) {
 	first, _, _ := strings.Cut(path, "/")
 	switch first {
@@ -50,16 +58,23 @@ func (m *mounts) of(ctx context.Context, path, token string) (mount, error) {
 		}
 		under := m.asking[first]
 		if under == nil {
-			m.asking[first] = make(chan struct{})
+			under = &question{done: make(chan struct{})}
+			m.asking[first] = under
+			m.mu.Unlock()
+			return m.askForAll(ctx, under, first, path, token)
 		}
 		m.mu.Unlock()
-		if under == nil {
-			return m.ask(ctx, first, path, token)
-		}
+
 		select {
-		case <-under:
+		case <-under.done:
 		case <-ctx.Done():
 			return mount{}, ctx.Err()
+		}
+		switch _, away := errors.AsType[watch.OutageError](under.err); {
+		case away:
+			return mount{}, under.err
+		case under.err == nil && under.found.path == "":
+			return m.ask(ctx, path, token)
 		}
 	}
 }
@@ -74,15 +89,23 @@ func (m *mounts) lookup(path string) (mount, bool) {
 	return mount{}, false
 }
 
-func (m *mounts) ask(ctx context.Context, first, path, token string) (found mount, err error) {
+// askForAll asks for a mount while others wait for the outcome.
+func (m *mounts) askForAll(ctx context.Context, q *question, first, path, token string) (mount, error) {
+	q.found, q.err = m.ask(ctx, path, token)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.asking, first)
+	close(q.done)
+	return q.found, q.err
+}
+
+func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err error) {
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if err == nil && found.path != "" {
 			m.known[found.path] = found
 		}
-		close(m.asking[first])
-		delete(m.asking, first)
 	}()
 	got, err := m.client.do(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + path, token: token})
 	if _, away := errors.AsType[watch.OutageError](err); away || ctx.Err() != nil {

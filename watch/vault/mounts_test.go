@@ -2,6 +2,7 @@ package vault
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,75 @@ func TestMountsAreShared(t *testing.T) {
 		}
 		if questions != 1 || f.total() < 500*12 || f.total() > 500*16 {
 			t.Errorf("%d questions about the mount, %d requests", questions, f.total())
+		}
+	})
+}
+
+// Where the question about a mount has no answer, no query waits for the questions of others: neither while Vault is away, nor where the
+// token may not ask.
+func TestMountsUntold(t *testing.T) {
+	const n = 200
+	tests := []struct {
+		name    string
+		prepare func(f *fake)
+		within  time.Duration
+		done    func(watch.State) bool
+	}{
+		{"away", func(f *fake) { f.down = true }, 5 * time.Second, func(st watch.State) bool { return st.Err != nil }},
+		{"denied", func(f *fake) {
+			f.slow, f.says = 50*time.Millisecond, "preflight capability check returned 403"
+			for i := range n {
+				path := fmt.Sprint("secret/data/", i)
+				f.values[path], f.refuses["sys/internal/ui/mounts/"+path] = "v", http.StatusForbidden
+			}
+		}, time.Second, func(st watch.State) bool { return st.Value != nil }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+				f.do(func() { test.prepare(f) })
+				for i := range n {
+					fl.watch(query(t, fmt.Sprint("secret/data/", i)))
+				}
+				fl.pass(test.within)
+				done := 0
+				for _, st := range fl.states {
+					if test.done(st) {
+						done++
+					}
+				}
+				if done != n {
+					t.Errorf("after %s %d of %d queries have it", test.within, done, n)
+				}
+			})
+		})
+	}
+}
+
+// Several mounts may have a common beginning: there is one question about each, whoever waits for it.
+func TestMountsBelowOne(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.slow, f.deep = 100*time.Millisecond, true
+		for i := range 100 {
+			for _, in := range []string{"a", "b", "c"} {
+				f.values[fmt.Sprintf("secret/%s/data/%d", in, i)] = "v"
+				fl.watch(query(t, fmt.Sprintf("secret/%s/%d", in, i)))
+			}
+		}
+		fl.pass(5 * time.Second)
+		questions := 0
+		for name, n := range f.asked {
+			if strings.Contains(name, "ui/mounts") {
+				questions += n
+			}
+		}
+		for q, st := range fl.states {
+			if st.Err != nil || st.Value == nil {
+				t.Errorf("%s: %+v", q, st)
+			}
+		}
+		if questions != 3 {
+			t.Errorf("%d questions: %s", questions, f.requests())
 		}
 	})
 }
