@@ -102,8 +102,8 @@ func absolute(path string) (string, error) {
 type denied map[string]string
 
 // outside are the functions that Options.Untrusted denies. All that reach outside of a template's data are among them but file.
-var outside = strings.Fields(`env envOrDefault mustEnv nomadVar nomadVarExists nomadVarList nomadVarListSafe pkiCert plugin secret secretExists secretOrDefault secrets sockaddr spew_dump spew_printf
-	vault writeToFile`)
+var outside = strings.Fields(`env envOrDefault mustEnv nomadVar nomadVarExists nomadVarList nomadVarListSafe pkiCert plugin secret secretExists
+	secretOrDefault secrets sockaddr spew_dump spew_printf vault writeToFile`)
 
 const deniedOutside = "\x00untrusted"
 

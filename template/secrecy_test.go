@@ -26,6 +26,7 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 			"v":    word, "n": json.Number(number), "json": `{"` + word + `": ` + number + `}`, "part": "a-" + word + "-b",
 		},
 	}
+	variable := watch.NewNomadVar(watch.NomadVarMeta{Path: "v"}, map[string]string{"v": word, "n": number})
 	cert := &watch.PKICert{Cert: word, Key: word, CA: word, CAChain: []string{word}}
 	read, _ := watch.NewSecret("s")
 	write, _ := watch.NewSecretWrite("s", "a=b")
@@ -40,7 +41,7 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 		`(secret "s").Auth.ClientToken`, `(secret "s").Auth.Accessor`, `(secret "s").WrapInfo.Token`, `(secret "s").WrapInfo.WrappedAccessor`, `(secret "s").LeaseID`,
 		`(secret "s")`, `(secret "s").Data`, `(secret "s").Data.data.l`, `(secret "s").Auth`, `(toJSON (secret "s"))`, `(print (secret "s").Data)`,
 		`(secret "s" "a=b").Data.v`, `(secret "s" "a=b").Auth.ClientToken`, `(secretOrDefault "s" "v" "")`, `(secretOrDefault "s" "m" "")`,
-		`(pkiCert "c").Key`, `(pkiCert "c").Cert`, `(index (pkiCert "c").CAChain 0)`, `(pkiCert "c")`, `(caLeaf "web").PrivateKeyPEM`,
+		`(pkiCert "c").Key`, `(pkiCert "c").Cert`, `(index (pkiCert "c").CAChain 0)`, `(pkiCert "c")`, `(nomadVar "v").v`, `(nomadVar "v").v.Value`, `(nomadVar "v")`, `(nomadVar "v").ItemsMap`, `(index (nomadVar "v").Values 0)`, `(nomadVar "v").n.String`, `(caLeaf "web").PrivateKeyPEM`,
 	}
 	failing := []string{
 		`{{service V}}`, `{{service (printf "%v!" V)}}`, `{{key (printf "a?%v=b" V)}}`, `{{key V V}}`, `{{node (printf "?%v" V)}}`, `{{parseBool V}}`, `{{parseInt V}}`, `{{parseUint V}}`,
@@ -62,8 +63,11 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 					t.Fatalf("%s: %v", body, err)
 				}
 				r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) {
-					if q.Kind == issue.Kind {
+					switch q.Kind {
+					case issue.Kind:
 						return cert, true
+					case watch.KindNomadVar:
+						return variable, true
 					}
 					return known[q], true
 				})
