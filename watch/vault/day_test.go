@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/pemfile"
 	"render/watch/vaulttest"
 )
 
@@ -561,11 +562,11 @@ func (d *day) knows(path string, content map[string]any) (bool, error) {
 func acceptsCertificate(value any) (bool, error) {
 	switch value := value.(type) {
 	case *watch.PKICert:
-		f := scan([]byte(value.Cert + value.Key))
-		return f.leaf != nil && f.keyFits() && time.Now().Before(f.leaf.NotAfter), nil
+		c := pemfile.Scan([]byte(value.Cert + value.Key))
+		return c.Leaf != nil && c.KeyFits() && time.Now().Before(c.Leaf.NotAfter), nil
 	case *watch.Secret:
-		f := scan(textsOf(value.Data))
-		return f.leaf != nil && f.keyFits() && time.Now().Before(f.leaf.NotAfter), nil
+		c := pemfile.Scan(textsOf(value.Data))
+		return c.Leaf != nil && c.KeyFits() && time.Now().Before(c.Leaf.NotAfter), nil
 	}
 	return false, nil
 }

@@ -31,7 +31,7 @@
 //	clock.go      when there is to be another answer
 //	lease.go      leases, their renewal and revocation
 //	kinds.go      how queries of each kind are answered
-//	pki.go        certificates
+//	pki.go        certificates; package pemfile finds them in files
 //	known.go      whether Vault still knows the certificate of a file
 //	mounts.go     KV v1 or v2
 //	answer.go     what of a response is an answer

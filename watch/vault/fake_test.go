@@ -19,6 +19,7 @@ import (
 
 	"render/watch"
 	"render/watch/sourcetest"
+	"render/watch/vault/pemfile"
 )
 
 // A fake is a Vault in a synctest bubble: requests take no time unless it is slow, and leases end when they should.
@@ -250,7 +251,7 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		return 200, object{"data": data}
 	case "pki":
 		issued := f.issue()
-		expires := scan([]byte(issued.Cert)).leaf.NotAfter
+		expires := pemfile.Scan([]byte(issued.Cert)).Leaf.NotAfter
 		return 200, object{"data": object{"certificate": issued.Cert, "private_key": issued.Key, "expiration": expires.Unix()}}
 	case "kv1":
 		if method == http.MethodPut {

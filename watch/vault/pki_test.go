@@ -20,6 +20,7 @@ import (
 
 	"render/watch"
 	"render/watch/sourcetest"
+	"render/watch/vault/pemfile"
 )
 
 func pkiCert(t testing.TB, path string, destination string, pairs ...string) watch.Query {
@@ -284,7 +285,7 @@ func TestClockOfVault(t *testing.T) {
 					t.Fatalf("got %v, %v and %+v", cert, secret, fl.states[leased])
 				}
 				for _, text := range []string{cert.Cert, secret.Data["certificate"].(string)} {
-					if leaf := scan([]byte(text)).leaf; !time.Now().Before(leaf.NotAfter) {
+					if leaf := pemfile.Scan([]byte(text)).Leaf; !time.Now().Before(leaf.NotAfter) {
 						t.Fatalf("%s: after %s there is a certificate that has expired at %s", lives, time.Since(f.began), leaf.NotAfter)
 					}
 				}
@@ -303,27 +304,6 @@ func writing(t testing.TB, path string, pairs ...string) watch.Query {
 		t.Fatal(err)
 	}
 	return q
-}
-
-// Names of every form are compared as they are asked for.
-func TestHasNames(t *testing.T) {
-	cert := certificate(t, "a.test", time.Hour, false)
-	f := scan([]byte(cert.Cert))
-	f.leaf.IPAddresses = []net.IP{net.ParseIP("::1")}
-	tests := []struct {
-		pairs map[string]string
-		want  bool
-	}{
-		{map[string]string{"common_name": "A.test", "ip_sans": "0:0::1"}, true},
-		{map[string]string{"common_name": "a.test"}, false},
-		{map[string]string{"common_name": "a.test", "ip_sans": "::1", "uri_sans": "spiffe://a"}, false},
-		{map[string]string{"ip_sans": " ::1 ,"}, true},
-	}
-	for _, test := range tests {
-		if got := f.hasNames(test.pairs); got != test.want {
-			t.Errorf("%v: got %t", test.pairs, got)
-		}
-	}
 }
 
 // certificateFor returns a certificate of a server, or of a client, that signs itself.
