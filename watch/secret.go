@@ -161,9 +161,9 @@ func (q Query) SecretPath() (path string, params url.Values) {
 
 // NewSecrets returns the query for the names below a path, or an error where the path is empty.
 func NewSecrets(at string) (Query, error) {
-	clean := trimPath(at)
-	if clean == "" {
-		return Query{}, errNoPath
+	clean, err := plainPath(at)
+	if err != nil {
+		return Query{}, err
 	}
 	return NewQuery(KindSecrets, clean, nil), nil
 }
@@ -171,9 +171,9 @@ func NewSecrets(at string) (Query, error) {
 // NewSecretWrite returns the query for what Vault answers to a write of pairs KEY=VALUE. Of pairs with the same key the last is
 // written. Empty pairs are left out. The path is taken as it is written: a ? belongs to it.
 func NewSecretWrite(at string, pairs ...string) (Query, error) {
-	clean := trimPath(at)
-	if clean == "" {
-		return Query{}, errNoPath
+	clean, err := plainPath(at)
+	if err != nil {
+		return Query{}, err
 	}
 	opts, err := writtenPairs(pairs)
 	if err != nil {
@@ -219,7 +219,26 @@ func (q Query) Pairs() map[string]string {
 	return pairs
 }
 
-var errNoPath = errors.New("the path is empty")
+var (
+	errNoPath = errors.New("the path is empty")
+	errParent = errors.New("the path has the segment .., which may lead to what the template does not name")
+)
+
+// plainPath returns a path that is taken as it is written, without superfluous slashes.
+func plainPath(at string) (string, error) {
+	if leaves(at) {
+		return "", errParent
+	}
+	clean := strings.Trim(path.Clean("/"+trimPath(at)), "/")
+	if clean == "" {
+		return "", errNoPath
+	}
+	return clean, nil
+}
+
+// leaves reports whether a path has a segment that leads out of what stands before it: a part that comes from an answer
+// must not lead elsewhere. Vault itself has no such paths.
+func leaves(at string) bool { return slices.Contains(strings.Split(at, "/"), "..") }
 
 // trimPath returns a path without the whitespace and the slashes around it.
 func trimPath(at string) string { return strings.Trim(strings.TrimSpace(at), "/") }
@@ -229,6 +248,9 @@ func unescapedPath(at string) (string, error) {
 	text, err := url.PathUnescape(trimPath(at))
 	if err != nil {
 		return "", errors.New("a % in the path must begin an escape such as %20")
+	}
+	if leaves(text) {
+		return "", errParent
 	}
 	return strings.Trim(path.Clean("/"+text), "/"), nil
 }

@@ -370,12 +370,20 @@ func TestConfig(t *testing.T) {
 // Queries are read as they are written.
 func TestQueries(t *testing.T) {
 	for path, want := range map[string]string{
-		" /secret//a/../b/ ": "secret secret/b", "a:b/c": "secret a:b/c", "p?list=true&a=b": "secret p?a=b&list=true", "p?": "secret p",
+		" /secret//a/./b/ ": "secret secret/a/b", "secret/a/../b": "", "secret/%2e%2e/b": "", "a:b/c": "secret a:b/c", "p?list=true&a=b": "secret p?a=b&list=true", "p?": "secret p",
 		"a%2541#x": "secret a%2541#x", "": "", "/": "", "%zz": "", "p?%zz": "",
 	} {
 		q, err := watch.NewSecret(path)
 		if got := q.String(); err == nil && got != want || err != nil && want != "" {
 			t.Errorf("%q: got %q, %v", path, got, err)
+		}
+	}
+	for _, path := range []string{"..", "a/../b", "../../sys/policies/acl/admin", " /a/.. "} {
+		_, list := watch.NewSecrets(path)
+		_, write := watch.NewSecretWrite(path, "a=b")
+		_, issue := watch.NewPKICert(path, nil, "")
+		if list == nil || write == nil || issue == nil {
+			t.Errorf("%q: got %v, %v, %v", path, list, write, issue)
 		}
 	}
 	write, err := watch.NewSecretWrite("a?b", "b=geheim", " a = x=y ", "b=geheim2")
