@@ -127,7 +127,14 @@ func TestShowHasNoSecrets(t *testing.T) {
 				t.Fatalf("%s\nasks %v, %v", text, r.Used, r.Err)
 			}
 			q := r.Used[3]
-			said := tmpl.Show(q) + fmt.Sprint(tmpl.ShowError(q, fmt.Errorf("%s: failed at %s", q, q.Name)))
+			asked := q.Name
+			if q.Kind == watch.KindSecret {
+				asked, _ = q.SecretPath()
+			}
+			if mount, rest, found := strings.Cut(asked, "/"); found {
+				asked = mount + "/data/" + rest // as the source of Vault asks for a secret of KV v2
+			}
+			said := tmpl.Show(q) + fmt.Sprint(tmpl.ShowError(q, fmt.Errorf("%s: failed at %s: %s is missing", q, q.Name, asked)))
 			if q.Kind == watch.KindPlugin {
 				said = tmpl.Show(q)
 			}

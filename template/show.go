@@ -57,7 +57,20 @@ func (t *Template) ShowError(q watch.Query, err error) error {
 		return err
 	}
 	name, _ := t.showPart(q.Name)
-	return &shownError{strings.NewReplacer(q.String(), shown, q.Name, name).Replace(err.Error()), err}
+	replaced := []string{q.String(), shown, q.Name, name}
+
+	// A source may name another path than the query: that of KV v2 has data/ in it, and none has parameters.
+	asked := q.Name
+	if q.Kind == watch.KindSecret {
+		asked, _ = q.SecretPath()
+	}
+	for _, part := range []string{q.Name, asked} {
+		if rest := t.pass.foreignPart(part); len(rest) >= leastPart {
+			shownPart, _ := t.showPart(part)
+			replaced = append(replaced, rest, strings.TrimPrefix(shownPart, strings.TrimSuffix(part, rest)))
+		}
+	}
+	return &shownError{strings.NewReplacer(replaced...).Replace(err.Error()), err}
 }
 
 // A shownError is an error with another text.
