@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -101,6 +103,70 @@ func TestVaultLeasesAreKept(t *testing.T) {
 		return nil
 	})
 	d.stop()
+}
+
+// wrappedToken makes a token, and returns another that unwraps to it, once.
+func wrappedToken(t *testing.T, server *vaulttest.Server) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.Addr+"/v1/auth/token/create", strings.NewReader(`{"ttl": "1h"}`))
+	check(t, err)
+	req.Header.Set("X-Vault-Token", server.Token)
+	req.Header.Set("X-Vault-Wrap-TTL", "1h")
+	resp, err := http.DefaultClient.Do(req)
+	check(t, err)
+	defer resp.Body.Close()
+	var answer struct {
+		Info struct{ Token string } `json:"wrap_info"`
+	}
+	check(t, json.NewDecoder(resp.Body).Decode(&answer))
+	return answer.Info.Token
+}
+
+// Other settings of Vault are in effect after a reload, with new leases. A wrapping token is unwrapped once. What cannot be used
+// changes nothing.
+func TestVaultSettingsReload(t *testing.T) {
+	t.Parallel()
+	server, db := startVault(t)
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	token := wrappedToken(t, server)
+	config := func(vault string) {
+		write(t, in("render.hcl"), fmt.Sprintf("vault {\n  token = %q\n  unwrap_token = true\n%s\n}\ntemplate {\n  contents = \"{{with secret `db/creds/app`}}{{.Data.username}} {{.Data.password}}{{end}}\"\n  destination = \"out\"\n  perms = 0600\n}\n", token, vault))
+	}
+	config(fmt.Sprintf("  address = %q", server.Addr))
+	d := startRender(t, dir, "--config", "render.hcl")
+	awaits(t, func() error { _, err := os.Stat(in("out")); return err })
+	before := readAll(t, in("out"))
+
+	for _, bad := range []string{"  address = \"ftp://x\"", "  address = \"" + server.Addr + "\"\n  lease_renewal_threshold = 2"} {
+		config(bad)
+		n := strings.Count(d.said(), "reload failed")
+		check(t, d.cmd.Process.Signal(syscall.SIGHUP))
+		awaits(t, func() error {
+			if strings.Count(d.said(), "reload failed") <= n {
+				return errors.New("the reload has not failed yet")
+			}
+			return nil
+		})
+	}
+	if users := db.Users(t); len(users) != 1 || readAll(t, in("out")) != before {
+		t.Errorf("after reloads that failed: %d users", len(users))
+	}
+
+	config(fmt.Sprintf("  address = \"http://127.0.0.1:1,%s\"\n  poll { \"\" = \"10s\" }", server.Addr))
+	d.reload()
+	awaits(t, func() error {
+		text, err := os.ReadFile(in("out"))
+		if user, password, _ := strings.Cut(string(text), " "); err == nil && (string(text) == before || !db.Accepts(user, password)) {
+			err = fmt.Errorf("the file is as before, or wrong: %t", string(text) == before)
+		}
+		return err
+	})
+	awaits(t, d.saying("settings=\"vault.address, vault.poll\""))
+	d.stop()
+	if strings.Contains(d.said(), "not unwrapped") {
+		t.Error("a token was unwrapped twice")
+	}
 }
 
 // With revoke_on_stop no lease is left; without it the next start finds files that are valid.

@@ -108,10 +108,24 @@ func (f *Fields) Config(isSet func(field any) bool, env func(string) string) (va
 	}
 	resolved, err := cfg.Resolve(env)
 	if err != nil && !errors.Is(err, vault.ErrUnconfigured) {
-		remarks.Wrong(nil, err) // it names the variable
+		for _, err := range each(err) {
+			remarks.Wrong(nil, err) // it names the variable
+		}
 	}
 	f.noteOverruled(resolved, isSet, env, &remarks)
 	return resolved, remarks
+}
+
+// each returns the errors that an error joins.
+func each(err error) (all []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, err := range joined.Unwrap() {
+		all = append(all, each(err)...)
+	}
+	return all
 }
 
 // polls returns how often secrets are looked at, with the longest prefixes first.
@@ -242,7 +256,8 @@ func (f *Fields) Environment(isSet func(field any) bool) []string {
 			env = append(env, name+"="+value)
 		}
 	}
-	add("VAULT_ADDR", f.Address)
+	first, _, _ := strings.Cut(f.Address, ",") // Vault's own tools take one
+	add("VAULT_ADDR", strings.TrimSpace(first))
 	if !f.SSL.Enabled {
 		return env
 	}
