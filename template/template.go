@@ -23,6 +23,7 @@ import (
 
 	"render/template/fragment"
 	"render/template/funcs"
+	"render/template/trim"
 
 	"render/watch"
 )
@@ -237,7 +238,7 @@ func (p *parser) add(name, number string) error {
 		return e
 	}
 	if p.trim {
-		trimBlocks(text.text, trees)
+		trim.Blocks(text.text, trees)
 	}
 	for defined, tree := range trees {
 		if defined == number {

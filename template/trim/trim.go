@@ -1,4 +1,5 @@
-package template
+// Package trim makes lines of a template vanish that have no output.
+package trim
 
 import (
 	"bytes"
@@ -7,13 +8,13 @@ import (
 	"text/template/parse"
 )
 
-// trimBlocks makes lines vanish that hold nothing but actions without output: if, range, with, else, end, define,
+// Blocks makes lines vanish that hold nothing but actions without output: if, range, with, else, end, define,
 // assignments, comments. It works on parsed trees, so that the places of errors stay what they are in the file.
 //
 // In the order of the text, the text nodes of all trees have the actions in the gaps between them. A line is the end of
 // a text node behind its last newline, gaps and texts without a newline, and the beginning of a text node up to its
 // first newline.
-func trimBlocks(source string, trees map[string]*parse.Tree) {
+func Blocks(source string, trees map[string]*parse.Tree) {
 	var t trimmer
 	for _, tree := range trees {
 		t.collect(tree.Root)
