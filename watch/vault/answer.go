@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -98,7 +99,7 @@ func number(v any) int64 {
 			return n
 		}
 		f, _ := v.Float64()
-		return int64(f)
+		return int64(min(max(f, math.MinInt32), math.MaxInt32)) // no number of Vault's is greater
 	case string:
 		d, _ := seconds(strings.TrimSpace(v))
 		return int64(d / time.Second)

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	thresholdSpread = 0.05                   // around Config.Threshold
-	leastPause      = 500 * time.Millisecond // between two reads of an answer, however soon it ends
-	rotationGrace   = 3 * time.Second        // after a password was rotated, until the answer counts as expired
+	thresholdSpread = 0.05                       // around Config.Threshold
+	leastPause      = 500 * time.Millisecond     // between two reads of an answer, however soon it ends
+	longest         = 100 * 365 * 24 * time.Hour // that anything lasts, whatever Vault says
+	rotationGrace   = 3 * time.Second            // after a password was rotated, until the answer counts as expired
 )
 
 // A clock says when there is to be another answer.
@@ -44,18 +45,18 @@ func (s *Source) clockOf(secret *watch.Secret, sent time.Time) (clock, error) {
 	switch rotates := data["rotation_period"] != nil; {
 	case isCertificate && number(data["expiration"]) > 0:
 		expires := time.Unix(number(data["expiration"]), 0)
-		left := time.Until(expires)
+		left := min(time.Until(expires), longest)
 		if left <= 0 {
 			return s.idle(), nil
 		}
-		return clock{next: time.Now().Add(s.around(left)), expires: expires}, nil
+		return clock{next: time.Now().Add(s.around(left)), expires: time.Now().Add(left)}, nil
 	case isSecretID && number(data["secret_id_ttl"]) > 0:
-		left := time.Duration(number(data["secret_id_ttl"])) * time.Second
+		left := lasting(number(data["secret_id_ttl"]))
 		return clock{next: sent.Add(s.around(left + time.Second)), expires: sent.Add(left)}, nil
 	case rotates && hasTTL && number(ttl) <= 0:
 		return clock{}, errRotating
 	case hasTTL && number(ttl) > 0:
-		left := time.Duration(number(ttl)) * time.Second
+		left := lasting(number(ttl))
 		c := clock{next: sent.Add(left + time.Second)}
 		if rotates {
 			c.expires = sent.Add(left + rotationGrace)
@@ -65,14 +66,19 @@ func (s *Source) clockOf(secret *watch.Secret, sent time.Time) (clock, error) {
 	return s.idle(), nil
 }
 
+// lasting returns a number of seconds that Vault tells, as a duration that can be added to times.
+func lasting(seconds int64) time.Duration {
+	return time.Duration(min(max(seconds, 0), int64(longest/time.Second))) * time.Second
+}
+
 // leaseTime returns how long the lease of a secret lasts, and whether it can be renewed. Vault tells a duration for what has no lease,
 // too, as a key of KV v1: that says nothing.
 func leaseTime(secret *watch.Secret) (time.Duration, bool) {
 	switch {
 	case secret.Auth != nil:
-		return time.Duration(secret.Auth.LeaseDuration) * time.Second, secret.Auth.Renewable
+		return lasting(int64(secret.Auth.LeaseDuration)), secret.Auth.Renewable
 	case secret.LeaseID != "":
-		return time.Duration(secret.LeaseDuration) * time.Second, secret.Renewable
+		return lasting(int64(secret.LeaseDuration)), secret.Renewable
 	}
 	return 0, false
 }

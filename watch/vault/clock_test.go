@@ -167,6 +167,32 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// Numbers of Vault that no duration can hold neither have a secret read without a pause, nor make times that nothing can show.
+func TestClockOfAnyNumber(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, _ *follower) {
+		for _, number := range []string{"9223372036854775807", "10000000000", "-10000000000", "99999999999999999999", "-1e300", "1e300", "0.1"} {
+			for _, form := range []string{
+				`{"data":{"ttl":%s}}`, `{"data":{"ttl":"%s"}}`, `{"data":{"ttl":%s,"rotation_period":60}}`, `{"data":{"secret_id":"a","secret_id_ttl":%s}}`,
+				`{"data":{"certificate":"a","expiration":%s}}`, `{"lease_id":"a","lease_duration":%s}`, `{"auth":{"client_token":"a","lease_duration":%s}}`,
+			} {
+				text := fmt.Sprintf(form, number)
+				b, err := parse([]byte(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, err := s.clockOf(b.secret(), time.Now())
+				if err != nil {
+					continue // asked again with pauses
+				}
+				if c.next.Before(time.Now().Add(leastPause)) || c.next.Year() > 2200 || c.expires.Year() > 2200 || !c.expires.IsZero() && !time.Now().Before(c.expires) {
+					t.Errorf("%s: read again at %s, expires at %s", text, c.next, c.expires)
+				}
+				grace(c.lasts)
+			}
+		}
+	})
+}
+
 // A password that is rotated is there a second later.
 func TestRotation(t *testing.T) {
 	for _, path := range []string{"rotating/app", "ldap/app"} {

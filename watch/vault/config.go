@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -293,6 +294,9 @@ func trim(path string) string { return strings.Trim(strings.TrimSpace(path), "/"
 // seconds reads a duration that may be a number of seconds, as Vault writes and reads them.
 func seconds(text string) (time.Duration, bool) {
 	if n, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(math.Abs(n) <= longest.Seconds()) { // or no number at all
+			return 0, false
+		}
 		return time.Duration(n * float64(time.Second)), true
 	}
 	d, err := time.ParseDuration(text)

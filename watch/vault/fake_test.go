@@ -53,8 +53,9 @@ type fake struct {
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
-	old      bool // secret/ is a KV v1
-	deep     bool // secret/NAME/ are KV v2
+	old      bool   // secret/ is a KV v1
+	lookup   object // what it says of a token, where it does not say the truth
+	deep     bool   // secret/NAME/ are KV v2
 }
 
 type fakeToken struct{ until, most time.Time } // zero: for ever
@@ -222,6 +223,9 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		left := int(t.until.Sub(now).Seconds())
 		if t.until.IsZero() {
 			left = 0
+		}
+		if strings.HasSuffix(path, "lookup-self") && f.lookup != nil {
+			return 200, object{"data": f.lookup}
 		}
 		if strings.HasSuffix(path, "lookup-self") {
 			return 200, object{"data": object{"ttl": left, "renewable": left > 0}}

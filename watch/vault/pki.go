@@ -58,7 +58,7 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 	}
 	next := issued.Due(s.cfg.Threshold)
 	if !now.Before(next) { // a short life, or an early begin
-		next = now.Add(leaf.NotAfter.Sub(now) * 2 / 3)
+		next = now.Add(leaf.NotAfter.Sub(now) / 3 * 2)
 	}
 	return answered{value: issued.Value.Until(leaf.NotAfter), clock: clock{next: next, expires: leaf.NotAfter}}, nil
 }

@@ -447,7 +447,10 @@ func (t *tokens) lookUp(ctx context.Context, token string) (tokenState, error) {
 		return tokenState{}, errors.New("the answer about the token is empty")
 	}
 	renews, _ := got.body.Data["renewable"].(bool)
-	lasts := time.Duration(number(got.body.Data["ttl"])) * time.Second
+	lasts := lasting(number(got.body.Data["ttl"]))
+	if lasts == 0 && text(got.body.Data["expire_time"]) != "" {
+		lasts = leastPause // it ends within this second
+	}
 	return tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
 }
 

@@ -160,6 +160,44 @@ func TestTokenWithoutRights(t *testing.T) {
 	}
 }
 
+// Whatever Vault says of the life of a token, render goes on and does not ask without a pause.
+func TestTokenOfAnyLife(t *testing.T) {
+	for _, number := range []json.Number{"9223372036854775807", "10000000000", "-10000000000", "1e300"} {
+		for _, renewable := range []bool{false, true} {
+			simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+				f.lookup = object{"ttl": number, "renewable": renewable}
+				q := query(t, db)
+				fl.watch(q)
+				fl.pass(10 * time.Minute)
+				if st := fl.states[q]; st.Err != nil || !f.valid(fl.password(q)) {
+					t.Errorf("%s: got %+v", number, st)
+				}
+				if n := f.total(); n > 100 {
+					t.Errorf("%s: %d requests in ten minutes: %s", number, n, f.requests())
+				}
+			})
+		}
+	}
+}
+
+// A token in its last second has no time left that Vault would tell in seconds: it ends all the same.
+func TestTokenEndsNow(t *testing.T) {
+	for _, test := range []struct {
+		expires any
+		ends    bool
+	}{{nil, false}, {"2000-01-01T00:00:00.4Z", true}} {
+		var lines record
+		simulate(t, Config{Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+			f.lookup = object{"ttl": 0, "expire_time": test.expires}
+			fl.watch(query(t, "kv1/app"))
+			fl.pass(time.Second)
+		})
+		if ends := !strings.Contains(lines.String(), "vault token does not expire"); ends != test.ends {
+			t.Errorf("%v: %s", test.expires, lines.String())
+		}
+	}
+}
+
 // A token that is renewed lives on, whatever happens to Vault meanwhile; one that ends is told in time.
 func TestTokenRenewal(t *testing.T) {
 	no := false
