@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -145,33 +146,56 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// One redirect is followed, never to a place without TLS.
+// One redirect is followed with the token, the method and the body of the request, never to a place without TLS.
 func TestRedirects(t *testing.T) {
-	active := httptest.NewServer(http.HandlerFunc(plain))
+	var content string
+	active := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		content = string(text)
+		plain(w, r)
+	}))
 	defer active.Close()
-	to := func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, active.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	redirecting := func(status int, serve func(http.Handler) *httptest.Server) string {
+		server := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, active.URL+r.URL.Path, status)
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
 	}
-	standby := httptest.NewServer(http.HandlerFunc(to))
-	defer standby.Close()
-	secured := httptest.NewTLSServer(http.HandlerFunc(to))
-	defer secured.Close()
 	tests := []struct {
 		name string
 		cfg  Config
 		well bool
 	}{
-		{"followed", Config{Address: standby.URL}, true},
-		{"disabled", Config{Address: standby.URL, DisableRedirects: true}, false},
-		{"to no TLS", Config{Address: secured.URL, TLS: TLS{SkipVerify: new(true)}}, false},
+		{"moved", Config{Address: redirecting(301, httptest.NewServer)}, true},
+		{"found", Config{Address: redirecting(302, httptest.NewServer)}, true},
+		{"the result is elsewhere", Config{Address: redirecting(303, httptest.NewServer)}, false},
+		{"temporary", Config{Address: redirecting(307, httptest.NewServer)}, true},
+		{"permanent", Config{Address: redirecting(308, httptest.NewServer)}, true},
+		{"disabled", Config{Address: redirecting(302, httptest.NewServer), DisableRedirects: true}, false},
+		{"to no TLS", Config{Address: redirecting(307, httptest.NewTLSServer), TLS: TLS{SkipVerify: new(true)}}, false},
+	}
+	requests := []struct {
+		request
+		content string
+	}{
+		{request{method: http.MethodPut, body: map[string]string{"a": "b"}}, `{"a":"b"}`},
+		{request{method: http.MethodPut}, ""},
+		{request{method: http.MethodGet}, ""},
 	}
 	for _, test := range tests {
-		got, err := asking(t, test.cfg).do(t.Context(), request{method: http.MethodPut, path: "x", token: "root", body: map[string]string{"a": "b"}})
-		if (err == nil) != test.well {
-			t.Errorf("%s: %v", test.name, err)
-		}
-		if test.well && (got.body.Data["method"] != "PUT" || got.body.Data["headers"].(map[string]any)["X-Vault-Token"] != "root") {
-			t.Errorf("%s: got %v", test.name, got.body.Data)
+		for _, r := range requests {
+			r.path, r.token = "x", "root"
+			got, err := asking(t, test.cfg).do(t.Context(), r.request)
+			if (err == nil) != test.well {
+				t.Errorf("%s: %s: %v", test.name, r.method, err)
+			}
+			if err != nil {
+				continue
+			}
+			if data := got.body.Data; data["method"] != r.method || content != r.content || data["headers"].(map[string]any)["X-Vault-Token"] != "root" {
+				t.Errorf("%s: %s: got %v with %q", test.name, r.method, data, content)
+			}
 		}
 	}
 }

@@ -77,12 +77,21 @@ func (cfg Config) endpoint(address string, through http.RoundTripper) (*endpoint
 	return e, nil
 }
 
-// follow follows one redirect, which a standby answers with, and never from https to http: the token goes along.
-func (cfg Config) follow(req *http.Request, via []*http.Request) error {
-	if cfg.DisableRedirects || len(via) > 1 || via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+// follow follows one redirect, which a standby or a balancer answers with, and never from https to http: the token goes along. A write
+// stays a write, of which net/http would make a read.
+func (cfg Config) follow(req *http.Request, via []*http.Request) (err error) {
+	first := via[0]
+	switch {
+	case cfg.DisableRedirects, len(via) > 1, first.URL.Scheme == "https" && req.URL.Scheme != "https", req.Response.StatusCode == http.StatusSeeOther:
 		return http.ErrUseLastResponse
+	case req.Method == first.Method:
+		return nil
 	}
-	return nil
+	req.Method, req.ContentLength, req.GetBody = first.Method, first.ContentLength, first.GetBody
+	if first.GetBody != nil {
+		req.Body, err = first.GetBody()
+	}
+	return err
 }
 
 // transport returns what connects to an address with a host.
