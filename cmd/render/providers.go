@@ -132,11 +132,14 @@ func (p *program) endSources() {
 	}
 }
 
-// A replacement is another source for a provider.
+// A replacement is another source for a provider, or the same one with other settings.
 type replacement struct {
 	*provider
 	src watch.Source
 	end func()
+
+	changes   bool         // the settings of the source are enough
+	next, old vault.Config // what they change to, and from
 }
 
 // openReplacements opens the sources that a plan needs and that are not open: all of them, or none and an error.
@@ -146,6 +149,11 @@ func (p *program) openReplacements(plan *config.Plan) (all []replacement, err er
 			continue
 		}
 		r := replacement{provider: b}
+		if src, ok := b.src.(*vault.Source); ok && plan.Fixture == "" && src.CanChange(plan.Vault) {
+			r.changes, r.next, r.old, r.end = true, plan.Vault, p.plan.Vault, func() {}
+			all = append(all, r)
+			continue
+		}
 		if r.src, r.end, err = b.open(plan); err != nil {
 			for _, r := range all {
 				r.end()
@@ -157,8 +165,21 @@ func (p *program) openReplacements(plan *config.Plan) (all []replacement, err er
 	return all, nil
 }
 
+// close closes the source that is not in use. What it has leased is in files where it was in use before, and nowhere where it was rejected.
+func (r *replacement) close(rejected bool) {
+	if src, ok := r.src.(*vault.Source); ok {
+		src.RevokeOnClose(rejected)
+	}
+	r.end()
+}
+
 // use has the provider answer from the source of the replacement, which from now on is the previous source: a second call undoes the first.
 func (r *replacement) use() {
+	if r.changes {
+		r.provider.src.(*vault.Source).Change(r.next)
+		r.next, r.old = r.old, r.next
+		return
+	}
 	r.source.Use(r.src)
 	r.src, r.provider.src = r.provider.src, r.src
 	r.end, r.provider.end = r.provider.end, r.end

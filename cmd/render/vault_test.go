@@ -50,8 +50,9 @@ func TestVaultLeasesAreKept(t *testing.T) {
 	server, db := startVault(t)
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
+	token, more := server.Token, ""
 	config := func(consul, templates string) {
-		write(t, in("render.hcl"), fmt.Sprintf("perms = 0600\nspacing = \"0s\"\nconsul { address = %q }\nvault {\n  address = %q\n  token = %q\n}\n%s", consul, server.Addr, server.Token, templates))
+		write(t, in("render.hcl"), fmt.Sprintf("perms = 0600\nspacing = \"0s\"\nconsul { address = %q }\nvault {\n  address = %q\n  token = %q\n%s}\n%s", consul, server.Addr, token, more, templates))
 	}
 	const first = "template {\n  source = \"in.ctmpl\"\n  destination = \"out\"\n  command = \"cat out >>journal\"\n}\n"
 	const second = "template {\n  contents = \"{{with secret `db/creds/app`}}{{.Data.password}}{{end}}\"\n  destination = \"second\"\n}\n"
@@ -83,14 +84,36 @@ func TestVaultLeasesAreKept(t *testing.T) {
 	d.reload()
 	awaits(t, d.saying("consul.address"))
 	one("after a reload with other settings of Consul")
+	more = "  revoke_on_stop = true\n  timeout = \"20s\"\n  poll { \"secret/\" = \"10s\" }\n"
+	config("127.0.0.1:2", first)
+	d.reload()
+	one("after a reload with other settings of Vault")
 	write(t, in("in.ctmpl"), "edited {{with secret `db/creds/app`}}{{.Data.username}} {{.Data.password}}{{end}}")
 	awaits(t, contains(in("out"), "edited "+credentials))
 	one("after an edit")
 	config("127.0.0.1:2", first+second)
 	d.reload()
-	_, password, _ := strings.Cut(credentials, " ")
+	user, password, _ := strings.Cut(credentials, " ")
 	awaits(t, contains(in("second"), password))
 	one("after another template has come")
+
+	// With another token there are other credentials. The previous ones work until then, whatever happens when render stops.
+	token = server.NewToken(t, map[string]any{"policies": []string{"root"}})
+	config("127.0.0.1:2", first)
+	d.reload()
+	if !db.Accepts(user, password) {
+		t.Error("a reload with another token has ended the credentials at once")
+	}
+	awaits(t, func() error {
+		if text, _ := os.ReadFile(in("out")); strings.Contains(string(text), credentials) {
+			return fmt.Errorf("the file has the credentials of the previous token")
+		}
+		return nil
+	})
+	if users := db.Users(t); len(users) != 2 {
+		t.Errorf("%d users after a reload with another token", len(users))
+	}
+	server.Put(t, "sys/leases/revoke-prefix/db", nil)
 
 	write(t, in("in.ctmpl"), "nothing")
 	config("127.0.0.1:2", first)

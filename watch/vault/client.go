@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -44,33 +45,43 @@ type reply struct {
 
 // A client makes requests of Vault at one of several addresses. Its methods may be called at the same time.
 type client struct {
-	cfg       Config
+	cfg       *atomic.Pointer[Config] // the source's
 	log       *slog.Logger
 	endpoints []*endpoint
 	queries   func() int // that somebody asks
 	limiter   *rate.Limiter
-	slots     chan struct{} // one for each request under way
 	outage    outage
 	figures   figures
 
-	mu      sync.Mutex // guards what follows
-	current int        // index of the endpoint that is asked
+	mu      sync.Mutex    // guards what follows
+	current int           // index of the endpoint that is asked
+	slots   chan struct{} // one for each request under way; replaced with the limit
 }
 
-func newClient(cfg Config, queries func() int, through http.RoundTripper) (*client, error) {
-	all, err := cfg.endpoints(through)
+func newClient(cfg *atomic.Pointer[Config], queries func() int, through http.RoundTripper) (*client, error) {
+	all, err := cfg.Load().endpoints(through)
 	if err != nil {
 		return nil, err
 	}
+	c := &client{cfg: cfg, log: cfg.Load().Log, endpoints: all, queries: queries, limiter: rate.NewLimiter(rate.Inf, 0)}
+	c.limit()
+	return c, nil
+}
+
+// limit has the limits of the configuration apply from now on.
+func (c *client) limit() {
+	cfg := c.cfg.Load()
 	limit := rate.Inf
 	if cfg.RateLimit > 0 {
 		limit = rate.Limit(cfg.RateLimit)
 	}
-	return &client{
-		cfg: cfg, log: cfg.Log, endpoints: all, queries: queries,
-		limiter: rate.NewLimiter(limit, cfg.RateBurst),
-		slots:   make(chan struct{}, cfg.MaxConnections),
-	}, nil
+	c.limiter.SetBurst(cfg.RateBurst)
+	c.limiter.SetLimit(limit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cap(c.slots) != cfg.MaxConnections {
+		c.slots = make(chan struct{}, cfg.MaxConnections)
+	}
 }
 
 func (c *client) close() {
@@ -89,7 +100,7 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 	}
 	defer done()
 
-	limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.Load().Timeout)
 	defer cancel()
 	ended := c.figures.begin()
 	got, err := c.attempts(limited, r)
@@ -112,16 +123,19 @@ func (c *client) admit(ctx context.Context) (done func(), err error) {
 		if err != nil {
 			return nil, err
 		}
+		c.mu.Lock()
+		slots := c.slots
+		c.mu.Unlock()
 		select {
-		case c.slots <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			probe.end()
 			return nil, ctx.Err()
 		}
 		if probe != nil || !c.outage.lasts() { // it may have begun while we waited for our turn
-			return func() { <-c.slots; probe.end() }, nil
+			return func() { <-slots; probe.end() }, nil
 		}
-		<-c.slots
+		<-slots
 	}
 }
 
@@ -129,7 +143,7 @@ func (c *client) admit(ctx context.Context) (done func(), err error) {
 func (c *client) attempts(ctx context.Context, r request) (got reply, err error) {
 	for range c.endpoints {
 		if err := c.limiter.Wait(ctx); err != nil {
-			return reply{}, watch.OutageError{Err: fmt.Errorf("vault: the limit of requests a second left no room within %s", c.cfg.Timeout)}
+			return reply{}, watch.OutageError{Err: fmt.Errorf("vault: the limit of requests a second left no room within %s", c.cfg.Load().Timeout)}
 		}
 		c.mu.Lock()
 		at := c.current
@@ -177,7 +191,7 @@ func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, u
 			err = failure.Err
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("no answer within %s", c.cfg.Timeout)
+			err = fmt.Errorf("no answer within %s", c.cfg.Load().Timeout)
 		}
 		return reply{}, r.method == http.MethodGet || isDialing(err), watch.OutageError{Err: err}
 	}
@@ -214,15 +228,15 @@ func (c *client) newRequest(ctx context.Context, e *endpoint, r request) (*http.
 	if err != nil {
 		return nil, errors.New("the path cannot be part of a URL")
 	}
-	for name, values := range c.cfg.Headers {
+	for name, values := range c.cfg.Load().Headers {
 		req.Header[name] = values
 	}
 	req.Header.Set("X-Vault-Request", "true")
-	if c.cfg.Namespace != "" {
-		req.Header.Set("X-Vault-Namespace", c.cfg.Namespace)
+	if c.cfg.Load().Namespace != "" {
+		req.Header.Set("X-Vault-Namespace", c.cfg.Load().Namespace)
 	}
-	if r.wrapped && c.cfg.WrapTTL != "" {
-		req.Header.Set("X-Vault-Wrap-TTL", c.cfg.WrapTTL)
+	if r.wrapped && c.cfg.Load().WrapTTL != "" {
+		req.Header.Set("X-Vault-Wrap-TTL", c.cfg.Load().WrapTTL)
 	}
 	if r.token != "" {
 		if strings.ContainsFunc(r.token, func(c rune) bool { return c < ' ' || c > '~' }) {

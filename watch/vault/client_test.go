@@ -37,7 +37,9 @@ func asking(t *testing.T, cfg Config) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newClient(cfg, func() int { return 0 }, nil)
+	var held atomic.Pointer[Config]
+	held.Store(&cfg)
+	c, err := newClient(&held, func() int { return 0 }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,9 @@ func leaseTime(secret *watch.Secret) (time.Duration, bool) {
 
 // around returns the part of a duration after which there is to be another answer.
 func (s *Source) around(d time.Duration) time.Duration {
-	part := s.cfg.Threshold + (rand.Float64()*2-1)*thresholdSpread
+	part := s.cfg.Load().Threshold + (rand.Float64()*2-1)*thresholdSpread
 	if part <= 0 || part >= 1 {
-		part = s.cfg.Threshold
+		part = s.cfg.Load().Threshold
 	}
 	return max(leastPause, time.Duration(float64(d)*part))
 }

@@ -92,7 +92,7 @@ func (e *entry) run(ctx context.Context) {
 		}
 
 		// A secret that is missing is waited for as the end of a failure is.
-		delay := pause.Backoff(failures, e.source.cfg.Backoff, e.source.cfg.MaxBackoff)
+		delay := pause.Backoff(failures, e.source.cfg.Load().Backoff, e.source.cfg.Load().MaxBackoff)
 		if err != nil {
 			e.fail(err)
 			delay = e.delay(err, delay)
@@ -218,7 +218,7 @@ func (e *entry) keep(ctx context.Context, a answered) {
 		e.renew(ctx, a)
 		return
 	}
-	if a.filed != nil && !e.source.cfg.ReadOnly && !e.isKnown(ctx, a) {
+	if a.filed != nil && !e.source.cfg.Load().ReadOnly && !e.isKnown(ctx, a) {
 		return
 	}
 	var changed <-chan struct{}
@@ -278,8 +278,8 @@ func (e *entry) renew(ctx context.Context, a answered) {
 		case err != nil:
 			e.fail(fmt.Errorf("renew the lease: %w", err))
 			last = c.expires.Add(-c.lasts / 10)
-			most := max(time.Second, min(s.cfg.MaxBackoff, time.Until(last)/4))
-			next = time.Now().Add(e.delay(err, pause.Backoff(failures, s.cfg.Backoff, most)))
+			most := max(time.Second, min(s.cfg.Load().MaxBackoff, time.Until(last)/4))
+			next = time.Now().Add(e.delay(err, pause.Backoff(failures, s.cfg.Load().Backoff, most)))
 			if next.After(last) {
 				next = last
 			}
@@ -336,7 +336,7 @@ func (e *entry) renewed(a answered, got renewal) {
 // release revokes a lease whose answer is no longer used.
 func (s *Source) release(l lease) {
 	if !pause.For(s.life, releaseAfter) {
-		if s.cfg.RevokeOnStop {
+		if s.cfg.Load().RevokeOnStop {
 			s.revoke(s.net, l)
 		}
 		return

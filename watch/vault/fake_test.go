@@ -364,3 +364,13 @@ func passwordOf(value any) string {
 }
 
 func (fl *follower) password(q watch.Query) string { return passwordOf(fl.states[q].Value) }
+
+// valueOf returns the value of a KV v2 secret as the fake has it.
+func valueOf(value any) string {
+	if secret, ok := value.(*watch.Secret); ok && secret != nil {
+		data, _ := secret.Data["data"].(map[string]any)
+		text, _ := data["value"].(string)
+		return text
+	}
+	return ""
+}

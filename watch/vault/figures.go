@@ -70,7 +70,7 @@ func (f *figures) received(bytes int) {
 func (s *Source) Figures() []watch.Figures {
 	c := s.client
 	c.mu.Lock()
-	address := c.endpoints[c.current].name
+	address, limit := c.endpoints[c.current].name, cap(c.slots)
 	c.mu.Unlock()
 	c.figures.mu.Lock()
 	defer c.figures.mu.Unlock()
@@ -78,6 +78,6 @@ func (s *Source) Figures() []watch.Figures {
 	if all.InFlight = c.figures.inFlight; all.InFlight == 0 && all.LastAnswer.IsZero() && all.Err == nil {
 		return nil
 	}
-	all.Address, all.Limit, all.KnownLeader = address, cap(c.slots), !all.LastAnswer.IsZero()
+	all.Address, all.Limit, all.KnownLeader = address, limit, !all.LastAnswer.IsZero()
 	return []watch.Figures{all}
 }

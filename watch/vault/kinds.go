@@ -124,7 +124,7 @@ func (s *Source) read(ctx context.Context, q watch.Query, t usedToken) (answered
 }
 
 func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
-	if s.cfg.ReadOnly {
+	if s.cfg.Load().ReadOnly {
 		return answered{}, errReadOnly
 	}
 	pairs := q.Pairs()
@@ -200,4 +200,6 @@ func (s *Source) warn(q watch.Query, warnings []string) {
 }
 
 // idle returns the clock of what does not change by itself.
-func (s *Source) idle() clock { return clock{next: time.Now().Add(s.around(s.cfg.LeaseDuration))} }
+func (s *Source) idle() clock {
+	return clock{next: time.Now().Add(s.around(s.cfg.Load().LeaseDuration))}
+}

@@ -28,7 +28,7 @@ func (e *entry) isKnown(ctx context.Context, a answered) bool {
 		if _, away := errors.AsType[watch.OutageError](err); !away || ctx.Err() != nil {
 			return true // or it cannot be found out
 		}
-		delay := pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)
+		delay := pause.Backoff(failures, s.cfg.Load().Backoff, s.cfg.Load().MaxBackoff)
 		e.wait(ctx, min(delay, time.Until(a.clock.next)), s.client.outage.ends(), nil)
 	}
 	return true

@@ -115,7 +115,7 @@ func (s *Source) revoke(ctx context.Context, l lease) {
 		case !away:
 			s.unrevoked.Do(func() { s.log.Warn("vault lease not revoked", "err", err) })
 			return
-		case !pause.For(ctx, pause.Backoff(failures, s.cfg.Backoff, s.cfg.MaxBackoff)):
+		case !pause.For(ctx, pause.Backoff(failures, s.cfg.Load().Backoff, s.cfg.Load().MaxBackoff)):
 			return
 		}
 	}

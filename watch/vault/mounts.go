@@ -119,7 +119,7 @@ func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err 
 	}
 
 	at, _ := got.body.Data["path"].(string)
-	at = strings.TrimPrefix(at, trim(m.client.cfg.Namespace)+"/")
+	at = strings.TrimPrefix(at, trim(m.client.cfg.Load().Namespace)+"/")
 	kind, _ := got.body.Data["type"].(string)
 	options, _ := got.body.Data["options"].(map[string]any)
 	if !strings.HasPrefix(path+"/", at) {

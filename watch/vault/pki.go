@@ -24,7 +24,7 @@ func (s *Source) filed(q watch.Query) (answered, bool) {
 	if !ok || !found.Fits(q.Pairs(), opts[watch.OptField]) {
 		return answered{}, false
 	}
-	next := found.Due(s.cfg.Threshold)
+	next := found.Due(s.cfg.Load().Threshold)
 	if !time.Now().Before(next) {
 		return answered{}, false
 	}
@@ -33,7 +33,7 @@ func (s *Source) filed(q watch.Query) (answered, bool) {
 
 // certificate has Vault issue a certificate.
 func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
-	if s.cfg.ReadOnly {
+	if s.cfg.Load().ReadOnly {
 		return answered{}, errReadOnly
 	}
 	pairs := q.Pairs()
@@ -56,7 +56,7 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 	if !now.Before(leaf.NotAfter) {
 		return answered{}, fmt.Errorf("vault has issued a certificate that has expired at %s; are the clocks right?", leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	next := issued.Due(s.cfg.Threshold)
+	next := issued.Due(s.cfg.Load().Threshold)
 	if !now.Before(next) { // a short life, or an early begin
 		next = now.Add(leaf.NotAfter.Sub(now) / 3 * 2)
 	}

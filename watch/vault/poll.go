@@ -36,7 +36,7 @@ func (s *Source) pollEvery(q watch.Query) time.Duration {
 		return 0
 	}
 	at, _ := q.SecretPath()
-	for _, p := range s.cfg.Polls {
+	for _, p := range s.cfg.Load().Polls {
 		if strings.HasPrefix(at, trim(p.Prefix)) {
 			return p.Every
 		}
@@ -64,7 +64,7 @@ func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) 
 		return true, true // so that this is the error of the query until there is another token
 	case errors.Is(err, watch.ErrDenied):
 		s.blind.Do(func() {
-			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.comparison.metadata, "every", s.cfg.LeaseDuration)
+			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.comparison.metadata, "every", s.cfg.Load().LeaseDuration)
 		})
 		return false, false
 	case err != nil, got.isMissing():

@@ -3,9 +3,13 @@ package vault
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"reflect"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"render/watch"
@@ -21,7 +25,7 @@ const (
 
 // Source is a watch.Source that asks Vault. It connects with the first query.
 type Source struct {
-	cfg    Config
+	cfg    atomic.Pointer[Config]
 	log    *slog.Logger
 	client *client
 	mounts *mounts
@@ -58,16 +62,17 @@ func New(cfg Config) (*Source, error) {
 // newSource returns a source with a configuration that is filled. Its requests go through a RoundTripper, where that is not nil.
 func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
 	s := &Source{
-		cfg: cfg, log: cfg.Log,
+		log:     cfg.Log,
 		entries: make(map[watch.Query]*entry), warned: make(map[watch.Query]string),
 		index: uint64(time.Now().UnixMicro()), // above those of a source before, whatever of these somebody still has
 	}
+	s.cfg.Store(&cfg)
 	var err error
-	if s.client, err = newClient(cfg, s.queries, through); err != nil {
+	if s.client, err = newClient(&s.cfg, s.queries, through); err != nil {
 		return nil, err
 	}
 	s.mounts = newMounts(s.client)
-	s.tokens = newTokens(cfg, s.client, s.queries, s.depends)
+	s.tokens = newTokens(&s.cfg, s.client, s.queries, s.depends)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.net, s.endNet = context.WithCancel(context.Background())
 	return s, nil
@@ -114,6 +119,58 @@ func (s *Source) Locate(q watch.Query) string {
 	return path
 }
 
+// CanChange reports whether Change accepts a configuration: whether it differs only in how often and how much Vault is asked, and in
+// RevokeOnStop. With any other a new source is needed, which leases anew.
+func (s *Source) CanChange(cfg Config) bool {
+	home, _ := os.UserHomeDir()
+	_, ok := s.changed(cfg.fill(os.Getenv, home))
+	return ok
+}
+
+// Change goes on with a configuration that CanChange accepts. What Vault has leased stays. Clocks of leases that run stay as they are; all
+// else is read again.
+func (s *Source) Change(cfg Config) {
+	home, _ := os.UserHomeDir()
+	if next, ok := s.changed(cfg.fill(os.Getenv, home)); ok {
+		s.change(next)
+	}
+}
+
+// changed returns a filled configuration with what does not change. Not ok means that another source is needed.
+func (s *Source) changed(next Config, err error) (_ Config, ok bool) {
+	now := s.cfg.Load()
+	next.Log, next.Unwrapped = now.Log, now.Unwrapped
+	return next, err == nil && reflect.DeepEqual(now.lasting(), next.lasting())
+}
+
+// lasting returns the configuration without what can change while a source is in use.
+func (cfg Config) lasting() Config {
+	cfg.LeaseDuration, cfg.Threshold, cfg.Polls, cfg.RevokeOnStop = 0, 0, nil, false
+	cfg.Timeout, cfg.MaxConnections, cfg.RateLimit, cfg.RateBurst, cfg.Backoff, cfg.MaxBackoff = 0, 0, 0, 0, 0, 0
+	return cfg
+}
+
+func (s *Source) change(next Config) {
+	s.cfg.Store(&next)
+	s.client.limit()
+	s.mu.Lock()
+	entries := slices.Collect(maps.Values(s.entries))
+	s.mu.Unlock()
+	for _, e := range entries {
+		if st := s.stateOf(e); st.index != 0 && e.rereads(st) {
+			e.wakeUp()
+		}
+	}
+}
+
+// RevokeOnClose says whether Close revokes what the source has leased, in place of Config.RevokeOnStop: not where another source has taken its
+// place, and what this one has leased is still in files; but where nothing of it was used.
+func (s *Source) RevokeOnClose(revokes bool) {
+	next := *s.cfg.Load()
+	next.RevokeOnStop = revokes
+	s.cfg.Store(&next)
+}
+
 // Close ends what the source does by itself and, with Config.RevokeOnStop, revokes what it has leased. It returns within a few seconds.
 // Fetch must not be called any more.
 func (s *Source) Close() {
@@ -132,7 +189,7 @@ func (s *Source) Close() {
 
 	s.end()
 	s.tasks.Wait()
-	if s.cfg.RevokeOnStop {
+	if s.cfg.Load().RevokeOnStop {
 		for _, e := range s.entries {
 			leases = append(leases, e.leases()...)
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"render/watch"
@@ -28,7 +29,7 @@ const (
 
 // tokens have the token that requests carry. It begins with the first query.
 type tokens struct {
-	cfg     Config
+	cfg     *atomic.Pointer[Config] // the source's
 	client  *client
 	log     *slog.Logger
 	queries func() int    // that depend on the token
@@ -57,8 +58,8 @@ type Unwrapped struct {
 	tokens map[[sha256.Size]byte]string // by the checksum of the wrapping token
 }
 
-func newTokens(cfg Config, c *client, queries func() int, leases func() bool) *tokens {
-	return &tokens{cfg: cfg, client: c, log: cfg.Log, queries: queries, leases: leases, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
+func newTokens(cfg *atomic.Pointer[Config], c *client, queries func() int, leases func() bool) *tokens {
+	return &tokens{cfg: cfg, client: c, log: cfg.Load().Log, queries: queries, leases: leases, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 func (t *tokens) close() {
@@ -142,23 +143,23 @@ func (t *tokens) fail(err error) {
 
 // run gets tokens, and keeps them alive, until ctx is done.
 func (t *tokens) run(ctx context.Context) {
-	switch login := t.cfg.Login; {
-	case t.cfg.AgentTokenFile != "":
+	switch login := t.cfg.Load().Login; {
+	case t.cfg.Load().AgentTokenFile != "":
 		t.followFile(ctx)
-	case t.cfg.Token != "":
+	case t.cfg.Load().Token != "":
 		if t.fixed(ctx) {
 			return
 		}
-		if login == nil && t.cfg.Kubernetes != nil {
-			login = t.cfg.Kubernetes.login()
+		if login == nil && t.cfg.Load().Kubernetes != nil {
+			login = t.cfg.Load().Kubernetes.login()
 		}
 		if login != nil {
 			t.logIn(ctx, login)
 		}
 	case login != nil:
 		t.logIn(ctx, login)
-	case t.cfg.Kubernetes != nil:
-		t.logIn(ctx, t.cfg.Kubernetes.login())
+	case t.cfg.Load().Kubernetes != nil:
+		t.logIn(ctx, t.cfg.Load().Kubernetes.login())
 	default:
 		t.use("")
 	}
@@ -176,13 +177,13 @@ func tokenOf(text string) string {
 
 // fixed uses the configured token. It returns when the token has ended, with false, or when ctx is done.
 func (t *tokens) fixed(ctx context.Context) (done bool) {
-	token, ok := t.unwrapped(ctx, tokenOf(t.cfg.Token))
+	token, ok := t.unwrapped(ctx, tokenOf(t.cfg.Load().Token))
 	if !ok {
 		return true
 	}
 	t.use(token)
 	for {
-		replaceable := t.cfg.Login != nil || t.cfg.Kubernetes != nil
+		replaceable := t.cfg.Load().Login != nil || t.cfg.Load().Kubernetes != nil
 		t.keep(ctx, token, nil, replaceable)
 		if ctx.Err() != nil || replaceable {
 			return ctx.Err() != nil
@@ -213,10 +214,10 @@ func (t *tokens) awaitDoubt(ctx context.Context, most time.Duration) bool {
 // unwrapped returns the token that a wrapping token stands for, where the configuration says that it is one. Not ok means that there is
 // none, or that ctx is done.
 func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool) {
-	if t.cfg.UnwrapToken == nil || !*t.cfg.UnwrapToken {
+	if t.cfg.Load().UnwrapToken == nil || !*t.cfg.Load().UnwrapToken {
 		return token, true
 	}
-	known := t.cfg.Unwrapped
+	known := t.cfg.Load().Unwrapped
 	known.mu.Lock()
 	defer known.mu.Unlock() // another source must not unwrap the same meanwhile
 	sum := sha256.Sum256([]byte(token))
@@ -224,7 +225,7 @@ func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool
 		return known.tokens[sum], true
 	}
 
-	if t.cfg.ReadOnly { // the run that is to follow needs it
+	if t.cfg.Load().ReadOnly { // the run that is to follow needs it
 		t.fail(hint.With(errors.New("unwrap the vault token: a dry run does not, because that can be done once"), "use --vault-unwrap-token=false and another token"))
 		return "", false
 	}
@@ -249,7 +250,7 @@ func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool
 			t.log.Error("vault token not unwrapped", "err", err)
 			return "", false
 		}
-		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Backoff, time.Second)) {
+		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Load().Backoff, time.Second)) {
 			return "", false
 		}
 	}
@@ -270,7 +271,7 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 				t.log.Warn("vault login failed, retrying", "err", err, "queries", t.queries())
 				logged = err.Error()
 			}
-			delay := pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)
+			delay := pause.Backoff(failures, t.cfg.Load().Backoff, t.cfg.Load().MaxBackoff)
 			if _, away := errors.AsType[watch.OutageError](err); away {
 				delay = min(delay, time.Second)
 			}
@@ -345,9 +346,9 @@ func (t *tokens) login(ctx context.Context, l *Login) (loggedIn, error) {
 
 // followFile uses the token of the agent's file, and another whenever the file changes.
 func (t *tokens) followFile(ctx context.Context) {
-	path, err := filepath.Abs(t.cfg.AgentTokenFile)
+	path, err := filepath.Abs(t.cfg.Load().AgentTokenFile)
 	if err != nil {
-		path = t.cfg.AgentTokenFile
+		path = t.cfg.Load().AgentTokenFile
 	}
 	files, _ := watch.NewFiles() // without notices it looks every two seconds
 	t.mu.Lock()
@@ -355,7 +356,7 @@ func (t *tokens) followFile(ctx context.Context) {
 	t.mu.Unlock()
 
 	q := watch.NewQuery(watch.KindFile, path, nil)
-	renews := t.cfg.RenewToken != nil && *t.cfg.RenewToken
+	renews := t.cfg.Load().RenewToken != nil && *t.cfg.Load().RenewToken
 	endKeep := func() {}
 	defer func() { endKeep() }()
 	var index uint64
@@ -375,7 +376,7 @@ func (t *tokens) followFile(ctx context.Context) {
 			pause.For(ctx, time.Second)
 			continue
 		case token == "":
-			t.fail(hint.With(fmt.Errorf("the token file %s is missing or empty", t.cfg.AgentTokenFile), "render reads it as soon as it exists"))
+			t.fail(hint.With(fmt.Errorf("the token file %s is missing or empty", t.cfg.Load().AgentTokenFile), "render reads it as soon as it exists"))
 			continue
 		case token == last:
 			continue
@@ -479,7 +480,7 @@ func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool
 			t.reject(token, err)
 			return tokenState{}, false
 		}
-		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Backoff, t.cfg.MaxBackoff)) {
+		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Load().Backoff, t.cfg.Load().MaxBackoff)) {
 			return tokenState{}, false
 		}
 	}
@@ -510,7 +511,7 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 
 	life := now.lasts
 	spare := grace(life)
-	may := t.cfg.RenewToken == nil || *t.cfg.RenewToken
+	may := t.cfg.Load().RenewToken == nil || *t.cfg.Load().RenewToken
 	logged := ""
 	next := renewAt(now.expires, spare)
 	for failures := 0; ; {
@@ -560,8 +561,8 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 				t.log.Warn("vault token not renewed, retrying", "err", err, "until", now.expires.UTC().Format(time.RFC3339), "queries", t.queries())
 				logged = text
 			}
-			most := max(time.Second, min(t.cfg.MaxBackoff, time.Until(now.expires)/10))
-			next = time.Now().Add(pause.Backoff(failures, t.cfg.Backoff, most))
+			most := max(time.Second, min(t.cfg.Load().MaxBackoff, time.Until(now.expires)/10))
+			next = time.Now().Add(pause.Backoff(failures, t.cfg.Load().Backoff, most))
 			failures++
 		default:
 			failures, logged = 0, ""
