@@ -30,9 +30,9 @@ func effectOf(name string, arguments int) fragment.Effect {
 }
 
 // askingNames are the functions that ask a query. What plugin and pkiCert do depends on more: on all that the pass has asked so far.
-var askingNames = strings.Fields(`caLeaf caRoots connect datacenters exportedServices file importedServices key keyExists
-	keyOrDefault key_or_default ls node nodes nomadService nomadServices nomadVar nomadVarExists nomadVarList nomadVarListSafe partitions peerings safeLs safeTree secretExists secretOrDefault
-	secrets service services tree`)
+var askingNames = strings.Fields(`caLeaf caRoots connect datacenters exportedServices file importedServices key
+	keyExists keyOrDefault key_or_default ls node nodes nomadService nomadServices nomadVar nomadVarExists nomadVarList
+	nomadVarListSafe partitions peerings safeLs safeTree secretExists secretOrDefault secrets service services tree`)
 
 // pureNames are the functions whose result depends on their arguments alone, and that change none of these, by their
 // original names. The named arguments of queries are among them, and hostport: an iteration keeps what it drops.
