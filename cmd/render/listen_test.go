@@ -37,6 +37,14 @@ func TestListen(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 
+	write(t, config, strings.Replace(settings(free), "  mode", "  hosts = [\"render.example:9820\"]\n  mode", 1))
+	cmd = exec.Command("render", "--config", "render.hcl")
+	cmd.Dir = dir
+	out, err = cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `render.hcl:4:3: listen.hosts: "render.example:9820" is not a host name`) {
+		t.Errorf("%v: %s", err, out)
+	}
+
 	write(t, config, settings(free))
 	d := startRender(t, dir, "--config", "render.hcl")
 	bySocket := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -15,6 +15,9 @@ func (l *loader) listen(off bool) web.Settings {
 			field = &g.Listen.Key
 		}
 	}
+	if err := (web.Settings{Hosts: s.Hosts}).Validate(); err != nil {
+		field = &g.Listen.Hosts
+	}
 	if err := s.Validate(); err != nil {
 		l.wrong(g.values, field, "%v", err)
 	}
