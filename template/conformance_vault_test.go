@@ -244,6 +244,22 @@ func TestSecretQueries(t *testing.T) {
 	}
 }
 
+// Data does not lead to a path that the template's text does not name.
+func TestSecretPathOfData(t *testing.T) {
+	for _, text := range []string{`{{secret (printf "app/%s" (key "a"))}}`, `{{secretExists (printf "app/%s?version=1" (key "a"))}}`, `{{secretOrDefault (printf "app/%s" (key "a")) "b" "c"}}`,
+		`{{secrets (printf "app/%s" (key "a"))}}`, `{{secret (printf "app/%s" (key "a")) "b=c"}}`, `{{pkiCert (printf "pki/issue/%s" (key "a")) "common_name=a"}}`} {
+		for _, value := range []string{"../../sys/policies/acl/admin", "x/..", "..", "%2e%2e/%2E./x"} {
+			r := parse(t, text).Execute(t.Context(), answers{kv("a"): value}.lookup)
+			if len(r.Pending) > 0 || r.Err == nil || strings.Contains(r.Err.Error(), "sys") {
+				t.Errorf("%s with %q: %v, pending %s", text, value, r.Err, show(r.Pending))
+			}
+		}
+		if r := parse(t, text).Execute(t.Context(), answers{kv("a"): "x/..y/..."}.lookup); r.Err != nil || len(r.Pending) == 0 {
+			t.Errorf("%s: %v", text, r.Err)
+		}
+	}
+}
+
 // show returns queries with all that is in them.
 func show(all []watch.Query) string {
 	var b strings.Builder

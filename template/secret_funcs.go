@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"text/template/parse"
@@ -27,6 +28,9 @@ func (a asker) secret(args ...string) (any, error) {
 	if a.waits() {
 		return nil, nil
 	}
+	if err := a.checkPath(args[0]); err != nil {
+		return nil, funcs.Wrap("secret", err)
+	}
 	q, err := watch.NewSecretWrite(args[0], args[1:]...)
 	if err != nil {
 		return nil, funcs.Wrap("secret", err)
@@ -44,12 +48,28 @@ func (a asker) secret(args ...string) (any, error) {
 
 // secretQuery returns the query for a path, and no query where the path is none because something is unanswered.
 func (a asker) secretQuery(path string) (watch.Query, error) {
-	q, err := a.pass.query(watch.KindSecret, path, func(_, path string) (watch.Query, error) { return watch.NewSecret(path) })
+	q, err := a.pass.query(watch.KindSecret, path, func(_, path string) (watch.Query, error) {
+		if err := a.checkPath(path); err != nil {
+			return watch.Query{}, err
+		}
+		return watch.NewSecret(path)
+	})
 	if err != nil && a.pass.unanswered() {
 		a.leaveOut()
 		return watch.Query{}, nil
 	}
 	return q, err
+}
+
+// errParent does not name the path, which may have a secret in it.
+var errParent = errors.New("the path has the segment .., and a part of it is not in the template's text; data must not lead to another path")
+
+// checkPath refuses a path that data lead elsewhere.
+func (a asker) checkPath(path string) error {
+	if watch.HasParent(path) && !a.pass.inText(path) {
+		return errParent
+	}
+	return nil
 }
 
 // waits reports whether something is unanswered, and notes that a query was left out. An argument of a write, or the condition
@@ -128,7 +148,11 @@ func (a asker) secrets(path string) ([]string, error) {
 	if path == "" {
 		return []string{}, nil
 	}
-	q, err := watch.NewSecrets(path)
+	err := a.checkPath(path)
+	var q watch.Query
+	if err == nil {
+		q, err = watch.NewSecrets(path)
+	}
 	if err != nil {
 		if a.waits() {
 			return []string{}, nil
@@ -144,6 +168,9 @@ func (a asker) secrets(path string) ([]string, error) {
 func (a asker) pkiCert(args ...string) (any, error) {
 	if len(args) == 0 || a.waits() {
 		return nil, nil
+	}
+	if err := a.checkPath(args[0]); err != nil {
+		return nil, funcs.Wrap("pkiCert", err)
 	}
 	q, err := watch.NewPKICert(args[0], args[1:], a.pass.destination, a.pass.certFields...)
 	if err != nil {

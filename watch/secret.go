@@ -219,16 +219,10 @@ func (q Query) Pairs() map[string]string {
 	return pairs
 }
 
-var (
-	errNoPath = errors.New("the path is empty")
-	errParent = errors.New("the path has the segment .., which may lead to what the template does not name")
-)
+var errNoPath = errors.New("the path is empty")
 
 // plainPath returns a path that is taken as it is written, without superfluous slashes.
 func plainPath(at string) (string, error) {
-	if leaves(at) {
-		return "", errParent
-	}
 	clean := strings.Trim(path.Clean("/"+trimPath(at)), "/")
 	if clean == "" {
 		return "", errNoPath
@@ -236,9 +230,15 @@ func plainPath(at string) (string, error) {
 	return clean, nil
 }
 
-// leaves reports whether a path has a segment that leads out of what stands before it: a part that comes from an answer
-// must not lead elsewhere. Vault itself has no such paths.
-func leaves(at string) bool { return slices.Contains(strings.Split(at, "/"), "..") }
+// HasParent reports whether a path of Vault, or its unescaped form, has the segment .., which leads to another path than the text says.
+func HasParent(at string) bool {
+	text, err := url.PathUnescape(at)
+	if err != nil {
+		text = at
+	}
+	segments := strings.FieldsFunc(at+"/"+text, func(r rune) bool { return r == '/' || r == '?' })
+	return slices.ContainsFunc(segments, func(segment string) bool { return strings.TrimSpace(segment) == ".." })
+}
 
 // trimPath returns a path without the whitespace and the slashes around it.
 func trimPath(at string) string { return strings.Trim(strings.TrimSpace(at), "/") }
@@ -248,9 +248,6 @@ func unescapedPath(at string) (string, error) {
 	text, err := url.PathUnescape(trimPath(at))
 	if err != nil {
 		return "", errors.New("a % in the path must begin an escape such as %20")
-	}
-	if leaves(text) {
-		return "", errParent
 	}
 	return strings.Trim(path.Clean("/"+text), "/"), nil
 }
