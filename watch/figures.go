@@ -9,6 +9,7 @@ import (
 
 // Figures say what a Source does with what it asks.
 type Figures struct {
+	Server                            string // what is asked: "" is Consul, else "vault" or "nomad"
 	Address                           string // without a password
 	Answered, Denied, Refused, Failed uint64 // requests that have ended, by outcome; refused are those of which there were too many
 	InFlight                          int    // requests at this moment

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,9 @@ var (
 	lastAnswer  = desc("consul_last_answer_timestamp_seconds", "When Consul answered last; 0 for not yet.", "address")
 	received    = desc("consul_received_bytes_total", "Bytes of Consul's answers.", "address")
 
+	vaultConnection = describeServer("vault", "Vault")
+	nomadConnection = describeServer("nomad", "Nomad")
+
 	configVersion = desc("configuration_version", "Number of configurations that were in effect since the start.")
 	configLoaded  = desc("configuration_loaded_timestamp_seconds", "When the configuration that is in effect was loaded.")
 	reloads       = desc("configuration_reloads_total", "Reloads by result: accepted or rejected.", "result")
@@ -60,11 +64,11 @@ var (
 )
 
 // all are the descriptions of a collector.
-var all = []*prometheus.Desc{
+var all = slices.Concat([]*prometheus.Desc{
 	loopResponding, targets, appliedOnce, failedTemplate, stale, drifted, outputBytes, actionStates, commits, outOfSync, failures, succeeded, lastRun, committing, unapplied, queries,
 	failing, missed, held, heldAge, requests, inFlight, waiting, limit, reachable, knownLeader, staleness, lastAnswer, received, configVersion,
 	configLoaded, reloads, reloadGood, programWaits,
-}
+}, vaultConnection.all(), nomadConnection.all())
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("render_"+name, help, labels, nil)
@@ -235,10 +239,18 @@ func (ch sink) connections(all []status.Connection) {
 	sent := make(map[string]bool)
 	for _, c := range all {
 		address := clean(c.Address)
-		if sent[address] {
+		if sent[c.Server+" "+address] {
 			continue
 		}
-		sent[address] = true
+		sent[c.Server+" "+address] = true
+		switch c.Server {
+		case "vault":
+			ch.server(vaultConnection, c, address)
+			continue
+		case "nomad":
+			ch.server(nomadConnection, c, address)
+			continue
+		}
 		for outcome, n := range c.Requests {
 			ch.counter(requests, float64(n), address, outcome)
 		}
@@ -251,6 +263,32 @@ func (ch sink) connections(all []status.Connection) {
 		ch.gauge(lastAnswer, timestamp(c.LastAnswer), address)
 		ch.counter(received, float64(c.Bytes), address)
 	}
+}
+
+// A server describes the connection to a server other than Consul.
+type server struct{ requests, inFlight, reachable, lastAnswer *prometheus.Desc }
+
+func describeServer(name, title string) server {
+	return server{
+		requests:   desc(name+"_requests_total", "Requests to "+title+" that ended, by outcome: ok, denied, refused (too many), failed.", "address", "outcome"),
+		inFlight:   desc(name+"_requests_in_flight", "Requests to "+title+" at this moment.", "address"),
+		reachable:  desc(name+"_reachable", "1 while "+title+" answers, else 0. Missing where no template uses it.", "address"),
+		lastAnswer: desc(name+"_last_answer_timestamp_seconds", "When "+title+" answered last; 0 for not yet.", "address"),
+	}
+}
+
+func (s server) all() []*prometheus.Desc {
+	return []*prometheus.Desc{s.requests, s.inFlight, s.reachable, s.lastAnswer}
+}
+
+// server sends what there is about the connection to a server other than Consul.
+func (ch sink) server(s server, c status.Connection, address string) {
+	for outcome, n := range c.Requests {
+		ch.counter(s.requests, float64(n), address, outcome)
+	}
+	ch.gauge(s.inFlight, float64(c.InFlight), address)
+	ch.gauge(s.reachable, number(c.Reachable), address)
+	ch.gauge(s.lastAnswer, timestamp(c.LastAnswer), address)
 }
 
 // configuration sends what there is about the configuration and the supervised program.

@@ -225,7 +225,9 @@ func TestReference(t *testing.T) {
 	m := newMetrics(f)
 	f.set(func(s *status.Snapshot) {
 		s.Actions = []*status.Action{{ID: "1", Name: "a", LastRun: &status.Run{}}}
-		s.Connections = []status.Connection{{Address: "a", Requests: map[string]uint64{"ok": 1}}}
+		for _, server := range []string{"consul", "vault", "nomad"} {
+			s.Connections = append(s.Connections, status.Connection{Server: server, Address: "a", Requests: map[string]uint64{"ok": 1}})
+		}
 		s.Program = new(status.Program)
 	})
 	_, text := get(m.Handler(), "/metrics")

@@ -9,7 +9,7 @@ import (
 func QueryOf(ids IDs, q watch.Query, text string, st watch.State, last graph.Change) *Query {
 	v := &Query{
 		ID: ids.Query(q), Text: text, Kind: q.Kind, State: QueryAnswered, Since: st.Since, LastChange: last.At, Changes: st.Rev,
-		Error: errorText(st.Err), Failures: st.Failures,
+		Error: errorText(st.Err), Failures: st.Failures, Expires: st.Expires,
 	}
 	if !last.At.IsZero() {
 		v.Change = last.Describe(q.Kind)

@@ -181,6 +181,7 @@ type Query struct {
 	Since      time.Time  `json:"since,omitzero"` // when its answer arrived or, with an error, when the attempts began to fail
 	Answer     string     `json:"answer"`         // the answer in short, as "4 instances"; never a value
 	LastChange time.Time  `json:"last_change,omitzero"`
+	Expires    time.Time  `json:"expires,omitzero"` // when its answer ends by itself, as a lease or a certificate; from then on it is failed
 	Change     string     `json:"change,omitempty"` // how the answer last changed: "3 → 4 instances", "appeared", "changed"; never a value
 	Changes    uint64     `json:"changes"`          // answers that differed, from 1 with the first
 	Error      string     `json:"error,omitempty"`  // of the last attempt; its last good answer stays in use
@@ -206,8 +207,9 @@ type Program struct {
 
 // A Connection is what is known of the connection to one Consul.
 type Connection struct {
+	Server      string            `json:"server"` // that is asked: consul, vault or nomad
 	Address     string            `json:"address"`
-	Reachable   bool              `json:"reachable"`       // Consul has answered, and the last request did not fail as others will, too
+	Reachable   bool              `json:"reachable"`       // the server has answered, and the last request did not fail as others will, too
 	Since       time.Time         `json:"since,omitzero"`  // when the outage began; zero where it is reachable
 	Error       string            `json:"error,omitempty"` // of the outage
 	Requests    map[string]uint64 `json:"requests"`        // that have ended, by outcome: ok, denied, refused (there were too many), failed

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"time"
 
 	"render/render/commit"
@@ -74,7 +75,7 @@ func Connections(all []watch.Figures) []Connection {
 	connections := make([]Connection, 0, len(all))
 	for _, f := range all {
 		connections = append(connections, Connection{
-			Address: f.Address, Reachable: f.Err == nil && !f.LastAnswer.IsZero(), Since: f.Since, Error: errorText(f.Err),
+			Server: cmp.Or(f.Server, "consul"), Address: f.Address, Reachable: f.Err == nil && !f.LastAnswer.IsZero(), Since: f.Since, Error: errorText(f.Err),
 			Requests: map[string]uint64{"ok": f.Answered, "denied": f.Denied, "refused": f.Refused, "failed": f.Failed},
 			InFlight: f.InFlight, Waiting: f.Waiting, Limit: f.Limit, LastAnswer: f.LastAnswer, Behind: f.Behind.Seconds(),
 			KnownLeader: f.KnownLeader, Bytes: f.Bytes,

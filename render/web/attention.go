@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -33,7 +34,7 @@ func attention(x *index) []note {
 	}
 	for i := range s.Connections {
 		if c := &s.Connections[i]; c.Error != "" && !c.Reachable {
-			notes = append(notes, note{ID: fmt.Sprintf("consul-%d", i), Title: c.Address, What: "does not answer; files keep their last good state", State: connectionState(*c), Since: c.Since, Error: c.Error})
+			notes = append(notes, note{ID: fmt.Sprintf("consul-%d", i), Title: cmp.Or(c.Server, "consul") + " at " + c.Address, What: "does not answer; files keep their last good state", State: connectionState(*c), Since: c.Since, Error: c.Error})
 		}
 	}
 	for _, a := range s.Actions {

@@ -78,6 +78,6 @@ func (s *Source) Figures() []watch.Figures {
 	if all.InFlight = c.figures.inFlight; all.InFlight == 0 && all.LastAnswer.IsZero() && all.Err == nil {
 		return nil
 	}
-	all.Address, all.Limit, all.KnownLeader = address, limit, !all.LastAnswer.IsZero()
+	all.Server, all.Address, all.Limit, all.KnownLeader = "vault", address, limit, !all.LastAnswer.IsZero()
 	return []watch.Figures{all}
 }
