@@ -2,6 +2,7 @@ package template
 
 import (
 	"reflect"
+	"text/template/parse"
 
 	"render/watch"
 )
@@ -31,4 +32,48 @@ func withArity(f any, arguments int) (function any, found bool) {
 		return func(a, b, c string) (option, error) { return f(a, b, c) }, arguments == 3
 	}
 	return nil, false
+}
+
+// firstLiteral is more than the numbers that names of functions have otherwise.
+const firstLiteral = 1000
+
+// withLiteral returns a function that has the literal among its arguments already, and the other arguments. Text/template makes
+// a new value of a literal for each call. Found is false where the function is not of a type that is common with literals.
+func withLiteral(f any, args []parse.Node, piped int) (function any, others []parse.Node, found bool) {
+	if len(args)+piped != 2 || len(args) == 0 {
+		return nil, nil, false
+	}
+	switch f := f.(type) {
+	case func(string, string) (bool, error):
+		if text, ok := args[0].(*parse.StringNode); ok {
+			return func(s string) (bool, error) { return f(text.Text, s) }, args[1:], true
+		}
+	case func(a, b reflect.Value) (bool, error):
+		if literal := literalOf(args[len(args)-1]); piped == 0 && literal.IsValid() {
+			return func(v reflect.Value) (bool, error) { return f(v, literal) }, args[:1], true
+		}
+	}
+	return nil, nil, false
+}
+
+// literalOf returns a text or a whole number that stands in a template, and no value for other nodes.
+func literalOf(n parse.Node) (literal reflect.Value) {
+	switch n := n.(type) {
+	case *parse.StringNode:
+		return reflect.ValueOf(n.Text)
+	case *parse.NumberNode:
+		if isDigits(n.Text) && n.IsInt {
+			return reflect.ValueOf(int(n.Int64))
+		}
+	}
+	return literal
+}
+
+func isDigits(s string) bool {
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
 }

@@ -39,6 +39,48 @@ func TestNumbersOfArguments(t *testing.T) {
 	}
 }
 
+// A function does with a literal what it does with the same value in a variable, and fails with the same message.
+func TestLiteralArguments(t *testing.T) {
+	calls := []string{
+		`eq $v LITERAL`, `ne $v LITERAL`, `eq LITERAL $v`, `ne LITERAL $v`, `eq $v LITERAL LITERAL`, `LITERAL | eq $v`, `$v | eq LITERAL`, `$v | ne LITERAL`,
+		`regexMatch LITERAL $v`, `$v | regexMatch LITERAL`, `LITERAL | regexMatch $v`, `mustRegexMatch LITERAL $v`, `lt $v LITERAL`, `len (regexMatch LITERAL $v | print)`,
+	}
+	literals := []string{`"a"`, `""`, "`^[a-z]+$`", `"("`, `1`, `0`, `007`, `-1`, `1.0`, `1e1`, `0x1`, `'a'`, `true`, `nil`, `9223372036854775807`}
+	values := []string{`"a"`, `"1"`, `1`, `"-1" | parseInt`, `1.0`, `true`, `key "k"`, `list 1`, `dict`, `(dict).x`, `parseJSON "1"`, `parseJSON "null"`}
+	known := answers{kv("k"): "abc"}
+	for _, call := range calls {
+		for _, literal := range literals {
+			for _, value := range values {
+				if literal == "nil" && strings.HasPrefix(call, "LITERAL |") {
+					continue // not a value, nowhere
+				}
+				text := `{{$v := ` + value + `}}{{$l := print 1}}{{if true}}{{` + call + `}}{{end}}`
+				direct := parse(t, strings.ReplaceAll(text, "LITERAL", literal)).Execute(t.Context(), known.lookup)
+				if literal == "nil" {
+					continue // it cannot be in a variable; that it does not panic is enough
+				}
+				text = strings.Replace(text, "print 1", literal, 1)
+				by := parse(t, strings.ReplaceAll(text, "LITERAL", "$l")).Execute(t.Context(), known.lookup)
+				if string(direct.Output) != string(by.Output) || (direct.Err == nil) != (by.Err == nil) {
+					t.Errorf("%s with %s of %s: %q, %v, and in a variable %q, %v", call, literal, value, direct.Output, direct.Err, by.Output, by.Err)
+				}
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		`{{regexMatch "(" "a"}}`:     `t:1:3: regexMatch: invalid regular expression: missing closing )`,
+		`{{regexMatch "a" 1}}`:       `t:1:18: expected string; found 1`,
+		`{{regexMatch "a"}}`:         `t:1:3: wrong number of args for regexMatch: want 2 got 1`,
+		`{{regexMatch "a" "b" "c"}}`: `t:1:3: wrong number of args for regexMatch: want 2 got 3`,
+		`{{ne (list 1) "a"}}`:        `t:1:3: ne: incompatible types for comparison: []interface {} and string`,
+		`{{ne 1}}`:                   `t:1:3: wrong number of args for ne: want 2 got 1`,
+	} {
+		if r := parse(t, text).Execute(t.Context(), known.lookup); r.Err == nil || r.Err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", text, r.Err, want)
+		}
+	}
+}
+
 // What a template asks by named arguments does not depend on what it asked before.
 func TestNamedArgumentsInTurn(t *testing.T) {
 	const passing, all = "", "status=maintenance&status=passing&status=warning"

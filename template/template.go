@@ -447,6 +447,8 @@ type binder struct {
 	denied denied
 	funcs  template.FuncMap
 	shared bool // whether one of the sharers is called
+
+	literals int // calls of functions that have one of their arguments
 }
 
 const siteMark = "\u01c3"
@@ -467,11 +469,16 @@ func (b *binder) bind(n parse.Node) error {
 		for i, c := range n.Cmds {
 			args := c.Args
 			if call, ok := args[0].(*parse.IdentifierNode); ok {
-				piped := min(i, 1) // the value of the command before
+				piped, name := min(i, 1), call.Ident // the value of the command before
 				if err := b.bindCall(call, len(args)-1+piped); err != nil {
 					return err
 				}
-				args = args[1:]
+				if f, rest, ok := withLiteral(b.funcs[call.Ident], args[1:], piped); ok {
+					b.literals++
+					call.Ident = siteName(name, firstLiteral+b.literals)
+					b.funcs[call.Ident], c.Args = f, append(args[:1:1], rest...)
+				}
+				args = c.Args[1:]
 			}
 			if err := b.bindAll(args); err != nil {
 				return err
