@@ -37,7 +37,7 @@ func (s *Source) pollEvery(q watch.Query) time.Duration {
 	}
 	at, _ := q.SecretPath()
 	for _, p := range s.cfg.Load().Polls {
-		if strings.HasPrefix(at, trim(p.Prefix)) {
+		if strings.HasPrefix(at, strings.TrimLeft(p.Prefix, "/ ")) {
 			return p.Every
 		}
 	}

@@ -99,3 +99,17 @@ func fetch(t *testing.T, s *Source, q watch.Query, after uint64) (any, uint64) {
 	}
 	return value, index
 }
+
+// The first prefix of a path applies. One that ends with a slash is that of what is below it.
+func TestPollEvery(t *testing.T) {
+	s := newFake(t).source(Config{Polls: []Poll{{"/secret/app/", 3 * time.Second}, {" secret/", 2 * time.Second}, {"kv", time.Second}}})
+	defer s.Close()
+	for path, want := range map[string]time.Duration{
+		"secret/x": 2 * time.Second, "/secret/app/x": 3 * time.Second, "secret/app": 2 * time.Second, "secret/app2": 2 * time.Second,
+		"secret2/x": 0, "kv/x": time.Second, "kv2/x": time.Second, "other/x": 0,
+	} {
+		if got := s.pollEvery(query(t, path)); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}

@@ -54,8 +54,42 @@ type usedToken struct {
 
 // Unwrapped remembers the tokens that were unwrapped, because that can be done once. The zero value remembers none yet.
 type Unwrapped struct {
-	mu     sync.Mutex
+	mu     sync.Mutex                   // guards what follows
 	tokens map[[sha256.Size]byte]string // by the checksum of the wrapping token
+	busy   chan struct{}                // closed when the attempts of a source have ended; nil where there are none
+}
+
+// begin returns the token that a wrapping token stands for. Where that is "", the caller unwraps it and calls end; another source does not
+// meanwhile. Not ok means that ctx is done.
+func (u *Unwrapped) begin(ctx context.Context, wrapping string) (token string, ok bool) {
+	for {
+		u.mu.Lock()
+		token, busy := u.tokens[sha256.Sum256([]byte(wrapping))], u.busy
+		if token == "" && busy == nil {
+			u.busy = make(chan struct{})
+		}
+		u.mu.Unlock()
+		if token != "" || busy == nil {
+			return token, true
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return "", false
+		}
+	}
+}
+
+// end notes what a wrapping token stands for; "" where that is not known.
+func (u *Unwrapped) end(wrapping, token string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.tokens == nil {
+		u.tokens = make(map[[sha256.Size]byte]string)
+	}
+	u.tokens[sha256.Sum256([]byte(wrapping))] = token
+	close(u.busy)
+	u.busy = nil
 }
 
 func newTokens(cfg *atomic.Pointer[Config], c *client, queries func() int, leases func() bool) *tokens {
@@ -213,24 +247,23 @@ func (t *tokens) awaitDoubt(ctx context.Context, most time.Duration) bool {
 
 // unwrapped returns the token that a wrapping token stands for, where the configuration says that it is one. Not ok means that there is
 // none, or that ctx is done.
-func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool) {
+func (t *tokens) unwrapped(ctx context.Context, wrapping string) (token string, ok bool) {
 	if t.cfg.Load().UnwrapToken == nil || !*t.cfg.Load().UnwrapToken {
-		return token, true
+		return wrapping, true
 	}
 	known := t.cfg.Load().Unwrapped
-	known.mu.Lock()
-	defer known.mu.Unlock() // another source must not unwrap the same meanwhile
-	sum := sha256.Sum256([]byte(token))
-	if known.tokens[sum] != "" {
-		return known.tokens[sum], true
+	token, ok = known.begin(ctx, wrapping)
+	if token != "" || !ok {
+		return token, ok
 	}
+	defer func() { known.end(wrapping, token) }()
 
 	if t.cfg.Load().ReadOnly { // the run that is to follow needs it
 		t.fail(hint.With(errors.New("unwrap the vault token: a dry run does not, because that can be done once"), "use --vault-unwrap-token=false and another token"))
 		return "", false
 	}
 	for failures := 0; ; failures++ {
-		got, err := t.client.do(ctx, request{method: http.MethodPut, path: "sys/wrapping/unwrap", token: token})
+		got, err := t.client.do(ctx, request{method: http.MethodPut, path: "sys/wrapping/unwrap", token: wrapping})
 		if ctx.Err() != nil {
 			return "", false
 		}
@@ -239,11 +272,7 @@ func (t *tokens) unwrapped(ctx context.Context, token string) (_ string, ok bool
 				t.fail(errors.New("unwrap the vault token: the answer has no token"))
 				return "", false
 			}
-			if known.tokens == nil {
-				known.tokens = make(map[[sha256.Size]byte]string)
-			}
-			known.tokens[sum] = got.body.Auth.ClientToken
-			return known.tokens[sum], true
+			return got.body.Auth.ClientToken, true
 		}
 		t.fail(fmt.Errorf("unwrap the vault token: %w", err))
 		if _, away := errors.AsType[watch.OutageError](err); !away {

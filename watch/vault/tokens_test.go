@@ -288,6 +288,39 @@ func TestAsksNothing(t *testing.T) {
 	})
 }
 
+// A source that waits for another to unwrap the same token ends all the same.
+func TestUnwrapWaits(t *testing.T) {
+	sourcetest.Bubble(t, func(t *testing.T) {
+		known := new(Unwrapped)
+		var all []*Source
+		for range 2 {
+			f := newFake(t)
+			f.down = true
+			s := f.source(Config{Token: "wrapping", UnwrapToken: new(true), Unwrapped: known})
+			all = append(all, s)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			if _, _, err := s.Fetch(ctx, query(t, "kv1/app"), 0); err == nil {
+				t.Error("there is an answer without Vault")
+			}
+			cancel()
+		}
+		began := time.Now()
+		all[1].Close()
+		if took := time.Since(began); took > 2*closing {
+			t.Errorf("Close took %s", took)
+		}
+
+		f := newFake(t)
+		f.tokens["wrapping"], f.values["kv1/app"] = &fakeToken{}, "v"
+		next := f.source(Config{Token: "wrapping", UnwrapToken: new(true), Unwrapped: known})
+		defer next.Close()
+		time.AfterFunc(time.Second, all[0].Close)
+		if _, _, err := next.Fetch(t.Context(), query(t, "kv1/app"), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The agent's token file may come late, and may change.
 func TestTokenFile(t *testing.T) {
 	server := real(t)
