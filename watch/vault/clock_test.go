@@ -426,6 +426,9 @@ func TestHerd(t *testing.T) {
 		if len(fl.states) != n {
 			t.Errorf("%d queries have a state", len(fl.states))
 		}
+		if count := f.total() - during; count > n+n/50 {
+			t.Errorf("%d requests for %d queries", count, n)
+		}
 		perTenth := make(map[int64]int)
 		for _, at := range f.since(during) {
 			perTenth[at.UnixMilli()/100]++

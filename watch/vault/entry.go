@@ -30,6 +30,7 @@ type entry struct {
 	since    uint64 // the first index of the answer that has the lease
 	replaced []lease
 	users    int         // calls of Fetch
+	failed   uint64      // attempts when a reader was told of a failure; 0 where none has read again
 	leaving  *time.Timer // drops the entry; nil where it stays
 }
 
@@ -39,6 +40,7 @@ type state struct {
 	index    uint64 // 0: there was no answer yet
 	err      error  // why the last attempt failed; nil where it did not
 	attempts uint64
+	at       time.Time     // of the last attempt
 	changed  chan struct{} // closed when there is another
 }
 
@@ -208,6 +210,7 @@ func (e *entry) fail(err error) {
 func (e *entry) publish(st state) {
 	close(e.state.changed)
 	st.attempts++
+	st.at = time.Now()
 	st.changed = make(chan struct{})
 	e.state = st
 }

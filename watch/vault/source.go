@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	failureHold = 2 * time.Second  // how long a plain read waits for the end of a failure
-	linger      = 15 * time.Second // how long what nobody asks for any more is kept: a template that is edited asks again
-	closing     = 5 * time.Second  // that Close waits for requests under way and revocations
+	failureHold    = 2 * time.Second  // how long a plain read waits for the end of a failure
+	linger         = 15 * time.Second // how long what nobody asks for any more is kept: a template that is edited asks again
+	answeredLately = time.Second      // in which the end of a failure is noticed
+
+	closing = 5 * time.Second // that Close waits for requests under way and revocations
 
 	releaseAfter = time.Minute // after another answer is in use: connections that were opened with the old one may go on for a while
 )
@@ -219,20 +221,20 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 	defer s.unuse(e)
 
 	var hold <-chan time.Time
-	began := s.stateOf(e).attempts
+	began := s.begin(e)
 	for {
 		st := s.stateOf(e)
 		fresh := st.attempts > began
 		switch {
 		case after != 0:
 			if st.err != nil {
-				return nil, 0, watch.RetriedError{Err: st.err, Changed: st.changed}
+				return nil, 0, s.retried(e, st)
 			}
 			if st.index != 0 && st.index != after {
 				return st.value, st.index, nil
 			}
 		case st.err != nil && fresh:
-			return nil, 0, watch.RetriedError{Err: st.err, Changed: st.changed}
+			return nil, 0, s.retried(e, st)
 		case st.err != nil && hold == nil:
 			timer := time.NewTimer(failureHold)
 			defer timer.Stop()
@@ -246,11 +248,32 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 		select {
 		case <-st.changed:
 		case <-hold:
-			return nil, 0, watch.RetriedError{Err: st.err, Changed: st.changed}
+			return nil, 0, s.retried(e, st)
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		}
 	}
+}
+
+// begin returns the number of attempts beyond which an answer is one to a plain read that begins now. Who was told of a failure reads again as
+// soon as there is an answer: that is the one.
+func (s *Source) begin(e *entry) (attempts uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	attempts = e.state.attempts
+	if e.failed != 0 && e.state.err == nil && time.Since(e.state.at) < answeredLately {
+		attempts = e.failed
+	}
+	e.failed = 0
+	return attempts
+}
+
+// retried returns the error of a state.
+func (s *Source) retried(e *entry, st state) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.failed = st.attempts
+	return watch.RetriedError{Err: st.err, Changed: st.changed}
 }
 
 // Forget implements watch.Forgetter. What Vault has leased for the query is revoked a little later, unless somebody asks about it again.
