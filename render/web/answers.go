@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -120,6 +121,7 @@ func (a *answers) serve(w http.ResponseWriter, r *http.Request, key string, sequ
 	defer a.end(x)
 	h := w.Header()
 	h.Set("Content-Type", x.kind)
+	h.Set("Content-Length", strconv.Itoa(len(x.body)))
 	h.Set("Vary", "Accept, Accept-Encoding")
 	if x.packed {
 		h.Set("Content-Encoding", "gzip")

@@ -311,7 +311,7 @@ func TestFind(t *testing.T) {
 		want    string // the socket, or a part of the error
 	}{
 		{[]string{living, other}, living}, {[]string{none, living}, living}, {[]string{dead, living}, living}, {[]string{file, living}, living},
-		{[]string{none, dead}, dead + ": the one that made the socket has ended"}, {[]string{none, none}, "found: " + none + " or " + none + " does not exist"},
+		{[]string{none, dead}, dead + ": the one that made the socket has ended"}, {[]string{none, none}, "found: the socket " + none + " or " + none + " does not exist"},
 	} {
 		got, err := find(tt.sockets)
 		if err != nil {
@@ -356,7 +356,7 @@ func TestNoRender(t *testing.T) {
 	_ = l.Close()
 	for socket, want := range map[string]string{
 		dead:                       "no running render at " + dead + ": the one that made the socket has ended\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
-		filepath.Join(dir, "none"): "no running render found: " + filepath.Join(dir, "none") + " does not exist\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
+		filepath.Join(dir, "none"): "no running render found: the socket " + filepath.Join(dir, "none") + " does not exist\nhint: start render with --listen unix:///run/render/render.sock, or name its socket with --socket",
 	} {
 		c, err := NewClient(socket)
 		if err == nil {

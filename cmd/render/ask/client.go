@@ -94,7 +94,7 @@ func find(sockets []string) (string, error) {
 			dead = cmp.Or(dead, explain(path, err))
 		}
 	}
-	none := error(NoRenderError{fmt.Errorf("no running render found: %s does not exist", strings.Join(sockets, " or "))})
+	none := error(NoRenderError{fmt.Errorf("no running render found: the socket %s does not exist", strings.Join(sockets, " or "))})
 	return "", cmp.Or(denied, dead, none)
 }
 
@@ -124,7 +124,7 @@ func explain(socket string, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return NoRenderError{fmt.Errorf("no running render at %s: the one that made the socket has ended", socket)}
 	case errors.Is(err, fs.ErrNotExist):
-		return NoRenderError{fmt.Errorf("no running render found: %s does not exist", socket)}
+		return NoRenderError{fmt.Errorf("no running render found: the socket %s does not exist", socket)}
 	case errors.Is(err, fs.ErrPermission):
 		return NoRenderError{fmt.Errorf("cannot connect to render at %s: %w", socket, fs.ErrPermission)}
 	}
