@@ -250,13 +250,16 @@ func (c *client) newRequest(ctx context.Context, e *endpoint, r request) (*http.
 // A statusError is an answer with a status of failure.
 type statusError struct {
 	status int
-	path   string
+	path   string   // "" where others fail, too: their errors must not have it
 	texts  []string // what Vault says, without what is secret
 	after  time.Duration
 }
 
 func (e *statusError) Error() string {
-	text := fmt.Sprintf("%s: %d", e.path, e.status)
+	text := strconv.Itoa(e.status)
+	if e.path != "" {
+		text = e.path + ": " + text
+	}
 	switch {
 	case len(e.texts) > 0:
 		text += " " + strings.Join(e.texts, "; ")
@@ -312,12 +315,14 @@ func (r request) judge(resp *http.Response, text []byte) (*body, error) {
 	switch status := e.status; {
 	case status == http.StatusForbidden && r.token == "":
 		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
-	case status == http.StatusServiceUnavailable && e.says("sealed"):
-		return nil, watch.OutageError{Err: hint.With(e, "unseal Vault")}
-	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout || e.isStandby():
-		return nil, watch.OutageError{Err: e}
+	case status != http.StatusBadGateway && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout && !e.isStandby():
+		return nil, e
 	}
-	return nil, e
+	e.path = ""
+	if e.status == http.StatusServiceUnavailable && e.says("sealed") {
+		return nil, watch.OutageError{Err: hint.With(e, "unseal Vault")}
+	}
+	return nil, watch.OutageError{Err: e}
 }
 
 // isHealth reports whether Vault answers with data to what it is asked, whatever the status is.

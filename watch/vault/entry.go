@@ -240,7 +240,7 @@ func (e *entry) keep(ctx context.Context, a answered) {
 			return
 		}
 		var differs bool
-		if differs, known = e.source.differs(ctx, a); differs {
+		if differs, known = e.source.differs(ctx, e.query, a); differs {
 			return
 		}
 	}

@@ -50,6 +50,7 @@ type fake struct {
 	sent     map[string]any // by the last login
 	refuses  map[string]int // status by path
 	says     string         // with it
+	warning  string         // with secrets of KV v2
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
@@ -273,7 +274,11 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		if f.values[path] == "" {
 			return 404, failed()
 		}
-		return 200, object{"data": object{"data": object{"value": f.values[path]}, "metadata": object{"version": 1}}}
+		answer := object{"data": object{"data": object{"value": f.values[path]}, "metadata": object{"version": 1}}}
+		if f.warning != "" {
+			answer["warnings"] = []string{f.warning}
+		}
+		return 200, answer
 	}
 	return 404, failed("no handler for route")
 }

@@ -187,16 +187,28 @@ func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered
 	return answered{value: names, clock: s.idle()}, nil
 }
 
-// warn logs what Vault warns of, unless it has just done so.
+// warn logs what Vault warns of, unless it has just done so. The path of a query may have a part of a secret: only its beginning is named,
+// below which something is mounted.
 func (s *Source) warn(q watch.Query, warnings []string) {
-	text := request{hidden: slices.Collect(maps.Values(q.Pairs()))}.redact(strings.Join(warnings, "; "))
+	mount, path := mountName(q)
+	text := request{hidden: append(slices.Collect(maps.Values(q.Pairs())), path)}.redact(strings.Join(warnings, "; "))
 	s.mu.Lock()
 	logged := s.warned[q] == text
 	s.warned[q] = text
 	s.mu.Unlock()
 	if !logged {
-		s.log.Warn("vault sent a warning", "query", q.String(), "warning", text)
+		s.log.Warn("vault sent a warning", "kind", q.Kind, "mount", mount, "warning", text)
 	}
+}
+
+// mountName returns the first part of a query's path, which is the name of a mount or its beginning, and what is after it.
+func mountName(q watch.Query) (name, path string) {
+	at := q.Name
+	if q.Kind == watch.KindSecret {
+		at, _ = q.SecretPath()
+	}
+	name, path, _ = strings.Cut(at, "/")
+	return name + "/", path
 }
 
 // idle returns the clock of what does not change by itself.

@@ -22,7 +22,7 @@ func (e *entry) isKnown(ctx context.Context, a answered) bool {
 	for failures := 0; mount != "" && time.Now().Before(a.clock.next); failures++ {
 		why, err := s.unknown(ctx, mount, a.filed)
 		if why != "" {
-			s.log.Warn("vault does not know the certificate of a file, requesting another", "query", e.query.String(), "reason", why)
+			s.log.Warn("vault does not know the certificate of a file, requesting another", "mount", mount+"/", "reason", why)
 			return false
 		}
 		if _, away := errors.AsType[watch.OutageError](err); !away || ctx.Err() != nil {

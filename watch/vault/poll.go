@@ -45,7 +45,7 @@ func (s *Source) pollEvery(q watch.Query) time.Duration {
 }
 
 // differs reports whether a secret is to be read again. Where the token may not read metadata, that is not known.
-func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) {
+func (s *Source) differs(ctx context.Context, q watch.Query, a answered) (differs, known bool) {
 	if a.comparison.metadata == "" {
 		return true, true
 	}
@@ -64,7 +64,8 @@ func (s *Source) differs(ctx context.Context, a answered) (differs, known bool) 
 		return true, true // so that this is the error of the query until there is another token
 	case errors.Is(err, watch.ErrDenied):
 		s.blind.Do(func() {
-			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "path", a.comparison.metadata, "every", s.cfg.Load().LeaseDuration)
+			mount, _ := mountName(q)
+			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "mount", mount, "every", s.cfg.Load().LeaseDuration)
 		})
 		return false, false
 	case err != nil, got.isMissing():
