@@ -327,7 +327,7 @@ func (p *program) prepare(plan *config.Plan) (finish func(accepted bool), err er
 			if !accepted {
 				replacements[i].use() // the previous one again
 			}
-			replacements[i].close(!accepted)
+			replacements[i].close()
 		}
 	}, nil
 }

@@ -165,12 +165,15 @@ func (p *program) openReplacements(plan *config.Plan) (all []replacement, err er
 	return all, nil
 }
 
-// close closes the source that is not in use. What it has leased is in files where it was in use before, and nowhere where it was rejected.
-func (r *replacement) close(rejected bool) {
-	if src, ok := r.src.(*vault.Source); ok {
-		src.RevokeOnClose(rejected)
+// close closes the source that is not in use. What it has leased may be in files: the one that is in use revokes that when it has replaced it.
+func (r *replacement) close() {
+	src, ok := r.src.(*vault.Source)
+	if !ok {
+		r.end()
+		return
 	}
-	r.end()
+	next, _ := r.provider.src.(*vault.Source)
+	src.CloseFor(next)
 }
 
 // use has the provider answer from the source of the replacement, which from now on is the previous source: a second call undoes the first.

@@ -60,8 +60,7 @@ func TestChange(t *testing.T) {
 				t.Errorf("%s needs no other source", name)
 			}
 		}
-		s.RevokeOnClose(false)
-		s.Close()
+		s.CloseFor(nil)
 		if f.live() != 1 {
 			t.Errorf("%d leases after another source has taken the place", f.live())
 		}

@@ -84,6 +84,54 @@ func TestRenewalFails(t *testing.T) {
 	}
 }
 
+// A standby without an active Vault cannot say whether there is a lease: it is kept.
+func TestStandbyKeepsLease(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() {
+			f.lasts, f.longest = 10*time.Minute, 24*time.Hour
+			f.refuses["sys/leases/renew"], f.says = http.StatusBadRequest, "Vault is in standby mode"
+		})
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(8 * time.Minute)
+		if st := fl.states[q]; st.Err == nil {
+			t.Errorf("got %+v", st)
+		}
+		f.do(func() { clear(f.refuses) })
+		fl.pass(8 * time.Minute)
+		if st := fl.states[q]; st.Err != nil || f.number(&f.made) != 1 || !f.valid(fl.password(q)) {
+			t.Errorf("got %+v; %s", st, f.requests())
+		}
+	})
+}
+
+// The error of a renewal that failed goes when Vault says that the lease lasts as long as it can.
+func TestRenewalRecovers(t *testing.T) {
+	for status, says := range map[int]string{http.StatusBadRequest: "cannot be renewed past max TTL", http.StatusForbidden: "permission denied"} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.do(func() {
+				f.lasts, f.longest = time.Hour, time.Hour
+				f.refuses["sys/leases/renew"] = http.StatusInternalServerError
+			})
+			q := query(t, db)
+			fl.watch(q)
+			for range 600 {
+				if fl.pass(5 * time.Second); fl.states[q].Err != nil {
+					break
+				}
+			}
+			if fl.states[q].Err == nil {
+				t.Fatal("no renewal has failed")
+			}
+			f.do(func() { f.refuses["sys/leases/renew"], f.says = status, says })
+			fl.pass(2 * time.Minute)
+			if st := fl.states[q]; st.Err != nil || f.number(&f.made) != 1 || !f.valid(fl.password(q)) {
+				t.Errorf("%s: got %+v; %s", says, st, f.requests())
+			}
+		})
+	}
+}
+
 // Vault answers a renewal with a failure where the lease cannot last longer. The lease is used to its end.
 func TestLongestLease(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
@@ -400,6 +448,45 @@ func TestRevokeOnStop(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A request that gets no answer does not keep a source that is closed from revoking what it has leased for others.
+func TestRevokeWhileOneHangs(t *testing.T) {
+	simulate(t, Config{RevokeOnStop: true}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() { f.longest, f.hangs = time.Hour, "db/creds/hangs" })
+		fl.watch(query(t, "db/creds/hangs"))
+		for i := range 10 {
+			fl.watch(query(t, fmt.Sprint("db/creds/", i)))
+		}
+		fl.pass(10 * time.Second)
+		if f.live() != 10 {
+			t.Fatalf("%d leases live", f.live())
+		}
+		fl.set.Close()
+		began := time.Now()
+		s.Close()
+		if took := time.Since(began); f.live() != 0 || took > 2*closing {
+			t.Errorf("after %s %d leases live", took, f.live())
+		}
+	})
+}
+
+// Credentials that nobody was given are revoked when a source is closed, whatever the setting: nobody uses them.
+func TestUnusedIsRevoked(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() { f.lasts, f.longest = time.Hour, time.Hour })
+		used := query(t, "db/creds/used")
+		fl.watch(used)
+		fl.pass(time.Second)
+		f.do(func() { f.slow = time.Second })
+		fl.watch(query(t, "db/creds/late"))
+		fl.pass(500 * time.Millisecond)
+		fl.set.Close()
+		s.Close()
+		if f.number(&f.made) != 2 || f.live() != 1 || !f.valid(fl.password(used)) {
+			t.Errorf("%d leases made, %d live: %s", f.number(&f.made), f.live(), f.requests())
+		}
+	})
 }
 
 // While Vault is away there are few requests, and when it is back they are spread.

@@ -25,7 +25,8 @@
 //
 // The files, in the order to read them:
 //
-//	source.go     Source: Fetch, Forget, Applied, Close
+//	source.go     Source: Fetch, Forget, Applied
+//	close.go      Close, and leases of a source that is replaced
 //	config.go     Config, its defaults and the environment
 //	entry.go      what is known of a query, and its goroutine
 //	clock.go      when there is to be another answer

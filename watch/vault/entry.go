@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"render/watch"
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	maxReplaced = 8           // leases of earlier answers that are kept, until another answer is in use
+	maxReplaced = 100         // leases of earlier answers that last and are kept, until another answer is in use
 	afterToken  = time.Second // within which queries ask again after the token has changed; sooner where they are few
 )
 
@@ -28,6 +29,8 @@ type entry struct {
 	state    state
 	lease    lease  // of the answer
 	since    uint64 // the first index of the answer that has the lease
+	given    uint64 // the last index that somebody was given
+	applied  uint64 // the last index of Applied
 	replaced []lease
 	users    int         // calls of Fetch
 	failed   uint64      // attempts when a reader was told of a failure; 0 where none has read again
@@ -68,15 +71,19 @@ func (e *entry) wakeUp() {
 	}
 }
 
-// leases returns all that Vault has leased for the query.
-func (e *entry) leases() []lease {
+// leases returns all that Vault has leased for the query: for answers that somebody was given, and for one that nobody was given.
+func (e *entry) leases() (used, unused []lease) {
 	e.source.mu.Lock()
 	defer e.source.mu.Unlock()
-	all := append([]lease(nil), e.replaced...)
-	if !e.lease.isNone() {
-		all = append(all, e.lease)
+	used = slices.Clone(e.replaced)
+	switch {
+	case e.lease.isNone():
+	case e.given < e.since:
+		unused = append(unused, e.lease)
+	default:
+		used = append(used, e.lease)
 	}
-	return all
+	return used, unused
 }
 
 // run asks until ctx is done.
@@ -179,15 +186,31 @@ func (e *entry) deliver(a answered) {
 		s.index++
 		st.value, st.index = a.value, s.index
 	}
-	if a.lease != e.lease {
+	if a.lease != e.lease || e.since == 0 {
 		if !e.lease.isNone() {
-			e.replaced = append(e.replaced, e.lease)
-			e.replaced = e.replaced[max(0, len(e.replaced)-maxReplaced):]
+			e.replace(e.lease)
 		}
 		e.lease, e.since = a.lease, st.index
 	}
 	st.err = nil
 	e.publish(st)
+}
+
+// replace keeps leases of earlier answers until Applied. The source's mutex is held.
+func (e *entry) replace(earlier ...lease) {
+	e.replaced = slices.DeleteFunc(append(e.replaced, earlier...), lease.hasEnded)
+	e.replaced = e.replaced[max(0, len(e.replaced)-maxReplaced):]
+}
+
+// release has the leases of earlier answers revoked a little later, once the answer that there is is in use. The source's mutex is held.
+func (e *entry) release() {
+	if e.since == 0 || e.applied < e.since {
+		return
+	}
+	for _, l := range e.replaced {
+		e.source.tasks.Go(func() { e.source.release(l) })
+	}
+	e.replaced = nil
 }
 
 func expiry(value any) time.Time {
@@ -204,6 +227,16 @@ func (e *entry) fail(err error) {
 	st := e.state
 	st.err = err
 	e.publish(st)
+}
+
+// recovered makes known that the last failure means nothing any more.
+func (e *entry) recovered() {
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	if st := e.state; st.err != nil {
+		st.err = nil
+		e.publish(st)
+	}
 }
 
 // publish replaces the state. The source's mutex is held.
@@ -278,6 +311,7 @@ func (e *entry) renew(ctx context.Context, a answered) {
 			return
 		case isLongest(err), errors.Is(err, watch.ErrDenied):
 			failures, renews = 0, false // the lease lasts, and a token that may renew it can come
+			e.recovered()
 		case err != nil:
 			e.fail(fmt.Errorf("renew the lease: %w", err))
 			last = c.expires.Add(-c.lasts / 10)
@@ -334,15 +368,4 @@ func (e *entry) renewed(a answered, got renewal) {
 	st.value, st.index, st.err = secret.Until(got.expires, int(got.lasts/time.Second)), s.index, nil
 	e.lease.until = got.expires
 	e.publish(st)
-}
-
-// release revokes a lease whose answer is no longer used.
-func (s *Source) release(l lease) {
-	if !pause.For(s.life, releaseAfter) {
-		if s.cfg.Load().RevokeOnStop {
-			s.revoke(s.net, l)
-		}
-		return
-	}
-	s.revoke(s.life, l)
 }

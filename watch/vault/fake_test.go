@@ -55,6 +55,7 @@ type fake struct {
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
 	old      bool   // secret/ is a KV v1
+	hangs    string // the path of requests that get no answer
 	lookup   object // what it says of a token, where it does not say the truth
 	deep     bool   // secret/NAME/ are KV v2
 }
@@ -167,8 +168,12 @@ func (f *fake) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = json.Unmarshal(text, &content)
 	}
 	f.mu.Lock()
-	slow := f.slow
+	slow, hangs := f.slow, f.hangs
 	f.mu.Unlock()
+	if hangs != "" && strings.HasSuffix(req.URL.Path, hangs) && !strings.Contains(req.URL.Path, "ui/mounts") {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
 	time.Sleep(slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -159,7 +159,7 @@ func (s *Source) leased(q watch.Query, got reply, t usedToken) (answered, error)
 	if !c.expires.IsZero() {
 		secret = secret.Until(c.expires, c.seconds)
 	}
-	return answered{value: secret, clock: c, lease: leaseOf(q, secret, t)}, nil
+	return answered{value: secret, clock: c, lease: s.leaseOf(q, secret, t)}, nil
 }
 
 func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered, error) {

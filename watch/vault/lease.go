@@ -15,14 +15,15 @@ const replacedWithin = 10 * time.Second // a token that Vault does not know, as 
 
 // A lease is what Vault has created for an answer. The zero value is none.
 type lease struct {
+	by         *Source // that revokes it
 	id         string
 	token      string    // that the answer has created, in place of an id
 	generation uint64    // of the token that the lease ends with; 0 where it ends with none
 	until      time.Time // when it ends by itself, as far as known
 }
 
-func leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease {
-	l := lease{id: secret.LeaseID, until: secret.Expires()}
+func (s *Source) leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease {
+	l := lease{by: s, id: secret.LeaseID, until: secret.Expires()}
 	if secret.Auth != nil {
 		l.token = secret.Auth.ClientToken
 	}
@@ -37,6 +38,9 @@ func leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease {
 
 // isNone reports whether nothing has to be renewed or revoked.
 func (l lease) isNone() bool { return l.id == "" && l.token == "" }
+
+// hasEnded reports whether a lease has ended by itself.
+func (l lease) hasEnded() bool { return !l.until.IsZero() && !time.Now().Before(l.until) }
 
 // A renewal is what Vault answers to one.
 type renewal struct {
@@ -72,10 +76,10 @@ func renewSelf(token string) request {
 	return request{method: http.MethodPut, path: "auth/token/renew-self", token: token, body: map[string]any{"increment": 0}}
 }
 
-// isOver reports whether a renewal failed because there is no such lease any more.
+// isOver reports whether a renewal failed because there is no such lease any more. A standby cannot know that.
 func isOver(err error) bool {
 	status, ok := errors.AsType[*statusError](err)
-	return ok && (status.status == http.StatusBadRequest || status.status == http.StatusNotFound)
+	return ok && !status.isStandby() && (status.status == http.StatusBadRequest || status.status == http.StatusNotFound)
 }
 
 // isLongest reports whether a renewal failed because the lease lasts as long as it can. It goes on until its end.
@@ -84,12 +88,21 @@ func isLongest(err error) bool {
 	return ok && status.says("max TTL")
 }
 
-// revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done.
-func (s *Source) revoke(ctx context.Context, l lease) {
-	if l.isNone() {
+// release revokes a lease whose answer is no longer used.
+func (s *Source) release(l lease) {
+	if !pause.For(s.life, releaseAfter) {
+		if s.cfg.Load().RevokeOnStop {
+			l.revoke(s.net)
+		}
 		return
 	}
-	for failures := 0; l.until.IsZero() || time.Now().Before(l.until); failures++ {
+	l.revoke(s.life)
+}
+
+// revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done.
+func (l lease) revoke(ctx context.Context) {
+	s := l.by
+	for failures := 0; !l.isNone() && !l.hasEnded(); failures++ {
 		r := request{method: http.MethodPut, path: "sys/leases/revoke", body: map[string]any{"lease_id": l.id}}
 		var t usedToken
 		if l.token != "" {

@@ -20,8 +20,6 @@ const (
 	linger         = 15 * time.Second // how long what nobody asks for any more is kept: a template that is edited asks again
 	answeredLately = time.Second      // in which the end of a failure is noticed
 
-	closing = 5 * time.Second // that Close waits for requests under way and revocations
-
 	releaseAfter = time.Minute // after another answer is in use: connections that were opened with the old one may go on for a while
 )
 
@@ -46,7 +44,8 @@ type Source struct {
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	entries map[watch.Query]*entry
-	index   uint64 // of the last answer that differs
+	waiting map[watch.Query][]lease // of a source before, whose queries nobody has asked this one about yet
+	index   uint64                  // of the last answer that differs
 	warned  map[watch.Query]string
 }
 
@@ -65,7 +64,7 @@ func New(cfg Config) (*Source, error) {
 func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
 	s := &Source{
 		log:     cfg.Log,
-		entries: make(map[watch.Query]*entry), warned: make(map[watch.Query]string),
+		entries: make(map[watch.Query]*entry), waiting: make(map[watch.Query][]lease), warned: make(map[watch.Query]string),
 		index: uint64(time.Now().UnixMicro()), // above those of a source before, whatever of these somebody still has
 	}
 	s.cfg.Store(&cfg)
@@ -165,47 +164,6 @@ func (s *Source) change(next Config) {
 	}
 }
 
-// RevokeOnClose says whether Close revokes what the source has leased, in place of Config.RevokeOnStop: not where another source has taken its
-// place, and what this one has leased is still in files; but where nothing of it was used.
-func (s *Source) RevokeOnClose(revokes bool) {
-	next := *s.cfg.Load()
-	next.RevokeOnStop = revokes
-	s.cfg.Store(&next)
-}
-
-// Close ends what the source does by itself and, with Config.RevokeOnStop, revokes what it has leased. It returns within a few seconds.
-// Fetch must not be called any more.
-func (s *Source) Close() {
-	s.mu.Lock()
-	s.closed = true
-	var leases []lease
-	for _, e := range s.entries {
-		if e.leaving != nil {
-			e.leaving.Stop()
-		}
-		e.stop()
-	}
-	s.mu.Unlock()
-	limit := time.AfterFunc(closing, s.endNet)
-	defer limit.Stop()
-
-	s.end()
-	s.tasks.Wait()
-	if s.cfg.Load().RevokeOnStop {
-		for _, e := range s.entries {
-			leases = append(leases, e.leases()...)
-		}
-		var revocations sync.WaitGroup
-		for _, l := range leases {
-			revocations.Go(func() { s.revoke(s.net, l) })
-		}
-		revocations.Wait()
-	}
-	s.endNet()
-	s.tokens.close()
-	s.client.close()
-}
-
 // Fetch implements watch.Source. A plain read of what has no lease asks Vault; of what has one it returns the answer that there is, until
 // that is replaced.
 func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, uint64, error) {
@@ -231,6 +189,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 				return nil, 0, s.retried(e, st)
 			}
 			if st.index != 0 && st.index != after {
+				s.give(e, st)
 				return st.value, st.index, nil
 			}
 		case st.err != nil && fresh:
@@ -241,6 +200,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 			hold = timer.C
 		case st.err == nil && st.index != 0:
 			if fresh || !e.rereads(st) {
+				s.give(e, st)
 				return st.value, st.index, nil
 			}
 			e.wakeUp()
@@ -305,8 +265,9 @@ func (s *Source) leave(e *entry) {
 	e.stop()
 	s.tasks.Go(func() {
 		<-e.ended
-		for _, l := range e.leases() {
-			s.tasks.Go(func() { s.revoke(s.net, l) })
+		used, unused := e.leases()
+		for _, l := range append(used, unused...) {
+			s.tasks.Go(func() { l.revoke(s.net) })
 		}
 	})
 }
@@ -315,14 +276,10 @@ func (s *Source) leave(e *entry) {
 func (s *Source) Applied(q watch.Query, index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[q]
-	if e == nil || s.closed || index < e.since {
-		return
+	if e := s.entries[q]; e != nil && !s.closed {
+		e.applied = max(e.applied, index)
+		e.release()
 	}
-	for _, l := range e.replaced {
-		s.tasks.Go(func() { s.release(l) })
-	}
-	e.replaced = nil
 }
 
 // use returns the entry of a query.
@@ -336,6 +293,8 @@ func (s *Source) use(q watch.Query) (*entry, error) {
 	e := s.entries[q]
 	if e == nil {
 		e = newEntry(s, q)
+		e.replaced = s.waiting[q]
+		delete(s.waiting, q)
 		s.entries[q] = e
 		ctx, stop := context.WithCancel(s.life)
 		e.stop = stop
@@ -356,6 +315,13 @@ func (s *Source) unuse(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.users--
+}
+
+// give notes that somebody is given an answer.
+func (s *Source) give(e *entry, st state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.given = max(e.given, st.index)
 }
 
 func (s *Source) stateOf(e *entry) state {

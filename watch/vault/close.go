@@ -1,0 +1,105 @@
+package vault
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"render/watch"
+)
+
+const closing = 3 * time.Second // that Close waits for requests under way, and as long again for revocations
+
+// Close ends what the source does by itself. It revokes what it has leased for answers that nobody was given and, with
+// Config.RevokeOnStop, all that it has leased. It returns within a few seconds. Fetch must not be called any more.
+func (s *Source) Close() {
+	revokes := s.cfg.Load().RevokeOnStop
+	s.close(func(_ watch.Query, used []lease) (unused []lease) {
+		if revokes {
+			return used
+		}
+		return nil
+	})
+}
+
+// CloseFor is Close for a source that another replaces, as settings have changed. What it has leased for answers that somebody was given
+// is in use still: next revokes that, as leases of earlier answers of its own. Where next is nil, it ends by itself.
+func (s *Source) CloseFor(next *Source) {
+	s.close(func(q watch.Query, used []lease) (unused []lease) {
+		if next != nil {
+			next.inherit(q, used)
+		}
+		return nil
+	})
+}
+
+// close closes the source. It revokes what left makes of the leases for answers that somebody was given.
+func (s *Source) close(left func(q watch.Query, used []lease) (unused []lease)) {
+	s.mu.Lock()
+	s.closed = true
+	for _, e := range s.entries {
+		if e.leaving != nil {
+			e.leaving.Stop()
+		}
+		e.stop()
+	}
+	s.mu.Unlock()
+	s.end()
+
+	// A request that hangs does not take the time of revocations.
+	limit := time.AfterFunc(closing, s.endNet)
+	defer limit.Stop()
+	revoking, cancel := context.WithTimeout(context.Background(), 2*closing)
+	defer cancel()
+	var ending sync.WaitGroup
+	end := func(q watch.Query, used, unused []lease) {
+		for _, l := range append(unused, left(q, used)...) {
+			ending.Go(func() { l.revoke(revoking) })
+		}
+	}
+	for _, e := range s.entries { // there are no others any more
+		ending.Go(func() {
+			<-e.ended
+			used, unused := e.leases()
+			end(e.query, used, unused)
+		})
+	}
+	for q, leases := range s.waiting {
+		end(q, leases, nil)
+	}
+	ending.Wait()
+	s.tasks.Wait()
+	s.endNet()
+	s.tokens.close()
+	s.client.close()
+}
+
+// inherit keeps leases that another source has made for a query.
+func (s *Source) inherit(q watch.Query, leases []lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[q]
+	switch {
+	case len(leases) == 0 || s.closed:
+	case e != nil:
+		e.replace(leases...)
+		e.release()
+	default:
+		s.waiting[q] = slices.Concat(s.waiting[q], leases)
+		time.AfterFunc(linger, func() { s.disown(q) })
+	}
+}
+
+// disown revokes what another source has leased for a query that nobody asks this one about.
+func (s *Source) disown(q watch.Query) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	for _, l := range s.waiting[q] {
+		s.tasks.Go(func() { l.revoke(s.net) })
+	}
+	delete(s.waiting, q)
+}

@@ -1,0 +1,126 @@
+package vault
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"render/watch"
+)
+
+// What a source has leased is in use when another replaces it: it is revoked when an answer of the other is in use, where it was leased.
+// It ends sooner where nobody asks the other about the query.
+func TestReplacedSource(t *testing.T) {
+	simulate(t, Config{RevokeOnStop: true}, func(f *fake, s *Source, fl *follower) {
+		f.lasts, f.longest = time.Hour, 24*time.Hour
+		to := watch.NewSwitch(s)
+		fl.set.Close()
+		fl.set = watch.NewSet(to, watch.SetConfig{})
+		kept, dropped := query(t, "db/creds/kept"), query(t, "fixed/dropped")
+		fl.watch(kept, dropped)
+		fl.pass(time.Minute)
+		first, index, unused := fl.password(kept), fl.states[kept].Index, fl.password(dropped)
+		fl.set.Applied(kept, index)
+
+		// Twice, before anything is applied; the second is another Vault.
+		other := newFake(t)
+		other.lasts, other.longest = time.Hour, 24*time.Hour
+		second, third := f.source(Config{Token: "root"}), other.source(Config{})
+		fl.set.Forget(dropped)
+		to.Use(second)
+		s.CloseFor(second)
+		fl.pass(time.Second)
+		earlier := fl.password(kept)
+		to.Use(third)
+		second.CloseFor(third)
+		fl.pass(linger - time.Second)
+		fl.set.Applied(kept, index) // of a commit that began before
+		fl.pass(2 * time.Minute)
+		if !f.valid(first) || !f.valid(earlier) || f.valid(unused) || !other.valid(fl.password(kept)) || first == earlier {
+			t.Errorf("valid: %q %t, %q %t, %q %t; now %q", first, f.valid(first), earlier, f.valid(earlier), unused, f.valid(unused), fl.password(kept))
+		}
+		fl.set.Applied(kept, fl.states[kept].Index)
+		fl.pass(releaseAfter + time.Second)
+		if f.live() != 0 || other.live() != 1 || other.count("PUT sys/leases/revoke") != 0 {
+			t.Errorf("%d leases of the sources before live, %d of the last: %s", f.live(), other.live(), other.requests())
+		}
+		fl.set.Close()
+		third.Close()
+	})
+}
+
+// A source with revoke_on_stop that ends revokes also what it has from one that it has replaced.
+func TestReplacedSourceEnds(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.lasts, f.longest = time.Hour, 24*time.Hour
+			q := query(t, db)
+			fl.watch(q)
+			fl.pass(time.Second)
+			fl.set.Close()
+			next := f.source(Config{RevokeOnStop: true})
+			s.CloseFor(next)
+			set := watch.NewSet(next, watch.SetConfig{})
+			if !waits {
+				set.Watch(q)
+				fl.pass(time.Second)
+			}
+			if want := map[bool]int{true: 1, false: 2}[waits]; f.live() != want {
+				t.Errorf("%d leases live, want %d", f.live(), want)
+			}
+			set.Close()
+			next.Close()
+			if f.live() != 0 {
+				t.Errorf("asked %t: %d leases live after the end: %s", !waits, f.live(), f.requests())
+			}
+		})
+	}
+}
+
+// A lease of the source before that comes when an answer of the other is in use already is revoked, too.
+func TestReplacedSourceIsSlow(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.lasts, f.longest = time.Hour, 24*time.Hour
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(time.Second)
+		fl.set.Close()
+		next := f.source(Config{})
+		fl.set = watch.NewSet(next, watch.SetConfig{})
+		fl.watch(q)
+		fl.pass(time.Second)
+		fl.set.Applied(q, fl.states[q].Index)
+		fl.pass(time.Second)
+		s.CloseFor(next)
+		fl.pass(releaseAfter + time.Second)
+		if f.live() != 1 || !f.valid(fl.password(q)) {
+			t.Errorf("%d leases live: %s", f.live(), f.requests())
+		}
+		fl.set.Close()
+		next.Close()
+	})
+}
+
+// Leases of earlier answers are kept as long as they last, however long nothing is applied.
+func TestManyReplaced(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() { f.lasts, f.longest = 20*time.Minute, 20*time.Minute })
+		q := query(t, "fixed/app")
+		fl.watch(q)
+		fl.pass(time.Second)
+		for i := range 30 {
+			name := fmt.Sprint("token-", i)
+			f.do(func() { f.tokens[name] = &fakeToken{} })
+			s.tokens.use(name)
+			fl.pass(20 * time.Second)
+		}
+		if f.live() != 31 {
+			t.Fatalf("%d leases live", f.live())
+		}
+		fl.set.Applied(q, fl.states[q].Index)
+		fl.pass(releaseAfter + time.Second)
+		if f.live() != 1 {
+			t.Errorf("%d leases live after the last answer is in use: %s", f.live(), f.requests())
+		}
+	})
+}
