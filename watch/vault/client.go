@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -21,6 +22,7 @@ import (
 
 	"render/watch"
 	"render/watch/hint"
+	"render/watch/vault/outage"
 )
 
 const maxAnswer = 32 << 20 // bytes; Vault itself accepts no larger request
@@ -50,7 +52,7 @@ type client struct {
 	endpoints []*endpoint
 	queries   func() int // that somebody asks
 	limiter   *rate.Limiter
-	outage    outage
+	outage    outage.Outage
 	figures   figures
 
 	mu      sync.Mutex    // guards what follows
@@ -109,9 +111,9 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 	case ctx.Err() != nil && err != nil:
 		return reply{}, ctx.Err()
 	case away:
-		c.outage.failed(err)
+		c.outage.Failed(err)
 	default:
-		c.outage.succeeded(c.queries())
+		c.outage.Succeeded(c.queries())
 	}
 	return got, err
 }
@@ -119,7 +121,7 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 // admit returns when a request may be made. Its caller calls done when the request has ended.
 func (c *client) admit(ctx context.Context) (done func(), err error) {
 	for {
-		probe, err := c.outage.pass(ctx)
+		probe, err := c.outage.Pass(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -129,11 +131,11 @@ func (c *client) admit(ctx context.Context) (done func(), err error) {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			probe.end()
+			probe.End()
 			return nil, ctx.Err()
 		}
-		if probe != nil || !c.outage.lasts() { // it may have begun while we waited for our turn
-			return func() { <-slots; probe.end() }, nil
+		if probe != nil || !c.outage.Lasts() { // it may have begun while we waited for our turn
+			return func() { <-slots; probe.End() }, nil
 		}
 		<-slots
 	}
@@ -336,4 +338,10 @@ func (r request) redact(text string) string {
 		}
 	}
 	return watch.Shorten(strings.Join(strings.Fields(text), " "))
+}
+
+// isDialing reports whether there was no connection at all.
+func isDialing(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }

@@ -37,8 +37,7 @@
 //	mounts.go     KV v1 or v2
 //	answer.go     what of a response is an answer
 //	tokens.go     tokens
-//	client.go     a request
-//	outage.go     few requests while all fail
+//	client.go     a request; package outage has few made while all fail
 //	figures.go    what the status page shows of requests
 //	poll.go       whether a KV secret has changed
 //	transport.go  addresses and TLS

@@ -10,6 +10,7 @@ import (
 
 	"render/watch"
 	"render/watch/pause"
+	"render/watch/vault/outage"
 )
 
 const (
@@ -107,7 +108,7 @@ func (e *entry) run(ctx context.Context) {
 			delay = e.delay(err, delay)
 		}
 		failures++
-		e.wait(ctx, delay, e.source.client.outage.ends(), t.changed)
+		e.wait(ctx, delay, e.source.client.outage.Ends(), t.changed)
 	}
 }
 
@@ -124,7 +125,7 @@ func (e *entry) delay(err error, delay time.Duration) time.Duration {
 
 // stagger waits for a random part of the time in which all queries may ask again.
 func (s *Source) stagger(ctx context.Context) {
-	pause.For(ctx, rand.N(min(time.Duration(s.queries()+1)*spreadEach, afterToken)))
+	pause.For(ctx, rand.N(min(time.Duration(s.queries()+1)*outage.SpreadEach, afterToken)))
 }
 
 // wait returns true after a duration. It returns false sooner where somebody wants an answer, over is closed, the token changes or ctx is
@@ -296,7 +297,7 @@ func (e *entry) renew(ctx context.Context, a answered) {
 		}
 		var over <-chan struct{}
 		if failures > 0 {
-			over = s.client.outage.ends()
+			over = s.client.outage.Ends()
 		}
 		if !e.until(ctx, next, over, changed) {
 			return

@@ -29,7 +29,7 @@ func (e *entry) isKnown(ctx context.Context, a answered) bool {
 			return true // or it cannot be found out
 		}
 		delay := pause.Backoff(failures, s.cfg.Load().Backoff, s.cfg.Load().MaxBackoff)
-		e.wait(ctx, min(delay, time.Until(a.clock.next)), s.client.outage.ends(), nil)
+		e.wait(ctx, min(delay, time.Until(a.clock.next)), s.client.outage.Ends(), nil)
 	}
 	return true
 }

@@ -248,7 +248,7 @@ func TestPKICertInOutage(t *testing.T) {
 			fl.watch(query(t, fmt.Sprint("db/creds/", i)))
 		}
 		fl.pass(20 * time.Second)
-		if !s.client.outage.lasts() {
+		if !s.client.outage.Lasts() {
 			t.Fatal("there is no outage")
 		}
 

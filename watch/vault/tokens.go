@@ -325,7 +325,7 @@ func (t *tokens) pause(ctx context.Context, d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-t.client.outage.ends():
+	case <-t.client.outage.Ends():
 	case <-ctx.Done():
 	}
 }
