@@ -80,7 +80,7 @@ func New[T comparable](g *graph.Graph[T], applied func(q watch.Query, index uint
 
 // Hold notes what a holder holds. It may be called often: without a change it does next to nothing.
 func (t *Table[T]) Hold(holder T, now Stages) {
-	if t == nil || now == t.stages[holder] {
+	if t == nil || len(t.stages) == 0 && now == (Stages{}) || now == t.stages[holder] {
 		return
 	}
 	before := t.stages[holder]
