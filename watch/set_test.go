@@ -749,3 +749,18 @@ func TestR11Confirm(t *testing.T) {
 		}
 	})
 }
+
+// The queries of a kind can have pauses of their own after failures.
+func TestBackoffOfKind(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src := &scripted{}
+		for range 1000 {
+			src.steps = append(src.steps, step{err: errors.New("gone")})
+		}
+		follow(t, src, SetConfig{BackoffOf: map[string]Backoff{web.Kind: {Base: 20 * time.Second, Most: time.Minute}, "other": {Base: time.Millisecond, Most: time.Millisecond}}}, web)
+		later(10 * time.Minute)
+		if n := len(src.times()); n < 10 || n > 22 {
+			t.Errorf("asked %d times in ten minutes", n)
+		}
+	})
+}

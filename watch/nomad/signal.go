@@ -80,13 +80,13 @@ func (s *Source) isStale(q watch.Query, index uint64, sig *signal) bool {
 	k := s.known[q]
 	switch {
 	case k == nil || k.index != index:
-		return true // another answer has come
+		return true // another answer has come, or indexes have gone back
 	case k.checked == sig.index:
 		return false
 	}
 	k.checked = sig.index
 	if s.scopeOf(q).services {
-		return index < sig.index
+		return index != sig.index
 	}
 	return summaryFor(q, sig.indexes) != k.summary
 }
@@ -155,8 +155,9 @@ func (s *Source) follow(ctx context.Context, sc scope, sig *signal) {
 			}
 			failures++
 			s.publish(sig, func() { sig.err = err })
-		case got < index: // a restored or restarted Nomad
+		case got < index:
 			index = 0
+			s.forgetScope(sc)
 		case got == index:
 			next = idle.Pause(began)
 		default:
@@ -168,6 +169,17 @@ func (s *Source) follow(ctx context.Context, sc scope, sig *signal) {
 		}
 		if next > 0 {
 			pause.For(ctx, next)
+		}
+	}
+}
+
+// forgetScope has all queries of a scope read again: indexes of a Nomad that was restored have gone back, and may name something else.
+func (s *Source) forgetScope(sc scope) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for q, k := range s.known {
+		if s.scopeOf(q) == sc {
+			k.index = 0
 		}
 	}
 }

@@ -172,6 +172,9 @@ func (s *Source) knownOf(q watch.Query) known {
 // query may have changed.
 func (s *Source) wait(ctx context.Context, q watch.Query, after uint64, since *agent.Epoch) (any, uint64, error) {
 	for ctx.Err() == nil {
+		if s.knownOf(q).index != after { // another answer has come, or indexes have gone back
+			return s.request(ctx, q, agent.Request{Read: agent.Leader, Bound: s.reads}, since)
+		}
 		if s.agent.BeginWait(mostSignals) {
 			value, index, err := s.request(ctx, q, agent.Request{After: after}, since)
 			s.agent.EndWait()

@@ -183,6 +183,11 @@ func (a *Agent) Restart() error { return a.run() }
 // stop ends all jobs, has the agent remove what they leave, such as mounted folders, and ends the process.
 func (a *Agent) stop() {
 	defer a.Kill()
+	select {
+	case <-a.ended: // what jobs leave goes away only with a running agent
+		_ = a.run()
+	default:
+	}
 	var jobs []struct{ ID string }
 	if a.Do(http.MethodGet, "jobs", nil, &jobs) != nil {
 		return
