@@ -230,16 +230,18 @@ func TestSecretQueries(t *testing.T) {
 		{`{{with pkiCert "c"}}{{.Cert}}{{.Data.CA}}{{end}}`, answers{}, []watch.Query{cert("c", "/etc/web.pem", nil, "Cert", "CA")}, nil, false},
 		{`{{$c := pkiCert "c"}}{{if $c}}{{range $c.CAChain}}{{end}}{{end}}{{define "k"}}{{(pkiCert "d").Key}}{{end}}`, answers{}, []watch.Query{cert("c", "/etc/web.pem", nil, "CAChain", "Key")}, nil, false},
 	} {
-		tmpl, err := template.Parse("t", c.text, template.Options{Destination: "/etc/web.pem"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := tmpl.Execute(t.Context(), c.known.lookup)
-		if got, want := show(r.Pending), show(c.pending); got != want {
-			t.Errorf("%s with %v\npending %s\n   want %s", c.text, c.known, got, want)
-		}
-		if got, want := show(r.Absent), show(c.absent); got != want || r.Complete != c.complete || r.Err != nil {
-			t.Errorf("%s with %v\nabsent %s, want %s; complete %v, error %v", c.text, c.known, got, want, r.Complete, r.Err)
+		for _, strict := range []bool{false, true} {
+			tmpl, err := template.Parse("t", c.text, template.Options{Destination: "/etc/web.pem", ErrorOnMissingKey: strict})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := tmpl.Execute(t.Context(), c.known.lookup)
+			if got, want := show(r.Pending), show(c.pending); got != want {
+				t.Errorf("%s with %v, strict %t\npending %s\n   want %s", c.text, c.known, strict, got, want)
+			}
+			if got, want := show(r.Absent), show(c.absent); got != want || r.Complete != c.complete || r.Err != nil {
+				t.Errorf("%s with %v, strict %t\nabsent %s, want %s; complete %v, error %v", c.text, c.known, strict, got, want, r.Complete, r.Err)
+			}
 		}
 	}
 }

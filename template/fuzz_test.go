@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,6 +23,8 @@ func FuzzParse(f *testing.F) {
 		`{{(parseJSON "{\"a\":[1,2.5]}").a | toJSONPretty}}{{index (split "," "a,b") 1}}{{in "abc" "b"}}`,
 		`{{/* comment */ -}} {{- "x" | base64Encode | base64Decode }}{{regexReplaceAll "(a)" "$1$1" "banana"}}`,
 		`{{(node "n").Node.Node}}{{nodes}}{{datacenters true}}{{file "/etc/x"}}{{mustEnv "HOME"}}`,
+		`{{with secret "s"}}{{.Data.data.a.b | toUpper}}{{set .Data "n" 1}}{{.Auth.ClientToken}}{{end}}{{secretOrDefault "s" "n" "d"}}{{secretExists "s"}}{{secrets "s"}}`,
+		`{{$c := pkiCert "c" "common_name=x"}}{{$c.Cert}}{{with $c.Data}}{{.CAChain}}{{end}}{{secret "w" "a=b"}}{{vault "w" "x" "a=b"}}`,
 		`{{key "absent"}}{{service "web|bogus"}}`, `{{`, `{{end}}`, `{{range 3}}{{.}}{{end}}`, `{{call (key "k")}}`, "a\r\n\x00\xff",
 	} {
 		f.Add(text)
@@ -32,6 +35,8 @@ func FuzzParse(f *testing.F) {
 		service("web"):              []*watch.HealthService{{ID: "web-1", Address: "10.0.0.1", Port: 80, Tags: watch.ServiceTags{"a"}}},
 		query("prefix", "app/", ""): []*watch.KeyPair{{Path: "app/a", Key: "a", Value: "A"}, {Path: "app/b", Key: "b"}},
 		query("nodes", "", ""):      []*watch.Node{{Node: "n"}},
+		query("secret", "s", ""):    &watch.Secret{Data: map[string]any{"data": map[string]any{"a": map[string]any{"b": "c"}}, "n": json.Number("1")}, Auth: &watch.SecretAuth{ClientToken: "t"}},
+		query("secrets", "s", ""):   []string{"a", "b/"},
 		query("node", "n", ""):      &watch.CatalogNode{Node: &watch.Node{Node: "n"}},
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -45,7 +50,15 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) { return known[q], true })
+		r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) {
+			switch q.Kind {
+			case watch.KindSecretWrite:
+				return (*watch.Secret)(nil), true
+			case watch.KindPKICert:
+				return &watch.PKICert{Cert: "c", CAChain: []string{"a"}}, true
+			}
+			return known[q], true
+		})
 		if len(r.Pending) > 0 || r.Finished() != (r.Output != nil) || !r.Finished() && r.Err == nil && len(r.Absent) == 0 {
 			t.Errorf("got %+v", r)
 		}

@@ -19,6 +19,7 @@ var nouns = map[string]string{
 	watch.KindNodes:       "nodes",
 	watch.KindDatacenters: "datacenters",
 	watch.KindPrefix:      "keys",
+	watch.KindSecrets:     "names",
 }
 
 // A Cause is why an owner is not applied.
