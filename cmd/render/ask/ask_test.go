@@ -32,6 +32,7 @@ func state() *status.Snapshot {
 		Connections: []status.Connection{
 			{Address: "localhost:8500", Reachable: true, InFlight: 5, Waiting: 4, LastAnswer: ago(2 * time.Second)},
 			{Address: "consul.example:8500", Error: "connection refused", Since: ago(time.Minute)},
+			{Server: "vault", Address: "https://vault:8200", Error: "sealed", Since: ago(time.Minute)},
 		},
 	}}
 	add := func(name string, state status.State, since time.Duration, change func(t *status.Target)) {
@@ -73,6 +74,7 @@ render has been running for 3h5m; configuration 2 has been in effect for 1h0m
 ! the program is not started, because not everything is rendered that it needs: nginx
 consul at localhost:8500: 5 requests in flight, 4 of them wait for changes; last answer 2s ago
 ! consul at consul.example:8500 has not answered for 1m0s: connection refused
+! vault at https://vault:8200 has not answered for 1m0s: sealed
 
 FILES
 ! failed   1d2h  /etc/nginx/bad

@@ -41,11 +41,12 @@ func (s Status) Print(w io.Writer) error {
 }
 
 func (s Status) printConnection(w io.Writer, c status.Connection) {
+	server := cmp.Or(c.Server, "consul") // which older versions do not name
 	if !c.Reachable && c.Error != "" {
-		fmt.Fprintf(w, "! consul at %s has not answered for %s: %s\n", c.Address, s.age(c.Since), c.Error)
+		fmt.Fprintf(w, "! %s at %s has not answered for %s: %s\n", server, c.Address, s.age(c.Since), c.Error)
 		return
 	}
-	fmt.Fprintf(w, "consul at %s: %d requests in flight, %d of them wait for changes; last answer %s ago\n", c.Address, c.InFlight, c.Waiting, s.age(c.LastAnswer))
+	fmt.Fprintf(w, "%s at %s: %d requests in flight, %d of them wait for changes; last answer %s ago\n", server, c.Address, c.InFlight, c.Waiting, s.age(c.LastAnswer))
 }
 
 // marks are the signs of states: a table can be read without colours.
