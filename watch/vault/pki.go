@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (s *Source) filed(q watch.Query) (answered, bool) {
 	if !time.Now().Before(next) {
 		return answered{}, false
 	}
-	return answered{value: found.Value.Until(found.Leaf.NotAfter), clock: clock{next: next, expires: found.Leaf.NotAfter}, filed: found.Leaf}, true
+	return answered{value: found.Value.Until(found.Leaf.NotAfter), clock: clock{next: early(next), expires: found.Leaf.NotAfter}, filed: found.Leaf}, true
 }
 
 // certificate has Vault issue a certificate.
@@ -60,8 +61,11 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 	if !now.Before(next) { // a short life, or an early begin
 		next = now.Add(leaf.NotAfter.Sub(now) / 3 * 2)
 	}
-	return answered{value: issued.Value.Until(leaf.NotAfter), clock: clock{next: next, expires: leaf.NotAfter}}, nil
+	return answered{value: issued.Value.Until(leaf.NotAfter), clock: clock{next: early(next), expires: leaf.NotAfter}}, nil
 }
+
+// early returns a time that is a little earlier than due: certificates that were issued together are not all replaced together.
+func early(due time.Time) time.Time { return due.Add(-rand.N(max(0, time.Until(due))/16 + 1)) }
 
 // certified reports whether there is an answer already.
 func (s *Source) certified(q watch.Query) bool {

@@ -234,6 +234,45 @@ func TestPKICertClock(t *testing.T) {
 	}
 }
 
+// Certificates that were issued together are not replaced together, neither by the process that had them issued nor by another.
+func TestPKICertsSpread(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			const n = 20
+			c := certificateFrom(t, "a.test", time.Now(), 10*time.Hour, false)
+			f.issue = func() *watch.PKICert { return certificateFrom(t, "a.test", time.Now(), 10*time.Hour, false) }
+			var all []watch.Query
+			for i := range n {
+				path := filepath.Join(t.TempDir(), fmt.Sprint(i))
+				if restarts {
+					if err := os.WriteFile(path, []byte(c.Cert+c.Key), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				all = append(all, pkiCert(t, "pki/issue/web", path, "common_name=a.test"))
+			}
+			fl.watch(all...)
+			fl.pass(time.Minute)
+			first := f.count("PUT pki/issue/web")
+			if want := map[bool]int{false: n}[restarts]; first != want {
+				t.Fatalf("issued %d times, want %d", first, want)
+			}
+			most := 0
+			for last := first; time.Since(f.began) < 9*time.Hour; {
+				fl.pass(time.Minute)
+				now := f.count("PUT pki/issue/web")
+				most, last = max(most, now-last), now
+				if now > first && time.Since(f.began) < 8*time.Hour {
+					t.Fatalf("replaced after %s", time.Since(f.began))
+				}
+			}
+			if total := f.count("PUT pki/issue/web") - first; total != n || most > n/2 {
+				t.Errorf("%d certificates were replaced, %d of them within a minute", total, most)
+			}
+		})
+	}
+}
+
 // A certificate that the destination has is used in an outage, too, and after it: nothing is issued in its place.
 func TestPKICertInOutage(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
