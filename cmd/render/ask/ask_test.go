@@ -106,7 +106,7 @@ func TestStatusMany(t *testing.T) {
 	for i := range 1000 {
 		s.Targets = append(s.Targets, &status.Target{Destination: fmt.Sprint("/file", i), State: status.Applied})
 	}
-	for all, lines := range map[bool]int{false: 25, true: 1025} {
+	for all, lines := range map[bool]int{false: 26, true: 1026} {
 		var b strings.Builder
 		if err := (Status{Snapshot: s, All: all, Now: now}).Print(&b); err != nil {
 			t.Fatal(err)
