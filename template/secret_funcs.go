@@ -2,11 +2,9 @@ package template
 
 import (
 	"errors"
-	"slices"
-	"strings"
-	"text/template/parse"
 
 	"render/template/funcs"
+	"render/template/secrets"
 
 	"render/watch"
 )
@@ -123,24 +121,12 @@ func (a asker) secretOrDefault(path, field string, byDefault any) (any, error) {
 		return byDefault, funcs.Wrap("secretOrDefault", err)
 	}
 	secret, _ := answer[*watch.Secret](a, q)
-	value := fieldOf(secret, field)
+	value := secrets.Field(secret, field)
 	if value == nil {
 		return byDefault, nil
 	}
 	copied, err := a.pass.funcs.Copy(map[string]any{field: value})
 	return copied[field], funcs.Wrap("secretOrDefault", err)
-}
-
-func fieldOf(secret *watch.Secret, field string) any {
-	if secret == nil {
-		return nil
-	}
-	metadata, _ := secret.Data["metadata"].(map[string]any)
-	version, isVersion := secret.Data["data"].(map[string]any)
-	if isVersion && len(secret.Data) == 2 && metadata["version"] != nil && metadata["created_time"] != nil {
-		return version[field]
-	}
-	return secret.Data[field]
 }
 
 // secrets returns the names below a path.
@@ -180,69 +166,4 @@ func (a asker) pkiCert(args ...string) (any, error) {
 		return cert, nil
 	}
 	return nil, nil
-}
-
-// certFields are the fields of a certificate that a file may have, or not.
-var certFields = strings.Fields("CA CAChain Cert Key")
-
-// usedCertFields returns those that stand anywhere in trees. A field of another value with the same name is among them: a file
-// that lacks it then gets another certificate when render starts, but none lacks what the template needs.
-func usedCertFields(trees map[string]*parse.Tree) []string {
-	var used []string
-	for _, tree := range trees {
-		eachField(tree.Root, func(name string) {
-			if slices.Contains(certFields, name) && !slices.Contains(used, name) {
-				used = append(used, name)
-			}
-		})
-	}
-	slices.Sort(used)
-	return used
-}
-
-// eachField calls do for each field that is read below a node.
-func eachField(n parse.Node, do func(name string)) {
-	branch := func(n *parse.BranchNode) {
-		eachField(n.Pipe, do)
-		eachField(n.List, do)
-		eachField(n.ElseList, do)
-	}
-	names := func(all []string) {
-		for _, name := range all {
-			do(name)
-		}
-	}
-	switch n := n.(type) {
-	case *parse.ListNode:
-		if n != nil {
-			for _, child := range n.Nodes {
-				eachField(child, do)
-			}
-		}
-	case *parse.ActionNode:
-		eachField(n.Pipe, do)
-	case *parse.TemplateNode:
-		eachField(n.Pipe, do)
-	case *parse.IfNode:
-		branch(&n.BranchNode)
-	case *parse.RangeNode:
-		branch(&n.BranchNode)
-	case *parse.WithNode:
-		branch(&n.BranchNode)
-	case *parse.PipeNode:
-		if n != nil {
-			for _, command := range n.Cmds {
-				for _, arg := range command.Args {
-					eachField(arg, do)
-				}
-			}
-		}
-	case *parse.ChainNode:
-		eachField(n.Node, do)
-		names(n.Field)
-	case *parse.FieldNode:
-		names(n.Ident)
-	case *parse.VariableNode:
-		names(n.Ident[1:])
-	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"render/template/fragment"
 	"render/template/funcs"
+	"render/template/secrets"
 	"render/template/trim"
 
 	"render/watch"
@@ -99,7 +100,7 @@ type pass struct {
 	scratch  *funcs.Scratch
 	writes   map[string]int // where in Result.Writes the write of a path is
 	secrets  []watch.Query  // that this pass has asked
-	parts    secretParts    // of the answers to these
+	parts    secrets.Parts  // of the answers to these
 	indexed  int            // how many of these parts has
 	skipped  bool           // whether a plugin, or a write to Vault, was not asked, because something was unanswered
 	strict   bool           // a missing key is an error
@@ -158,7 +159,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 	}
 	b := binder{t: t, denied: d, funcs: make(template.FuncMap)}
 	ranges := fragment.Find(p.trees, effectOf)
-	t.pass.certFields = usedCertFields(p.trees)
+	t.pass.certFields = secrets.CertFields(p.trees)
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		b.text = p.owners[name]
 		if err := b.bind(p.trees[name].Root); err != nil {
@@ -265,7 +266,7 @@ func (t *Template) Name() string { return t.texts[0].name }
 func (t *Template) Execute(ctx context.Context, lookup Lookup) Result {
 	p := &t.pass
 	p.ctx, p.lookup = ctx, lookup
-	defer func() { p.ctx, p.lookup, p.parts = nil, nil, secretParts{} }()
+	defer func() { p.ctx, p.lookup, p.parts = nil, nil, secrets.Parts{} }()
 
 	failed := t.run(t.strict)
 	if failed && t.strict && p.unanswered() && ctx.Err() == nil {
@@ -290,7 +291,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
 	p.number++
 	p.asks, p.used, p.repeated, p.full, p.recording, p.beside = 0, 0, 0, false, nil, 0
-	p.secrets, p.indexed, p.parts = p.secrets[:0], 0, secretParts{}
+	p.secrets, p.indexed, p.parts = p.secrets[:0], 0, secrets.Parts{}
 	p.sequence.begin()
 	missingKey := "missingkey=zero"
 	if strict {

@@ -1,0 +1,169 @@
+// Package secrets finds out about secrets, and about templates that use them: fields of a secret, values in an answer, parts of
+// these in a text, and which fields of certificates a template reads. It asks and keeps nothing.
+package secrets
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"strings"
+	"text/template/parse"
+
+	"render/watch"
+)
+
+// Field returns a field of a secret, nil where there is none. The fields of a KV v2 are those of the version.
+func Field(secret *watch.Secret, field string) any {
+	if secret == nil {
+		return nil
+	}
+	metadata, _ := secret.Data["metadata"].(map[string]any)
+	version, isVersion := secret.Data["data"].(map[string]any)
+	if isVersion && len(secret.Data) == 2 && metadata["version"] != nil && metadata["created_time"] != nil {
+		return version[field]
+	}
+	return secret.Data[field]
+}
+
+// Any reports whether is accepts one of the texts and numbers of an answer, however deep they are in it.
+func Any(value any, is func(string) bool) bool {
+	all := func(values ...string) bool {
+		return slices.ContainsFunc(values, func(s string) bool { return s != "" && is(s) })
+	}
+	switch value := value.(type) {
+	case string:
+		return all(value)
+	case json.Number:
+		return all(value.String())
+	case []any:
+		return slices.ContainsFunc(value, func(v any) bool { return Any(v, is) })
+	case map[string]any:
+		for _, v := range value {
+			if Any(v, is) {
+				return true
+			}
+		}
+	case *watch.Secret:
+		return value != nil && (Any(value.Data, is) || all(value.LeaseID) ||
+			value.Auth != nil && all(value.Auth.ClientToken, value.Auth.Accessor) ||
+			value.WrapInfo != nil && all(value.WrapInfo.Token, value.WrapInfo.WrappedAccessor))
+	case *watch.PKICert:
+		return value != nil && all(append([]string{value.Cert, value.Key, value.CA}, value.CAChain...)...)
+	case *watch.NomadVar:
+		return value != nil && all(value.Items.Values()...)
+	case *watch.LeafCert:
+		return value != nil && all(value.CertPEM, value.PrivateKeyPEM)
+	}
+	return false
+}
+
+// Parts find parts of secrets in texts, however many secrets there are: names of queries come in tens of thousands.
+type Parts struct {
+	whole map[string]bool // all secrets
+	long  map[uint64]bool // all parts of 8 bytes
+	size  int             // bytes of all secrets
+}
+
+const maxParts = 1 << 20 // bytes of secrets in which parts are found; in more, each text is one
+
+// Add adds all values of an answer.
+func (p *Parts) Add(answer any) { Any(answer, p.add) }
+
+// add adds a value. It returns false, for Any.
+func (p *Parts) add(secret string) bool {
+	if p.whole == nil {
+		p.whole, p.long = make(map[string]bool), make(map[uint64]bool)
+	}
+	if p.size += len(secret); p.size > maxParts {
+		return false
+	}
+	p.whole[secret] = true
+	for i := range max(0, len(secret)-7) {
+		p.long[binary.LittleEndian.Uint64([]byte(secret[i:i+8]))] = true
+	}
+	return false
+}
+
+// In reports whether a text is a secret, or has one of 6 bytes at least, or a part of 8 bytes of one. Less is in many names.
+func (p *Parts) In(text string) bool {
+	if p.whole[text] || p.size > maxParts {
+		return true
+	}
+	for i := range len(text) {
+		for n := 6; n < 8 && i+n <= len(text); n++ {
+			if p.whole[text[i:i+n]] {
+				return true
+			}
+		}
+		if i+8 <= len(text) && p.long[binary.LittleEndian.Uint64([]byte(text[i:i+8]))] {
+			return true
+		}
+	}
+	return false
+}
+
+// certFields are the fields of a certificate that a file may have, or not.
+var certFields = strings.Fields("CA CAChain Cert Key")
+
+// CertFields returns which fields of a certificate, of those that a file may lack, stand anywhere in trees. A field of another value
+// with the same name is among them: a file that lacks it then gets another certificate when render starts, but none lacks what the
+// template needs.
+func CertFields(trees map[string]*parse.Tree) []string {
+	var used []string
+	for _, tree := range trees {
+		eachField(tree.Root, func(name string) {
+			if slices.Contains(certFields, name) && !slices.Contains(used, name) {
+				used = append(used, name)
+			}
+		})
+	}
+	slices.Sort(used)
+	return used
+}
+
+// eachField calls do for each field that is read below a node.
+func eachField(n parse.Node, do func(name string)) {
+	branch := func(n *parse.BranchNode) {
+		eachField(n.Pipe, do)
+		eachField(n.List, do)
+		eachField(n.ElseList, do)
+	}
+	names := func(all []string) {
+		for _, name := range all {
+			do(name)
+		}
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		if n != nil {
+			for _, child := range n.Nodes {
+				eachField(child, do)
+			}
+		}
+	case *parse.ActionNode:
+		eachField(n.Pipe, do)
+	case *parse.TemplateNode:
+		eachField(n.Pipe, do)
+	case *parse.IfNode:
+		branch(&n.BranchNode)
+	case *parse.RangeNode:
+		branch(&n.BranchNode)
+	case *parse.WithNode:
+		branch(&n.BranchNode)
+	case *parse.PipeNode:
+		if n != nil {
+			for _, command := range n.Cmds {
+				for _, arg := range command.Args {
+					eachField(arg, do)
+				}
+			}
+		}
+	case *parse.ChainNode:
+		eachField(n.Node, do)
+		names(n.Field)
+	case *parse.FieldNode:
+		names(n.Ident)
+	case *parse.VariableNode:
+		names(n.Ident[1:])
+	}
+}
