@@ -23,7 +23,7 @@ import (
 	"render/render/metrics"
 	"render/render/web"
 	"render/watch"
-	"render/watch/vault"
+	"render/watch/vault/unwrap"
 )
 
 // A program is one run of render.
@@ -43,14 +43,14 @@ type program struct {
 	files     *watch.Files
 	source    watch.ByKind // of the files and the providers
 	providers []*provider
-	unwrapped *vault.Unwrapped // tokens that this process has unwrapped
+	unwrapped *unwrap.Memory // tokens that this process has unwrapped
 	engine    *render.Engine
 	server    *web.Server // of the status page
 }
 
 func newProgram(flags *config.Flags, signals *signalRouter, stdout io.Writer, stderr logs.Writer) *program {
 	l := logs.New(stderr)
-	return &program{flags: flags, signals: signals, stdout: stdout, logs: l, log: l.Logger(), unwrapped: new(vault.Unwrapped)}
+	return &program{flags: flags, signals: signals, stdout: stdout, logs: l, log: l.Logger(), unwrapped: new(unwrap.Memory)}
 }
 
 // close ends what is left of a run, which has ended with err.

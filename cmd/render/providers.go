@@ -183,6 +183,11 @@ func (r *replacement) use() {
 		r.next, r.old = r.old, r.next
 		return
 	}
+	if next, ok := r.src.(*vault.Source); ok {
+		if now, ok := r.provider.src.(*vault.Source); ok {
+			next.Follow(now)
+		}
+	}
 	r.source.Use(r.src)
 	r.src, r.provider.src = r.provider.src, r.src
 	r.end, r.provider.end = r.provider.end, r.end

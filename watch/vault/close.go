@@ -23,9 +23,36 @@ func (s *Source) Close() {
 	})
 }
 
+// Follow has the answers of the source, from now on, have indexes above those of another. It is called before the source answers in the
+// place of that: Applied with an index of before says nothing about answers that somebody is given from now on.
+func (s *Source) Follow(other *Source) {
+	other.mu.Lock()
+	last := other.index
+	other.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last <= s.index {
+		return
+	}
+	s.index = last
+	for _, e := range s.entries {
+		if st := e.state; st.index != 0 {
+			s.index++
+			if e.given >= e.since {
+				e.given = s.index
+			}
+			st.index, e.since = s.index, s.index
+			e.publish(st)
+		}
+	}
+}
+
 // CloseFor is Close for a source that another replaces, as settings have changed. What it has leased for answers that somebody was given
 // is in use still: next revokes that, as leases of earlier answers of its own. Where next is nil, it ends by itself.
 func (s *Source) CloseFor(next *Source) {
+	s.mu.Lock()
+	s.next = next
+	s.mu.Unlock()
 	s.close(func(q watch.Query, used []lease) (unused []lease) {
 		if next != nil {
 			next.inherit(q, used)

@@ -124,3 +124,77 @@ func TestManyReplaced(t *testing.T) {
 		}
 	})
 }
+
+// A source takes its place again, as a reload was undone: what the other has leased may be in files until an earlier answer is in use again.
+func TestReplacedSourceReturns(t *testing.T) {
+	for _, renewed := range []bool{false, true} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.lasts, f.longest = time.Hour, 24*time.Hour
+			to := watch.NewSwitch(s)
+			fl.set.Close()
+			fl.set = watch.NewSet(to, watch.SetConfig{})
+			q := query(t, db)
+			fl.watch(q)
+			fl.pass(time.Minute)
+			first, index := fl.password(q), fl.states[q].Index
+			fl.set.Applied(q, index)
+
+			next := f.source(Config{})
+			next.Follow(s)
+			to.Use(next)
+			fl.pass(time.Minute)
+			second, other := fl.password(q), fl.states[q].Index
+			s.Follow(next)
+			to.Use(s)
+			next.CloseFor(s)
+			fl.set.Applied(q, other) // of a commit that began before
+			fl.pass(10 * time.Minute)
+			if fl.password(q) != first || !f.valid(first) || !f.valid(second) || first == second {
+				t.Errorf("before %q is in use again: %q %t, %q %t", fl.password(q), first, f.valid(first), second, f.valid(second))
+			}
+			if last := fl.states[q].Index; last == index || last == other {
+				t.Errorf("the answer has an index of before, so that nobody says that it is in use")
+			}
+			if renewed {
+				fl.pass(time.Hour)
+			}
+			fl.set.Applied(q, fl.states[q].Index)
+			fl.pass(releaseAfter + time.Second)
+			if f.live() != 1 || !f.valid(first) {
+				t.Errorf("%d leases live: %s", f.live(), f.requests())
+			}
+			fl.set.Close()
+			s.Close()
+		})
+	}
+}
+
+// A lease that is to be revoked soon, because another is in use, is revoked although the source is replaced meanwhile.
+func TestReplacedSourceReleases(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.lasts, f.longest = time.Hour, time.Hour
+		f.tokens["other"] = &fakeToken{}
+		q := query(t, "fixed/app")
+		fl.watch(q)
+		fl.pass(time.Second)
+		s.tokens.use("other")
+		fl.pass(10 * time.Second)
+		fl.set.Applied(q, fl.states[q].Index)
+		fl.set.Close()
+		next := f.source(Config{})
+		defer next.Close()
+		next.Follow(s)
+		s.CloseFor(next)
+		if _, _, err := next.Fetch(f.t.Context(), q, 0); err != nil {
+			t.Fatal(err)
+		}
+		fl.pass(releaseAfter / 2)
+		if f.live() != 3 {
+			t.Errorf("%d leases live right after another was in use", f.live())
+		}
+		fl.pass(releaseAfter)
+		if f.live() != 2 {
+			t.Errorf("%d leases live: %s", f.live(), f.requests())
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"render/watch/hint"
+	"render/watch/vault/unwrap"
 )
 
 // The defaults of Config.
@@ -43,10 +44,10 @@ type Config struct {
 	// The token is that of AgentTokenFile where this is set. Else it is Token, else VAULT_TOKEN, else what ~/.vault-token holds, else
 	// what Login, then Kubernetes, bring. A token that is JSON, as of a wrapped answer, is its field "token".
 	Token          string
-	AgentTokenFile string     // read again whenever it changes; it may not exist yet
-	UnwrapToken    *bool      // the token is one to unwrap; done once for each such token, with Unwrapped for the whole process; nil means: no
-	Unwrapped      *Unwrapped // remembers the tokens of earlier sources of this process; nil remembers nothing beyond this one
-	RenewToken     *bool      // nil means: yes, unless there is an AgentTokenFile
+	AgentTokenFile string         // read again whenever it changes; it may not exist yet
+	UnwrapToken    *bool          // the token is one to unwrap; done once for each such token, with Unwrapped for the whole process; nil means: no
+	Unwrapped      *unwrap.Memory // remembers the tokens of earlier sources of this process; nil remembers nothing beyond this one
+	RenewToken     *bool          // nil means: yes, unless there is an AgentTokenFile
 	Login          *Login
 	Kubernetes     *Kubernetes
 
@@ -172,7 +173,7 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Unwrapped == nil {
-		cfg.Unwrapped = new(Unwrapped)
+		cfg.Unwrapped = new(unwrap.Memory)
 	}
 	if disabled, err := strconv.ParseBool(env("VAULT_DISABLE_REDIRECTS")); err == nil {
 		cfg.DisableRedirects = cfg.DisableRedirects || disabled

@@ -36,7 +36,7 @@
 //	known.go      whether Vault still knows the certificate of a file
 //	mounts.go     KV v1 or v2
 //	answer.go     what of a response is an answer
-//	tokens.go     tokens
+//	tokens.go     tokens; package unwrap remembers those that were unwrapped
 //	client.go     a request; package outage has few made while all fail
 //	figures.go    what the status page shows of requests
 //	poll.go       whether a KV secret has changed

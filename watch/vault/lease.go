@@ -90,13 +90,28 @@ func isLongest(err error) bool {
 
 // release revokes a lease whose answer is no longer used.
 func (s *Source) release(l lease) {
-	if !pause.For(s.life, releaseAfter) {
-		if s.cfg.Load().RevokeOnStop {
-			l.revoke(s.net)
-		}
+	if pause.For(s.life, releaseAfter) {
+		l.revoke(s.life)
 		return
 	}
-	l.revoke(s.life)
+	s.mu.Lock()
+	next := s.next
+	s.mu.Unlock()
+	switch {
+	case next != nil:
+		next.startRelease(l)
+	case s.cfg.Load().RevokeOnStop:
+		l.revoke(s.net)
+	}
+}
+
+// startRelease releases a lease of a source that this one replaces.
+func (s *Source) startRelease(l lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.tasks.Go(func() { s.release(l) })
+	}
 }
 
 // revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done.

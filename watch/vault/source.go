@@ -43,6 +43,7 @@ type Source struct {
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
+	next    *Source // that releases leases once this one is closed; nil for none
 	entries map[watch.Query]*entry
 	waiting map[watch.Query][]lease // of a source before, whose queries nobody has asked this one about yet
 	index   uint64                  // of the last answer that differs

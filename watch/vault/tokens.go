@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,46 +49,6 @@ type usedToken struct {
 	token      string
 	generation uint64
 	changed    <-chan struct{} // closed when there is another
-}
-
-// Unwrapped remembers the tokens that were unwrapped, because that can be done once. The zero value remembers none yet.
-type Unwrapped struct {
-	mu     sync.Mutex                   // guards what follows
-	tokens map[[sha256.Size]byte]string // by the checksum of the wrapping token
-	busy   chan struct{}                // closed when the attempts of a source have ended; nil where there are none
-}
-
-// begin returns the token that a wrapping token stands for. Where that is "", the caller unwraps it and calls end; another source does not
-// meanwhile. Not ok means that ctx is done.
-func (u *Unwrapped) begin(ctx context.Context, wrapping string) (token string, ok bool) {
-	for {
-		u.mu.Lock()
-		token, busy := u.tokens[sha256.Sum256([]byte(wrapping))], u.busy
-		if token == "" && busy == nil {
-			u.busy = make(chan struct{})
-		}
-		u.mu.Unlock()
-		if token != "" || busy == nil {
-			return token, true
-		}
-		select {
-		case <-busy:
-		case <-ctx.Done():
-			return "", false
-		}
-	}
-}
-
-// end notes what a wrapping token stands for; "" where that is not known.
-func (u *Unwrapped) end(wrapping, token string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.tokens == nil {
-		u.tokens = make(map[[sha256.Size]byte]string)
-	}
-	u.tokens[sha256.Sum256([]byte(wrapping))] = token
-	close(u.busy)
-	u.busy = nil
 }
 
 func newTokens(cfg *atomic.Pointer[Config], c *client, queries func() int, leases func() bool) *tokens {
@@ -252,11 +211,11 @@ func (t *tokens) unwrapped(ctx context.Context, wrapping string) (token string, 
 		return wrapping, true
 	}
 	known := t.cfg.Load().Unwrapped
-	token, ok = known.begin(ctx, wrapping)
+	token, ok = known.Begin(ctx, wrapping)
 	if token != "" || !ok {
 		return token, ok
 	}
-	defer func() { known.end(wrapping, token) }()
+	defer func() { known.End(wrapping, token) }()
 
 	if t.cfg.Load().ReadOnly { // the run that is to follow needs it
 		t.fail(hint.With(errors.New("unwrap the vault token: a dry run does not, because that can be done once"), "use --vault-unwrap-token=false and another token"))

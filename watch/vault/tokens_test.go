@@ -20,6 +20,7 @@ import (
 
 	"render/watch"
 	"render/watch/sourcetest"
+	"render/watch/vault/unwrap"
 	"render/watch/vaulttest"
 )
 
@@ -243,7 +244,7 @@ func TestTokenRenewal(t *testing.T) {
 
 // A token is unwrapped once, for all sources of the process.
 func TestUnwrap(t *testing.T) {
-	known := new(Unwrapped)
+	known := new(unwrap.Memory)
 	cfg := Config{Token: `{"token":"wrapping","ttl":60}`, UnwrapToken: new(true), Unwrapped: known}
 	simulate(t, cfg, func(f *fake, s *Source, fl *follower) {
 		f.tokens["wrapping"] = &fakeToken{}
@@ -291,7 +292,7 @@ func TestAsksNothing(t *testing.T) {
 // A source that waits for another to unwrap the same token ends all the same.
 func TestUnwrapWaits(t *testing.T) {
 	sourcetest.Bubble(t, func(t *testing.T) {
-		known := new(Unwrapped)
+		known := new(unwrap.Memory)
 		var all []*Source
 		for range 2 {
 			f := newFake(t)
