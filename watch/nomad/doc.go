@@ -15,4 +15,5 @@
 //	config.go  Config and the environment
 //	kinds.go   how queries of each kind are answered
 //	signal.go  signals
+//	figures.go figures
 package nomad

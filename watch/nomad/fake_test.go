@@ -85,7 +85,7 @@ func inBubble(t *testing.T, cfg Config, test func(t *testing.T, f *fake, s *Sour
 
 func newFake() *fake {
 	return &fake{
-		conns: make(chan net.Conn), closed: make(chan struct{}), moved: make(chan struct{}), index: 10,
+		conns: make(chan net.Conn), closed: make(chan struct{}), moved: make(chan struct{}), index: 1_000_000,
 		vars: make(map[string]variableEntry), services: make(map[string]serviceEntry), denies: make(map[string]bool), leader: "true",
 		open: make(map[net.Conn]bool), requests: make(map[string]int),
 	}
