@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -332,10 +333,16 @@ func (r request) isHealth() bool { return r.path == "sys/health" }
 
 // redact takes out of a text what is secret, and makes it one line.
 func (r request) redact(text string) string {
-	for _, hidden := range append(r.hidden, r.token) {
+	var all []string
+	for _, hidden := range append([]string{r.token}, r.hidden...) {
 		if len(hidden) > 2 {
-			text = strings.ReplaceAll(text, hidden, "[redacted]")
+			quoted := strconv.Quote(hidden) // as Go's messages have it
+			all = append(all, hidden, quoted[1:len(quoted)-1])
 		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	for _, hidden := range all {
+		text = strings.ReplaceAll(text, hidden, "[redacted]")
 	}
 	return watch.Shorten(strings.Join(strings.Fields(text), " "))
 }

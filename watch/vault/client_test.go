@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -423,5 +425,20 @@ func TestQueries(t *testing.T) {
 	two, _ := watch.NewPKICert("pki/issue/a", []string{"common_name=b"}, "/etc/a", "Cert", "Key")
 	if one == two || one.Name != two.Name || fmt.Sprint(one.Options()[watch.OptField]) != "[Cert Key]" {
 		t.Errorf("got %s and %s", one, two)
+	}
+}
+
+// What a request hides is in no text: the longest first, as one may be a part of another, and as Go's messages quote it.
+func TestRedact(t *testing.T) {
+	for range 20 {
+		r := request{token: "tok", hidden: []string{"abc", "abcdef", `a"b\c`, "two\nlines", "x"}}
+		if rand.IntN(2) == 0 {
+			slices.Reverse(r.hidden)
+		}
+		const text = `no abcdef, abc, tok, x nor a"b\c; not {"p": "a\"b\\c"} "two\nlines"`
+		const want = `no [redacted], [redacted], [redacted], x nor [redacted]; not {"p": "[redacted]"} "[redacted]"`
+		if got := r.redact(text); got != want {
+			t.Fatalf("got %s", got)
+		}
 	}
 }

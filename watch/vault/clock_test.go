@@ -356,6 +356,9 @@ func TestRevocations(t *testing.T) {
 				if n := strings.Count(lines.String(), "vault lease not revoked"); n != test.warned || f.live() != test.live {
 					t.Errorf("%d leases, %d warnings: %s\n%s", f.live(), n, lines.String(), f.requests())
 				}
+				if strings.Contains(lines.String(), "db/creds") {
+					t.Errorf("the log has the lease: %s", lines.String())
+				}
 			})
 		})
 	}

@@ -203,7 +203,7 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 	case !strings.HasSuffix(path, "/login") && !strings.HasPrefix(path, "sys/wrapping") && !f.tokenLives(token):
 		return 403, failed("permission denied", "invalid token")
 	case f.refuses[path] != 0:
-		return f.refuses[path], failed(cmp.Or(f.says, "refused for a test"))
+		return f.refuses[path], failed(cmp.Or(f.says, "refused for a test") + fmt.Sprint(" ", content["lease_id"]))
 	case path == "auth/approle/login", path == "auth/kubernetes/login":
 		f.sent = content
 		if content["secret_id"] == "wrong" {

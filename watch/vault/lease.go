@@ -54,7 +54,7 @@ func (s *Source) renew(ctx context.Context, l lease) (renewal, error) {
 	if err != nil {
 		return renewal{}, err
 	}
-	r := request{method: http.MethodPut, path: "sys/leases/renew", token: t.token, body: map[string]any{"increment": 0, "lease_id": l.id}}
+	r := request{method: http.MethodPut, path: "sys/leases/renew", token: t.token, body: map[string]any{"increment": 0, "lease_id": l.id}, hidden: []string{l.id}}
 	if l.token != "" {
 		r = renewSelf(l.token)
 	}
@@ -118,7 +118,7 @@ func (s *Source) startRelease(l lease) {
 func (l lease) revoke(ctx context.Context) {
 	s := l.by
 	for failures := 0; !l.isNone() && !l.hasEnded(); failures++ {
-		r := request{method: http.MethodPut, path: "sys/leases/revoke", body: map[string]any{"lease_id": l.id}}
+		r := request{method: http.MethodPut, path: "sys/leases/revoke", body: map[string]any{"lease_id": l.id}, hidden: []string{l.id}}
 		var t usedToken
 		if l.token != "" {
 			r = request{method: http.MethodPut, path: "auth/token/revoke-self", token: l.token}
