@@ -195,6 +195,11 @@ func (a *Agent) stop() {
 	for _, job := range jobs {
 		_ = a.Do(http.MethodDelete, "job/"+job.ID+"?purge=true", nil, nil)
 	}
+	a.collect()
+}
+
+// collect has the agent remove what jobs leave that have ended: mounted folders, and processes that survive the agent.
+func (a *Agent) collect() {
 	for range 1500 {
 		if left, _ := filepath.Glob(filepath.Join(a.data, "alloc", "*")); len(left) == 0 {
 			return
@@ -327,10 +332,11 @@ func (a *Agent) Run(t testing.TB, job string, count int, services ...Service) {
 	t.Fatalf("the services of the job %s are not registered; nomad said: %s", job, a.out)
 }
 
-// StopJob ends a job. Its services go with it.
+// StopJob ends a job, the only one, with all that is left of it. Its services go with it.
 func (a *Agent) StopJob(t testing.TB, job string) {
 	t.Helper()
-	a.Must(t, http.MethodDelete, "job/"+job, nil, nil)
+	a.Must(t, http.MethodDelete, "job/"+job+"?purge=true", nil, nil)
+	a.collect()
 }
 
 // freePorts returns ports that were free a moment ago.
