@@ -17,6 +17,7 @@ import (
 	"render/render/commit"
 	"render/render/run"
 	"render/render/status"
+	"render/watch"
 )
 
 // The program of most tests notes in the file events when it is started, as "start PID", and which signals it gets. It has a
@@ -46,8 +47,13 @@ func (r *rig) program(more string) run.Command {
 
 func (r *rig) supervise(cfg Config) *supervised {
 	r.t.Helper()
+	return r.superviseFrom(r.world, cfg)
+}
+
+func (r *rig) superviseFrom(src watch.Source, cfg Config) *supervised {
+	r.t.Helper()
 	cfg.Log = r.log.logger()
-	engine, err := New(r.world, cfg)
+	engine, err := New(src, cfg)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -425,6 +431,54 @@ func TestProgramSplay(t *testing.T) {
 	s.endsWith(7)
 	if got := s.events(); got != "start TERM" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A program uses the credentials that it has read until it is notified of others: until then their lease lasts.
+func TestLeasesOfAProgram(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, next string
+		splay      time.Duration
+		notified   bool
+	}{
+		{"other credentials", `{{with secret "a"}}{{.Data.password}}{{end}}`, 0, true},
+		{"other credentials, before it is notified", `{{with secret "a"}}{{.Data.password}}{{end}}`, 1000 * time.Hour, false},
+		{"no credentials, before it is notified", `none`, 1000 * time.Hour, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			ended := make(chan string, 10)
+			l := newLessor("s", func(password string) { ended <- password })
+			text := `{{if eq (key "more") "no"}}{{with secret "a"}}{{.Data.password}}{{end}}{{else}}` + test.next + `{{end}}`
+			r.world.set(kv("more"), "no")
+			s := r.superviseFrom(watch.ByKind{watch.KindSecret: l, "": r.world}, Config{Targets: []Target{r.target("out", text)}, Exec: run.Program{
+				Command: r.program(""), OnChange: run.SendSignal, Reload: syscall.SIGHUP, Splay: test.splay,
+			}})
+			s.starts(1)
+			before := s.read("out")
+			l.mu.Lock()
+			for _, e := range l.leases {
+				l.lease(e)
+			}
+			l.mu.Unlock()
+			s.set(kv("more"), "yes")
+			s.await("other contents", func() bool { return s.read("out") != before && s.status().Targets[0].State == status.Applied })
+			if test.notified {
+				s.awaitEvents("start HUP")
+				if got := <-ended; got != before {
+					t.Errorf("the lease of %s has ended, want that of %s", got, before)
+				}
+				return
+			}
+			for range 3 {
+				s.status() // turns of the loop
+			}
+			if len(ended) > 0 {
+				t.Errorf("the lease of %s has ended, which the program uses", <-ended)
+			}
+		})
 	}
 }
 

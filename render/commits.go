@@ -181,8 +181,13 @@ func (e *Engine) land(done landing) {
 	a.pending = r.Pending
 	e.setDebts(a, r.Debts)
 
-	// Each target, and then the action.
 	now := time.Now()
+	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Notified {
+		e.program.FilesChanged(now)
+		e.leases.Await(e.program.IsBehind()) // until then it uses what was there before
+	}
+
+	// Each target, and then the action.
 	var errs []error
 	for _, path := range r.Swapped {
 		if t := e.byDestination[path]; t != nil {
@@ -203,9 +208,6 @@ func (e *Engine) land(done landing) {
 		a.failures = 0
 	}
 
-	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Notified {
-		e.program.FilesChanged(now)
-	}
 	a.track.Landed(a.err == nil, now)
 	e.noteAction(a)
 	e.schedule.Now(a)

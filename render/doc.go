@@ -86,7 +86,8 @@
 //   - R13 Applied is what counts. A file is done when its action has succeeded, not when its bytes are on disk. What failed
 //     or was interrupted is repeated until it succeeds, also by the next start. Each folder of a commit has one intent mark, on
 //     disk before the first swap; all of them end in one step; an old file is believed only for the new file that it was saved for.
-//     So it is with credentials: a lease ends when no file holds its answer any more, and the actions of all have succeeded.
+//     So it is with credentials: a lease ends when no file holds its answer any more, and the actions of all have succeeded. A supervised
+//     program holds what its files had until it is notified of others.
 //   - R14 Blocked is loud. A target that cannot finish is reported after five seconds and then every minute: what it waits
 //     for, and where in which template. So is a pass that takes longer than five seconds.
 //

@@ -251,6 +251,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		} else {
 			wake = schedule.Earliest(wake, e.supervise(now), e.program.Notify(now, e.inFlight, holdMost))
+			e.leases.Await(e.program.IsBehind())
 		}
 		e.noteChanges()
 		timer.Stop()

@@ -2,7 +2,8 @@
 // source when nobody uses earlier answers any more (R13 of package render), and keeps a query for as long as a file holds its answer.
 //
 // A holder is what has files: a target. It holds the answers of which its outputs are made: the output that may be in place, the one in
-// flight and the one that is wanted. What a commit that failed may have left in place is held, too.
+// flight and the one that is wanted. What a commit that failed may have left in place is held, too. So is what was held before, for as
+// long as a program that reads the files was not notified of others (Await).
 //
 // Nothing here has a goroutine, a clock or I/O. One goroutine at a time may use a table.
 package leases
@@ -63,6 +64,8 @@ type Table[T comparable] struct {
 
 	pin     *graph.User[T] // keeps what is held from being forgotten
 	stages  map[T]Stages
+	waits   bool        // a program was not notified of all files
+	former  map[T]*Uses // what holders held since it was
 	holders map[watch.Query]map[T]bool
 	told    map[watch.Query]uint64 // the index with which applied was called last
 	delayed map[watch.Query]bool   // a pass under way may have used an earlier answer
@@ -73,7 +76,7 @@ type Table[T comparable] struct {
 func New[T comparable](g *graph.Graph[T], applied func(q watch.Query, index uint64), forget func([]watch.Query)) *Table[T] {
 	return &Table[T]{
 		graph: g, applied: applied, forget: forget, pin: g.Pin(nil),
-		stages: make(map[T]Stages), holders: make(map[watch.Query]map[T]bool),
+		stages: make(map[T]Stages), former: make(map[T]*Uses), holders: make(map[watch.Query]map[T]bool),
 		told: make(map[watch.Query]uint64), delayed: make(map[watch.Query]bool),
 	}
 }
@@ -83,13 +86,44 @@ func (t *Table[T]) Hold(holder T, now Stages) {
 	if t == nil || len(t.stages) == 0 && now == (Stages{}) || now == t.stages[holder] {
 		return
 	}
-	before := t.stages[holder]
+	before := t.held(holder)
+	if t.waits && before != nil {
+		t.former[holder] = before
+	}
 	if t.stages[holder] = now; now == (Stages{}) {
 		delete(t.stages, holder)
 	}
+	t.change(holder, before)
+}
 
+// Await says whether a program that reads the files of holders was not notified yet of all of them. What they held before may be in use
+// then, and stays held until it was.
+func (t *Table[T]) Await(waits bool) {
+	if t == nil || waits == t.waits {
+		return
+	}
+	t.waits = waits
+	if waits {
+		return
+	}
+	former := t.former
+	t.former = make(map[T]*Uses)
+	for holder, before := range former {
+		t.change(holder, before)
+	}
+}
+
+// held returns the earliest answers that a holder holds; nil for none.
+func (t *Table[T]) held(holder T) *Uses {
+	s := t.stages[holder]
+	return t.former[holder].Or(s[0]).Or(s[1]).Or(s[2])
+}
+
+// change notes that a holder holds other answers than before.
+func (t *Table[T]) change(holder T, before *Uses) {
+	now := t.held(holder)
 	var changed []watch.Query
-	for q := range now.all().revisions {
+	for q := range now.all() {
 		if t.holders[q] == nil {
 			t.holders[q] = make(map[T]bool, 1)
 			t.graph.Keep(t.pin, q)
@@ -98,8 +132,8 @@ func (t *Table[T]) Hold(holder T, now Stages) {
 		changed = append(changed, q)
 	}
 	var forgotten []watch.Query
-	for q := range before.all().revisions {
-		if _, still := now.all().revisions[q]; still {
+	for q := range before.all() {
+		if _, still := now.all()[q]; still {
 			continue
 		}
 		if delete(t.holders[q], holder); len(t.holders[q]) > 0 {
@@ -121,12 +155,12 @@ func (t *Table[T]) Hold(holder T, now Stages) {
 	}
 }
 
-// all returns the earliest answers of all stages.
-func (s Stages) all() *Uses {
-	if all := s[0].Or(s[1]).Or(s[2]); all != nil {
-		return all
+// all returns the revisions by query.
+func (u *Uses) all() map[watch.Query]uint64 {
+	if u == nil {
+		return nil
 	}
-	return &Uses{}
+	return u.revisions
 }
 
 // Answered notes that queries have other states.
@@ -156,11 +190,9 @@ func (t *Table[T]) settle(q watch.Query) {
 		return
 	}
 	for holder := range t.holders[q] {
-		for _, uses := range t.stages[holder] {
-			if uses == nil {
-				continue
-			}
-			if revision, ok := uses.revisions[q]; ok && revision != state.Rev {
+		s := t.stages[holder]
+		for _, uses := range []*Uses{t.former[holder], s[0], s[1], s[2]} {
+			if revision, ok := uses.all()[q]; ok && revision != state.Rev {
 				return
 			}
 		}

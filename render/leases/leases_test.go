@@ -159,6 +159,63 @@ func TestAppliedAfterPassesUnderWay(t *testing.T) {
 	b.want(t, "applied s 3")
 }
 
+// As long as a program was not notified of the files, it uses what they held before: also what no file holds any more, or no target has.
+func TestHeldForAProgram(t *testing.T) {
+	b := newBench()
+	for _, user := range []string{"x", "y", "z"} {
+		b.render(user, user)
+		b.answer(user, 1, 1)
+		b.Hold(user, Stages{b.render(user, user)})
+	}
+	b.want(t, "applied x 1", "applied y 1", "applied z 1")
+
+	b.Await(true)
+	b.answer("x", 2, 2)
+	next := b.render("x", "x")
+	b.Hold("x", Stages{nil, next})
+	b.Hold("x", Stages{next})
+	b.render("y")
+	b.Hold("y", Stages{})
+	b.render("z")
+	b.Hold("z", Stages{})
+	b.Await(true)
+	b.want(t)
+	b.Await(false)
+	b.want(t, "applied x 2", "forget y", "forget z")
+	if len(b.former) > 0 || len(b.holders) != 1 || b.graph.Len() != 1 {
+		t.Errorf("%d queries are left, and %+v", b.graph.Len(), b.Table)
+	}
+	b.Hold("x", Stages{})
+	b.answer("x", 3, 3)
+	b.want(t)
+}
+
+// What it costs that a holder has other answers grows with their number, not with its square.
+func TestHoldCost(t *testing.T) {
+	b := newBench()
+	names := make([]string, 2_000)
+	for i := range names {
+		names[i] = fmt.Sprint("s", i)
+	}
+	b.render("x", names...)
+	uses := make([]*Uses, 4)
+	for revision := range uses {
+		for _, name := range names {
+			b.answer(name, uint64(revision+1), uint64(revision+1))
+		}
+		uses[revision] = b.render("x", names...)
+	}
+	b.Hold("x", Stages{uses[0], uses[1], uses[2]})
+	last := 3
+	allocs := testing.AllocsPerRun(10, func() {
+		b.Hold("x", Stages{uses[0], uses[1], uses[last]})
+		last = 5 - last
+	})
+	if most := float64(len(names)); allocs > most {
+		t.Errorf("%.0f allocations for %d queries, want at most %.0f", allocs, len(names), most)
+	}
+}
+
 // Only what may be leased is held, and a nil table holds nothing.
 func TestHeldKinds(t *testing.T) {
 	g := graph.New[string]()
@@ -181,4 +238,5 @@ func TestHeldKinds(t *testing.T) {
 	none.Hold("x", Stages{Of(s)})
 	none.Answered(states)
 	none.PassEnded()
+	none.Await(true)
 }
