@@ -153,7 +153,7 @@ func (w *page) Write(b []byte) (int, error) {
 	}
 	switch {
 	case string(b) == noValue:
-		p.addSuspect(Suspect{p.site(), printsNoValue})
+		p.addSuspect(p.site().noValue())
 	case p.isAddress(b):
 		p.addSuspect(Suspect{p.site(), printsAddress})
 	}

@@ -113,6 +113,9 @@ func (t *Template) parseError(err error) *Error {
 	}
 	e.Msg = startInText.ReplaceAllString(e.Msg, " started at line $1")
 	e.Msg = siteInText.ReplaceAllString(e.Msg, "")
+	if strings.HasPrefix(e.Msg, "bad character U+002D") {
+		e.hint = "read a field whose name has a - with " + t.delims.around(`index MAP "NAME"`)
+	}
 	return e
 }
 
@@ -143,6 +146,9 @@ func (t *Template) execError(err error) *Error {
 		e.Msg = "the template failed here; Go's message is not shown, because it may contain a value"
 	}
 	e.Msg, e.hint = t.delims.explain(e.Msg)
+	if e.hint != "" && strings.Contains(e.Source, ".Data.data.") && strings.HasSuffix(e.Msg, " does not exist") {
+		e.hint += "; only a secret of KV version 2 has its fields in .Data.data, any other in .Data"
+	}
 	return e
 }
 

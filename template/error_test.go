@@ -151,6 +151,14 @@ func TestErrorMessages(t *testing.T) {
 			"web.ctmpl:1:26: the Node whose field Address is read does not exist\nhint: put the field inside {{with VALUE}}\n" +
 				"{{with node \"n9\"}}{{.Node.Address}}{{end}}\n" +
 				"                         ^"},
+		{"field of a secret that is not of KV version 2", "web.ctmpl", `{{with dict "Data" (dict "a" 1)}}{{.Data.data.user}}{{end}}`,
+			"web.ctmpl:1:41: the value whose field user is read does not exist\n" +
+				"hint: put the field inside {{with VALUE}}; only a secret of KV version 2 has its fields in .Data.data, any other in .Data\n" +
+				"{{with dict \"Data\" (dict \"a\" 1)}}{{.Data.data.user}}{{end}}\n" +
+				"                                        ^"},
+		{"name with a hyphen", "web.ctmpl", `{{with node "n9"}}{{.db-name}}{{end}}`,
+			"web.ctmpl:1: bad character U+002D '-'\nhint: read a field whose name has a - with {{index MAP \"NAME\"}}\n" +
+				"{{with node \"n9\"}}{{.db-name}}{{end}}"},
 		{"missing environment variable", "web.ctmpl", `{{mustEnv "DB_HOST"}}`,
 			"web.ctmpl:1:3: mustEnv: required environment variable \"DB_HOST\" is empty\n" +
 				"{{mustEnv \"DB_HOST\"}}\n" +

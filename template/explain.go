@@ -16,7 +16,7 @@ import (
 
 var (
 	noFieldInText  = regexp.MustCompile(`^can't evaluate field (\w+) in type (\S+)$`)
-	nilFieldInText = regexp.MustCompile(`^nil pointer evaluating (\S+)\.(\w+)$`)
+	nilFieldInText = regexp.MustCompile(`^nil pointer evaluating (\S+|interface \{\})\.(\w+)$`)
 	noEntryInText  = regexp.MustCompile(`^map has no entry for key "([^"]+)"$`)
 	noMapInText    = regexp.MustCompile(`^nil data; no entry for key "([^"]+)"$`)
 	keywordInText  = regexp.MustCompile(`\{\{(end|else|break|continue|range)\}\}`)
@@ -39,7 +39,8 @@ func (d delimiters) explain(msg string) (plain, hint string) {
 		return fmt.Sprintf("%s has no field %s", article(t.Name()), field), hint
 	}
 	if m := nilFieldInText.FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("the %s whose field %s is read does not exist", lastPart(m[1]), m[2]), "put the field inside " + d.around("with VALUE")
+		kind := strings.Replace(lastPart(m[1]), "interface {}", "value", 1)
+		return fmt.Sprintf("the %s whose field %s is read does not exist", kind, m[2]), "put the field inside " + d.around("with VALUE")
 	}
 	if m := noEntryInText.FindStringSubmatch(msg); m != nil {
 		return fmt.Sprintf("the map has no entry %s", m[1]), "if the entry is optional, read it with " + d.around(fmt.Sprintf("index MAP %q", m[1]))

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A Suspect is a place in the text that is probably a mistake, although the execution goes on there.
@@ -23,6 +24,14 @@ const (
 )
 
 const heapSize = 1 << 38 // bytes that are more than the heap has, and few beside all addresses
+
+// noValue returns the suspect of a value that does not exist. A field directly below Data is mostly one of a secret of KV version 2.
+func (s site) noValue() Suspect {
+	if rest := s.text.text[min(int(s.pos), len(s.text.text)):]; strings.HasPrefix(rest, ".Data.") && !strings.HasPrefix(rest, ".Data.data.") {
+		return Suspect{s, printsNoValue + "; a secret of KV version 2 has its fields in .Data.data"}
+	}
+	return Suspect{s, printsNoValue}
+}
 
 // isAddress reports whether a printed value has an address of the heap.
 func (p *pass) isAddress(b []byte) bool {

@@ -25,6 +25,20 @@ func places(r template.Result) (all []string) {
 	return all
 }
 
+// A field directly below Data is mostly one of a secret of KV version 2, and the suspect says where its fields are.
+func TestSuspectData(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{{with dict "Data" (dict "a" 1)}}{{.Data.user}}{{end}}`:                    true,
+		`{{with dict "Data" (dict "data" (dict "a" 1))}}{{.Data.data.user}}{{end}}`: false,
+		`{{with dict "a" 1}}{{.Database}}{{end}}`:                                   false,
+	} {
+		r := parse(t, text).Execute(t.Context(), answers{}.lookup)
+		if len(r.Suspect) != 1 || strings.Contains(r.Suspect[0].Why, "KV version 2") != want {
+			t.Errorf("%s: got %+v", text, r.Suspect)
+		}
+	}
+}
+
 func TestSuspect(t *testing.T) {
 	known := answers{
 		kv("json"): `{"a": 1, "null": null}`, kv("empty"): "", kv("odd"): "x<no value>",

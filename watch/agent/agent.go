@@ -100,6 +100,9 @@ func (a *Agent) connect() ([]*Endpoint, error) {
 // Close closes the connections that no request uses.
 func (a *Agent) Close() { a.Endpoint().config.HttpClient.CloseIdleConnections() }
 
+// HasToken reports whether requests carry a token.
+func (a *Agent) HasToken() bool { return a.token() != "" }
+
 // Get makes a request when it may be made, and decodes the JSON of its answer. The package's documentation lists the kinds of errors.
 //
 // It is here, and not the own functions of consul/api or nomad/api, because those decode

@@ -34,8 +34,13 @@ const (
 
 func at(path string) func(watch.Query) string { return func(watch.Query) string { return path } }
 
-// denied returns a refusal with what a token needs.
-func (k kind) denied(err error) error { return hint.With(err, "give the token "+k.permission) }
+// denied returns a refusal with what the token needs, or that there is none.
+func (k kind) denied(err error, hasToken bool) error {
+	if !hasToken {
+		return hint.With(err, "no token is known: set nomad.token_file, nomad.token or NOMAD_TOKEN to a token with "+k.permission)
+	}
+	return hint.With(err, "give the token "+k.permission)
+}
 
 // params returns the parameters of requests for a query.
 func (s *Source) params(q watch.Query) url.Values {

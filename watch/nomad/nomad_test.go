@@ -152,6 +152,16 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// Where there is no token, its rights are not the reason of a refusal.
+func TestDeniedHint(t *testing.T) {
+	k := kinds[watch.KindNomadVar]
+	for hasToken, want := range map[bool]string{true: "give the token ", false: "no token is known: "} {
+		if hints := hint.Of(k.denied(watch.ErrDenied, hasToken)); len(hints) != 1 || !strings.HasPrefix(hints[0], want) {
+			t.Errorf("token %t: got %q", hasToken, hints)
+		}
+	}
+}
+
 // What a token may not ask is an error with pauses, for lists, too; it says what the token needs. The answer stays.
 func TestDeniedPaces(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, f *fake, s *Source) {

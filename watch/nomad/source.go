@@ -141,7 +141,7 @@ func (s *Source) request(ctx context.Context, q watch.Query, r agent.Request, si
 	r.Path, r.Params = k.path(q), s.params(q)
 	value, got, err := k.answer(ctx, s.agent, q, r)
 	if errors.Is(err, watch.ErrDenied) {
-		err = k.denied(err)
+		err = k.denied(err, s.agent.HasToken())
 	}
 	if err != nil {
 		return nil, 0, err

@@ -318,6 +318,8 @@ func (r request) judge(resp *http.Response, text []byte) (*body, error) {
 	switch status := e.status; {
 	case status == http.StatusForbidden && r.token == "":
 		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
+	case isUnknown(e):
+		return nil, hint.With(e, "the token is wrong, revoked or expired: give render another token")
 	case status != http.StatusBadGateway && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout && !e.isStandby():
 		return nil, e
 	}

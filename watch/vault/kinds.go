@@ -63,7 +63,12 @@ func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mou
 			break
 		}
 	}
-	if in.reason == nil {
+	switch {
+	case isUnknown(err), r.token == "" && errors.Is(err, watch.ErrDenied): // the path does not matter, and the error has a hint
+		return got, err
+	case in.reason == nil && errors.Is(err, watch.ErrDenied):
+		return got, hint.With(err, "allow the path that stands before the 403 in a policy of the token")
+	case in.reason == nil:
 		return got, err
 	}
 

@@ -296,9 +296,9 @@ func TestErrors(t *testing.T) {
 		outage bool
 		hint   string
 	}{
-		{"may not read", Config{Token: token}, query(t, "secret/other"), "secret/data/other: 403 ", true, false, ""},
+		{"may not read", Config{Token: token}, query(t, "secret/other"), "secret/data/other: 403 ", true, false, "allow the path"},
 		{"no such mount", Config{}, query(t, "nowhere/x"), "vault does not say what is mounted there (403)", false, false, hintUnknown},
-		{"no token", Config{Token: "-"}, query(t, "secret/mine"), "403", true, false, ""},
+		{"wrong token", Config{Token: "wrong"}, query(t, "secret/mine"), "invalid token", true, false, "the token is wrong, revoked or expired"},
 		{"writes where nothing is", Config{}, write("sys/nothing", "password=geheim"), "", false, false, ""},
 		{"no server", Config{Address: "http://127.0.0.1:1"}, query(t, "secret/mine"), "vault at http://127.0.0.1:1: ", false, true, ""},
 		{"not Vault", Config{Address: server.Addr + "/ui"}, query(t, "secret/mine"), "is this Vault?", false, true, ""},
@@ -316,6 +316,9 @@ func TestErrors(t *testing.T) {
 			}
 			if _, away := errors.AsType[watch.OutageError](err); away != test.outage {
 				t.Errorf("%v: an outage is %t", err, away)
+			}
+			if hints := hint.Of(err); test.denied && len(hints) != 1 {
+				t.Errorf("%v: got the hints %q, want one", err, hints)
 			}
 			if test.hint != "" && !strings.Contains(strings.Join(hint.Of(err), "\n"), test.hint) {
 				t.Errorf("%v: got the hints %q", err, hint.Of(err))

@@ -233,8 +233,13 @@ func (t *tokens) unwrapped(ctx context.Context, wrapping string) (token string, 
 			}
 			return got.body.Auth.ClientToken, true
 		}
-		t.fail(fmt.Errorf("unwrap the vault token: %w", err))
-		if _, away := errors.AsType[watch.OutageError](err); !away {
+		_, away := errors.AsType[watch.OutageError](err)
+		failed := fmt.Errorf("unwrap the vault token: %w", err)
+		if !away {
+			failed = hint.With(failed, "somebody else may have unwrapped it: give render another wrapping token")
+		}
+		t.fail(failed)
+		if !away {
 			t.log.Error("vault token not unwrapped", "err", err)
 			return "", false
 		}
