@@ -316,6 +316,8 @@ func (r request) judge(resp *http.Response, text []byte) (*body, error) {
 		e.after = time.Duration(wait) * time.Second
 	}
 	switch status := e.status; {
+	case status == http.StatusForbidden && r.token == "" && strings.HasPrefix(r.path, "auth/"):
+		return nil, hint.With(e, "check that Vault has a login at this path")
 	case status == http.StatusForbidden && r.token == "":
 		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
 	case isUnknown(e):
