@@ -261,7 +261,12 @@ func (e *Engine) Run(ctx context.Context) error {
 			alarm = timer.C
 		}
 
-		// What comes.
+		// What comes. Status does not wait until no long pass happens to end.
+		select {
+		case answer := <-e.questions:
+			answer <- e.status()
+		default:
+		}
 		select {
 		case <-e.set.Ready(): // answers
 			e.receiveAnswers(e.set.Take())
@@ -315,13 +320,9 @@ func (e *Engine) guarded() bool {
 
 // landAll takes the end of a commit, and of those that have ended as well.
 func (e *Engine) landAll(done landing) {
-	for {
-		e.land(done)
-		select {
-		case done = <-e.landings:
-		default:
-			return
-		}
+	e.land(done)
+	for len(e.landings) > 0 {
+		e.land(<-e.landings)
 	}
 }
 
