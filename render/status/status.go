@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 )
 
 // Status is a snapshot of an engine. It is a copy: what the engine does later does not change it.
@@ -186,6 +187,16 @@ func (e *IncompleteError) Error() string {
 		}
 	}
 	return b.String()
+}
+
+// Hints returns the hints of what is missing. Those of the faults are in what Unwrap returns.
+func (e *IncompleteError) Hints() (hints []string) {
+	for _, t := range e.Targets {
+		for _, m := range t.Missing {
+			hints = append(hints, hint.Of(m.Err)...)
+		}
+	}
+	return hints
 }
 
 // Unwrap returns the faults of the templates.

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// An Error is an error with a hint. A type of another package is one, too, if it has the method Hint.
+// An Error is an error with a hint. A type of another package is one, too, if it has the method Hint, or the method Hints
+// for several.
 type Error struct {
 	error
 	hint string
@@ -41,6 +42,9 @@ func Of(err error) (hints []string) {
 	}
 	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
 		hints = append(hints, h.Hint())
+	}
+	if h, ok := err.(interface{ Hints() []string }); ok {
+		hints = append(hints, h.Hints()...)
 	}
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:
