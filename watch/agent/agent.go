@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 )
 
 var (
@@ -279,7 +280,7 @@ func (a *Agent) do(ctx context.Context, e *Endpoint, r Request, params url.Value
 	case resp == nil && errors.Is(err, context.Canceled) && ctx.Err() == nil:
 		err = watch.OutageError{Err: errTaken}
 	case resp == nil && ctx.Err() == nil:
-		err = watch.OutageError{Err: withoutURL(err)}
+		err = watch.OutageError{Err: hint.OfRequest(err)}
 		a.unanswered(e, r, began, connections > 0, err)
 	}
 	return got, err

@@ -3,10 +3,15 @@ package agent
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"render/watch/hint"
 )
 
 // Connections are opened as the settings of the transport say.
@@ -28,6 +33,19 @@ func TestDialer(t *testing.T) {
 	_, err := Transport{DialTimeout: 1}.Dial(t.Context(), "tcp", "127.0.0.1:1")
 	if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 		t.Errorf("dialing within 1ns: %v", err)
+	}
+}
+
+// The error of a server without TLS has a hint.
+func TestNoTLS(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	a, err := New(consulAPI, Config{Address: strings.Replace(server.URL, "http:", "https:", 1)}, Transport{}.Dial, func() {})
+	check(t, err)
+	defer a.Close()
+	_, err = a.Get(t.Context(), Request{Path: "/v1/kv/x"}, new([]any))
+	if hints := hint.Of(err); len(hints) != 1 || !strings.HasPrefix(hints[0], "write http:// in the address") {
+		t.Errorf("%v: the hints are %q", err, hints)
 	}
 }
 

@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"render/watch/hint"
 )
 
 // A Consistency says which servers may answer.
@@ -80,7 +81,7 @@ func (a *Agent) newRequest(ctx context.Context, e *Endpoint, path string, params
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, hint.OfRequest(err)
 	}
 	req.Header.Set("User-Agent", a.cfg.UserAgent)
 	if token := a.token(); token != "" {
@@ -90,12 +91,4 @@ func (a *Agent) newRequest(ctx context.Context, e *Endpoint, path string, params
 		req.SetBasicAuth(auth.Username, auth.Password)
 	}
 	return req, nil
-}
-
-// withoutURL returns the error of a failed request without the request's URL. The caller names the query and the address.
-func withoutURL(err error) error {
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err
-	}
-	return err
 }

@@ -189,10 +189,7 @@ func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, u
 	began := time.Now()
 	resp, err := e.client.Do(req)
 	if err != nil {
-		var failure *url.Error
-		if errors.As(err, &failure) { // its text has the whole URL
-			err = failure.Err
-		}
+		err = hint.OfRequest(err)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("no answer within %s", c.cfg.Load().Timeout)
 		}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 )
 
 // plain is an HTTP server that answers like Vault: with what it was sent.
@@ -201,6 +202,16 @@ func TestRedirects(t *testing.T) {
 				t.Errorf("%s: %s: got %v with %q", test.name, r.method, data, content)
 			}
 		}
+	}
+}
+
+// The error of a server without TLS has a hint.
+func TestNoTLS(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(plain))
+	defer server.Close()
+	_, err := get(t, asking(t, Config{Address: strings.Replace(server.URL, "http:", "https:", 1)}), "x")
+	if hints := hint.Of(err); len(hints) != 1 || !strings.HasPrefix(hints[0], "write http:// in the address") {
+		t.Errorf("%v: the hints are %q", err, hints)
 	}
 }
 
@@ -389,6 +400,14 @@ func TestConfig(t *testing.T) {
 		if _, err := (Config{Address: address}).endpoints(nil); err == nil || strings.Contains(err.Error(), ":8200") {
 			t.Errorf("%s: got %v", address, err)
 		}
+	}
+	for _, address := range []string{"http://x/v1", "https://x:8200/vault/v1/", "http://x, http://y/v1"} {
+		if err := CheckAddresses(address); err == nil || err.Error() != "an address ends in /v1" || len(hint.Of(err)) != 1 {
+			t.Errorf("%s: got %v", address, err)
+		}
+	}
+	if err := CheckAddresses("http://x/v1/vault,http://v1,unix:///run/v1"); err != nil {
+		t.Error(err)
 	}
 	if all, err := (Config{Address: "https://me:geheim@host/?a=b"}).endpoints(nil); err != nil || strings.Contains(all[0].name, "geheim") {
 		t.Errorf("got %v, %v", all, err)
