@@ -48,6 +48,9 @@ func (d delimiters) explain(msg string) (plain, hint string) {
 	if m := noMapInText.FindStringSubmatch(msg); m != nil {
 		return fmt.Sprintf("the map whose entry %s is read does not exist", m[1]), "put the entry inside " + d.around("with MAP")
 	}
+	if strings.HasPrefix(msg, "wrong type for value; expected ") && strings.HasSuffix(msg, "; got watch.NomadItem") {
+		return msg, "give the function the item's Value, as in .NAME.Value"
+	}
 	return msg, ""
 }
 

@@ -153,6 +153,21 @@ func TestNomadValues(t *testing.T) {
 	}
 }
 
+// An item is no text to a function that takes one: the error says what is.
+func TestNomadItemAsText(t *testing.T) {
+	for text, want := range map[string]string{
+		`{{with nomadVar "app"}}{{.b | toUpper}}{{end}}`:         "t:1:31: wrong type for value; expected string; got watch.NomadItem; hint: give the function the item's Value, as in .NAME.Value",
+		`{{(nomadVar "app").b | parseInt}}`:                      "t:1:24: wrong type for value; expected string; got watch.NomadItem; hint: give the function the item's Value, as in .NAME.Value",
+		`{{with nomadVar "app"}}{{.Metadata | toUpper}}{{end}}`:  "t:1:38: wrong type for value; expected string; got *watch.NomadVarMeta",
+		`{{with nomadVar "app"}}{{.b.Value | parseBool}}{{end}}`: "t:1:37: parseBool: invalid syntax",
+	} {
+		r := parse(t, text).Execute(t.Context(), nomadAnswers().lookup)
+		if r.Err == nil || shown(r.Err) != want {
+			t.Errorf("%s\n got %v\nwant %s", text, shown(r.Err), want)
+		}
+	}
+}
+
 // What is missing keeps a template from finishing where it is needed; while nothing is known, all functions return what is empty.
 func TestNomadMissing(t *testing.T) {
 	none, list := query("nomad-var", "none", ""), query("nomad-vars", "none", "")
