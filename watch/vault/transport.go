@@ -55,7 +55,9 @@ func (cfg Config) endpoint(address string, through http.RoundTripper) (*endpoint
 		if u.Host == "" {
 			return nil, fmt.Errorf("the address %s has no host", u.Redacted())
 		}
-		e.base.Path = strings.TrimSuffix(u.Path, "/")
+		if e.base.Path = strings.TrimSuffix(u.Path, "/"); strings.HasSuffix(e.base.Path, "/v1") {
+			return nil, hint.With(errors.New("an address ends in /v1"), "remove /v1: render adds it to each request")
+		}
 	case "unix":
 		dialer, path := cfg.Transport.dialer(), u.Path
 		transport.Proxy = nil
