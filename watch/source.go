@@ -58,11 +58,12 @@ type Applier interface {
 
 // A Locator is a Source that looks for a query under another name than the query has.
 type Locator interface {
-	// Locate returns that name; "" where it is the query's own, or not known yet. It returns at once.
+	// Locate returns that name, or in words why the query's own leads elsewhere than its author may expect; "" where it leads there, or
+	// that is not known yet. It returns at once.
 	Locate(q Query) string
 }
 
-// Locate returns the name under which a source looks for a query, where that is another than the query's own.
+// Locate returns what the [Locator] of a source says, where the source is one.
 func Locate(src Source, q Query) string {
 	if l, ok := src.(Locator); ok {
 		return l.Locate(q)

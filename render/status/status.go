@@ -74,7 +74,7 @@ type Missing struct {
 	Where string // name:line:column of the place that asks
 	Err   error  // why there is no answer; nil where it was asked and has not answered, or does not exist
 	None  bool   // it was answered: the name does not exist
-	At    string // with None, the name that does not exist, where it is not the query's own
+	At    string // with None, the name that does not exist, where it is not the query's own: see watch.Locator
 }
 
 // String returns the query, the place that asks and why there is no answer.

@@ -161,6 +161,7 @@ func TestRead(t *testing.T) {
 	list, _ := watch.NewSecrets("secret/folder")
 	for q, want := range map[watch.Query]string{
 		query(t, "secret/missing"): "secret/data/missing", query(t, "secret/read?version=9"): "secret/data/read", query(t, "secret/odd%20%3Fname"): "secret/data/odd ?name",
+		query(t, "kv1/data/missing"):    "kv1/, which is KV version 1, where data/ is a part of the name",
 		query(t, "secret/data/missing"): "", query(t, "kv1/missing"): "", query(t, "unknown/x"): "", list: "secret/metadata/folder",
 		{Kind: watch.KindKV, Name: "secret/x"}: "", {Kind: "unknown", Name: "x"}: "",
 	} {

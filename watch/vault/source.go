@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +100,7 @@ func (s *Source) depends() bool {
 	return false
 }
 
-// Locate implements watch.Locator: a KV v2 has its secrets below data/.
+// Locate implements watch.Locator: a KV v2 has its secrets below data/, and a KV v1 does not.
 func (s *Source) Locate(q watch.Query) string {
 	at := q.Name
 	if q.Kind == watch.KindSecret {
@@ -109,10 +110,12 @@ func (s *Source) Locate(q watch.Query) string {
 	in, _ := s.mounts.lookup(at)
 	s.mounts.mu.Unlock()
 	path := at
-	switch q.Kind {
-	case watch.KindSecret, watch.KindSecretWrite:
+	switch {
+	case in.kv && !in.v2 && strings.HasPrefix(at, in.path+"data/"):
+		return in.path + ", which is KV version 1, where data/ is a part of the name"
+	case q.Kind == watch.KindSecret, q.Kind == watch.KindSecretWrite:
 		path = in.dataPath(at)
-	case watch.KindSecrets:
+	case q.Kind == watch.KindSecrets:
 		path = in.listPath(at)
 	}
 	if path == at {
