@@ -311,6 +311,8 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	s := e.succeed(p)
 	e.cfg, e.sources = p.cfg, p.sources
 	e.env.Store(&p.cfg.Env)
+	e.program.Outdated = e.program.Child != nil && !e.program.Child.Program().Equal(p.cfg.Exec)
+	e.leases.Await(e.program.IsBehind()) // it uses what it has until its end, also of targets that have gone
 	e.number()
 	altered := e.regroup(before)
 	e.followDebts(s.owners)
@@ -347,7 +349,6 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 
 	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff, p.cfg.Asking.BackoffOf)
 	e.watchFiles(ctx)
-	e.program.Outdated = e.program.Child != nil && !e.program.Child.Program().Equal(p.cfg.Exec)
 	e.refused, e.stale.report = refused{}, time.Time{}
 	clear(e.stale.targets)
 	e.log.Info("configuration reloaded", "added", len(s.added), "changed", changed,

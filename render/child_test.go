@@ -482,6 +482,42 @@ func TestLeasesOfAProgram(t *testing.T) {
 	}
 }
 
+// A program that another takes the place of uses its credentials until it has ended, though their targets are gone.
+func TestLeasesOfAProgramThatEnds(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]run.Program{"another program": {Command: run.Command{Args: []string{"sleep", "1000"}}}, "no program": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			ended := make(chan string, 10)
+			r.world.set(kv("a"), "1")
+			kept := r.target("kept", `{{key "a"}}`)
+			s := r.superviseFrom(watch.ByKind{watch.KindSecret: newLessor("s", func(password string) { ended <- password }), "": r.world}, Config{
+				Targets: []Target{kept, r.target("out", `{{with secret "a"}}{{.Data.password}}{{end}}`)},
+				Exec: run.Program{
+					Command:    r.program("trap 'echo INT >>events; until test -e go; do sleep 0.01; done; exit 0' INT"),
+					KillSignal: syscall.SIGINT, KillTimeout: time.Hour,
+				},
+			})
+			s.starts(1)
+			used := s.read("out")
+			r.apply(Config{Targets: []Target{kept}, Exec: next})
+			s.awaitEvents("start INT")
+			for range 3 {
+				s.status() // turns of the loop
+			}
+			if len(ended) > 0 {
+				t.Fatalf("the lease of %s has ended, which the program uses", <-ended)
+			}
+			s.write("go", "")
+			s.await("the end of the lease", func() bool { return len(ended) > 0 })
+			if got := <-ended; got != used {
+				t.Errorf("the lease of %s has ended, want that of %s", got, used)
+			}
+		})
+	}
+}
+
 func TestProgramEnds(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

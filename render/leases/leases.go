@@ -3,7 +3,7 @@
 //
 // A holder is what has files: a target. It holds the answers of which its outputs are made: the output that may be in place, the one in
 // flight and the one that is wanted. What a commit that failed may have left in place is held, too. So is what was held before, for as
-// long as a program that reads the files was not notified of others (Await).
+// long as a program that reads the files was not notified of others, or has not ended (Await).
 //
 // Nothing here has a goroutine, a clock or I/O. One goroutine at a time may use a table.
 package leases
@@ -64,7 +64,7 @@ type Table[T comparable] struct {
 
 	pin     *graph.User[T] // keeps what is held from being forgotten
 	stages  map[T]Stages
-	waits   bool        // a program was not notified of all files
+	waits   bool        // a program was not notified of all files, or is to end
 	former  map[T]*Uses // what holders held since it was
 	holders map[watch.Query]map[T]bool
 	told    map[watch.Query]uint64 // the index with which applied was called last
@@ -96,8 +96,8 @@ func (t *Table[T]) Hold(holder T, now Stages) {
 	t.change(holder, before)
 }
 
-// Await says whether a program that reads the files of holders was not notified yet of all of them. What they held before may be in use
-// then, and stays held until it was.
+// Await says whether a program that reads the files of holders was not notified yet of all of them, or is to end. What they held before
+// may be in use then, and stays held until it was, or has ended.
 func (t *Table[T]) Await(waits bool) {
 	if t == nil || waits == t.waits {
 		return

@@ -95,10 +95,10 @@ func (p *Program) Notify(now time.Time, inFlight int, most time.Duration) (wake 
 	return time.Time{}
 }
 
-// IsBehind reports whether a program runs that was not notified of all files that have changed.
+// IsBehind reports whether a program runs that was not notified of all files that have changed, or that is to end.
 func (p *Program) IsBehind() bool {
 	_, changed := p.pace.Due()
-	return p.Leaving != nil || p.Child != nil && (changed || p.notified != nil)
+	return p.Leaving != nil || p.Child != nil && (p.Outdated || changed || p.notified != nil)
 }
 
 // Notified returns the channel that is closed when the program was notified; nil where nothing is under way.
