@@ -404,7 +404,7 @@ func TestApplied(t *testing.T) {
 		if f.count("PUT sys/leases/revoke") != 0 {
 			t.Error("revoked at once")
 		}
-		fl.pass(2 * time.Second)
+		fl.pass(time.Second + releaseSpread)
 		if f.valid(first) || !f.valid(second) {
 			t.Errorf("valid: %t and %t", f.valid(first), f.valid(second))
 		}

@@ -40,7 +40,7 @@ func TestReplacedSource(t *testing.T) {
 			t.Errorf("valid: %q %t, %q %t, %q %t; now %q", first, f.valid(first), earlier, f.valid(earlier), unused, f.valid(unused), fl.password(kept))
 		}
 		fl.set.Applied(kept, fl.states[kept].Index)
-		fl.pass(releaseAfter + time.Second)
+		fl.pass(releaseAfter + releaseSpread)
 		if f.live() != 0 || other.live() != 1 || other.count("PUT sys/leases/revoke") != 0 {
 			t.Errorf("%d leases of the sources before live, %d of the last: %s", f.live(), other.live(), other.requests())
 		}
@@ -92,12 +92,47 @@ func TestReplacedSourceIsSlow(t *testing.T) {
 		fl.set.Applied(q, fl.states[q].Index)
 		fl.pass(time.Second)
 		s.CloseFor(next)
-		fl.pass(releaseAfter + time.Second)
+		fl.pass(releaseAfter + releaseSpread)
 		if f.live() != 1 || !f.valid(fl.password(q)) {
 			t.Errorf("%d leases live: %s", f.live(), f.requests())
 		}
 		fl.set.Close()
 		next.Close()
+	})
+}
+
+// Leases that are replaced together, as by a reload or a new token, are not all revoked in the same second.
+func TestReleasesAreSpread(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() { f.lasts, f.longest, f.tokens["other"] = time.Hour, time.Hour, &fakeToken{} })
+		const leases = 200
+		var queries []watch.Query
+		for i := range leases {
+			queries = append(queries, query(t, fmt.Sprint("fixed/", i)))
+			fl.watch(queries[i])
+		}
+		fl.pass(10 * time.Second)
+		s.tokens.use("other")
+		fl.pass(30 * time.Second)
+		for _, q := range queries {
+			fl.set.Applied(q, fl.states[q].Index)
+		}
+		fl.pass(releaseAfter - time.Second)
+		if n := f.count("PUT sys/leases/revoke"); n != 0 {
+			t.Errorf("%d leases revoked within a minute", n)
+		}
+		fl.pass(time.Second)
+		for second, before := 0, 0; second < int(releaseSpread/time.Second); second++ {
+			fl.pass(time.Second)
+			n := f.count("PUT sys/leases/revoke")
+			if n-before > leases/4 {
+				t.Errorf("%d leases revoked in one second", n-before)
+			}
+			before = n
+		}
+		if n := f.count("PUT sys/leases/revoke"); n != leases || f.live() != leases {
+			t.Errorf("%d leases revoked of %d, %d live", n, leases, f.live())
+		}
 	})
 }
 
@@ -118,7 +153,7 @@ func TestManyReplaced(t *testing.T) {
 			t.Fatalf("%d leases live", f.live())
 		}
 		fl.set.Applied(q, fl.states[q].Index)
-		fl.pass(releaseAfter + time.Second)
+		fl.pass(releaseAfter + releaseSpread)
 		if f.live() != 1 {
 			t.Errorf("%d leases live after the last answer is in use: %s", f.live(), f.requests())
 		}
@@ -159,7 +194,7 @@ func TestReplacedSourceReturns(t *testing.T) {
 				fl.pass(time.Hour)
 			}
 			fl.set.Applied(q, fl.states[q].Index)
-			fl.pass(releaseAfter + time.Second)
+			fl.pass(releaseAfter + releaseSpread)
 			if f.live() != 1 || !f.valid(first) {
 				t.Errorf("%d leases live: %s", f.live(), f.requests())
 			}

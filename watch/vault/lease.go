@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -90,7 +91,7 @@ func isLongest(err error) bool {
 
 // release revokes a lease whose answer is no longer used.
 func (s *Source) release(l lease) {
-	if pause.For(s.life, releaseAfter) {
+	if pause.For(s.life, releaseAfter+rand.N(releaseSpread)) {
 		l.revoke(s.life)
 		return
 	}

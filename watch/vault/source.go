@@ -21,7 +21,8 @@ const (
 	linger         = 15 * time.Second // how long what nobody asks for any more is kept: a template that is edited asks again
 	answeredLately = time.Second      // in which the end of a failure is noticed
 
-	releaseAfter = time.Minute // after another answer is in use: connections that were opened with the old one may go on for a while
+	releaseAfter  = time.Minute      // after another answer is in use: connections that were opened with the old one may go on for a while
+	releaseSpread = 10 * time.Second // random, and added to it: what is replaced together is not revoked at once
 )
 
 // Source is a watch.Source that asks Vault. It connects with the first query.
