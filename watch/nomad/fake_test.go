@@ -50,6 +50,9 @@ type fake struct {
 	most     int            // of them, at a time
 	headers  []http.Header
 	urls     []string
+	lag      uint64 // a stale read of a service is answered as it was so many changes ago
+	led      int    // reads of services that only the leader may answer
+	stale    int    // those that any server may
 }
 
 type variableEntry struct {
@@ -195,6 +198,14 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer, index := f.answer(part, name, r.URL.Query().Get("prefix"))
+		if part == "service" && after == 0 && !r.URL.Query().Has("stale") {
+			f.led++
+		} else if part == "service" && after == 0 && f.lag == 0 {
+			f.stale++
+		} else if part == "service" && after == 0 {
+			f.stale++
+			answer, index = f.before(name, answer), index-f.lag
+		}
 		if after == 0 || index > after || wait == 0 {
 			f.send(w, answer, index)
 			return
@@ -269,6 +280,21 @@ func (f *fake) answer(part, name, prefix string) (answer any, index uint64) {
 		return list, f.index
 	}
 	return nil, 0
+}
+
+// before returns what a server that is behind answers of a service: nothing, where the service has changed since.
+func (f *fake) before(name string, answer any) any {
+	if s, found := f.services[name]; found && s.index > f.index-f.lag {
+		return []map[string]any{}
+	}
+	return answer
+}
+
+// serviceReads returns how many reads of a service there were that only the leader may answer, and that any server may.
+func (f *fake) serviceReads() (led, stale int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.led, f.stale
 }
 
 // count returns how many requests there were, of some parts or of all.

@@ -152,6 +152,61 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// Services that change all the time, as others of the namespace do, are read again in rounds, and by any server that knows the change; one
+// that does not is not believed.
+func TestServicesInRounds(t *testing.T) {
+	const count = 2_000
+	for _, test := range []struct {
+		lag          uint64 // changes that other servers than the leader do not know
+		once, steady int    // reads by the leader, at most
+	}{
+		{0, 10, 200},    // a query that had a connection may know more than the signal
+		{2, count, 200}, // they know the changes a little later
+		{50, count, 4 * count},
+	} {
+		inBubble(t, Config{}, func(t *testing.T, f *fake, s *Source) {
+			var queries []watch.Query
+			for i := range count {
+				f.register(fmt.Sprint("s", i), 1)
+				queries = append(queries, serviceQuery(fmt.Sprint("s", i)))
+			}
+			fl := follow(s, queries...)
+			defer func() { fl.set.Close() }()
+			fl.pass(time.Minute)
+			if wrong := fl.wrong(f, queries); len(wrong) > 0 {
+				t.Fatal(len(wrong), wrong[0])
+			}
+
+			// A change is seen at once, whoever answers.
+			led, stale := f.serviceReads()
+			f.change(func() { f.lag = test.lag; f.register("s1234", 2) })
+			fl.pass(time.Second)
+			if wrong := fl.wrong(f, queries); len(wrong) > 0 {
+				t.Error(len(wrong), wrong[0])
+			}
+			nowLed, nowStale := f.serviceReads()
+			if led, stale := nowLed-led, nowStale-stale; led > test.once || stale > 2*count || test.lag == 0 && stale > count {
+				t.Errorf("lag %d: one change led to %d reads by the leader, %d by any server", test.lag, led, stale)
+			}
+
+			// Changes all the time lead to as many rounds as there are pauses.
+			led, stale = f.serviceReads()
+			for i := range 100 {
+				f.change(func() { f.register(fmt.Sprint("s", i), i+2) })
+				fl.pass(100 * time.Millisecond)
+			}
+			nowLed, nowStale = f.serviceReads()
+			if led, stale := nowLed-led, nowStale-stale; led > test.steady || stale > 2*4*count || test.lag == 0 && stale > 4*count {
+				t.Errorf("lag %d: ten changes a second led to %d reads by the leader, %d by any server in 10 seconds", test.lag, led, stale)
+			}
+			fl.pass(10 * time.Second)
+			if wrong := fl.wrong(f, queries); len(wrong) > 0 {
+				t.Error(len(wrong), wrong[0])
+			}
+		})
+	}
+}
+
 // Where there is no token, its rights are not the reason of a refusal.
 func TestDeniedHint(t *testing.T) {
 	k := kinds[watch.KindNomadVar]

@@ -15,11 +15,12 @@ const (
 	turnEvery    = 10 * time.Second // between reads of a query that has no connection to wait on and no signal; longer where there are many
 	turnEach     = 200 * time.Millisecond
 	longestTurn  = time.Minute
-	linger       = 5 * time.Second  // that a signal without queries lasts: most come back with their next request
-	deniedPause  = time.Minute      // until a signal that the token may not ask for is asked for again
-	refusedPause = 2 * time.Second  // less a random part, after a request that waits was refused
-	roundPause   = time.Millisecond // for each query of a signal, between two of its changes
-	longestRound = 2 * time.Second
+	linger       = 5 * time.Second      // that a signal without queries lasts: most come back with their next request
+	deniedPause  = time.Minute          // until a signal that the token may not ask for is asked for again
+	refusedPause = 2 * time.Second      // less a random part, after a request that waits was refused
+	roundPause   = 2 * time.Millisecond // for each query of a signal, between two of its changes
+	longestRound = 10 * time.Second
+	behindPause  = 300 * time.Millisecond // less a random part, until a server that does not know a change yet is asked once more
 	signalBase   = 250 * time.Millisecond // until a signal that failed is asked again, doubled each time
 	signalMost   = 4 * time.Second
 )
@@ -40,13 +41,13 @@ type signal struct {
 type variablePath struct{ namespace, path string }
 
 // heed returns when a query is to be read again, because a signal says that it may have changed; without a signal, when it is its turn. It
-// returns false when the query may try for a connection of its own. An error is that of the signal: the query's own request would have it,
-// too.
-func (s *Source) heed(ctx context.Context, q watch.Query, after uint64) (again bool, err error) {
+// returns false when the query may try for a connection of its own. An answer with the least index or a later one, of whatever server, is
+// new enough; 0 means that only the leader's is. An error is that of the signal: the query's own request would have it, too.
+func (s *Source) heed(ctx context.Context, q watch.Query, after uint64) (again bool, least uint64, err error) {
 	sc := s.scopeOf(q)
 	sig := s.listen(sc)
 	if sig == nil {
-		return pause.For(ctx, pause.Jittered(turnEvery)), nil
+		return pause.For(ctx, pause.Jittered(turnEvery)), after, nil
 	}
 	defer s.leave(sig)
 	limit := time.NewTimer(pause.Jittered(s.agent.Config().Wait))
@@ -54,41 +55,75 @@ func (s *Source) heed(ctx context.Context, q watch.Query, after uint64) (again b
 	for {
 		s.mu.Lock()
 		changed, failure, users := sig.changed, sig.err, sig.users
-		stale := sig.index != 0 && s.isStale(q, after, sig)
+		stale, least := false, uint64(0)
+		if sig.index != 0 {
+			stale, least = s.isStale(q, after, sig)
+		}
 		s.mu.Unlock()
 		switch {
 		case errors.Is(failure, watch.ErrDenied): // the token may read what it may not list
-			return pause.For(ctx, pause.Jittered(max(turnEvery, min(time.Duration(users)*turnEach, longestTurn)))), nil
+			return pause.For(ctx, pause.Jittered(max(turnEvery, min(time.Duration(users)*turnEach, longestTurn)))), after, nil
 		case failure != nil:
-			return false, failure
+			return false, 0, failure
 		case stale:
-			return true, nil
+			return true, least, nil
 		}
 		select {
 		case <-changed:
 		case <-limit.C:
-			return false, nil
+			return false, 0, nil
 		case <-ctx.Done():
-			return false, nil
+			return false, 0, nil
 		}
 	}
 }
 
-// isStale reports whether the answer to a query, which has an index, may be older than a signal. It says so once for each change: a token
-// may read variables that are not listed for it. The mutex is held.
-func (s *Source) isStale(q watch.Query, index uint64, sig *signal) bool {
+// isStale reports whether the answer to a query, which has an index, may be older than a signal, and the least index of one that is not, as
+// heed does. It says so once for each change: a token may read variables that are not listed for it. The mutex is held.
+func (s *Source) isStale(q watch.Query, index uint64, sig *signal) (stale bool, least uint64) {
 	k := s.known[q]
 	switch {
 	case k == nil || k.index != index:
-		return true // another answer has come, or indexes have gone back
+		return true, 0 // another answer has come, or indexes have gone back
 	case k.checked == sig.index:
-		return false
+		return false, 0
 	}
 	k.checked = sig.index
-	if s.scopeOf(q).services {
-		return index != sig.index
+	switch {
+	case !s.scopeOf(q).services:
+		return summaryFor(q, sig.indexes) != k.summary, 0
+	case index > sig.index:
+		return true, 0 // the signal is of a server that is behind, or indexes have gone back
 	}
-	return summaryFor(q, sig.indexes) != k.summary
+	return index != sig.index, sig.index
+}
+
+// reread reads a query again that may have changed: from any server, and from the leader where that knows less than the least index (heed),
+// also a little later. Many queries are read at each change.
+func (s *Source) reread(ctx context.Context, q watch.Query, after, least uint64, since *agent.Epoch) (value any, index uint64, err error) {
+	r := agent.Request{Unless: after, Bound: s.reads}
+	for attempts := 1; ; attempts++ {
+		if least == 0 || attempts == 3 {
+			r.Read = agent.Leader
+		}
+		value, index, err = s.request(ctx, q, r, since)
+		if err != nil {
+			return nil, 0, err
+		}
+		if index >= least || r.Read == agent.Leader {
+			break
+		}
+		if attempts == 1 {
+			pause.For(ctx, pause.Jittered(behindPause))
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.known[q]; k != nil && k.index == index && least != 0 {
+		k.checked = least // also where the answer is newer than the signal
+	}
+	return value, index, nil
 }
 
 // listen returns the signal of a scope, or nil where there are too many.

@@ -184,14 +184,14 @@ func (s *Source) wait(ctx context.Context, q watch.Query, after uint64, since *a
 			pause.For(ctx, pause.Jittered(refusedPause)) // the query has its answer; it is only not waited for
 			continue
 		}
-		again, err := s.heed(ctx, q, after)
+		again, least, err := s.heed(ctx, q, after)
 		if err != nil {
 			return nil, 0, err
 		}
 		if !again {
 			continue
 		}
-		value, index, err := s.request(ctx, q, agent.Request{Read: agent.Leader, Unless: after, Bound: s.reads}, since)
+		value, index, err := s.reread(ctx, q, after, least, since)
 		if err != nil || index != after {
 			return value, index, err
 		}
