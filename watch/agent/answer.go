@@ -272,11 +272,13 @@ func (a *Agent) buffer() *bytes.Buffer {
 	}
 }
 
+// release keeps a buffer for later, without what it holds: answers have secrets.
 func (a *Agent) release(b *bytes.Buffer) {
-	b.Reset()
 	if b.Cap() > bufferKept {
 		return
 	}
+	clear(b.Bytes())
+	b.Reset()
 	select {
 	case a.buffers <- b:
 	default:

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -152,5 +153,31 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A buffer that is kept has nothing of an answer, which may be a secret, also where reading it has failed half-way.
+func TestBufferIsCleared(t *testing.T) {
+	a := &Agent{buffers: make(chan *bytes.Buffer, buffersKept)}
+	for _, text := range []string{"secret", strings.Repeat("secret", 100_000)} {
+		b := a.buffer()
+		b.WriteString(text)
+		a.release(b)
+		kept := a.buffer()
+		if kept != b || kept.Len() != 0 || bytes.Contains(kept.Bytes()[:kept.Cap()], []byte("secret")) {
+			t.Errorf("a buffer of %d bytes is kept: %t, and has %d bytes of the answer", len(text), kept == b, bytes.Count(kept.Bytes()[:kept.Cap()], []byte("s")))
+		}
+		a.release(kept)
+	}
+}
+
+// What it costs to clear a buffer.
+func BenchmarkRelease(b *testing.B) {
+	a := &Agent{buffers: make(chan *bytes.Buffer, buffersKept)}
+	text := make([]byte, 4<<20)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		a.release(bytes.NewBuffer(text))
+		<-a.buffers
 	}
 }
