@@ -13,7 +13,7 @@ import (
 const outageBackoff = time.Second // the longest pause where the source itself keeps the attempts few (OutageError, RetriedError)
 
 var (
-	errUnconfirmed = errors.New("the answer is empty, and the leader of consul does not confirm that; the previous answer stays in use")
+	errUnconfirmed = errors.New("the answer is empty, and the leader does not confirm that; the previous answer stays in use")
 	errExpires     = errors.New("the answer expires") // why a request is given up
 )
 

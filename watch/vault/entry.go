@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	maxReplaced = 100         // leases of earlier answers that last and are kept, until another answer is in use
-	afterToken  = time.Second // within which queries ask again after the token has changed; sooner where they are few
+	replacedWithin = 10 * time.Second // a token that Vault does not know, as a revocation waits for it
+	maxReplaced    = 100              // leases of earlier answers that last and are kept, until another answer is in use
+	afterToken     = time.Second      // within which queries ask again after the token has changed; sooner where they are few
 )
 
 // An entry is what is known of a query that somebody asks. A goroutine of its own asks Vault, renews and asks again.

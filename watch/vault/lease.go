@@ -12,8 +12,6 @@ import (
 	"render/watch/pause"
 )
 
-const replacedWithin = 10 * time.Second // a token that Vault does not know, as a revocation waits for it
-
 // A lease is what Vault has created for an answer. The zero value is none.
 type lease struct {
 	by         *Source // that revokes it
