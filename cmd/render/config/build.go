@@ -193,7 +193,7 @@ type unreadableFile struct {
 func (l *loader) unreadableFiles() []unreadableFile {
 	g := l.global
 	paths := []*string{&g.Fixture, &g.Consul.TokenFile}
-	if usesTLS(g) {
+	if g.Consul.SSL.Used(g.isSet) {
 		paths = append(paths, &g.Consul.SSL.CACert, &g.Consul.SSL.CAPath, &g.Consul.SSL.Cert, &g.Consul.SSL.Key)
 	}
 	return unreadableOf(paths)

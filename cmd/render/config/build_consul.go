@@ -51,7 +51,8 @@ func (l *loader) consul() consul.Config {
 		Namespace: g.Consul.Namespace,
 		Partition: g.Consul.Partition,
 		TLS: consul.TLS{
-			Enabled:    usesTLS(g),
+			// Any setting of TLS has that effect, whatever the address says.
+			Enabled:    g.Consul.SSL.Used(g.isSet),
 			SkipVerify: !g.Consul.SSL.Verify,
 			CACert:     g.Consul.SSL.CACert,
 			CACertPEM:  g.Consul.SSL.CACertBytes,
@@ -144,14 +145,6 @@ func authOf(g *globalBlock) (user, password string) {
 	return g.Consul.Auth.Username, g.Consul.Auth.Password
 }
 
-// usesTLS reports whether Consul is asked over TLS whatever its address says: any setting of TLS has that effect.
-func usesTLS(g *globalBlock) bool {
-	if g.isSet(&g.Consul.SSL.Enabled) {
-		return g.Consul.SSL.Enabled
-	}
-	return g.setsAny(&g.Consul.SSL)
-}
-
 // injected returns the settings that commands and templates find in their environment.
 func injected(g *globalBlock) []string {
 	var env []string
@@ -167,7 +160,7 @@ func injected(g *globalBlock) []string {
 		add("CONSUL_HTTP_AUTH", user+":"+password)
 	}
 	if g.setsAny(&g.Consul.SSL) {
-		add("CONSUL_HTTP_SSL", strconv.FormatBool(usesTLS(g)))
+		add("CONSUL_HTTP_SSL", strconv.FormatBool(g.Consul.SSL.Used(g.isSet)))
 		add("CONSUL_HTTP_SSL_VERIFY", strconv.FormatBool(g.Consul.SSL.Verify))
 	}
 	return env

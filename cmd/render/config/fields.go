@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/cmd/render/config/nomadblock"
+	"render/cmd/render/config/server"
 	"render/cmd/render/config/vaultblock"
 	"render/render/run"
 )
@@ -82,37 +83,14 @@ type consulFields struct {
 		Username string `key:"username"`
 		Password string `key:"password"`
 	} `key:"auth"`
-	Namespace      string `key:"namespace"`
-	Partition      string `key:"partition"`
-	MaxConnections int    `key:"max_connections"`
-	MaxRequests    int    `key:"max_requests"`
-	ACLFiltered    string `key:"acl_filtered"`
-	Retry          struct {
-		Enabled    bool          `key:"enabled"`
-		Attempts   int           `key:"attempts"`
-		Backoff    time.Duration `key:"backoff"`
-		MaxBackoff time.Duration `key:"max_backoff"`
-	} `key:"retry"`
-	SSL struct {
-		Enabled     bool   `key:"enabled"`
-		Verify      bool   `key:"verify"`
-		CACert      string `key:"ca_cert"`
-		CACertBytes string `key:"ca_cert_bytes"`
-		CAPath      string `key:"ca_path"`
-		Cert        string `key:"cert"`
-		Key         string `key:"key"`
-		ServerName  string `key:"server_name"`
-	} `key:"ssl"`
-	Transport struct {
-		DialTimeout         time.Duration `key:"dial_timeout"`
-		DialKeepAlive       time.Duration `key:"dial_keep_alive"`
-		TLSHandshakeTimeout time.Duration `key:"tls_handshake_timeout"`
-		IdleConnTimeout     time.Duration `key:"idle_conn_timeout"`
-		MaxIdleConns        int           `key:"max_idle_conns"`
-		MaxIdleConnsPerHost int           `key:"max_idle_conns_per_host"`
-		MaxConnsPerHost     int           `key:"max_conns_per_host"`
-		DisableKeepAlives   bool          `key:"disable_keep_alives"`
-	} `key:"transport"`
+	Namespace      string           `key:"namespace"`
+	Partition      string           `key:"partition"`
+	MaxConnections int              `key:"max_connections"`
+	MaxRequests    int              `key:"max_requests"`
+	ACLFiltered    string           `key:"acl_filtered"`
+	Retry          server.Retry     `key:"retry"`
+	SSL            server.SSL       `key:"ssl"`
+	Transport      server.Transport `key:"transport"`
 }
 
 // templateFields are the settings of a template block.

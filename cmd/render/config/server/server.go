@@ -1,5 +1,5 @@
-// Package server has what the blocks of a configuration have in common that say how to reach a server: Vault and Nomad. Each of these
-// blocks is a struct of its own package, which makes the configuration of its source; tags are the keys of settings.
+// Package server has what the blocks of a configuration have in common that say how to reach a server: Consul, Vault and Nomad. Tags are
+// the keys of settings.
 package server
 
 import (
