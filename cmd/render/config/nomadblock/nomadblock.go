@@ -43,26 +43,8 @@ func (f *Fields) Config(isSet func(field any) bool) (nomad.Config, server.Remark
 		TokenFile: f.TokenFile,
 		Username:  f.Username,
 		Password:  f.Password,
-		TLS: agent.TLS{
-			Enabled:    f.SSL.Used(isSet),
-			SkipVerify: !f.SSL.Verify,
-			CACert:     f.SSL.CACert,
-			CACertPEM:  f.SSL.CACertBytes,
-			CAPath:     f.SSL.CAPath,
-			Cert:       f.SSL.Cert,
-			Key:        f.SSL.Key,
-			ServerName: f.SSL.ServerName,
-		},
-		Transport: agent.Transport{
-			DialKeepAlive:       f.Transport.DialKeepAlive,
-			DialTimeout:         f.Transport.DialTimeout,
-			TLSHandshakeTimeout: f.Transport.TLSHandshakeTimeout,
-			IdleConnTimeout:     f.Transport.IdleConnTimeout,
-			MaxIdleConns:        f.Transport.MaxIdleConns,
-			MaxIdleConnsPerHost: f.Transport.MaxIdleConnsPerHost,
-			MaxConnsPerHost:     f.Transport.MaxConnsPerHost,
-			DisableKeepAlives:   f.Transport.DisableKeepAlives,
-		},
+		TLS:       f.SSL.OfAgent(isSet),
+		Transport: f.Transport.OfAgent(),
 	}
 	if most := &cfg.Transport.MaxConnsPerHost; *most > 0 && *most < agent.LeastConnections {
 		*most = agent.LeastConnections

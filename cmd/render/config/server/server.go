@@ -5,6 +5,8 @@ package server
 import (
 	"slices"
 	"time"
+
+	"render/watch/agent"
 )
 
 // A Remark says what is wrong with a setting, or why it has no effect.
@@ -65,6 +67,20 @@ func (s *SSL) Used(isSet func(field any) bool) bool {
 	return slices.ContainsFunc([]any{&s.Verify, &s.CACert, &s.CACertBytes, &s.CAPath, &s.Cert, &s.Key, &s.ServerName}, isSet)
 }
 
+// OfAgent returns the settings as the sources of Consul and Nomad take them: any of them has TLS used, whatever the address says.
+func (s *SSL) OfAgent(isSet func(field any) bool) agent.TLS {
+	return agent.TLS{
+		Enabled:    s.Used(isSet),
+		SkipVerify: !s.Verify,
+		CACert:     s.CACert,
+		CACertPEM:  s.CACertBytes,
+		CAPath:     s.CAPath,
+		Cert:       s.Cert,
+		Key:        s.Key,
+		ServerName: s.ServerName,
+	}
+}
+
 // Files returns the fields that name files and folders, if TLS settings are used.
 func (s *SSL) Files() []*string {
 	if !s.Enabled {
@@ -83,6 +99,20 @@ type Transport struct {
 	MaxIdleConnsPerHost int           `key:"max_idle_conns_per_host"`
 	MaxConnsPerHost     int           `key:"max_conns_per_host"`
 	DisableKeepAlives   bool          `key:"disable_keep_alives"`
+}
+
+// OfAgent returns the settings as the sources of Consul and Nomad take them.
+func (t *Transport) OfAgent() agent.Transport {
+	return agent.Transport{
+		DialKeepAlive:       t.DialKeepAlive,
+		DialTimeout:         t.DialTimeout,
+		TLSHandshakeTimeout: t.TLSHandshakeTimeout,
+		IdleConnTimeout:     t.IdleConnTimeout,
+		MaxIdleConns:        t.MaxIdleConns,
+		MaxIdleConnsPerHost: t.MaxIdleConnsPerHost,
+		MaxConnsPerHost:     t.MaxConnsPerHost,
+		DisableKeepAlives:   t.DisableKeepAlives,
+	}
 }
 
 // Check notes times of 0, which mean the default.
