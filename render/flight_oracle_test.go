@@ -84,9 +84,9 @@ type flight struct {
 	leasing   *rand.Rand // what of it templates use leased passwords; nil for none
 	runs      int
 	lessor    *lessor
-	inConfig  map[string]bool   // the destinations of the last configuration
-	inUse     map[string]bool   // and those that the one before had, too
-	abandoned map[string]string // what they had when they were gone
+	inConfig  map[string]bool // the destinations of the configuration in effect
+	coming    []*comingConfig
+	abandoned map[string]map[string]bool // by path: what it had while it was not in use
 
 	names  []string
 	cfg    Config
@@ -112,7 +112,6 @@ func playFlight(t *testing.T, r *rig, seed uint64) {
 		t:      t, r: r, random: rand.New(rand.NewPCG(seed, 11)), crashAt: -1,
 		seen: make(map[string]string), foreign: make(map[string]string),
 		texts: make(map[string]string), parsed: make(map[string]*template.Template),
-		abandoned: make(map[string]string),
 	}
 	if seed%2 == 1 {
 		f.leasing = rand.New(rand.NewPCG(seed, 12))
@@ -247,8 +246,9 @@ func (f *flight) start() {
 	f.runs++
 	f.lessor = newLessor(fmt.Sprint("run", f.runs), f.endLease) // a start knows no leases of an earlier one
 	src := watch.ByKind{watch.KindSecret: f.lessor, "": f.r.world}
-	f.use(cfg)
-	f.use(cfg)
+	f.mu.Lock()
+	f.begin(cfg)
+	f.mu.Unlock()
 	engine, err := New(src, cfg)
 	if err != nil { // a template is broken
 		for _, name := range f.names {
@@ -336,11 +336,16 @@ func (f *flight) isDead() bool {
 // apply gives the engine the configuration, without waiting for commits in flight.
 func (f *flight) apply() {
 	cfg := f.cfg
-	f.use(cfg)
+	f.mu.Lock()
+	coming := f.offer(cfg)
+	f.mu.Unlock()
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
-		_ = f.r.engine.Apply(ctx, cfg)
+		err := f.r.engine.Apply(ctx, cfg)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.land(coming, err)
 	}()
 	synctest.Wait()
 }
@@ -595,6 +600,7 @@ func (f *flight) check() {
 		for _, w := range want.Writes {
 			f.wantPath(t, w.Path, string(w.Contents))
 		}
+		f.noteApplied(s.Destination)
 	}
 }
 

@@ -140,36 +140,84 @@ var leaseFragments = []string{
 	`{{with secret "d"}}text{{end}}`,
 }
 
-// endLease checks that no file in use has the password of a lease that has ended. A file of a target that was gone for a while, and that
-// is as it was then, is not in use.
+// endLease checks that no file in use has the password of a lease that has ended. What a file had while its target was gone is not in use
+// when the target is back, until it is applied.
 func (f *flight) endLease(password string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dead {
 		return
 	}
-	for path := range f.inUse {
-		if text := readFile(path); strings.Contains(text, password) && text != f.abandoned[path] {
+	f.noteAbandoned()
+	for path := range f.inConfig {
+		if text := readFile(path); f.inUse(path) && strings.Contains(text, password) && !f.abandoned[path][text] {
 			f.t.Errorf("the lease of %s has ended, which %s holds: %q", password, path, text)
 		}
 	}
 }
 
-// use notes whose files are in use: those of targets that the configuration before had, too.
-func (f *flight) use(cfg Config) {
+// begin notes a configuration that the engine begins with, offer one that it is to have instead, and land what became of that. The mutex
+// is held.
+func (f *flight) begin(cfg Config) {
+	f.inConfig, f.coming, f.abandoned = destinations(cfg), nil, make(map[string]map[string]bool)
+}
+
+func (f *flight) offer(cfg Config) *comingConfig {
+	f.noteAbandoned()
+	c := &comingConfig{destinations(cfg)}
+	f.coming = append(f.coming, c)
+	return c
+}
+
+func (f *flight) land(c *comingConfig, err error) {
+	i := slices.Index(f.coming, c)
+	if i < 0 {
+		return // of a run before
+	}
+	f.noteAbandoned()
+	f.coming = slices.Delete(f.coming, i, i+1)
+	if err == nil {
+		f.inConfig = c.destinations
+	}
+}
+
+// A comingConfig was offered to the engine, which has not said yet whether it takes it.
+type comingConfig struct{ destinations map[string]bool }
+
+func destinations(cfg Config) map[string]bool {
+	all := make(map[string]bool)
+	for _, t := range cfg.Targets {
+		all[t.Destination] = true
+	}
+	return all
+}
+
+// inUse reports whether a file is one of the configuration in effect, and of each that is to come. The mutex is held.
+func (f *flight) inUse(path string) bool {
+	return f.inConfig[path] && !slices.ContainsFunc(f.coming, func(c *comingConfig) bool { return !c.destinations[path] })
+}
+
+// noteAbandoned notes what the files have that are not in use: commits that were in flight when their targets went may write them
+// afterwards. The mutex is held.
+func (f *flight) noteAbandoned() {
+	for i := range 4 {
+		path := f.r.path(fmt.Sprint("t", i))
+		if f.inUse(path) {
+			continue
+		}
+		if f.abandoned[path] == nil {
+			f.abandoned[path] = make(map[string]bool)
+		}
+		f.abandoned[path][readFile(path)] = true
+	}
+}
+
+// noteApplied notes that a target was seen to be applied: its file is in use again, if its configuration has been taken.
+func (f *flight) noteApplied(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before := f.inConfig
-	f.inConfig, f.inUse = make(map[string]bool), make(map[string]bool)
-	for _, t := range cfg.Targets {
-		f.inConfig[t.Destination] = true
-		f.inUse[t.Destination] = before[t.Destination]
-	}
-	maps.DeleteFunc(f.inUse, func(_ string, is bool) bool { return !is })
-	for path := range before {
-		if !f.inConfig[path] {
-			f.abandoned[path] = readFile(path)
-		}
+	if f.inUse(path) {
+		delete(f.abandoned, path)
 	}
 }
 
