@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"render/render/disk"
+	"render/render/group"
 	"render/render/pace"
 	"render/render/schedule"
 	"render/render/status"
@@ -15,7 +16,7 @@ const holdMost = 10 * time.Second
 
 // action is an Action at work. Owned by the loop.
 type action struct {
-	key     actionKey
+	key     group.Key
 	order   int // in Engine.actions
 	cfg     Action
 	targets []*target
@@ -42,7 +43,7 @@ type action struct {
 	noted    error // err, as its targets show it
 }
 
-func newAction(key actionKey) *action {
+func newAction(key group.Key) *action {
 	return &action{
 		key: key, round: 1,
 		wanting: make(map[*target]bool), unfinished: make(map[*target]bool), changed: make(map[*target]bool),
@@ -51,6 +52,40 @@ func newAction(key actionKey) *action {
 
 // byOrder compares the places of two actions in the configuration.
 func byOrder(a, b *action) int { return a.order - b.order }
+
+// grouping returns what says which of some targets, which are made of the configuration, share an action.
+func (c Config) grouping(targets []*target) group.Configuration {
+	g := group.Configuration{Actions: c.Actions, Implied: c.Implied}
+	for _, t := range targets {
+		g.Targets, g.Paths = append(g.Targets, t.cfg), append(g.Paths, t.path)
+	}
+	return g
+}
+
+// regroup gives each target its action. An action that was there before keeps its state. It returns those of them that have other
+// settings now.
+func (e *Engine) regroup() (altered map[*action]bool) {
+	before := e.actions
+	e.groups = e.cfg.grouping(e.targets).Groups(e.groups)
+	e.actions = make([]*action, 0, len(e.groups))
+	altered = make(map[*action]bool)
+	for i, g := range e.groups {
+		a := newAction(g.Key)
+		if g.Before >= 0 {
+			a = before[g.Before]
+			altered[a] = g.Altered
+		}
+		a.cfg, a.order, a.targets = g.Action, i, nil
+		a.pace.Spacing, a.pace.Wait = g.Action.Spacing, g.Action.Wait
+		a.track.ID = e.ids.Action(g.Key.Kind.String(), g.Key.Name, g.Number)
+		for _, i := range g.Targets {
+			e.targets[i].action = a
+			a.targets = append(a.targets, e.targets[i])
+		}
+		e.actions = append(e.actions, a)
+	}
+	return altered
+}
 
 // without forgets a target.
 func (a *action) without(t *target) {

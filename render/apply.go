@@ -143,7 +143,6 @@ func (e *Engine) Reject(ctx context.Context, err error) {
 type proposal struct {
 	cfg       Config
 	targets   []*target // as if they were new
-	byPath    map[string]*target
 	sources   sources.Files
 	debts     []disk.Debt      // of earlier runs, for targets that are new
 	program   error            // why the program of cfg cannot be started
@@ -165,10 +164,7 @@ func (e *Engine) propose(cfg Config) (*proposal, error) {
 		return nil, err
 	}
 	targets, sources, err := e.readTargets(cfg.Targets)
-	p := &proposal{cfg: cfg, targets: targets, sources: sources, byPath: make(map[string]*target, len(targets)), answer: make(chan error, 1)}
-	for _, t := range targets {
-		p.byPath[t.path] = t
-	}
+	p := &proposal{cfg: cfg, targets: targets, sources: sources, answer: make(chan error, 1)}
 	return p, err
 }
 
@@ -192,34 +188,14 @@ func (e *Engine) receive(p *proposal) {
 		return
 	}
 	p.affected = make(map[*action]bool)
-	joined := make(map[actionKey]bool)
-	for _, t := range e.targets {
-		next := p.byPath[t.path]
-		if next == nil {
-			p.affected[t.action] = true
-		} else if was, is := e.cfg.keyOf(t.cfg), p.cfg.keyOf(next.cfg); was != is || !reflect.DeepEqual(next.cfg, t.cfg) {
-			p.affected[t.action] = true
-			joined[is] = true
-		} else if is.kind != named && !reflect.DeepEqual(p.cfg.implied(next.cfg), t.action.cfg) {
-			p.affected[t.action] = true
-			joined[is] = true
-		}
+	for i := range e.cfg.grouping(e.targets).Affected(e.groups, p.cfg.grouping(p.targets)) {
+		p.affected[e.actions[i]] = true
 	}
-	for path, next := range p.byPath {
-		if e.byPath[path] == nil {
-			joined[p.cfg.keyOf(next.cfg)] = true
-		}
+	for a := range e.indebted {
+		p.affected[a] = true
 	}
-	settings := make(map[string]Action, len(p.cfg.Actions))
-	for _, cfg := range p.cfg.Actions {
-		settings[cfg.Name] = cfg
-	}
-	for _, a := range e.actions {
-		altered := a.key.kind == named && !reflect.DeepEqual(settings[a.key.name], a.cfg)
-		if altered || joined[a.key] || len(a.debts) > 0 {
-			p.affected[a] = true
-		}
-		if a.busy && p.affected[a] {
+	for a := range p.affected {
+		if a.busy {
 			p.busy++
 		}
 	}
@@ -314,7 +290,7 @@ func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
 	e.program.Outdated = e.program.Child != nil && !e.program.Child.Program().Equal(p.cfg.Exec)
 	e.leases.Await(e.program.IsBehind()) // it uses what it has until its end, also of targets that have gone
 	e.number()
-	altered := e.regroup(before)
+	altered := e.regroup()
 	e.followDebts(s.owners)
 	e.dropDebts(before)
 	e.giveDebts(p.debts)

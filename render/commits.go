@@ -74,7 +74,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 		Notify:        e.notification(), Report: !e.cfg.Once,
 	}
 	done := landing{action: a, event: history.Event{
-		Action: a.track.ID, Name: a.key.name, Kind: a.key.kind.String(), Doing: a.cfg.Steps().String(), First: a.commits == 0,
+		Action: a.track.ID, Name: a.key.Name, Kind: a.key.Kind.String(), Doing: a.cfg.Steps().String(), First: a.commits == 0,
 		Debt: a.pending && a.failures == 0 && a.commits == 0, Failures: a.failures, Once: e.cfg.Once,
 	}}
 	for _, t := range targets {
@@ -98,7 +98,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 		}
 	}
 	done.event.Causes = history.Causes(done.event.Members)
-	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.name, "RENDER_CAUSE=" + run.Variable(done.event.Because())})
+	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.Name, "RENDER_CAUSE=" + run.Variable(done.event.Because())})
 	return p, done
 }
 

@@ -21,8 +21,9 @@
 //   - render/run: programs: commands with limits, the supervised program; render/supervise: what the supervised program has to be
 //     told; render/plugin: programs of templates, as queries.
 //   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.
-//   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path;
-//     render/leases: whose files hold which leased answers.
+//   - render/group: which targets share an action, and which actions another configuration changes; render/pace, render/schedule: when
+//     an action may commit, and whose turn it is; render/claims: who writes which path; render/leases: whose files hold which leased
+//     answers.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
 //   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it
 //     knows about templates and actions.

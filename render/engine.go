@@ -14,6 +14,7 @@ import (
 	"render/render/disk"
 	"render/render/drift"
 	"render/render/graph"
+	"render/render/group"
 	"render/render/history"
 	"render/render/leases"
 	"render/render/pass"
@@ -60,9 +61,9 @@ type Engine struct {
 	refused       refused       // the last configuration that was rejected
 	sources       sources.Files // of the templates, as they were read for cfg
 	targets       []*target
-	byPath        map[string]*target // by where their destinations really are
-	byDestination map[string]*target // as they are configured
-	destinations  map[string]*target // by both, from the root
+	byDestination map[string]*target // by their destinations as they are configured
+	destinations  map[string]*target // by these and where they really are, from the root
+	groups        []group.Group      // of targets that share an action, in the order of actions
 	actions       []*action
 	graph         *graph.Graph[*target]
 	set           *watch.Set
@@ -172,7 +173,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.number()
-	e.regroup(nil)
+	e.regroup()
 	for _, t := range e.targets {
 		e.graph.SetRules(&t.User, rulesOf(t.cfg, t.action.cfg, cfg.Once), time.Time{})
 		e.moved(t)
@@ -182,13 +183,12 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 
 // number notes where each target stands, and which path is whose.
 func (e *Engine) number() {
-	e.byPath = make(map[string]*target, len(e.targets))
 	e.byDestination = make(map[string]*target, len(e.targets))
 	e.destinations = make(map[string]*target, len(e.targets))
 	e.ready.Renew()
 	for i, t := range e.targets {
 		t.order = i
-		e.byPath[t.path], e.byDestination[t.cfg.Destination] = t, t
+		e.byDestination[t.cfg.Destination] = t
 		e.destinations[t.path], e.destinations[cleanPath(t.cfg.Destination)] = t, t
 	}
 }
@@ -343,13 +343,13 @@ func (e *Engine) drain() {
 		case <-long:
 			for _, a := range e.actions {
 				if a.busy {
-					e.log.Info("stopping when the command ends", "action", a.key.name)
+					e.log.Info("stopping when the command ends", "action", a.key.Name)
 				}
 			}
 		case <-tooLong:
 			for _, a := range e.actions {
 				if a.busy {
-					e.log.Error("commit does not end; the next start repeats it", "action", a.key.name)
+					e.log.Error("commit does not end; the next start repeats it", "action", a.key.Name)
 				}
 			}
 			return

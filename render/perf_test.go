@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"render/render/graph"
+	"render/render/group"
 	"render/render/schedule"
 	"render/render/status"
 	"render/watch"
@@ -72,7 +73,7 @@ func BenchmarkEventOfManyActions(b *testing.B) {
 	later := time.Now().Add(time.Hour)
 	const n = 10_000
 	for i := range n {
-		a := newAction(actionKey{ofTarget, fmt.Sprint(i)})
+		a := newAction(group.Key{Kind: group.OfTarget, Name: fmt.Sprint(i)})
 		a.order, a.retry = i, later
 		t := &target{passes: 1, action: a}
 		t.Known = true

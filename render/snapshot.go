@@ -146,7 +146,7 @@ func (e *Engine) viewTarget(i int) *status.Target {
 func (e *Engine) viewAction(i int) *status.Action {
 	a := e.actions[i]
 	v := &status.Action{
-		ID: a.track.ID, Name: a.key.name, Kind: a.key.kind.String(), Check: a.cfg.Check.String(), Command: a.cfg.Steps().String(),
+		ID: a.track.ID, Name: a.key.Name, Kind: a.key.Kind.String(), Check: a.cfg.Check.String(), Command: a.cfg.Steps().String(),
 		Verify: a.cfg.Verify.String(), Atomic: a.cfg.Atomic, State: a.track.State, Since: a.track.Since,
 		Unapplied: a.track.Unapplied(), Succeeded: a.track.Succeeded, Commits: a.commits, Runs: a.runs,
 		Failures: a.failures, Retry: a.retry, LastRun: a.track.LastRun,

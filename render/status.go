@@ -38,7 +38,7 @@ func (e *Engine) status() status.Status {
 	}
 	for _, a := range e.actions {
 		s.Actions = append(s.Actions, status.ActionStatus{
-			Name: a.key.name, Commits: a.commits, Runs: a.runs, Busy: a.busy,
+			Name: a.key.Name, Commits: a.commits, Runs: a.runs, Busy: a.busy,
 			Failures: a.failures, Retry: a.retry, Err: a.err,
 		})
 	}
