@@ -46,7 +46,7 @@ func sourcesOf(t *testing.T, folders ...string) string {
 func TestLogReference(t *testing.T) {
 	commits := sourcesOf(t, "../../render/commit", "../../render/disk", "../../render/disk/folder")
 	notices := sourcesOf(t, "config")
-	code := commits + notices + sourcesOf(t, ".", "host", "logs", "../../render", "../../render/history", "../../render/report", "../../render/run", "../../render/web", "../../watch", "../../watch/consul", "../../watch/vault", "../../watch/nomad")
+	code := commits + notices + sourcesOf(t, ".", "host", "logs", "../../render", "../../render/history", "../../render/report", "../../render/run", "../../render/web", "../../watch", "../../watch/consul", "../../watch/vault", "../../watch/vault/api", "../../watch/nomad")
 	for _, server := range []string{"consul", "nomad"} { // what is said of both
 		code += regexp.MustCompile(`(?:"([^"]*)" ?\+ ?)?[ac]\.(?:api\.Name|name) ?\+ ?"`).ReplaceAllString(sourcesOf(t, "../../watch/agent"), `"${1}`+server)
 	}

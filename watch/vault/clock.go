@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 )
 
 const (
-	thresholdSpread = 0.05                       // around Config.Threshold
-	leastPause      = 500 * time.Millisecond     // between two reads of an answer, however soon it ends
-	longest         = 100 * 365 * 24 * time.Hour // that anything lasts, whatever Vault says
-	rotationGrace   = 3 * time.Second            // after a password was rotated, until the answer counts as expired
+	thresholdSpread = 0.05                   // around Config.Threshold
+	leastPause      = 500 * time.Millisecond // between two reads of an answer, however soon it ends
+	rotationGrace   = 3 * time.Second        // after a password was rotated, until the answer counts as expired
 )
 
 // A clock says when there is to be another answer.
@@ -43,20 +43,20 @@ func (s *Source) clockOf(secret *watch.Secret, sent time.Time) (clock, error) {
 	_, isSecretID := data["secret_id"]
 	ttl, hasTTL := data["ttl"]
 	switch rotates := data["rotation_period"] != nil; {
-	case isCertificate && number(data["expiration"]) > 0:
-		expires := time.Unix(number(data["expiration"]), 0)
-		left := min(time.Until(expires), longest)
+	case isCertificate && api.Number(data["expiration"]) > 0:
+		expires := time.Unix(api.Number(data["expiration"]), 0)
+		left := min(time.Until(expires), api.Longest)
 		if left <= 0 {
 			return s.idle(), nil
 		}
 		return clock{next: time.Now().Add(s.around(left)), expires: time.Now().Add(left)}, nil
-	case isSecretID && number(data["secret_id_ttl"]) > 0:
-		left := lasting(number(data["secret_id_ttl"]))
+	case isSecretID && api.Number(data["secret_id_ttl"]) > 0:
+		left := lasting(api.Number(data["secret_id_ttl"]))
 		return clock{next: sent.Add(s.around(left + time.Second)), expires: sent.Add(left)}, nil
-	case rotates && hasTTL && number(ttl) <= 0:
+	case rotates && hasTTL && api.Number(ttl) <= 0:
 		return clock{}, errRotating
-	case hasTTL && number(ttl) > 0:
-		left := lasting(number(ttl))
+	case hasTTL && api.Number(ttl) > 0:
+		left := lasting(api.Number(ttl))
 		c := clock{next: sent.Add(left + time.Second)}
 		if rotates {
 			c.expires = sent.Add(left + rotationGrace)
@@ -68,7 +68,7 @@ func (s *Source) clockOf(secret *watch.Secret, sent time.Time) (clock, error) {
 
 // lasting returns a number of seconds that Vault tells, as a duration that can be added to times.
 func lasting(seconds int64) time.Duration {
-	return time.Duration(min(max(seconds, 0), int64(longest/time.Second))) * time.Second
+	return time.Duration(min(max(seconds, 0), int64(api.Longest/time.Second))) * time.Second
 }
 
 // leaseTime returns how long the lease of a secret lasts, and whether it can be renewed. Vault tells a duration for what has no lease,

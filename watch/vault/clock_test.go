@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 )
 
 const db = "db/creds/app"
@@ -224,11 +225,11 @@ func TestClockOfAnyNumber(t *testing.T) {
 				`{"data":{"certificate":"a","expiration":%s}}`, `{"lease_id":"a","lease_duration":%s}`, `{"auth":{"client_token":"a","lease_duration":%s}}`,
 			} {
 				text := fmt.Sprintf(form, number)
-				b, err := parse([]byte(text))
+				b, err := api.Parse([]byte(text))
 				if err != nil {
 					t.Fatal(err)
 				}
-				c, err := s.clockOf(b.secret(), time.Now())
+				c, err := s.clockOf(b.Secret(), time.Now())
 				if err != nil {
 					continue // asked again with pauses
 				}

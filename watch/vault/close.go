@@ -99,7 +99,7 @@ func (s *Source) close(left func(q watch.Query, used []lease) (unused []lease)) 
 	s.tasks.Wait()
 	s.endNet()
 	s.tokens.close()
-	s.client.close()
+	s.client.Close()
 }
 
 // inherit keeps leases that another source has made for a query.

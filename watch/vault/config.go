@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"render/watch/hint"
+	"render/watch/vault/api"
 	"render/watch/vault/unwrap"
 )
 
@@ -63,8 +63,8 @@ type Config struct {
 	// ReadOnly has no query write: a write and a certificate that Vault would have to issue are errors, and a token is not unwrapped.
 	ReadOnly bool
 
-	TLS              TLS
-	Transport        Transport
+	TLS              api.TLS
+	Transport        api.Transport
 	Timeout          time.Duration // of a request; 0 means VAULT_CLIENT_TIMEOUT, else DefaultTimeout
 	MaxConnections   int           // requests at a time; 0 means DefaultMaxConnections
 	RateLimit        float64       // requests a second; 0 means VAULT_RATE_LIMIT, else no limit
@@ -86,28 +86,6 @@ type Config struct {
 type Poll struct {
 	Prefix string        // of paths as templates write them; "" is that of all
 	Every  time.Duration // less a random part of up to a quarter; 0 means: only as Config.LeaseDuration says
-}
-
-// TLS says how to speak TLS. All files are read for each connection.
-type TLS struct {
-	SkipVerify *bool // accept any certificate; nil means: no
-	CACert     string
-	CACertPEM  string // used where CACert is empty
-	CAPath     string // folder of certificates, used where both are empty
-	Cert       string // of the client, with its key where Key is empty
-	Key        string
-	ServerName string // that the certificate must be for, if it is not the host's
-}
-
-// Transport has the settings of connections. What is 0 has its default.
-type Transport struct {
-	DialKeepAlive       time.Duration // 15 s; below 0: no probes
-	DialTimeout         time.Duration // 10 s
-	TLSHandshakeTimeout time.Duration // 10 s
-	IdleConnTimeout     time.Duration // 90 s
-	MaxIdleConns        int           // no bound
-	MaxIdleConnsPerHost int           // Config.MaxConnections
-	DisableKeepAlives   bool
 }
 
 // A Login gets a token by a write: of role_id and secret_id to auth/approle/login, of jwt and role to auth/jwt/login, of name to
@@ -143,7 +121,7 @@ func (k Kubernetes) login() *Login {
 func (cfg Config) Resolve(env func(string) string) (Config, error) {
 	resolved, err := cfg.fill(env, env("HOME"))
 	if err == nil {
-		_, err = resolved.endpoints(nil)
+		err = resolved.api().Check()
 	}
 	return resolved, err
 }
@@ -153,8 +131,7 @@ func CheckAddresses(addresses string) error {
 	if addresses == "" {
 		return nil
 	}
-	_, err := Config{Address: addresses}.endpoints(nil)
-	return err
+	return api.Config{Address: addresses}.Check()
 }
 
 // fill returns a configuration with nothing left empty that has a default or is in the environment. Home is where .vault-token may be.
@@ -163,7 +140,7 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	cfg.Namespace = cmp.Or(cfg.Namespace, env("VAULT_NAMESPACE"))
 	cfg.WrapTTL = cmp.Or(cfg.WrapTTL, env("VAULT_WRAP_TTL"))
 	cfg.Proxy = cmp.Or(cfg.Proxy, env("VAULT_PROXY_ADDR"), env("VAULT_HTTP_PROXY"))
-	cfg.TLS = cfg.TLS.fill(env)
+	cfg.TLS = fillTLS(cfg.TLS, env)
 	cfg.LeaseDuration = cmp.Or(cfg.LeaseDuration, DefaultLeaseDuration)
 	cfg.Threshold = cmp.Or(cfg.Threshold, DefaultThreshold)
 	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, DefaultMaxConnections)
@@ -198,9 +175,18 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	return cfg, errors.Join(cfg.fillLimits(env), cfg.fillHeaders(env("VAULT_HEADERS")), cfg.validate())
 }
 
+// api returns what requests are made by.
+func (cfg Config) api() api.Config {
+	return api.Config{
+		Address: cfg.Address, Namespace: cfg.Namespace, TLS: cfg.TLS, Transport: cfg.Transport,
+		Timeout: cfg.Timeout, MaxConnections: cfg.MaxConnections, RateLimit: cfg.RateLimit, RateBurst: cfg.RateBurst,
+		WrapTTL: cfg.WrapTTL, Headers: cfg.Headers, DisableRedirects: cfg.DisableRedirects, Proxy: cfg.Proxy, Log: cfg.Log,
+	}
+}
+
 func (cfg *Config) fillLimits(env func(string) string) error {
 	if text := env("VAULT_CLIENT_TIMEOUT"); text != "" && cfg.Timeout == 0 {
-		limit, ok := seconds(text)
+		limit, ok := api.Seconds(text)
 		if !ok || limit <= 0 {
 			return fmt.Errorf("VAULT_CLIENT_TIMEOUT is %q; it must be seconds or a duration such as 30s", text)
 		}
@@ -273,7 +259,8 @@ func (cfg *Config) validate() error {
 	return nil
 }
 
-func (t TLS) fill(env func(string) string) TLS {
+// fillTLS returns settings with what variables say of those that are empty.
+func fillTLS(t api.TLS, env func(string) string) api.TLS {
 	if t.CACert == "" && t.CACertPEM == "" && t.CAPath == "" {
 		t.CACert, t.CACertPEM, t.CAPath = env("VAULT_CACERT"), env("VAULT_CACERT_BYTES"), env("VAULT_CAPATH")
 	}
@@ -291,15 +278,3 @@ func (t TLS) fill(env func(string) string) TLS {
 var ErrUnconfigured = hint.With(errors.New("vault is not configured"), "set vault.address, or VAULT_ADDR")
 
 func trim(path string) string { return strings.Trim(strings.TrimSpace(path), "/") }
-
-// seconds reads a duration that may be a number of seconds, as Vault writes and reads them.
-func seconds(text string) (time.Duration, bool) {
-	if n, err := strconv.ParseFloat(text, 64); err == nil {
-		if !(math.Abs(n) <= longest.Seconds()) { // or no number at all
-			return 0, false
-		}
-		return time.Duration(n * float64(time.Second)), true
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil
-}

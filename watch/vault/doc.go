@@ -5,7 +5,7 @@
 //
 //	Vault's HTTP API
 //	   ▲ one HTTP request each
-//	client    addresses, outages, limits: all requests pass client.do
+//	api       addresses, outages, limits: all requests pass api.Client.Do
 //	tokens    the token that requests carry, from where it is, renewed and replaced
 //	mounts    which paths are below a KV v2
 //	   ▲ answer: read, list, write, certificate
@@ -23,7 +23,7 @@
 // Requests do not go through Vault's own library: it carries one token to one address, repeats requests by itself, reads certificates once,
 // and its module replaces the parser that configuration files are read with.
 //
-// The files, in the order to read them:
+// Package api makes the requests. The files, in the order to read them:
 //
 //	source.go     Source: Fetch, Forget, Applied
 //	close.go      Close, and leases of a source that is replaced
@@ -35,10 +35,6 @@
 //	pki.go        certificates; package pemfile finds them in files
 //	known.go      whether Vault still knows the certificate of a file
 //	mounts.go     KV v1 or v2
-//	answer.go     what of a response is an answer
 //	tokens.go     tokens; package unwrap remembers those that were unwrapped
-//	client.go     a request; package outage has few made while all fail
-//	figures.go    what the status page shows of requests
 //	poll.go       whether a KV secret has changed
-//	transport.go  addresses and TLS
 package vault

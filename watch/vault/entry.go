@@ -10,6 +10,7 @@ import (
 
 	"render/watch"
 	"render/watch/pause"
+	"render/watch/vault/api"
 	"render/watch/vault/outage"
 )
 
@@ -109,7 +110,7 @@ func (e *entry) run(ctx context.Context) {
 			delay = e.delay(err, delay)
 		}
 		failures++
-		e.wait(ctx, delay, e.source.client.outage.Ends(), t.changed)
+		e.wait(ctx, delay, e.source.client.OutageEnds(), t.changed)
 	}
 }
 
@@ -118,8 +119,8 @@ func (e *entry) delay(err error, delay time.Duration) time.Duration {
 	if _, away := errors.AsType[watch.OutageError](err); away || errors.Is(err, errRotating) {
 		delay = min(delay, time.Second) // the client keeps the requests few
 	}
-	if status, ok := errors.AsType[*statusError](err); ok {
-		delay = max(delay, min(status.after, time.Minute))
+	if status, ok := errors.AsType[*api.StatusError](err); ok {
+		delay = max(delay, min(status.After, time.Minute))
 	}
 	return delay
 }
@@ -298,7 +299,7 @@ func (e *entry) renew(ctx context.Context, a answered) {
 		}
 		var over <-chan struct{}
 		if failures > 0 {
-			over = s.client.outage.Ends()
+			over = s.client.OutageEnds()
 		}
 		if !e.until(ctx, next, over, changed) {
 			return

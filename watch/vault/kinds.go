@@ -14,6 +14,7 @@ import (
 
 	"render/watch"
 	"render/watch/hint"
+	"render/watch/vault/api"
 )
 
 // An answered is what a request about a query has brought.
@@ -49,22 +50,22 @@ func (readOnlyError) Error() string        { return "not asked: a dry run writes
 func (readOnlyError) Is(target error) bool { return target == watch.ErrDenied }
 
 // below makes the request about a path that fits what is mounted there. A mount that is not what it was is found out about again.
-func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mount) request) (got reply, err error) {
+func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mount) api.Request) (got api.Reply, err error) {
 	var in mount
-	var r request
+	var r api.Request
 	for {
 		if in, err = s.mounts.of(ctx, at, t.token); err != nil {
-			return reply{}, err
+			return api.Reply{}, err
 		}
 		r = fit(in)
-		r.token, r.wrapped = t.token, true
-		got, err = s.client.do(ctx, r)
+		r.Token, r.Wrapped = t.token, true
+		got, err = s.client.Do(ctx, r)
 		if !refused(got, err) || !s.mounts.doubt(in) {
 			break
 		}
 	}
 	switch {
-	case isUnknown(err), r.token == "" && errors.Is(err, watch.ErrDenied): // the path does not matter, and the error has a hint
+	case api.IsUnknown(err), r.Token == "" && errors.Is(err, watch.ErrDenied): // the path does not matter, and the error has a hint
 		return got, err
 	case in.reason == nil && errors.Is(err, watch.ErrDenied):
 		return got, hint.With(err, "allow the path that stands before the 403 in a policy of the token")
@@ -76,9 +77,9 @@ func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mou
 	unknown := fmt.Sprintf("vault does not say what is mounted there (%s)", reason(in.reason))
 	switch {
 	case err != nil && refused(got, err):
-		return reply{}, hint.With(fmt.Errorf("%w; %s", err, unknown), hintUnknown)
-	case err == nil && got.isMissing():
-		return reply{}, hint.With(fmt.Errorf("vault has nothing at %s; %s", r.path, unknown), hintUnknown)
+		return api.Reply{}, hint.With(fmt.Errorf("%w; %s", err, unknown), hintUnknown)
+	case err == nil && got.IsMissing():
+		return api.Reply{}, hint.With(fmt.Errorf("vault has nothing at %s; %s", r.Path, unknown), hintUnknown)
 	}
 	return got, err
 }
@@ -87,40 +88,48 @@ const hintUnknown = "check the path; of a KV v2 write MOUNT/data/PATH, or allow 
 
 // reason returns why Vault does not tell a mount.
 func reason(err error) string {
-	if status, ok := errors.AsType[*statusError](err); ok {
-		return fmt.Sprint(status.status)
+	if status, ok := errors.AsType[*api.StatusError](err); ok {
+		return fmt.Sprint(status.Status)
 	}
 	return err.Error()
 }
 
 // refused reports whether Vault answers that there is no such path, or that the token may not.
-func refused(got reply, err error) bool {
-	if status, ok := errors.AsType[*statusError](err); ok {
-		return status.status == http.StatusForbidden || status.status == http.StatusBadRequest || status.status == http.StatusMethodNotAllowed
+func refused(got api.Reply, err error) bool {
+	if status, ok := errors.AsType[*api.StatusError](err); ok {
+		return status.Status == http.StatusForbidden || status.Status == http.StatusBadRequest || status.Status == http.StatusMethodNotAllowed
 	}
-	return err == nil && got.status == http.StatusNotFound
+	return err == nil && got.Status == http.StatusNotFound
 }
 
-// isMissing reports whether there is nothing.
-func (r reply) isMissing() bool {
-	return r.body == nil || r.status == http.StatusNotFound && r.body.Data == nil && r.body.Auth == nil && r.body.WrapInfo == nil ||
-		r.body.Errors != nil && r.body.Data == nil
+// isGone reports whether data are those of a version of a KV v2 secret that was deleted or destroyed.
+func isGone(data map[string]any) bool {
+	metadata, ok := data["metadata"].(map[string]any)
+	if !ok || metadata["version"] == nil {
+		return false
+	}
+	for _, name := range []string{"data", "subkeys"} {
+		if value, has := data[name]; has && value == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Source) read(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	at, values := q.SecretPath()
 	var compare *comparison
-	got, err := s.below(ctx, at, t, func(in mount) request {
+	got, err := s.below(ctx, at, t, func(in mount) api.Request {
 		path := in.dataPath(at)
 		if len(values) == 0 {
 			compare = in.comparison(path)
 		}
-		return request{method: http.MethodGet, path: path, params: values}
+		return api.Request{Method: http.MethodGet, Path: path, Params: values}
 	})
 	if err != nil {
 		return answered{}, err
 	}
-	if got.isMissing() || isGone(got.body.Data) {
+	if got.IsMissing() || isGone(got.Body.Data) {
 		return answered{clock: s.idle()}, nil
 	}
 	a, err := s.leased(q, got, t)
@@ -133,28 +142,28 @@ func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answere
 		return answered{}, errReadOnly
 	}
 	pairs := q.Pairs()
-	got, err := s.below(ctx, q.Name, t, func(in mount) request {
-		r := request{method: http.MethodPut, path: in.dataPath(q.Name), body: pairs, hidden: slices.Collect(maps.Values(pairs))}
+	got, err := s.below(ctx, q.Name, t, func(in mount) api.Request {
+		r := api.Request{Method: http.MethodPut, Path: in.dataPath(q.Name), Body: pairs, Hidden: slices.Collect(maps.Values(pairs))}
 		if in.v2 {
-			r.body = map[string]any{"data": pairs}
+			r.Body = map[string]any{"data": pairs}
 		}
 		return r
 	})
 	switch {
 	case err != nil:
 		return answered{}, err
-	case got.status == http.StatusNotFound:
+	case got.Status == http.StatusNotFound:
 		return answered{}, fmt.Errorf("vault has nothing at %s to write to", q.Name)
-	case got.isMissing():
+	case got.IsMissing():
 		return answered{value: (*watch.Secret)(nil), clock: s.idle()}, nil
 	}
 	return s.leased(q, got, t)
 }
 
 // leased returns the answer that a reply holds, with its lease.
-func (s *Source) leased(q watch.Query, got reply, t usedToken) (answered, error) {
-	secret := got.body.secret()
-	c, err := s.clockOf(secret, got.sent)
+func (s *Source) leased(q watch.Query, got api.Reply, t usedToken) (answered, error) {
+	secret := got.Body.Secret()
+	c, err := s.clockOf(secret, got.Sent)
 	if err != nil {
 		return answered{}, err
 	}
@@ -168,16 +177,16 @@ func (s *Source) leased(q watch.Query, got reply, t usedToken) (answered, error)
 }
 
 func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
-	got, err := s.below(ctx, q.Name, t, func(in mount) request {
-		return request{method: http.MethodGet, path: in.listPath(q.Name), params: url.Values{"list": {"true"}}}
+	got, err := s.below(ctx, q.Name, t, func(in mount) api.Request {
+		return api.Request{Method: http.MethodGet, Path: in.listPath(q.Name), Params: url.Values{"list": {"true"}}}
 	})
 	if err != nil {
 		return answered{}, err
 	}
 	names := []string{}
-	if !got.isMissing() {
-		all, ok := got.body.Data["keys"].([]any)
-		if !ok && got.body.Data["keys"] != nil {
+	if !got.IsMissing() {
+		all, ok := got.Body.Data["keys"].([]any)
+		if !ok && got.Body.Data["keys"] != nil {
 			return answered{}, errors.New("the answer has keys that are no list")
 		}
 		for _, name := range all {
@@ -196,7 +205,7 @@ func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered
 // below which something is mounted.
 func (s *Source) warn(q watch.Query, warnings []string) {
 	mount, path := mountName(q)
-	text := request{hidden: append(slices.Collect(maps.Values(q.Pairs())), path)}.redact(strings.Join(warnings, "; "))
+	text := api.Request{Hidden: append(slices.Collect(maps.Values(q.Pairs())), path)}.Redact(strings.Join(warnings, "; "))
 	s.mu.Lock()
 	logged := s.warned[q] == text
 	s.warned[q] = text

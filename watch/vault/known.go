@@ -12,6 +12,7 @@ import (
 
 	"render/watch"
 	"render/watch/pause"
+	"render/watch/vault/api"
 )
 
 // isKnown reports whether Vault has issued the certificate of a file and has not revoked it, as far as Vault says so before the next
@@ -29,7 +30,7 @@ func (e *entry) isKnown(ctx context.Context, a answered) bool {
 			return true // or it cannot be found out
 		}
 		delay := pause.Backoff(failures, s.cfg.Load().Backoff, s.cfg.Load().MaxBackoff)
-		e.wait(ctx, min(delay, time.Until(a.clock.next)), s.client.outage.Ends(), nil)
+		e.wait(ctx, min(delay, time.Until(a.clock.next)), s.client.OutageEnds(), nil)
 	}
 	return true
 }
@@ -47,22 +48,22 @@ func issuingMount(path string) string {
 // unknown returns why a certificate is not one of a mount, or "" where it is or nobody can tell. Anybody may ask that: no token is needed.
 func (s *Source) unknown(ctx context.Context, mount string, cert *x509.Certificate) (why string, err error) {
 	serial := strings.ReplaceAll(fmt.Sprintf("% x", cert.SerialNumber.Bytes()), " ", "-")
-	got, err := s.client.do(ctx, request{method: http.MethodGet, path: mount + "/cert/" + serial})
+	got, err := s.client.Do(ctx, api.Request{Method: http.MethodGet, Path: mount + "/cert/" + serial})
 	switch {
 	case err != nil:
 		return "", err
-	case !got.isMissing() && number(got.body.Data["revocation_time"]) > 0:
+	case !got.IsMissing() && api.Number(got.Body.Data["revocation_time"]) > 0:
 		return "it is revoked", nil
-	case !got.isMissing():
+	case !got.IsMissing():
 		return "", nil
 	}
 
 	// Certificates of some roles are not stored.
-	got, err = s.client.do(ctx, request{method: http.MethodGet, path: mount + "/cert/ca"})
-	if err != nil || got.isMissing() {
+	got, err = s.client.Do(ctx, api.Request{Method: http.MethodGet, Path: mount + "/cert/ca"})
+	if err != nil || got.IsMissing() {
 		return "", err
 	}
-	text, _ := got.body.Data["certificate"].(string)
+	text, _ := got.Body.Data["certificate"].(string)
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
 		return "", nil

@@ -10,6 +10,7 @@ import (
 
 	"render/watch"
 	"render/watch/pause"
+	"render/watch/vault/api"
 )
 
 // A lease is what Vault has created for an answer. The zero value is none.
@@ -53,38 +54,38 @@ func (s *Source) renew(ctx context.Context, l lease) (renewal, error) {
 	if err != nil {
 		return renewal{}, err
 	}
-	r := request{method: http.MethodPut, path: "sys/leases/renew", token: t.token, body: map[string]any{"increment": 0, "lease_id": l.id}, hidden: []string{l.id}}
+	r := api.Request{Method: http.MethodPut, Path: "sys/leases/renew", Token: t.token, Body: map[string]any{"increment": 0, "lease_id": l.id}, Hidden: []string{l.id}}
 	if l.token != "" {
 		r = renewSelf(l.token)
 	}
-	got, err := s.client.do(ctx, r)
+	got, err := s.client.Do(ctx, r)
 	if err != nil {
 		if l.token == "" && errors.Is(err, watch.ErrDenied) {
 			s.tokens.refuse(t)
 		}
 		return renewal{}, err
 	}
-	if got.isMissing() {
-		return renewal{}, &statusError{status: http.StatusNotFound, path: r.path}
+	if got.IsMissing() {
+		return renewal{}, &api.StatusError{Status: http.StatusNotFound, Path: r.Path}
 	}
-	lasts, renews := leaseTime(got.body.secret())
-	return renewal{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
+	lasts, renews := leaseTime(got.Body.Secret())
+	return renewal{lasts: lasts, renews: renews, expires: got.Sent.Add(lasts)}, nil
 }
 
-func renewSelf(token string) request {
-	return request{method: http.MethodPut, path: "auth/token/renew-self", token: token, body: map[string]any{"increment": 0}}
+func renewSelf(token string) api.Request {
+	return api.Request{Method: http.MethodPut, Path: "auth/token/renew-self", Token: token, Body: map[string]any{"increment": 0}}
 }
 
 // isOver reports whether a renewal failed because there is no such lease any more. A standby cannot know that.
 func isOver(err error) bool {
-	status, ok := errors.AsType[*statusError](err)
-	return ok && !status.isStandby() && (status.status == http.StatusBadRequest || status.status == http.StatusNotFound)
+	status, ok := errors.AsType[*api.StatusError](err)
+	return ok && !status.IsStandby() && (status.Status == http.StatusBadRequest || status.Status == http.StatusNotFound)
 }
 
 // isLongest reports whether a renewal failed because the lease lasts as long as it can. It goes on until its end.
 func isLongest(err error) bool {
-	status, ok := errors.AsType[*statusError](err)
-	return ok && status.says("max TTL")
+	status, ok := errors.AsType[*api.StatusError](err)
+	return ok && status.Says("max TTL")
 }
 
 // release revokes a lease whose answer is no longer used.
@@ -117,24 +118,24 @@ func (s *Source) startRelease(l lease) {
 func (l lease) revoke(ctx context.Context) {
 	s := l.by
 	for failures := 0; !l.isNone() && !l.hasEnded(); failures++ {
-		r := request{method: http.MethodPut, path: "sys/leases/revoke", body: map[string]any{"lease_id": l.id}, hidden: []string{l.id}}
+		r := api.Request{Method: http.MethodPut, Path: "sys/leases/revoke", Body: map[string]any{"lease_id": l.id}, Hidden: []string{l.id}}
 		var t usedToken
 		if l.token != "" {
-			r = request{method: http.MethodPut, path: "auth/token/revoke-self", token: l.token}
+			r = api.Request{Method: http.MethodPut, Path: "auth/token/revoke-self", Token: l.token}
 		} else {
 			var err error
 			if t, err = s.tokens.get(ctx); err != nil {
 				return
 			}
-			r.token = t.token
+			r.Token = t.token
 		}
 
-		_, err := s.client.do(ctx, r)
+		_, err := s.client.Do(ctx, r)
 		_, away := errors.AsType[watch.OutageError](err)
 		switch {
-		case err == nil, ctx.Err() != nil, isOver(err), l.token != "" && isUnknown(err):
+		case err == nil, ctx.Err() != nil, isOver(err), l.token != "" && api.IsUnknown(err):
 			return
-		case isUnknown(err):
+		case api.IsUnknown(err):
 			s.tokens.refuse(t)
 			if !isReplaced(ctx, t) {
 				return // the lease has ended with the token

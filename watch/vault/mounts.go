@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 )
 
 const mountStale = time.Minute // after that a refusal has a mount asked for anew: it may have been replaced, or become a KV v2
@@ -24,7 +25,8 @@ type mount struct {
 
 // mounts know the mounts that paths are below. What could not be found out is asked for anew by the next query.
 type mounts struct {
-	client *client
+	client    *api.Client
+	namespace string // whose name the paths of mounts may begin with
 
 	mu     sync.Mutex // guards what follows
 	known  map[string]mount
@@ -38,8 +40,8 @@ type question struct {
 	err   error
 }
 
-func newMounts(c *client) *mounts {
-	return &mounts{client: c, known: make(map[string]mount), asking: make(map[string]*question)}
+func newMounts(c *api.Client, namespace string) *mounts {
+	return &mounts{client: c, namespace: trim(namespace), known: make(map[string]mount), asking: make(map[string]*question)}
 }
 
 // of returns the mount that a path is below. An error means that Vault is away: what else hinders is the mount's reason. One question at a
@@ -107,21 +109,21 @@ func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err 
 			m.known[found.path] = found
 		}
 	}()
-	got, err := m.client.do(ctx, request{method: http.MethodGet, path: "sys/internal/ui/mounts/" + path, token: token})
+	got, err := m.client.Do(ctx, api.Request{Method: http.MethodGet, Path: "sys/internal/ui/mounts/" + path, Token: token})
 	if _, away := errors.AsType[watch.OutageError](err); away || ctx.Err() != nil {
 		return mount{}, err
 	}
 	if err != nil {
 		return mount{reason: err}, nil
 	}
-	if got.status == http.StatusNotFound || got.body == nil {
+	if got.Status == http.StatusNotFound || got.Body == nil {
 		return mount{}, nil // a Vault that knows no KV v2
 	}
 
-	at, _ := got.body.Data["path"].(string)
-	at = strings.TrimPrefix(at, trim(m.client.cfg.Load().Namespace)+"/")
-	kind, _ := got.body.Data["type"].(string)
-	options, _ := got.body.Data["options"].(map[string]any)
+	at, _ := got.Body.Data["path"].(string)
+	at = strings.TrimPrefix(at, m.namespace+"/")
+	kind, _ := got.Body.Data["type"].(string)
+	options, _ := got.Body.Data["options"].(map[string]any)
 	if !strings.HasPrefix(path+"/", at) {
 		at = ""
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 	"render/watch/vault/pemfile"
 )
 
@@ -38,18 +39,18 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 		return answered{}, errReadOnly
 	}
 	pairs := q.Pairs()
-	r := request{method: http.MethodPut, path: q.Name, token: t.token, wrapped: true, body: pairs, hidden: slices.Collect(maps.Values(pairs))}
-	got, err := s.client.do(ctx, r)
+	r := api.Request{Method: http.MethodPut, Path: q.Name, Token: t.token, Wrapped: true, Body: pairs, Hidden: slices.Collect(maps.Values(pairs))}
+	got, err := s.client.Do(ctx, r)
 	if err != nil {
 		return answered{}, err
 	}
-	if got.isMissing() {
+	if got.IsMissing() {
 		return answered{}, fmt.Errorf("vault has nothing at %s that issues certificates", q.Name)
 	}
-	if len(got.body.Warnings) > 0 {
-		s.warn(q, got.body.Warnings)
+	if len(got.Body.Warnings) > 0 {
+		s.warn(q, got.Body.Warnings)
 	}
-	issued := pemfile.Scan(textsOf(got.body.Data))
+	issued := pemfile.Scan(textsOf(got.Body.Data))
 	if issued.Leaf == nil {
 		return answered{}, errors.New("the answer has no certificate that is not a CA's")
 	}

@@ -2,15 +2,10 @@ package vault
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,6 +16,7 @@ import (
 	"render/watch"
 	"render/watch/sourcetest"
 	"render/watch/vault/pemfile"
+	"render/watch/vaulttest"
 )
 
 func pkiCert(t testing.TB, path string, destination string, pairs ...string) watch.Query {
@@ -287,7 +283,7 @@ func TestPKICertInOutage(t *testing.T) {
 			fl.watch(query(t, fmt.Sprint("db/creds/", i)))
 		}
 		fl.pass(20 * time.Second)
-		if !s.client.outage.Lasts() {
+		if s.client.OutageEnds() == nil {
 			t.Fatal("there is no outage")
 		}
 
@@ -368,21 +364,6 @@ func certificateFrom(t testing.TB, name string, from time.Time, lives time.Durat
 
 func signed(t testing.TB, template *x509.Certificate, from time.Time, lives time.Duration) *watch.PKICert {
 	t.Helper()
-	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(from.UnixNano()), from, from.Add(lives)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &watch.PKICert{
-		Cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		Key:  string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded})),
-	}
+	cert, key := vaulttest.SelfSigned(t, template, from, lives)
+	return &watch.PKICert{Cert: cert, Key: key}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 )
 
 // A comparison finds out whether a KV secret has changed.
@@ -57,9 +58,9 @@ func (s *Source) differs(ctx context.Context, q watch.Query, a answered) (differ
 	if err != nil {
 		return true, true // the read fails as well, and says so
 	}
-	got, err := s.client.do(ctx, request{method: http.MethodGet, path: a.comparison.metadata, token: t.token})
+	got, err := s.client.Do(ctx, api.Request{Method: http.MethodGet, Path: a.comparison.metadata, Token: t.token})
 	switch {
-	case isUnknown(err):
+	case api.IsUnknown(err):
 		s.tokens.refuse(t)
 		return true, true // so that this is the error of the query until there is another token
 	case errors.Is(err, watch.ErrDenied):
@@ -68,10 +69,10 @@ func (s *Source) differs(ctx context.Context, q watch.Query, a answered) (differ
 			s.log.Warn("vault metadata not readable, changes of KV secrets are noticed later", "mount", mount, "every", s.cfg.Load().LeaseDuration)
 		})
 		return false, false
-	case err != nil, got.isMissing():
+	case err != nil, got.IsMissing():
 		return true, true
 	}
-	return versionOf(secret.Data) != currentOf(got.body.Data), true
+	return versionOf(secret.Data) != currentOf(got.Body.Data), true
 }
 
 // A version is the state of a version of a KV v2 secret.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 type Source struct {
 	cfg    atomic.Pointer[Config]
 	log    *slog.Logger
-	client *client
+	client *api.Client
 	mounts *mounts
 	tokens *tokens
 
@@ -72,10 +73,10 @@ func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
 	}
 	s.cfg.Store(&cfg)
 	var err error
-	if s.client, err = newClient(&s.cfg, s.queries, through); err != nil {
+	if s.client, err = api.New(cfg.api(), s.queries, through); err != nil {
 		return nil, err
 	}
-	s.mounts = newMounts(s.client)
+	s.mounts = newMounts(s.client, cfg.Namespace)
 	s.tokens = newTokens(&s.cfg, s.client, s.queries, s.depends)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.net, s.endNet = context.WithCancel(context.Background())
@@ -125,6 +126,9 @@ func (s *Source) Locate(q watch.Query) string {
 	return path
 }
 
+// Figures implements watch.Counter. Before the first request there are none: Vault may not be needed.
+func (s *Source) Figures() []watch.Figures { return s.client.Figures() }
+
 // CanChange reports whether Change accepts a configuration: whether it differs only in how often and how much Vault is asked, and in
 // RevokeOnStop. With any other a new source is needed, which leases anew.
 func (s *Source) CanChange(cfg Config) bool {
@@ -158,7 +162,7 @@ func (cfg Config) lasting() Config {
 
 func (s *Source) change(next Config) {
 	s.cfg.Store(&next)
-	s.client.limit()
+	s.client.Change(next.api())
 	s.mu.Lock()
 	entries := slices.Collect(maps.Values(s.entries))
 	s.mu.Unlock()

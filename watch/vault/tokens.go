@@ -18,6 +18,7 @@ import (
 	"render/watch"
 	"render/watch/hint"
 	"render/watch/pause"
+	"render/watch/vault/api"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 // tokens have the token that requests carry. It begins with the first query.
 type tokens struct {
 	cfg     *atomic.Pointer[Config] // the source's
-	client  *client
+	client  *api.Client
 	log     *slog.Logger
 	queries func() int    // that depend on the token
 	leases  func() bool   // whether any ends with the token
@@ -51,7 +52,7 @@ type usedToken struct {
 	changed    <-chan struct{} // closed when there is another
 }
 
-func newTokens(cfg *atomic.Pointer[Config], c *client, queries func() int, leases func() bool) *tokens {
+func newTokens(cfg *atomic.Pointer[Config], c *api.Client, queries func() int, leases func() bool) *tokens {
 	return &tokens{cfg: cfg, client: c, log: cfg.Load().Log, queries: queries, leases: leases, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
@@ -222,16 +223,16 @@ func (t *tokens) unwrapped(ctx context.Context, wrapping string) (token string, 
 		return "", false
 	}
 	for failures := 0; ; failures++ {
-		got, err := t.client.do(ctx, request{method: http.MethodPut, path: "sys/wrapping/unwrap", token: wrapping})
+		got, err := t.client.Do(ctx, api.Request{Method: http.MethodPut, Path: "sys/wrapping/unwrap", Token: wrapping})
 		if ctx.Err() != nil {
 			return "", false
 		}
 		if err == nil {
-			if got.isMissing() || got.body.Auth == nil || got.body.Auth.ClientToken == "" {
+			if got.IsMissing() || got.Body.Auth == nil || got.Body.Auth.ClientToken == "" {
 				t.fail(errors.New("unwrap the vault token: the answer has no token"))
 				return "", false
 			}
-			return got.body.Auth.ClientToken, true
+			return got.Body.Auth.ClientToken, true
 		}
 		_, away := errors.AsType[watch.OutageError](err)
 		failed := fmt.Errorf("unwrap the vault token: %w", err)
@@ -289,7 +290,7 @@ func (t *tokens) pause(ctx context.Context, d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-t.client.outage.Ends():
+	case <-t.client.OutageEnds():
 	case <-ctx.Done():
 	}
 }
@@ -326,15 +327,15 @@ func (t *tokens) login(ctx context.Context, l *Login) (loggedIn, error) {
 		set(name, value)
 	}
 
-	got, err := t.client.do(ctx, request{method: http.MethodPut, path: trim(l.Path), body: fields, hidden: hidden})
+	got, err := t.client.Do(ctx, api.Request{Method: http.MethodPut, Path: trim(l.Path), Body: fields, Hidden: hidden})
 	if err != nil {
 		return loggedIn{}, err
 	}
-	if got.isMissing() || got.body.Auth == nil || got.body.Auth.ClientToken == "" {
+	if got.IsMissing() || got.Body.Auth == nil || got.Body.Auth.ClientToken == "" {
 		return loggedIn{}, hint.With(errors.New("the answer has no token"), "the path must be that of a login, such as auth/approle/login")
 	}
-	lasts, renews := leaseTime(got.body.secret())
-	return loggedIn{got.body.Auth.ClientToken, tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}}, nil
+	lasts, renews := leaseTime(got.Body.Secret())
+	return loggedIn{got.Body.Auth.ClientToken, tokenState{lasts: lasts, renews: renews, expires: got.Sent.Add(lasts)}}, nil
 }
 
 // followFile uses the token of the agent's file, and another whenever the file changes.
@@ -433,26 +434,19 @@ type tokenState struct {
 
 // lookUp asks what Vault knows of a token.
 func (t *tokens) lookUp(ctx context.Context, token string) (tokenState, error) {
-	got, err := t.client.do(ctx, request{method: http.MethodGet, path: "auth/token/lookup-self", token: token})
+	got, err := t.client.Do(ctx, api.Request{Method: http.MethodGet, Path: "auth/token/lookup-self", Token: token})
 	if err != nil {
 		return tokenState{}, err
 	}
-	if got.isMissing() {
+	if got.IsMissing() {
 		return tokenState{}, errors.New("the answer about the token is empty")
 	}
-	renews, _ := got.body.Data["renewable"].(bool)
-	lasts := lasting(number(got.body.Data["ttl"]))
-	if lasts == 0 && text(got.body.Data["expire_time"]) != "" {
+	renews, _ := got.Body.Data["renewable"].(bool)
+	lasts := lasting(api.Number(got.Body.Data["ttl"]))
+	if lasts == 0 && text(got.Body.Data["expire_time"]) != "" {
 		lasts = leastPause // it ends within this second
 	}
-	return tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
-}
-
-// isUnknown reports whether Vault says that it does not know a token. It also denies requests for want of rights: one of them may be
-// that to ask about the token.
-func isUnknown(err error) bool {
-	status, ok := errors.AsType[*statusError](err)
-	return ok && status.status == http.StatusForbidden && (status.says("invalid token") || status.says("bad token"))
+	return tokenState{lasts: lasts, renews: renews, expires: got.Sent.Add(lasts)}, nil
 }
 
 // first finds out how long a token lasts, by a renewal where it may not ask. Not ok means that Vault does not know the token, or that ctx
@@ -460,8 +454,8 @@ func isUnknown(err error) bool {
 func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool) {
 	for failures := 0; ; failures++ {
 		state, err := t.lookUp(ctx, token)
-		if errors.Is(err, watch.ErrDenied) && !isUnknown(err) {
-			if state, err = t.renewSelf(ctx, token); errors.Is(err, watch.ErrDenied) && !isUnknown(err) {
+		if errors.Is(err, watch.ErrDenied) && !api.IsUnknown(err) {
+			if state, err = t.renewSelf(ctx, token); errors.Is(err, watch.ErrDenied) && !api.IsUnknown(err) {
 				return tokenState{}, true // nothing is known, and nothing can be done
 			}
 		}
@@ -469,7 +463,7 @@ func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool
 		case err == nil:
 			t.reject("", nil)
 			return state, true
-		case isUnknown(err):
+		case api.IsUnknown(err):
 			t.reject(token, err)
 			return tokenState{}, false
 		}
@@ -544,7 +538,7 @@ func (t *tokens) keep(ctx context.Context, token string, known *tokenState, repl
 		switch {
 		case ctx.Err() != nil:
 			return
-		case isUnknown(err):
+		case api.IsUnknown(err):
 			t.reject(token, err)
 			return
 		case isLongest(err), err != nil && replaceable && errors.Is(err, watch.ErrDenied):
@@ -572,7 +566,7 @@ func (t *tokens) knows(ctx context.Context, token string, within time.Duration) 
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	_, err := t.lookUp(limited, token)
-	if !isUnknown(err) {
+	if !api.IsUnknown(err) {
 		return true
 	}
 	t.reject(token, err)
@@ -594,15 +588,15 @@ func (t *tokens) await(ctx context.Context, at time.Time) (doubted, done bool) {
 }
 
 func (t *tokens) renewSelf(ctx context.Context, token string) (tokenState, error) {
-	got, err := t.client.do(ctx, renewSelf(token))
+	got, err := t.client.Do(ctx, renewSelf(token))
 	if err != nil {
 		return tokenState{}, err
 	}
-	if got.isMissing() || got.body.Auth == nil {
+	if got.IsMissing() || got.Body.Auth == nil {
 		return tokenState{}, errors.New("the answer to the renewal is empty")
 	}
-	lasts, renews := leaseTime(got.body.secret())
-	return tokenState{lasts: lasts, renews: renews, expires: got.sent.Add(lasts)}, nil
+	lasts, renews := leaseTime(got.Body.Secret())
+	return tokenState{lasts: lasts, renews: renews, expires: got.Sent.Add(lasts)}, nil
 }
 
 // logEnd logs in time when a token ends that nobody replaces. It returns when to do that, or when the token ends.

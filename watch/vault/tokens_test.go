@@ -20,6 +20,7 @@ import (
 
 	"render/watch"
 	"render/watch/sourcetest"
+	"render/watch/vault/api"
 	"render/watch/vault/unwrap"
 	"render/watch/vaulttest"
 )
@@ -517,11 +518,11 @@ func TestLoginByCertificate(t *testing.T) {
 	server.Put(t, "sys/auth/cert", map[string]any{"type": "cert"})
 	server.Put(t, "auth/cert/certs/app", map[string]any{"certificate": ours.Cert, "token_policies": "login"})
 	login := &Login{Path: "auth/cert/login", Fields: map[string]string{"name": "app"}}
-	src := of(t, server, Config{Login: login, TLS: TLS{CACert: serverCert, Cert: cert, Key: key}})
+	src := of(t, server, Config{Login: login, TLS: api.TLS{CACert: serverCert, Cert: cert, Key: key}})
 	if value := sourcetest.Fetch(t, src, query(t, "kv1/login")); value == nil {
 		t.Error("there is no secret")
 	}
-	refused := of(t, server, Config{Login: login, TLS: TLS{CACert: serverCert, Cert: other, Key: otherKey}})
+	refused := of(t, server, Config{Login: login, TLS: api.TLS{CACert: serverCert, Cert: other, Key: otherKey}})
 	if _, _, err := refused.Fetch(t.Context(), query(t, "kv1/login"), 0); err == nil || !strings.Contains(err.Error(), "log in to vault by auth/cert/login: ") {
 		t.Errorf("with a certificate that Vault does not know: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"render/cmd/render/config/server"
 	"render/watch/hint"
 	"render/watch/vault"
+	"render/watch/vault/api"
 )
 
 // Fields are the values of the settings. A tag is the key in the block.
@@ -67,7 +68,7 @@ func (f *Fields) Config(isSet func(field any) bool, env func(string) string) (va
 		MaxConnections: f.MaxConnections,
 		Backoff:        f.Retry.Backoff,
 		MaxBackoff:     f.Retry.MaxBackoff,
-		Transport: vault.Transport{
+		Transport: api.Transport{
 			DialKeepAlive:       f.Transport.DialKeepAlive,
 			DialTimeout:         f.Transport.DialTimeout,
 			TLSHandshakeTimeout: f.Transport.TLSHandshakeTimeout,
@@ -84,7 +85,7 @@ func (f *Fields) Config(isSet func(field any) bool, env func(string) string) (va
 		cfg.RenewToken = new(f.RenewToken)
 	}
 	if f.SSL.Enabled {
-		cfg.TLS = vault.TLS{
+		cfg.TLS = api.TLS{
 			CACert: f.SSL.CACert, CACertPEM: f.SSL.CACertBytes, CAPath: f.SSL.CAPath,
 			Cert: f.SSL.Cert, Key: f.SSL.Key, ServerName: f.SSL.ServerName,
 		}

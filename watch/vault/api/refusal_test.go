@@ -1,4 +1,4 @@
-package vault
+package api
 
 import (
 	"net/http"
@@ -16,7 +16,7 @@ func TestRefusalHints(t *testing.T) {
 		{"secret/app", "old", "invalid token", "the token is wrong, revoked or expired"},
 		{"secret/app", "good", "permission denied", ""},
 	} {
-		_, err := request{path: test.path, token: test.token}.judge(&http.Response{StatusCode: http.StatusForbidden}, []byte(`{"errors": ["`+test.text+`"]}`))
+		_, err := Request{Path: test.path, Token: test.token}.judge(&http.Response{StatusCode: http.StatusForbidden}, []byte(`{"errors": ["`+test.text+`"]}`))
 		if got := strings.Join(hint.Of(err), "\n"); err == nil || !strings.HasPrefix(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("%+v: %v, hint %q", test, err, got)
 		}

@@ -1,4 +1,4 @@
-package vault
+package api
 
 import (
 	"bytes"
@@ -6,14 +6,18 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
 	"render/watch"
 )
 
-// A body is what Vault answers.
-type body struct {
+// Longest is the time that anything lasts at most, whatever Vault says.
+const Longest = 100 * 365 * 24 * time.Hour
+
+// A Body is what Vault answers.
+type Body struct {
 	RequestID     string         `json:"request_id"`
 	LeaseID       string         `json:"lease_id"`
 	LeaseDuration json.Number    `json:"lease_duration"`
@@ -37,13 +41,13 @@ type body struct {
 	} `json:"wrap_info"`
 }
 
-// parse reads an answer. It is nil where the text is empty.
-func parse(text []byte) (*body, error) {
+// Parse reads an answer. It is nil where the text is empty.
+func Parse(text []byte) (*Body, error) {
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 {
 		return nil, nil
 	}
-	b := new(body)
+	b := new(Body)
 	if err := decode(text, b); err != nil {
 		return nil, errors.New("not JSON") // the error has pieces of the text
 	}
@@ -69,30 +73,30 @@ func decode(text []byte, into any) error {
 }
 
 // isBare reports whether an answer has nothing that belongs to a secret, as that of sys/health: then all of it is data.
-func (b *body) isBare() bool {
-	return b.LeaseID == "" && number(b.LeaseDuration) == 0 && !b.Renewable && b.Data == nil && len(b.Warnings) == 0 && b.Auth == nil && b.WrapInfo == nil
+func (b *Body) isBare() bool {
+	return b.LeaseID == "" && Number(b.LeaseDuration) == 0 && !b.Renewable && b.Data == nil && len(b.Warnings) == 0 && b.Auth == nil && b.WrapInfo == nil
 }
 
-// secret returns the answer as a template sees it.
-func (b *body) secret() *watch.Secret {
+// Secret returns the answer as a template sees it.
+func (b *Body) Secret() *watch.Secret {
 	s := &watch.Secret{
-		RequestID: b.RequestID, LeaseID: b.LeaseID, LeaseDuration: int(number(b.LeaseDuration)), Renewable: b.Renewable,
+		RequestID: b.RequestID, LeaseID: b.LeaseID, LeaseDuration: int(Number(b.LeaseDuration)), Renewable: b.Renewable,
 		Data: b.Data, Warnings: b.Warnings,
 	}
 	if a := b.Auth; a != nil {
 		s.Auth = &watch.SecretAuth{
 			ClientToken: a.ClientToken, Accessor: a.Accessor, Policies: a.Policies, Metadata: a.Metadata,
-			LeaseDuration: int(number(a.LeaseDuration)), Renewable: a.Renewable,
+			LeaseDuration: int(Number(a.LeaseDuration)), Renewable: a.Renewable,
 		}
 	}
 	if w := b.WrapInfo; w != nil {
-		s.WrapInfo = &watch.SecretWrapInfo{Token: w.Token, TTL: int(number(w.TTL)), CreationTime: w.CreationTime, WrappedAccessor: w.WrappedAccessor}
+		s.WrapInfo = &watch.SecretWrapInfo{Token: w.Token, TTL: int(Number(w.TTL)), CreationTime: w.CreationTime, WrappedAccessor: w.WrappedAccessor}
 	}
 	return s
 }
 
-// number returns a number of an answer; 0 where it is none.
-func number(v any) int64 {
+// Number returns a number of an answer; 0 where it is none.
+func Number(v any) int64 {
 	switch v := v.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
@@ -101,22 +105,20 @@ func number(v any) int64 {
 		f, _ := v.Float64()
 		return int64(min(max(f, math.MinInt32), math.MaxInt32)) // no number of Vault's is greater
 	case string:
-		d, _ := seconds(strings.TrimSpace(v))
+		d, _ := Seconds(strings.TrimSpace(v))
 		return int64(d / time.Second)
 	}
 	return 0
 }
 
-// isGone reports whether data are those of a version of a KV v2 secret that was deleted or destroyed.
-func isGone(data map[string]any) bool {
-	metadata, ok := data["metadata"].(map[string]any)
-	if !ok || metadata["version"] == nil {
-		return false
-	}
-	for _, name := range []string{"data", "subkeys"} {
-		if value, has := data[name]; has && value == nil {
-			return true
+// Seconds reads a duration that may be a number of seconds, as Vault writes and reads them.
+func Seconds(text string) (time.Duration, bool) {
+	if n, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(math.Abs(n) <= Longest.Seconds()) { // or no number at all
+			return 0, false
 		}
+		return time.Duration(n * float64(time.Second)), true
 	}
-	return false
+	d, err := time.ParseDuration(text)
+	return d, err == nil
 }

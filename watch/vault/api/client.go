@@ -1,4 +1,4 @@
-package vault
+package api
 
 import (
 	"bytes"
@@ -28,27 +28,33 @@ import (
 
 const maxAnswer = 32 << 20 // bytes; Vault itself accepts no larger request
 
-// A request is one for Vault's HTTP API.
-type request struct {
-	method  string
-	path    string // without /v1/ and not escaped
-	params  url.Values
-	body    any // JSON, or nil
-	token   string
-	wrapped bool     // Vault may wrap the answer, where the configuration says so
-	hidden  []string // texts that an error must not repeat, beside the token
+// A Request is one for Vault's HTTP API.
+type Request struct {
+	Method  string
+	Path    string // without /v1/ and not escaped
+	Params  url.Values
+	Body    any // JSON, or nil
+	Token   string
+	Wrapped bool     // Vault may wrap the answer, where the configuration says so
+	Hidden  []string // texts that an error must not repeat, beside the token
 }
 
-// A reply is what Vault has answered with a status of success, or with 404.
-type reply struct {
-	status int
-	body   *body // nil where it is empty
-	sent   time.Time
+// A Reply is what Vault has answered with a status of success, or with 404.
+type Reply struct {
+	Status int
+	Body   *Body     // nil where it is empty
+	Sent   time.Time // the request
 }
 
-// A client makes requests of Vault at one of several addresses. Its methods may be called at the same time.
-type client struct {
-	cfg       *atomic.Pointer[Config] // the source's
+// IsMissing reports whether there is nothing.
+func (r Reply) IsMissing() bool {
+	return r.Body == nil || r.Status == http.StatusNotFound && r.Body.Data == nil && r.Body.Auth == nil && r.Body.WrapInfo == nil ||
+		r.Body.Errors != nil && r.Body.Data == nil
+}
+
+// A Client makes requests of Vault at one of several addresses. Its methods may be called at the same time.
+type Client struct {
+	cfg       atomic.Pointer[Config]
 	log       *slog.Logger
 	endpoints []*endpoint
 	queries   func() int // that somebody asks
@@ -61,19 +67,21 @@ type client struct {
 	slots   chan struct{} // one for each request under way; replaced with the limit
 }
 
-func newClient(cfg *atomic.Pointer[Config], queries func() int, through http.RoundTripper) (*client, error) {
-	all, err := cfg.Load().endpoints(through)
+// New returns a client, which does not connect yet. Queries returns how many queries depend on it: after an outage their requests are
+// spread. Each request passes through, where that is not nil, instead of a connection. The error is that of Config.Check.
+func New(cfg Config, queries func() int, through http.RoundTripper) (*Client, error) {
+	all, err := cfg.endpoints(through)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{cfg: cfg, log: cfg.Load().Log, endpoints: all, queries: queries, limiter: rate.NewLimiter(rate.Inf, 0)}
-	c.limit()
+	c := &Client{log: cfg.Log, endpoints: all, queries: queries, limiter: rate.NewLimiter(rate.Inf, 0)}
+	c.Change(cfg)
 	return c, nil
 }
 
-// limit has the limits of the configuration apply from now on.
-func (c *client) limit() {
-	cfg := c.cfg.Load()
+// Change has another configuration apply from now on. It differs in nothing but Timeout, MaxConnections, RateLimit and RateBurst.
+func (c *Client) Change(cfg Config) {
+	c.cfg.Store(&cfg)
 	limit := rate.Inf
 	if cfg.RateLimit > 0 {
 		limit = rate.Limit(cfg.RateLimit)
@@ -87,19 +95,23 @@ func (c *client) limit() {
 	}
 }
 
-func (c *client) close() {
+// Close closes connections that are idle. Requests under way end as they do.
+func (c *Client) Close() {
 	for _, e := range c.endpoints {
 		e.client.CloseIdleConnections()
 	}
 }
 
-// do makes a request when it may be made. Where an address cannot be reached, is sealed or is a standby that does not forward, the next
+// OutageEnds returns a channel that is closed when the outage ends, in which all requests fail; nil where there is none.
+func (c *Client) OutageEnds() <-chan struct{} { return c.outage.Ends() }
+
+// Do makes a request when it may be made. Where an address cannot be reached, is sealed or is a standby that does not forward, the next
 // is asked: such a request has done nothing. The error is an OutageError where others fail, too; it wraps watch.ErrDenied where the token
 // may not.
-func (c *client) do(ctx context.Context, r request) (reply, error) {
+func (c *Client) Do(ctx context.Context, r Request) (Reply, error) {
 	done, err := c.admit(ctx)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	defer done()
 
@@ -110,7 +122,7 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 	ended(err, ctx.Err() != nil && err != nil)
 	switch _, away := errors.AsType[watch.OutageError](err); {
 	case ctx.Err() != nil && err != nil:
-		return reply{}, ctx.Err()
+		return Reply{}, ctx.Err()
 	case away:
 		c.outage.Failed(err)
 	default:
@@ -120,7 +132,7 @@ func (c *client) do(ctx context.Context, r request) (reply, error) {
 }
 
 // admit returns when a request may be made. Its caller calls done when the request has ended.
-func (c *client) admit(ctx context.Context) (done func(), err error) {
+func (c *Client) admit(ctx context.Context) (done func(), err error) {
 	for {
 		probe, err := c.outage.Pass(ctx)
 		if err != nil {
@@ -143,10 +155,10 @@ func (c *client) admit(ctx context.Context) (done func(), err error) {
 }
 
 // attempts makes a request of one address after the other.
-func (c *client) attempts(ctx context.Context, r request) (got reply, err error) {
+func (c *Client) attempts(ctx context.Context, r Request) (got Reply, err error) {
 	for range c.endpoints {
 		if err := c.limiter.Wait(ctx); err != nil {
-			return reply{}, watch.OutageError{Err: fmt.Errorf("vault: the limit of requests a second left no room within %s", c.cfg.Load().Timeout)}
+			return Reply{}, watch.OutageError{Err: fmt.Errorf("vault: the limit of requests a second left no room within %s", c.cfg.Load().Timeout)}
 		}
 		c.mu.Lock()
 		at := c.current
@@ -161,7 +173,7 @@ func (c *client) attempts(ctx context.Context, r request) (got reply, err error)
 }
 
 // moveOn has the next address asked from now on, unless somebody has done that already.
-func (c *client) moveOn(from int, why error) {
+func (c *Client) moveOn(from int, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.endpoints) == 1 || c.current != from {
@@ -172,7 +184,7 @@ func (c *client) moveOn(from int, why error) {
 }
 
 // once makes a request of one address. With untouched another address can be asked: nothing was done.
-func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, untouched bool, err error) {
+func (c *Client) once(ctx context.Context, e *endpoint, r Request) (got Reply, untouched bool, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("vault at %s: %w", e.name, err)
@@ -183,7 +195,7 @@ func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, u
 	}()
 	req, err := c.newRequest(ctx, e, r)
 	if err != nil {
-		return reply{}, false, err
+		return Reply{}, false, err
 	}
 
 	began := time.Now()
@@ -193,38 +205,38 @@ func (c *client) once(ctx context.Context, e *endpoint, r request) (got reply, u
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("no answer within %s", c.cfg.Load().Timeout)
 		}
-		return reply{}, r.method == http.MethodGet || isDialing(err), watch.OutageError{Err: err}
+		return Reply{}, r.Method == http.MethodGet || isDialing(err), watch.OutageError{Err: err}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return reply{}, r.method == http.MethodGet, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
+		return Reply{}, r.Method == http.MethodGet, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
 	}
 	c.figures.received(len(text))
 	if len(text) > maxAnswer {
-		return reply{}, false, fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
+		return Reply{}, false, fmt.Errorf("the answer has more than %d MiB", maxAnswer>>20)
 	}
 	b, err := r.judge(resp, text)
 	if err != nil {
-		status, ok := errors.AsType[*statusError](err)
-		return reply{}, ok && (status.status == http.StatusServiceUnavailable || status.isStandby()), err
+		status, ok := errors.AsType[*StatusError](err)
+		return Reply{}, ok && (status.Status == http.StatusServiceUnavailable || status.IsStandby()), err
 	}
-	return reply{status: resp.StatusCode, body: b, sent: began}, false, nil
+	return Reply{Status: resp.StatusCode, Body: b, Sent: began}, false, nil
 }
 
-func (c *client) newRequest(ctx context.Context, e *endpoint, r request) (*http.Request, error) {
+func (c *Client) newRequest(ctx context.Context, e *endpoint, r Request) (*http.Request, error) {
 	var content io.Reader
-	if r.body != nil {
-		text, err := json.Marshal(r.body)
+	if r.Body != nil {
+		text, err := json.Marshal(r.Body)
 		if err != nil {
 			return nil, errors.New("the values to write are not UTF-8")
 		}
 		content = bytes.NewReader(text)
 	}
 	u := e.base
-	u.Path = path.Join("/", u.Path, "v1", r.path)
-	u.RawQuery = r.params.Encode()
-	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), content)
+	u.Path = path.Join("/", u.Path, "v1", r.Path)
+	u.RawQuery = r.Params.Encode()
+	req, err := http.NewRequestWithContext(ctx, r.Method, u.String(), content)
 	if err != nil {
 		return nil, errors.New("the path cannot be part of a URL")
 	}
@@ -235,67 +247,74 @@ func (c *client) newRequest(ctx context.Context, e *endpoint, r request) (*http.
 	if c.cfg.Load().Namespace != "" {
 		req.Header.Set("X-Vault-Namespace", c.cfg.Load().Namespace)
 	}
-	if r.wrapped && c.cfg.Load().WrapTTL != "" {
+	if r.Wrapped && c.cfg.Load().WrapTTL != "" {
 		req.Header.Set("X-Vault-Wrap-TTL", c.cfg.Load().WrapTTL)
 	}
-	if r.token != "" {
-		if strings.ContainsFunc(r.token, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if r.Token != "" {
+		if strings.ContainsFunc(r.Token, func(c rune) bool { return c < ' ' || c > '~' }) {
 			return nil, errors.New("the token has characters that cannot be printed")
 		}
-		req.Header.Set("X-Vault-Token", r.token)
+		req.Header.Set("X-Vault-Token", r.Token)
 	}
 	return req, nil
 }
 
-// A statusError is an answer with a status of failure.
-type statusError struct {
-	status int
-	path   string   // "" where others fail, too: their errors must not have it
-	texts  []string // what Vault says, without what is secret
-	after  time.Duration
+// A StatusError is an answer with a status of failure.
+type StatusError struct {
+	Status int
+	Path   string        // "" where others fail, too: their errors must not have it
+	Texts  []string      // what Vault says, without what is secret
+	After  time.Duration // that Vault wants no request for; 0 where it does not say that
 }
 
-func (e *statusError) Error() string {
-	text := strconv.Itoa(e.status)
-	if e.path != "" {
-		text = e.path + ": " + text
+func (e *StatusError) Error() string {
+	text := strconv.Itoa(e.Status)
+	if e.Path != "" {
+		text = e.Path + ": " + text
 	}
 	switch {
-	case len(e.texts) > 0:
-		text += " " + strings.Join(e.texts, "; ")
-	case http.StatusText(e.status) != "":
-		text += " " + strings.ToLower(http.StatusText(e.status))
+	case len(e.Texts) > 0:
+		text += " " + strings.Join(e.Texts, "; ")
+	case http.StatusText(e.Status) != "":
+		text += " " + strings.ToLower(http.StatusText(e.Status))
 	}
 	return text
 }
 
 // Unwrap makes a denial known.
-func (e *statusError) Unwrap() error {
-	if e.status == http.StatusForbidden {
+func (e *StatusError) Unwrap() error {
+	if e.Status == http.StatusForbidden {
 		return watch.ErrDenied
 	}
 	return nil
 }
 
-// says reports whether one of the texts has some words.
-func (e *statusError) says(words string) bool {
-	return strings.Contains(strings.Join(e.texts, "\n"), words)
+// Says reports whether one of the texts has some words.
+func (e *StatusError) Says(words string) bool {
+	return strings.Contains(strings.Join(e.Texts, "\n"), words)
 }
 
-// isStandby reports whether a standby answers that there is no active Vault that it could hand the request on to.
-func (e *statusError) isStandby() bool {
-	switch e.status {
+// IsStandby reports whether a standby answers that there is no active Vault that it could hand the request on to.
+func (e *StatusError) IsStandby() bool {
+	switch e.Status {
 	case 472, 473: // standbys of Vault Enterprise, as load balancers tell them
 		return true
 	case http.StatusBadRequest, http.StatusInternalServerError:
-		return e.says("node not active") || e.says("Vault is in standby mode")
+		return e.Says("node not active") || e.Says("Vault is in standby mode")
 	}
 	return false
 }
 
+// IsUnknown reports whether Vault says that it does not know a token. It also denies requests for want of rights: one of them may be
+// that to ask about the token.
+func IsUnknown(err error) bool {
+	status, ok := errors.AsType[*StatusError](err)
+	return ok && status.Status == http.StatusForbidden && (status.Says("invalid token") || status.Says("bad token"))
+}
+
 // judge returns the answer, or the error that it stands for.
-func (r request) judge(resp *http.Response, text []byte) (*body, error) {
-	b, err := parse(text)
+func (r Request) judge(resp *http.Response, text []byte) (*Body, error) {
+	b, err := Parse(text)
 	switch status := resp.StatusCode; {
 	case err != nil && (status < 300 || status == http.StatusNotFound):
 		return nil, watch.OutageError{Err: errors.New("the answer is not JSON; is this Vault?")}
@@ -303,39 +322,39 @@ func (r request) judge(resp *http.Response, text []byte) (*body, error) {
 		return b, nil
 	}
 
-	e := &statusError{status: resp.StatusCode, path: r.path}
+	e := &StatusError{Status: resp.StatusCode, Path: r.Path}
 	if b != nil {
 		for _, line := range b.Errors {
-			e.texts = append(e.texts, r.redact(line))
+			e.Texts = append(e.Texts, r.Redact(line))
 		}
 	}
 	if wait, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-		e.after = time.Duration(wait) * time.Second
+		e.After = time.Duration(wait) * time.Second
 	}
-	switch status := e.status; {
-	case status == http.StatusForbidden && r.token == "" && strings.HasPrefix(r.path, "auth/"):
+	switch status := e.Status; {
+	case status == http.StatusForbidden && r.Token == "" && strings.HasPrefix(r.Path, "auth/"):
 		return nil, hint.With(e, "check that Vault has a login at this path")
-	case status == http.StatusForbidden && r.token == "":
+	case status == http.StatusForbidden && r.Token == "":
 		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
-	case isUnknown(e):
+	case IsUnknown(e):
 		return nil, hint.With(e, "the token is wrong, revoked or expired: give render another token")
-	case status != http.StatusBadGateway && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout && !e.isStandby():
+	case status != http.StatusBadGateway && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout && !e.IsStandby():
 		return nil, e
 	}
-	e.path = ""
-	if e.status == http.StatusServiceUnavailable && e.says("sealed") {
+	e.Path = ""
+	if e.Status == http.StatusServiceUnavailable && e.Says("sealed") {
 		return nil, watch.OutageError{Err: hint.With(e, "unseal Vault")}
 	}
 	return nil, watch.OutageError{Err: e}
 }
 
 // isHealth reports whether Vault answers with data to what it is asked, whatever the status is.
-func (r request) isHealth() bool { return r.path == "sys/health" }
+func (r Request) isHealth() bool { return r.Path == "sys/health" }
 
-// redact takes out of a text what is secret, and makes it one line.
-func (r request) redact(text string) string {
+// Redact takes out of a text what is secret, and makes it one line.
+func (r Request) Redact(text string) string {
 	var all []string
-	for _, hidden := range append([]string{r.token}, r.hidden...) {
+	for _, hidden := range append([]string{r.Token}, r.Hidden...) {
 		if len(hidden) > 2 {
 			quoted := strconv.Quote(hidden) // as Go's messages have it
 			all = append(all, hidden, quoted[1:len(quoted)-1])

@@ -1,10 +1,15 @@
-package vault
+package api
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -17,8 +22,10 @@ import (
 	"testing"
 	"time"
 
-	"render/watch"
+	"golang.org/x/time/rate"
+
 	"render/watch/hint"
+	"render/watch/vaulttest"
 )
 
 // plain is an HTTP server that answers like Vault: with what it was sent.
@@ -32,31 +39,35 @@ func plain(w http.ResponseWriter, r *http.Request) {
 	}})
 }
 
-// asking returns a client with a configuration, whose environment is empty.
-func asking(t *testing.T, cfg Config) *client {
+// asking returns a client with a configuration.
+func asking(t *testing.T, cfg Config) *Client {
 	t.Helper()
-	cfg.Token = "root"
-	cfg, err := cfg.fill(func(string) string { return "" }, "")
+	cfg.Timeout, cfg.MaxConnections = cmp.Or(cfg.Timeout, time.Minute), cmp.Or(cfg.MaxConnections, 64)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c, err := New(cfg, func() int { return 0 }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var held atomic.Pointer[Config]
-	held.Store(&cfg)
-	c, err := newClient(&held, func() int { return 0 }, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.close)
+	t.Cleanup(c.Close)
 	return c
 }
 
-func get(t *testing.T, c *client, path string) (map[string]any, error) {
+// selfSigned makes a certificate of a server at an address, or of a client.
+func selfSigned(t *testing.T, name string, at net.IP) (cert, key string) {
 	t.Helper()
-	got, err := c.do(t.Context(), request{method: http.MethodGet, path: path, token: "root", wrapped: true})
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{at}, IsCA: true, BasicConstraintsValid: true}
+	return vaulttest.SelfSigned(t, template, time.Now().Add(-time.Minute), time.Hour)
+}
+
+func get(t *testing.T, c *Client, path string) (map[string]any, error) {
+	t.Helper()
+	got, err := c.Do(t.Context(), Request{Method: http.MethodGet, Path: path, Token: "root", Wrapped: true})
 	if err != nil {
 		return nil, err
 	}
-	return got.body.Data, nil
+	return got.Body.Data, nil
 }
 
 // What a request carries.
@@ -79,7 +90,7 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s is %v, want %q", name, headers[name], want)
 		}
 	}
-	if _, err := c.do(t.Context(), request{method: http.MethodGet, path: "x", token: "a\nb"}); err == nil || strings.Contains(err.Error(), "a\nb") {
+	if _, err := c.Do(t.Context(), Request{Method: http.MethodGet, Path: "x", Token: "a\nb"}); err == nil || strings.Contains(err.Error(), "a\nb") {
 		t.Errorf("a token with a line break: %v", err)
 	}
 
@@ -134,8 +145,8 @@ func TestAddresses(t *testing.T) {
 				first, asked = answering(test.first, test.text)
 			}
 			second, answered := answering(200, "")
-			var lines record
-			c := asking(t, Config{Address: first + ", " + second, Log: lines.log()})
+			var lines bytes.Buffer
+			c := asking(t, Config{Address: first + ", " + second, Log: slog.New(slog.NewTextHandler(&lines, nil))})
 			for range 3 {
 				if _, err := get(t, c, "x"); (err == nil) != test.moves {
 					t.Errorf("got %v", err)
@@ -181,25 +192,25 @@ func TestRedirects(t *testing.T) {
 		{"to no TLS", Config{Address: redirecting(307, httptest.NewTLSServer), TLS: TLS{SkipVerify: new(true)}}, false},
 	}
 	requests := []struct {
-		request
+		Request
 		content string
 	}{
-		{request{method: http.MethodPut, body: map[string]string{"a": "b"}}, `{"a":"b"}`},
-		{request{method: http.MethodPut}, ""},
-		{request{method: http.MethodGet}, ""},
+		{Request{Method: http.MethodPut, Body: map[string]string{"a": "b"}}, `{"a":"b"}`},
+		{Request{Method: http.MethodPut}, ""},
+		{Request{Method: http.MethodGet}, ""},
 	}
 	for _, test := range tests {
 		for _, r := range requests {
-			r.path, r.token = "x", "root"
-			got, err := asking(t, test.cfg).do(t.Context(), r.request)
+			r.Path, r.Token = "x", "root"
+			got, err := asking(t, test.cfg).Do(t.Context(), r.Request)
 			if (err == nil) != test.well {
-				t.Errorf("%s: %s: %v", test.name, r.method, err)
+				t.Errorf("%s: %s: %v", test.name, r.Method, err)
 			}
 			if err != nil {
 				continue
 			}
-			if data := got.body.Data; data["method"] != r.method || content != r.content || data["headers"].(map[string]any)["X-Vault-Token"] != "root" {
-				t.Errorf("%s: %s: got %v with %q", test.name, r.method, data, content)
+			if data := got.Body.Data; data["method"] != r.Method || content != r.content || data["headers"].(map[string]any)["X-Vault-Token"] != "root" {
+				t.Errorf("%s: %s: got %v with %q", test.name, r.Method, data, content)
 			}
 		}
 	}
@@ -252,12 +263,12 @@ func TestTLS(t *testing.T) {
 	}
 	pair := func(name string) (tls.Certificate, string, string) {
 		t.Helper()
-		made := certificateFor(t, name, net.ParseIP("127.0.0.1"))
-		loaded, err := tls.X509KeyPair([]byte(made.Cert), []byte(made.Key))
+		cert, key := selfSigned(t, name, net.ParseIP("127.0.0.1"))
+		loaded, err := tls.X509KeyPair([]byte(cert), []byte(key))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return loaded, made.Cert, made.Key
+		return loaded, cert, key
 	}
 
 	var current atomic.Pointer[tls.Certificate]
@@ -298,19 +309,40 @@ func TestTLS(t *testing.T) {
 		t.Errorf("after the files have changed: %v, from %v", err, client.Load())
 	}
 
-	other := certificateFor(t, "other", net.ParseIP("127.0.0.2"))
-	loaded, err := tls.X509KeyPair([]byte(other.Cert), []byte(other.Key))
+	other, otherKey := selfSigned(t, "other", net.ParseIP("127.0.0.2"))
+	loaded, err := tls.X509KeyPair([]byte(other), []byte(otherKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 	current.Store(&loaded)
-	write("ca.pem", other.Cert)
+	write("ca.pem", other)
 	if _, err := get(t, c, "x"); err == nil {
 		t.Error("a certificate for another address is accepted")
 	}
-	named := asking(t, Config{Address: server.URL, TLS: TLS{CACertPEM: other.Cert, ServerName: "other", Cert: both}})
+	named := asking(t, Config{Address: server.URL, TLS: TLS{CACertPEM: other, ServerName: "other", Cert: both}})
 	if _, err := get(t, named, "x"); err != nil {
 		t.Errorf("with the name of the server: %v", err)
+	}
+}
+
+// Limits change while requests are made.
+func TestChange(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(plain))
+	defer server.Close()
+	c := asking(t, Config{Address: server.URL})
+	if _, err := get(t, c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	c.Change(Config{Timeout: time.Nanosecond, MaxConnections: 3, RateLimit: 100, RateBurst: 7})
+	if got := c.Figures()[0].Limit; got != 3 || c.limiter.Burst() != 7 || c.limiter.Limit() != 100 {
+		t.Errorf("the limits are %d, %d and %g", got, c.limiter.Burst(), c.limiter.Limit())
+	}
+	if _, err := get(t, c, "x"); err == nil {
+		t.Error("a request takes longer than it may")
+	}
+	c.Change(Config{Timeout: time.Minute, MaxConnections: 1})
+	if _, err := get(t, c, "x"); err != nil || c.limiter.Limit() != rate.Inf {
+		t.Errorf("got %v, with a limit of %g", err, c.limiter.Limit())
 	}
 }
 
@@ -331,132 +363,28 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// What the environment and the configuration say together.
-func TestConfig(t *testing.T) {
-	home := t.TempDir()
-	if err := os.WriteFile(filepath.Join(home, ".vault-token"), []byte("of-home\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		name string
-		cfg  Config
-		env  string // NAME=VALUE, separated by blanks
-		home string
-		want func(c Config) any
-		is   any
-		err  string
-	}{
-		{name: "nothing", err: ErrUnconfigured.Error()},
-		{name: "only a token", env: "VAULT_TOKEN=t", want: func(c Config) any { return c.Address }, is: DefaultAddress},
-		{name: "address", cfg: Config{Address: "http://a"}, env: "VAULT_ADDR=http://b", want: func(c Config) any { return c.Address }, is: "http://a"},
-		{name: "the agent's address wins", cfg: Config{Address: "http://a"}, env: "VAULT_AGENT_ADDR=http://b", want: func(c Config) any { return c.Address }, is: "http://b"},
-		{name: "token", cfg: Config{Token: " t "}, env: "VAULT_TOKEN=u", home: home, want: func(c Config) any { return c.Token }, is: "t"},
-		{name: "token of the environment", env: "VAULT_TOKEN=u", home: home, want: func(c Config) any { return c.Token }, is: "u"},
-		{name: "token of home", home: home, want: func(c Config) any { return c.Token }, is: "of-home"},
-		{name: "a file of the agent is all", cfg: Config{AgentTokenFile: "/x"}, env: "VAULT_TOKEN=u", home: home, want: func(c Config) any { return c.Token }, is: ""},
-		{name: "timeout in seconds", cfg: Config{Token: "t"}, env: "VAULT_CLIENT_TIMEOUT=7", want: func(c Config) any { return c.Timeout }, is: 7 * time.Second},
-		{name: "bad timeout", cfg: Config{Token: "t"}, env: "VAULT_CLIENT_TIMEOUT=x", err: "VAULT_CLIENT_TIMEOUT"},
-		{name: "rate", cfg: Config{Token: "t"}, env: "VAULT_RATE_LIMIT=2.5:7", want: func(c Config) any { return fmt.Sprint(c.RateLimit, c.RateBurst) }, is: "2.5 7"},
-		{name: "bad rate", cfg: Config{Token: "t"}, env: "VAULT_RATE_LIMIT=:7", err: "VAULT_RATE_LIMIT"},
-		{name: "headers", cfg: Config{Token: "t"}, env: `VAULT_HEADERS={"x-a":"b"}`, want: func(c Config) any { return c.Headers.Get("X-A") }, is: "b"},
-		{name: "reserved headers", cfg: Config{Token: "t"}, env: `VAULT_HEADERS={"x-vault-a":"b"}`, err: "reserved"},
-		{name: "skip verify", cfg: Config{Token: "t"}, env: "VAULT_SKIP_VERIFY=1", want: func(c Config) any { return *c.TLS.SkipVerify }, is: true},
-		{name: "no renewal", cfg: Config{Token: "t"}, env: "VAULT_RENEW_TOKEN=F", want: func(c Config) any { return *c.RenewToken }, is: false},
-		{name: "unwrapping", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=t", want: func(c Config) any { return *c.UnwrapToken }, is: true},
-		{name: "the setting wins over the variable", cfg: Config{Token: "t", UnwrapToken: new(false), TLS: TLS{SkipVerify: new(false)}}, env: "VAULT_UNWRAP_TOKEN=t VAULT_SKIP_VERIFY=t", want: func(c Config) any { return *c.UnwrapToken || *c.TLS.SkipVerify }, is: false},
-		{name: "not a boolean", cfg: Config{Token: "t"}, env: "VAULT_UNWRAP_TOKEN=yes VAULT_RENEW_TOKEN=no", want: func(c Config) any { return c.UnwrapToken != nil || c.RenewToken != nil }, is: false},
-		{name: "proxy", cfg: Config{Token: "t"}, env: "VAULT_HTTP_PROXY=http://a VAULT_PROXY_ADDR=http://b", want: func(c Config) any { return c.Proxy }, is: "http://b"},
-		{name: "older name of the proxy", cfg: Config{Token: "t"}, env: "VAULT_HTTP_PROXY=http://a", want: func(c Config) any { return c.Proxy }, is: "http://a"},
-		{name: "bad proxy", cfg: Config{Token: "t"}, env: "VAULT_PROXY_ADDR=here", err: "VAULT_PROXY_ADDR"},
-		{name: "threshold", cfg: Config{Token: "t", Threshold: 1.5}, err: "threshold"},
-		{name: "short leases", cfg: Config{Token: "t", LeaseDuration: time.Millisecond}, err: "lease duration"},
-		{name: "no role", cfg: Config{Kubernetes: &Kubernetes{}}, err: "role"},
-		{name: "no path", cfg: Config{Login: &Login{}}, err: "path"},
-		{name: "polls too often", cfg: Config{Token: "t", Polls: []Poll{{Every: 1}}}, err: "every"},
-	}
-	for _, test := range tests {
-		env := func(name string) string {
-			for pair := range strings.FieldsSeq(test.env) {
-				if key, value, _ := strings.Cut(pair, "="); key == name {
-					return value
-				}
-			}
-			return ""
-		}
-		got, err := test.cfg.fill(env, test.home)
-		if test.err != "" {
-			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("%s: got %v", test.name, err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", test.name, err)
-		} else if is := test.want(got); is != test.is {
-			t.Errorf("%s: got %v, want %v", test.name, is, test.is)
-		}
-	}
+// An address is a URL. No name of one has a password.
+func TestCheck(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:8200", "ftp://x", "http://", "://"} {
 		if _, err := (Config{Address: address}).endpoints(nil); err == nil || strings.Contains(err.Error(), ":8200") {
 			t.Errorf("%s: got %v", address, err)
 		}
-	}
-	for _, address := range []string{"http://x/v1", "https://x:8200/vault/v1/", "http://x, http://y/v1"} {
-		if err := CheckAddresses(address); err == nil || err.Error() != "an address ends in /v1" || len(hint.Of(err)) != 1 {
-			t.Errorf("%s: got %v", address, err)
-		}
-	}
-	if err := CheckAddresses("http://x/v1/vault,http://v1,unix:///run/v1"); err != nil {
-		t.Error(err)
 	}
 	if all, err := (Config{Address: "https://me:geheim@host/?a=b"}).endpoints(nil); err != nil || strings.Contains(all[0].name, "geheim") {
 		t.Errorf("got %v, %v", all, err)
 	}
 }
 
-// Queries are read as they are written.
-func TestQueries(t *testing.T) {
-	for path, want := range map[string]string{
-		" /secret//a/../b/ ": "secret secret/b", "a:b/c": "secret a:b/c", "p?list=true&a=b": "secret p?a=b&list=true", "p?": "secret p",
-		"a%2541#x": "secret a%2541#x", "": "", "/": "", "%zz": "", "p?%zz": "",
-	} {
-		q, err := watch.NewSecret(path)
-		if got := q.String(); err == nil && got != want || err != nil && want != "" {
-			t.Errorf("%q: got %q, %v", path, got, err)
-		}
-	}
-	for path, want := range map[string]bool{"..": true, "a/../b": true, " /a/.. ": true, "%2e%2e/a": true, "a/%2E%2e%2fb": true, "a..b/...": false, "%zz/..": true, "a": false} {
-		if got := watch.HasParent(path); got != want {
-			t.Errorf("%q: got %t", path, got)
-		}
-	}
-	if q, err := watch.NewSecretWrite("a/../../../b", "a=b"); err != nil || q.Name != "b" { // never out of /v1
-		t.Errorf("got %s, %v", q, err)
-	}
-	write, err := watch.NewSecretWrite("a?b", "b=geheim", " a = x=y ", "b=geheim2")
-	if err != nil || write.String() != "secret-write a?b (written=a&written=b)" || fmt.Sprint(write.Pairs()) != "map[a:x=y b:geheim2]" || !write.Secret() {
-		t.Errorf("got %s, %v, %v", write, write.Pairs(), err)
-	}
-	if _, err := watch.NewSecretWrite("a", "b=c", "geheim"); err == nil || err.Error() != "argument 2 after the path is not KEY=VALUE" {
-		t.Errorf("got %v", err)
-	}
-	one, _ := watch.NewPKICert("pki/issue/a?x=y", []string{"common_name=a"}, "/etc/a", "Key", "Cert", "Key")
-	two, _ := watch.NewPKICert("pki/issue/a", []string{"common_name=b"}, "/etc/a", "Cert", "Key")
-	if one == two || one.Name != two.Name || fmt.Sprint(one.Options()[watch.OptField]) != "[Cert Key]" {
-		t.Errorf("got %s and %s", one, two)
-	}
-}
-
 // What a request hides is in no text: the longest first, as one may be a part of another, and as Go's messages quote it.
 func TestRedact(t *testing.T) {
 	for range 20 {
-		r := request{token: "tok", hidden: []string{"abc", "abcdef", `a"b\c`, "two\nlines", "x"}}
+		r := Request{Token: "tok", Hidden: []string{"abc", "abcdef", `a"b\c`, "two\nlines", "x"}}
 		if rand.IntN(2) == 0 {
-			slices.Reverse(r.hidden)
+			slices.Reverse(r.Hidden)
 		}
 		const text = `no abcdef, abc, tok, x nor a"b\c; not {"p": "a\"b\\c"} "two\nlines"`
 		const want = `no [redacted], [redacted], [redacted], x nor [redacted]; not {"p": "[redacted]"} "[redacted]"`
-		if got := r.redact(text); got != want {
+		if got := r.Redact(text); got != want {
 			t.Fatalf("got %s", got)
 		}
 	}

@@ -1,4 +1,4 @@
-package vault
+package api
 
 import (
 	"errors"
@@ -34,14 +34,14 @@ func (f *figures) begin() (end func(err error, givenUp bool)) {
 // ended notes the outcome of a request. What Vault denies or rejects is an answer, too. The mutex is held.
 func (f *figures) ended(err error) {
 	c := &f.counts
-	status, isStatus := errors.AsType[*statusError](err)
+	status, isStatus := errors.AsType[*StatusError](err)
 	_, away := errors.AsType[watch.OutageError](err)
 	switch {
 	case err == nil:
 		c.Answered++
 	case errors.Is(err, watch.ErrDenied):
 		c.Denied++
-	case isStatus && status.status == http.StatusTooManyRequests:
+	case isStatus && status.Status == http.StatusTooManyRequests:
 		c.Refused++
 	default:
 		c.Failed++
@@ -65,10 +65,9 @@ func (f *figures) received(bytes int) {
 	f.counts.Bytes += uint64(bytes)
 }
 
-// Figures implements watch.Counter. Before the first request there are none: Vault may not be needed. An answer comes from an active
-// Vault, which is a leader that is not behind.
-func (s *Source) Figures() []watch.Figures {
-	c := s.client
+// Figures returns what is known of the requests; nothing before the first. An answer comes from an active Vault, which is a leader that is
+// not behind.
+func (c *Client) Figures() []watch.Figures {
 	c.mu.Lock()
 	address, limit := c.endpoints[c.current].name, cap(c.slots)
 	c.mu.Unlock()
