@@ -3,7 +3,6 @@ package render
 import (
 	"time"
 
-	"render/render/disk"
 	"render/render/group"
 	"render/render/pace"
 	"render/render/schedule"
@@ -31,9 +30,8 @@ type action struct {
 	unfinished map[*target]bool // … have no finished pass
 	changed    map[*target]bool // … have output to commit
 
-	busy     bool        // a commit is in flight (R9)
-	pending  bool        // the action has to succeed although no file changes (R13)
-	debts    []disk.Debt // for these files of earlier commits
+	busy     bool // a commit is in flight (R9)
+	pending  bool // the action has to succeed although no file changes (R13)
 	commits  int
 	runs     int
 	failures int
@@ -175,9 +173,11 @@ func (a *action) gathers(now time.Time) (until time.Time, wait bool) {
 // commitMembers commits what is due, and returns when there is more to do.
 func (e *Engine) commitMembers(a *action, now time.Time) (wake time.Time) {
 	targets := a.toCommit(now)
-	if other := e.busyDebtor(a, targets); other != nil {
-		e.afterwards[other] = append(e.afterwards[other], a)
-		return time.Time{}
+	for other := range e.debts.Others(a, written(targets)) {
+		if other.busy {
+			e.afterwards[other] = append(e.afterwards[other], a)
+			return time.Time{}
+		}
 	}
 	if len(targets) == 0 && !a.pending {
 		a.pace.Reset()

@@ -1,12 +1,10 @@
 package render
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -191,7 +189,7 @@ func (e *Engine) receive(p *proposal) {
 	for i := range e.cfg.grouping(e.targets).Affected(e.groups, p.cfg.grouping(p.targets)) {
 		p.affected[e.actions[i]] = true
 	}
-	for a := range e.indebted {
+	for a := range e.debts.Holders() {
 		p.affected[a] = true
 	}
 	for a := range p.affected {
@@ -439,67 +437,6 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 		e.remove(t)
 	}
 	e.logJudgements(now)
-}
-
-// debtOwners returns whose files actions have debts for (R13), before targets and actions change. A file that is nobody's
-// any more, as one that writeToFile wrote, goes with the others of its mark.
-func (e *Engine) debtOwners(targets []*target) map[string]*target {
-	if len(e.indebted) == 0 {
-		return nil
-	}
-	of := make(map[string]*target)
-	for _, t := range targets {
-		of[t.cfg.Destination] = t
-		for path := range e.claims.Of(t) {
-			of[path] = t
-		}
-	}
-	owners := make(map[string]*target)
-	for a := range e.indebted {
-		ofMark := make(map[string]*target)
-		for _, d := range a.debts {
-			if t := of[d.Path]; t != nil {
-				ofMark[d.Mark] = t
-			}
-		}
-		for _, d := range a.debts {
-			if t := cmp.Or(of[d.Path], ofMark[d.Mark]); t != nil {
-				owners[d.Path] = t
-			}
-		}
-	}
-	return owners
-}
-
-// followDebts moves a debt to the action of the target that has its file, where another action has it.
-func (e *Engine) followDebts(owners map[string]*target) {
-	for _, a := range slices.Collect(maps.Keys(e.indebted)) {
-		e.moveDebts(a, func(d disk.Debt) (*action, disk.Debt) {
-			t := owners[d.Path]
-			if t == nil || t.action == nil { // nobody's any more
-				return a, d
-			}
-			if d.Path == t.was { // the same file by another name
-				d.Path = t.cfg.Destination
-			}
-			return t.action, d
-		})
-	}
-}
-
-// dropDebts forgets the debts of actions that are gone, for files that are nobody's any more. The debts stay on disk, for
-// a target that comes back; the old files do not: by then they would be out of date.
-func (e *Engine) dropDebts(before []*action) {
-	var debts []disk.Debt
-	for _, a := range before {
-		if a.order >= len(e.actions) || e.actions[a.order] != a {
-			debts = append(debts, a.debts...)
-			e.setDebts(a, nil)
-		}
-	}
-	if len(debts) > 0 {
-		e.wg.Go(func() { disk.DropSaved(debts) })
-	}
 }
 
 // refused is what keeps the newest configuration from being in effect.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"render/render/commit"
-	"render/render/disk"
 	"render/render/graph"
 	"render/render/history"
 	"render/render/output"
@@ -69,7 +68,7 @@ func (e *Engine) commit(a *action, targets []*target, now time.Time) {
 func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	e.gatherDebts(a, targets)
 	p := commit.Plan{
-		Action: a.cfg.Steps(), Pending: a.pending, Debts: slices.Clone(a.debts),
+		Action: a.cfg.Steps(), Pending: a.pending, Debts: slices.Clone(e.debts.Of(a)),
 		BeforeProgram: !e.cfg.Once && e.supervises() && e.program.Child == nil,
 		Notify:        e.notification(), Report: !e.cfg.Once,
 	}
@@ -102,72 +101,6 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	return p, done
 }
 
-// gatherDebts moves the debts of files that the targets of an action write to that action. Nobody wrote them meanwhile, and another
-// action had their debts.
-func (e *Engine) gatherDebts(a *action, targets []*target) {
-	for other, paths := range e.otherDebtors(a, targets) {
-		e.moveDebts(other, func(d disk.Debt) (*action, disk.Debt) {
-			if paths[d.Path] {
-				return a, d
-			}
-			return other, d
-		})
-	}
-}
-
-// busyDebtor returns an action with a commit in flight that has a debt for a file that targets write; nil for none.
-func (e *Engine) busyDebtor(a *action, targets []*target) *action {
-	for other := range e.otherDebtors(a, targets) {
-		if other.busy {
-			return other
-		}
-	}
-	return nil
-}
-
-// otherDebtors returns the other actions than a that have debts for files that some targets write, with their paths.
-func (e *Engine) otherDebtors(a *action, targets []*target) map[*action]map[string]bool {
-	if len(e.debtors) == 0 {
-		return nil
-	}
-	found := make(map[*action]map[string]bool)
-	for _, t := range targets {
-		for _, w := range t.Wanted.Writes {
-			path := cleanPath(w.Path)
-			other := e.debtors[path]
-			if other == nil || other == a {
-				continue
-			}
-			if found[other] == nil {
-				found[other] = make(map[string]bool)
-			}
-			found[other][path] = true
-		}
-	}
-	return found
-}
-
-// moveDebts gives each debt of an action to the action that has it from now on.
-func (e *Engine) moveDebts(from *action, to func(disk.Debt) (*action, disk.Debt)) {
-	debtsOf := map[*action][]disk.Debt{from: nil}
-	for _, d := range from.debts {
-		a, d := to(d)
-		debtsOf[a] = append(debtsOf[a], d)
-	}
-	e.setDebts(from, debtsOf[from])
-	delete(debtsOf, from)
-	if len(debtsOf) == 0 {
-		return
-	}
-	from.pending = from.pending && len(from.debts) > 0
-	from.retry = time.Now()
-	for a, debts := range debtsOf {
-		e.setDebts(a, slices.Concat(a.debts, debts))
-		a.pending, a.retry = true, time.Now()
-		e.schedule.Now(a)
-	}
-}
-
 // land takes the end of a commit: its targets are applied, or tried again later (R12, R13).
 func (e *Engine) land(done landing) {
 	a, r := done.action, done.event.Result
@@ -179,7 +112,7 @@ func (e *Engine) land(done landing) {
 		a.runs++
 	}
 	a.pending = r.Pending
-	e.setDebts(a, r.Debts)
+	e.debts.Set(a, r.Debts)
 
 	now := time.Now()
 	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Notified {

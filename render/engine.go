@@ -11,6 +11,7 @@ import (
 
 	"render/render/claims"
 	"render/render/commit"
+	"render/render/debts"
 	"render/render/disk"
 	"render/render/drift"
 	"render/render/graph"
@@ -72,13 +73,12 @@ type Engine struct {
 	leases        *leases.Table[*target] // nil with Config.Dry, which applies nothing
 	sums          tally                  // over all targets
 	blocked       map[*target]bool       // those that cannot finish
-	indebted      map[*action]bool       // those with debts
-	debtors       map[string]*action     // by the paths of debts
-	afterwards    map[*action][]*action  // by an action whose commit is in flight: those that wait for its end
-	recalled      map[string]bool        // paths of writeToFile for which it is known what earlier runs left
-	real          map[string]string      // where links lead from paths of writeToFile, as commits have found
-	reportAt      time.Time              // when to look for targets to report; zero for none (R14)
-	guardsAt      time.Time              // when to report guards that still hold; zero for none
+	debts         *debts.Table[*action]
+	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
+	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
+	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
+	reportAt      time.Time             // when to look for targets to report; zero for none (R14)
+	guardsAt      time.Time             // when to report guards that still hold; zero for none
 	failing       report.Failing
 	stale         staleTexts
 	program       supervise.Program
@@ -136,8 +136,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		claims:        claims.New[*target](),
 		recalled:      make(map[string]bool),
 		real:          make(map[string]string),
-		indebted:      make(map[*action]bool),
-		debtors:       make(map[string]*action),
+		debts:         debts.New[*action](),
 		afterwards:    make(map[*action][]*action),
 		stale:         staleTexts{targets: make(map[*target]bool)},
 		notifications: make(chan chan error),
@@ -379,67 +378,6 @@ func (e *Engine) longestTimeout() time.Duration {
 		longest = max(longest, a.cfg.Timeout)
 	}
 	return longest
-}
-
-// recall removes what an earlier run left beside the destinations of targets, and gives actions the debts that they had then (R13).
-func (e *Engine) recall(targets []*target) {
-	if e.cfg.Dry != nil {
-		return
-	}
-	debts, err := e.recallDebts(targets)
-	if err != nil {
-		e.log.Warn("leftovers of an earlier run not read", "err", err)
-	}
-	e.giveDebts(debts)
-}
-
-// recallDebts reads what earlier runs left on disk for some targets. It is not for the loop.
-func (e *Engine) recallDebts(targets []*target) ([]disk.Debt, error) {
-	var paths []string
-	for _, t := range targets {
-		paths = append(paths, t.cfg.Destination)
-	}
-	return e.tools.Left.RecallAll(paths)
-}
-
-// giveDebts gives debts to the actions of their targets. One for a path that is no destination, as writeToFile has it, goes with
-// the others of its mark, until a target writes the path.
-func (e *Engine) giveDebts(debts []disk.Debt) {
-	ofMark := make(map[string]*action)
-	for _, d := range debts {
-		if t := e.byDestination[d.Path]; t != nil {
-			ofMark[d.Mark] = t.action
-		}
-	}
-	debtsOf := make(map[*action][]disk.Debt)
-	for _, d := range debts {
-		a := ofMark[d.Mark]
-		if t := e.byDestination[d.Path]; t != nil {
-			a = t.action
-		}
-		if a != nil {
-			debtsOf[a] = append(debtsOf[a], d)
-		}
-	}
-	for a, debts := range debtsOf {
-		e.setDebts(a, slices.Concat(a.debts, debts))
-		a.pending, a.retry = true, time.Now()
-		e.schedule.Now(a)
-	}
-}
-
-// setDebts changes the debts of an action.
-func (e *Engine) setDebts(a *action, debts []disk.Debt) {
-	for _, d := range a.debts {
-		if e.debtors[d.Path] == a {
-			delete(e.debtors, d.Path)
-		}
-	}
-	a.debts = debts
-	for _, d := range debts {
-		e.debtors[d.Path] = a
-	}
-	set(e.indebted, a, len(debts) > 0)
 }
 
 // receiveAnswers brings answers into the graph and wakes the actions that have something to do because of them.

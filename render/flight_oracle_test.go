@@ -669,7 +669,7 @@ func (f *flight) wantAll() {
 		for _, w := range result.Writes {
 			rejected = rejected || bytes.Contains(w.Contents, []byte("rejected"))
 		}
-		for _, d := range t.action.debts { // an old file that is back, from a time without a check
+		for _, d := range e.debts.Of(t.action) { // an old file that is back, from a time without a check
 			rejected = rejected || strings.Contains(readFile(d.Path), "rejected")
 		}
 		switch {
