@@ -104,7 +104,7 @@ func (e *Engine) advanceAll(now time.Time) (wake time.Time) {
 // zero if that needs an answer, or the end of a pass or a commit, first.
 func (e *Engine) advance(a *action, now time.Time) (wake time.Time) {
 	wake = e.runMembers(a, func(t *target) bool { return !t.finished() || t.urgent || e.cfg.Once })
-	if a.busy || e.cfg.Once || e.coming.affects(a) {
+	if a.busy || e.cfg.Once || e.gate.Affects(a) {
 		return wake
 	}
 	if due := a.due(); due.IsZero() || now.Before(due) {

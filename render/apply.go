@@ -13,6 +13,7 @@ import (
 	"render/render/disk"
 	"render/render/graph"
 	"render/render/history"
+	"render/render/proposal"
 	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
@@ -20,10 +21,7 @@ import (
 	"render/watch/hint"
 )
 
-var (
-	errOnce      = errors.New("a run with once cannot load another configuration")
-	errWithdrawn = errors.New("the caller no longer waits for the configuration")
-)
+var errOnce = errors.New("a run with once cannot load another configuration")
 
 // Apply puts another configuration in the place of the one in effect, as a transaction (R10). It reads and parses all
 // templates first. On any error nothing changes: the error joins all that is wrong, is logged, and shows in Status until
@@ -48,14 +46,11 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 	if e.begun.Once {
 		return errOnce
 	}
-	select { // one at a time: what is new on disk is found for the configuration that is in effect
-	case e.applying <- struct{}{}:
-		defer func() { <-e.applying }()
-	case <-e.ended:
-		return errNotRunning
-	case <-ctx.Done():
-		return ctx.Err()
+	leave, err := e.gate.Enter(ctx) // what is new on disk is found for the configuration that is in effect
+	if err != nil {
+		return err
 	}
+	defer leave()
 	p, err := e.propose(cfg)
 	if err != nil {
 		e.Reject(ctx, err)
@@ -66,13 +61,12 @@ func (e *Engine) Apply(ctx context.Context, cfg Config) error {
 		return err
 	}
 	e.prepare(p, present)
-	p.withdrawn = ctx.Done()
-	return e.offer(ctx, p)
+	return e.gate.Offer(ctx, p)
 }
 
 // prepare finds out what the loop must not look at by itself, because it is on disk: what earlier runs left beside
 // destinations that are new, and which destinations are missing.
-func (e *Engine) prepare(p *proposal, s status.Status) {
+func (e *Engine) prepare(p *proposed, s status.Status) {
 	present := make(map[string]bool, len(s.Targets))
 	for _, t := range s.Targets {
 		present[t.Path] = true
@@ -98,30 +92,6 @@ func (e *Engine) prepare(p *proposal, s status.Status) {
 	p.program = p.cfg.Exec.Find()
 }
 
-// offer brings a proposal to the loop, and waits until it is in effect.
-func (e *Engine) offer(ctx context.Context, p *proposal) (err error) {
-	select {
-	case e.proposals <- p:
-	case <-e.ended:
-		return errNotRunning
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err = <-p.answer:
-	case <-e.ended:
-		select {
-		case err = <-p.answer:
-		default:
-			return errNotRunning
-		}
-	}
-	if errors.Is(err, errWithdrawn) {
-		return ctx.Err()
-	}
-	return err
-}
-
 // Reject notes that somebody wanted another configuration, and could not even make it: as Apply does with one that it does
 // not take. It waits for Run, until ctx is done.
 func (e *Engine) Reject(ctx context.Context, err error) {
@@ -135,25 +105,18 @@ func (e *Engine) Reject(ctx context.Context, err error) {
 	}
 }
 
-// A proposal is something new that targets are to be made of, on its way to be in effect: a configuration that was read and
-// checked, or, with edits, other texts of templates of the configuration in effect. It is all that changes targets from
-// outside, and adopt is its only way in.
-type proposal struct {
-	cfg       Config
-	targets   []*target // as if they were new
-	sources   sources.Files
-	debts     []disk.Debt      // of earlier runs, for targets that are new
-	program   error            // why the program of cfg cannot be started
-	edits     *sources.Changes // in place of all this
-	withdrawn <-chan struct{}  // closed when nobody waits for the answer
-	answer    chan error       // holds one
-
-	affected map[*action]bool // actions that it changes: no commit of them begins
-	until    time.Time        // it waits for them no longer than this
-	busy     int              // of these; it waits for them
+// proposed is what a proposal has: a configuration that was read and checked, or, with edits, other texts of templates of the
+// configuration in effect. It is all that changes targets from outside, and adopt is its only way in.
+type proposed struct {
+	cfg     Config
+	targets []*target // as if they were new
+	sources sources.Files
+	debts   []disk.Debt      // of earlier runs, for targets that are new
+	program error            // why the program of cfg cannot be started
+	edits   *sources.Changes // in place of all this
 }
 
-func (e *Engine) propose(cfg Config) (*proposal, error) {
+func (e *Engine) propose(cfg Config) (*proposed, error) {
 	first := e.begun
 	cfg.Once, cfg.FailAbsent, cfg.Timeout, cfg.Dry, cfg.Log = first.Once, first.FailAbsent, first.Timeout, first.Dry, first.Log
 	cfg.Asking.Attempts, cfg.Asking.AttemptsOf = first.Asking.Attempts, first.Asking.AttemptsOf
@@ -162,103 +125,60 @@ func (e *Engine) propose(cfg Config) (*proposal, error) {
 		return nil, err
 	}
 	targets, sources, err := e.readTargets(cfg.Targets)
-	p := &proposal{cfg: cfg, targets: targets, sources: sources, answer: make(chan error, 1)}
-	return p, err
-}
-
-// affects reports whether a proposal changes an action, so that no commit of it may begin before the proposal is in effect.
-func (p *proposal) affects(a *action) bool { return p != nil && p.affected[a] }
-
-// landed notes the end of an action's commit.
-func (p *proposal) landed(a *action) {
-	if p.affects(a) {
-		p.busy--
-	}
+	return &proposed{cfg: cfg, targets: targets, sources: sources}, err
 }
 
 // receive takes a proposal, and finds out which actions it affects: those that a target leaves, joins, or has other settings
 // in, those with other settings, and those that have debts. Another text of a template affects none: an output in flight
 // is one of the text before, and what the new text gives follows it.
-func (e *Engine) receive(p *proposal) {
-	e.coming = p
-	p.until = time.Now().Add(e.longestCommit())
-	if p.edits != nil {
-		return
-	}
-	p.affected = make(map[*action]bool)
-	for i := range e.cfg.grouping(e.targets).Affected(e.groups, p.cfg.grouping(p.targets)) {
-		p.affected[e.actions[i]] = true
-	}
-	for a := range e.debts.Holders() {
-		p.affected[a] = true
-	}
-	for a := range p.affected {
-		if a.busy {
-			p.busy++
+func (e *Engine) receive(p *proposal.Proposal[*proposed]) {
+	affected, busy := make(map[*action]bool), 0
+	if next := p.Content; next.edits == nil {
+		for i := range e.cfg.grouping(e.targets).Affected(e.groups, next.cfg.grouping(next.targets)) {
+			affected[e.actions[i]] = true
+		}
+		for a := range e.debts.Holders() {
+			affected[a] = true
 		}
 	}
-}
-
-// offers returns where the next proposal comes from: none while there is one already.
-func (e *Engine) offers() <-chan *proposal {
-	if e.coming != nil {
-		return nil
+	for a := range affected {
+		if a.busy {
+			busy++
+		}
 	}
-	return e.proposals
+	e.gate.Admit(p, affected, busy, time.Now().Add(e.longestCommit()))
 }
 
-// gaveUp returns what tells that nobody waits for a proposal any more.
-func (p *proposal) gaveUp() <-chan struct{} {
-	if p == nil {
-		return nil
-	}
-	return p.withdrawn
-}
-
-// dismiss answers the proposal that waits, and lets the actions go on that it has held.
-func (e *Engine) dismiss(err error) {
-	e.coming.answer <- err
-	for a := range e.coming.affected {
+// resume lets the actions go on that a proposal has held which is not in effect.
+func (e *Engine) resume(held map[*action]bool) {
+	for a := range held {
 		e.schedule.Now(a)
 	}
-	e.coming = nil
 }
 
-// patience returns when the proposal that waits has waited for too long; zero where none waits for commits.
-func (p *proposal) patience() time.Time {
-	if p == nil || p.busy == 0 {
-		return time.Time{}
-	}
-	return p.until
-}
-
-// adopt brings the proposal that waits into force, if there is one and no action is busy that it affects.
+// adopt brings the proposal that waits into force when it is due.
 func (e *Engine) adopt(ctx context.Context, now time.Time) {
-	p := e.coming
-	if p != nil && p.busy > 0 && !now.Before(p.until) {
-		err := hint.With(fmt.Errorf("a commit in flight did not end within %s", e.longestCommit()), "reload again when the command of the commit has ended")
-		e.reject(err, now)
-		e.dismiss(err)
+	p, due, late := e.gate.Due(now)
+	if !due {
 		return
 	}
-	if p == nil || p.busy > 0 {
-		return
-	}
-	e.coming = nil
 	var err error
 	switch {
+	case late:
+		err = hint.With(fmt.Errorf("a commit in flight did not end within %s", e.longestCommit()), "reload again when the command of the commit has ended")
 	case p.edits != nil:
 		e.edit(p.edits, now)
 	case p.program != nil && !p.cfg.Exec.Equal(e.cfg.Exec): // when the program before has ended it is too late to find out
 		err = p.program
-		e.reject(err, now)
-		for a := range p.affected {
-			e.schedule.Now(a)
-		}
 	default:
 		e.use(ctx, p, now)
 	}
-	p.answer <- err
+	if err != nil {
+		e.reject(err, now)
+	}
+	if held := e.gate.Answer(err); err != nil {
+		e.resume(held)
+	}
 }
 
 // succession is how the targets of one configuration follow those of another.
@@ -279,7 +199,7 @@ type keptTarget struct {
 }
 
 // use makes a configuration the one in effect.
-func (e *Engine) use(ctx context.Context, p *proposal, now time.Time) {
+func (e *Engine) use(ctx context.Context, p *proposed, now time.Time) {
 	sameEnv := slices.Equal(e.cfg.Env, p.cfg.Env)
 	before := e.actions
 	s := e.succeed(p)
@@ -349,7 +269,7 @@ func (e *Engine) regather(before []*action) {
 }
 
 // succeed finds the targets of a proposal among those that are there, and puts the new ones in the others' places.
-func (e *Engine) succeed(p *proposal) succession {
+func (e *Engine) succeed(p *proposed) succession {
 	before := make(map[string]*target, len(e.targets))
 	for _, t := range e.targets {
 		before[t.path] = t

@@ -17,7 +17,9 @@ import (
 
 	"render/render/drift"
 	"render/render/graph"
+	"render/render/proposal"
 	"render/render/run"
+	"render/render/sources"
 	"render/render/status"
 	"render/watch"
 )
@@ -788,19 +790,10 @@ func TestR10DoesNotWaitForWhatStays(t *testing.T) {
 // isComing reports whether a proposal waits: another is not taken then.
 func (r *rig) isComing() bool {
 	r.status()
-	select {
-	case r.engine.proposals <- &proposal{withdrawn: closed, answer: make(chan error, 1)}:
-		return false
-	case <-time.After(20 * time.Millisecond):
-		return true
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	return r.engine.gate.Offer(ctx, &proposed{edits: &sources.Changes{Version: -1}}) != nil // edits of a configuration that there was never
 }
-
-var closed = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 func TestApplyBeforeRunAndAfter(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
@@ -824,7 +817,7 @@ func TestApplyBeforeRunAndAfter(t *testing.T) {
 		r.wantFile("b", "y")
 		stop()
 		r.must(<-ended)
-		if err := engine.Apply(t.Context(), Config{}); !errors.Is(err, errNotRunning) {
+		if err := engine.Apply(t.Context(), Config{}); !errors.Is(err, proposal.ErrNotRunning) {
 			t.Errorf("after Run: got %v", err)
 		}
 		engine.Reject(t.Context(), errGone)
@@ -873,7 +866,7 @@ func TestApplyUnderLoad(t *testing.T) {
 	loop := func(do func(i int) error) {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				if err := do(i); err != nil && !errors.Is(err, errNotRunning) && ctx.Err() == nil {
+				if err := do(i); err != nil && !errors.Is(err, proposal.ErrNotRunning) && ctx.Err() == nil {
 					t.Error(err)
 				}
 			}
@@ -939,7 +932,7 @@ func TestApplyLeavesNothing(t *testing.T) {
 				if n == 2 {
 					cfg.Targets = append(cfg.Targets, a)
 				}
-				if err := engine.Apply(t.Context(), cfg); err != nil && !errors.Is(err, errNotRunning) {
+				if err := engine.Apply(t.Context(), cfg); err != nil && !errors.Is(err, proposal.ErrNotRunning) {
 					t.Error(err)
 				}
 			})

@@ -106,7 +106,7 @@ func (e *Engine) land(done landing) {
 	a, r := done.action, done.event.Result
 	a.busy = false
 	e.inFlight--
-	e.coming.landed(a)
+	e.gate.Landed(a)
 	a.commits++
 	if r.Ran {
 		a.runs++

@@ -13,7 +13,7 @@
 //
 // # The rooms
 //
-//   - This package: the loop. Begin with Engine.Run; passes.go has the passes of a target, apply.go the gate for what is new.
+//   - This package: the loop. Begin with Engine.Run; passes.go has the passes of a target, apply.go puts proposals in effect.
 //   - render/pass: passes beside the loop.
 //   - render/output: what a target wants on disk, and in which stage each of its outputs is.
 //   - render/commit: a commit, from top to bottom: what happens to a file between render and nginx.
@@ -21,9 +21,10 @@
 //   - render/run: programs: commands with limits, the supervised program; render/supervise: what the supervised program has to be
 //     told; render/plugin: programs of templates, as queries.
 //   - render/graph: who uses which query, what a target sees of an answer, and who runs again; snapshots for passes; guards.
-//   - render/group: which targets share an action, and which actions another configuration changes; render/pace, render/schedule: when
-//     an action may commit, and whose turn it is; render/claims: who writes which path; render/leases: whose files hold which leased
-//     answers.
+//   - render/proposal: what is new on its way to the loop; render/group: which targets share an action, and which actions another
+//     configuration changes.
+//   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path; render/debts:
+//     for which files an action has not succeeded yet; render/leases: whose files hold which leased answers.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
 //   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it
 //     knows about templates and actions.

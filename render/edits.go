@@ -21,7 +21,7 @@ func (e *Engine) watchTemplates(ctx context.Context) {
 	}
 	if e.templates == nil {
 		e.templates = sources.NewWatch(ctx, e.notifier("changes of templates are noticed late"), func(ctx context.Context, found *sources.Changes) {
-			_ = e.offer(ctx, &proposal{edits: found, answer: make(chan error, 1)})
+			_ = e.gate.Offer(ctx, &proposed{edits: found})
 		})
 	}
 	e.version++

@@ -20,6 +20,7 @@ import (
 	"render/render/leases"
 	"render/render/pass"
 	"render/render/plugin"
+	"render/render/proposal"
 	"render/render/report"
 	"render/render/run"
 	"render/render/schedule"
@@ -50,15 +51,13 @@ type Engine struct {
 	feed       *history.Feed
 	ids        status.IDs
 	progresses chan chan status.Progress
-	proposals  chan *proposal
+	gate       *proposal.Gate[*proposed, *action]
 	refusals   chan error
-	applying   chan struct{} // holds a token while somebody is at Apply
 	ended      chan struct{}
 
 	// Owned by the loop.
 	started       time.Time     // when Run was called
 	cfg           Config        // in effect
-	coming        *proposal     // replaces it when no action that it affects is busy; nil for none
 	refused       refused       // the last configuration that was rejected
 	sources       sources.Files // of the templates, as they were read for cfg
 	targets       []*target
@@ -126,9 +125,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		feed:          history.NewFeed(),
 		ids:           status.NewIDs(),
 		progresses:    make(chan chan status.Progress),
-		proposals:     make(chan *proposal),
 		refusals:      make(chan error),
-		applying:      make(chan struct{}, 1),
 		ended:         make(chan struct{}),
 		graph:         graph.New[*target](),
 		schedule:      schedule.New(byOrder),
@@ -146,6 +143,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		texts:         texts{fresh: make(map[*target]bool)},
 		executes:      cfg.executes,
 	}
+	e.gate = proposal.New[*proposed, *action](e.ended)
 	e.passes = pass.New[*target](e.ended)
 	if cfg.Dry == nil {
 		e.leases = leases.New(e.graph, func(q watch.Query, index uint64) { e.set.Applied(q, index) }, e.forgetQueries)
@@ -243,7 +241,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.report(now)
 		wake := schedule.Earliest(e.admit(now), e.advanceAll(now))
 		e.unpin()
-		wake = schedule.Earliest(wake, e.nextReport(), e.graph.Next(), e.coming.patience()) // after all passes: they block targets and make views
+		wake = schedule.Earliest(wake, e.nextReport(), e.graph.Next(), e.gate.Wakes()) // after all passes: they block targets and make views
 		if e.cfg.Once {
 			if done, err := e.finishOnce(); done {
 				return e.thenSupervise(ctx, err)
@@ -281,10 +279,10 @@ func (e *Engine) Run(ctx context.Context) error {
 			answer <- e.progress()
 		case x := <-e.drift.Reports(): // somebody else has changed a file
 			e.drifted(x, time.Now())
-		case p := <-e.offers(): // a new configuration, or new texts of templates
+		case p := <-e.gate.Received(): // a new configuration, or new texts of templates
 			e.receive(p)
-		case <-e.coming.gaveUp(): // Apply, which waits no more
-			e.dismiss(errWithdrawn)
+		case <-e.gate.Withdrawn(): // Apply, which waits no more
+			e.resume(e.gate.Withdraw())
 		case err := <-e.refusals: // Reject
 			e.reject(err, time.Now())
 		case notified := <-e.notifications: // a commit waits until the program was notified

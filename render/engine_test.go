@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"render/render/pace"
+	"render/render/proposal"
 	"render/render/run"
 )
 
@@ -315,7 +316,7 @@ func TestStatusAfterTheEnd(t *testing.T) {
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
-		if _, err := r.engine.Status(context.Background()); !errors.Is(err, errNotRunning) {
+		if _, err := r.engine.Status(context.Background()); !errors.Is(err, proposal.ErrNotRunning) {
 			t.Errorf("got %v", err)
 		}
 		engine, err := New(r.world, Config{})

@@ -108,7 +108,7 @@ func TestDebtMovesInFlight(t *testing.T) {
 				applied <- r.engine.Apply(t.Context(), Config{Targets: []Target{a, other}, Actions: []Action{first, next}})
 			}()
 			if busy {
-				r.await("the proposal", func() bool { return r.engine.waitsForCommits() })
+				r.await("the proposal", func() bool { return r.isComing() })
 			}
 			r.write("go", "")
 			r.must(<-applied)
@@ -116,9 +116,6 @@ func TestDebtMovesInFlight(t *testing.T) {
 		})
 	}
 }
-
-// waitsForCommits reports whether an Apply waits for commits in flight.
-func (e *Engine) waitsForCommits() bool { return len(e.applying) > 0 && len(e.proposals) == 0 }
 
 // Two actions that write one file: the second one fails, and both are named. When the first one writes it no more, the second does.
 func TestWriteBelongsToOneTarget(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"render/render/proposal"
 	"render/render/run"
 	"render/render/status"
 )
@@ -177,7 +178,7 @@ func TestR10ProgramEndsWhileApplying(t *testing.T) {
 	s.await("the end of the program", func() bool { return !groupLives(s.pids()[0]) })
 	s.write("go", "")
 	s.endsWith(7)
-	if err := <-applied; err != nil && err != errNotRunning { // the commit may have ended first
+	if err := <-applied; err != nil && err != proposal.ErrNotRunning { // the commit may have ended first
 		t.Errorf("got %v", err)
 	}
 }

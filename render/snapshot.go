@@ -7,6 +7,7 @@ import (
 	"render/render/commit"
 	"render/render/history"
 	"render/render/output"
+	"render/render/proposal"
 	"render/render/status"
 	"render/watch"
 )
@@ -30,7 +31,7 @@ func (e *Engine) askPart(ctx context.Context, all bool) (p status.Part, err erro
 	case e.parts <- status.Request{All: all, Answer: answers}:
 		return <-answers, nil
 	case <-e.ended:
-		return p, errNotRunning
+		return p, proposal.ErrNotRunning
 	case <-ctx.Done():
 		return p, ctx.Err()
 	}

@@ -3,15 +3,13 @@ package render
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"render/render/graph"
+	"render/render/proposal"
 	"render/render/status"
 	"render/watch"
 )
-
-var errNotRunning = errors.New("the engine does not run")
 
 // Status returns a snapshot. It fails when ctx is done or the engine does not run any longer; before Run it waits.
 func (e *Engine) Status(ctx context.Context) (status.Status, error) {
@@ -25,7 +23,7 @@ func query[T any](ctx context.Context, ended <-chan struct{}, questions chan<- c
 	case questions <- answers:
 		return <-answers, nil
 	case <-ended:
-		return answer, errNotRunning
+		return answer, proposal.ErrNotRunning
 	case <-ctx.Done():
 		return answer, ctx.Err()
 	}
