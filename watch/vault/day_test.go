@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/vault/api"
 	"render/watch/vault/pemfile"
 	"render/watch/vaulttest"
 )
 
-// The tests in this file have 50 queries with leases of 5 to 60 seconds, on a real Vault that is sealed, killed and started again, and whose
-// tokens are revoked. Meanwhile sources are replaced, as a reload with other settings does, and queries are forgotten and watched again,
+// The tests in this file have 50 queries with leases of 5 to 60 seconds, on a real Vault that is sealed, killed and started again, whose
+// tokens are revoked, and whose clock is behind ours. Meanwhile sources are replaced, as a reload with other settings does, and queries are forgotten and watched again,
 // as when a template is edited. What the last answer to a query says must be accepted: by Vault, and by the database whose users Vault
 // creates. At the end no lease is left that nobody uses.
 //
@@ -29,19 +30,22 @@ const (
 	dayTick  = 50 * time.Millisecond
 	dayCheck = 400 * time.Millisecond
 	dayPoll  = time.Second
+
+	dayBehind = 3 * time.Second // the clock of Vault
 )
 
 // A day is a Vault with its database, and a consumer of what it has.
 type day struct {
-	t      *testing.T
-	server *vaulttest.Server
-	db     *vaulttest.Database
-	seed   uint64
-	random *rand.Rand
-	cfg    Config
-	lines  record
-	soak   bool
-	late   time.Duration // in which all is replaced once Vault is well
+	t       *testing.T
+	server  *vaulttest.Server
+	db      *vaulttest.Database
+	seed    uint64
+	random  *rand.Rand
+	cfg     Config
+	lines   record
+	soak    bool
+	late    time.Duration // in which all is replaced once Vault is well
+	starved *starvation
 
 	with    *watch.Switch
 	set     *watch.Set
@@ -51,6 +55,7 @@ type day struct {
 	passes  int
 	edits   int
 	reloads int
+	behind  int // certificates whose end was looked at
 
 	mu      sync.Mutex // guards what follows
 	source  *Source
@@ -141,7 +146,7 @@ func newDay(t *testing.T) *day {
 		}
 	}
 	t.Logf("RENDER_SEED=%d", seed)
-	d := &day{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), late: 15 * time.Second, values: make(map[string]dayValue)} // a busy machine
+	d := &day{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), late: 15 * time.Second, values: make(map[string]dayValue), starved: measureStarvation(t)} // a busy machine
 	d.server = vaulttest.Start(t)
 	d.db = d.server.NewDatabase(t, "db")
 	return d
@@ -165,7 +170,7 @@ func (d *day) start() {
 	server.Put(d.t, "auth/approle/role/other", map[string]any{"token_policies": "app", "secret_id_ttl": "15s"})
 	server.Put(d.t, "sys/mounts/pki", map[string]any{"type": "pki"})
 	server.Put(d.t, "pki/root/generate/internal", map[string]any{"common_name": "CA", "ttl": "700h"})
-	server.Put(d.t, "pki/roles/web", map[string]any{"allow_any_name": true, "key_type": "ec", "key_bits": 256, "not_before_duration": "1s", "no_store": true})
+	server.Put(d.t, "pki/roles/web", map[string]any{"allow_any_name": true, "key_type": "ec", "key_bits": 256, "not_before_duration": fmt.Sprint(dayBehind + time.Second), "no_store": true})
 	server.Put(d.t, "sys/mounts/ssh", map[string]any{"type": "ssh", "config": map[string]any{"default_lease_ttl": "20s", "max_lease_ttl": "20s"}})
 	server.Put(d.t, "ssh/roles/otp", map[string]any{"key_type": "otp", "default_user": "app", "cidr_list": "0.0.0.0/0"})
 
@@ -210,7 +215,7 @@ func (d *day) start() {
 		Login: &Login{Path: "auth/approle/login", Fields: map[string]string{"role_id": id, "secret_id": secret}},
 		Polls: []Poll{{Every: dayPoll}}, Log: d.lines.log(), LeaseDuration: time.Hour,
 	}
-	d.source = of(d.t, server, d.cfg)
+	d.source = d.newSource()
 	d.with = watch.NewSwitch(d.source)
 	d.set = watch.NewSet(d.with, watch.SetConfig{})
 	d.t.Cleanup(d.set.Close)
@@ -259,12 +264,7 @@ func (d *day) pass(edits bool) {
 		case <-d.set.Ready():
 		case <-time.After(dayTick):
 		}
-		states := d.set.Take()
-		for _, e := range d.entries {
-			if st, ok := states[e.query]; ok && !e.watched.IsZero() {
-				d.use(e, st)
-			}
-		}
+		d.take()
 		for i := 0; i < len(d.applies); i++ {
 			if a := d.applies[i]; time.Now().After(a.at) {
 				d.set.Applied(a.query, a.index)
@@ -283,6 +283,16 @@ func (d *day) pass(edits bool) {
 	d.passes++
 }
 
+// take uses what has come.
+func (d *day) take() {
+	states := d.set.Take()
+	for _, e := range d.entries {
+		if st, ok := states[e.query]; ok && !e.watched.IsZero() {
+			d.use(e, st)
+		}
+	}
+}
+
 // use makes a file of an answer.
 func (d *day) use(e *dayEntry, st watch.State) {
 	switch {
@@ -296,6 +306,7 @@ func (d *day) use(e *dayEntry, st watch.State) {
 	}
 	if !watch.Equal(st.Value, e.file) {
 		e.answers++
+		d.checkBehind(e.query, st.Value)
 	}
 	e.file = st.Value
 	if cert, ok := st.Value.(*watch.PKICert); ok {
@@ -306,6 +317,19 @@ func (d *day) use(e *dayEntry, st watch.State) {
 	if d.random.IntN(4) > 0 { // else the action has failed
 		d.applies = append(d.applies, dayApply{e.query, st.Index, time.Now().Add(time.Duration(d.random.IntN(1000)) * time.Millisecond)})
 	}
+}
+
+// checkBehind looks whether a certificate that Vault has just issued ends as the clock of Vault says.
+func (d *day) checkBehind(q watch.Query, value any) {
+	leaf := certificateOf(value).Leaf
+	if leaf == nil {
+		return
+	}
+	lives, ok := api.Seconds(q.Pairs()["ttl"])
+	if left := time.Until(leaf.NotAfter); !ok || left > lives-dayBehind {
+		d.t.Errorf("%s: a certificate for %s has %s left, although the clock of Vault is behind", q, lives, left)
+	}
+	d.behind++
 }
 
 // check looks whether a file is accepted, and whether its query is well.
@@ -319,11 +343,13 @@ func (d *day) check(e *dayEntry) {
 	if well.IsZero() {
 		return
 	}
-	accepted, err := e.accepted(e.file)
+	judged := e.file
+	accepted, err := e.accepted(judged)
+	d.take() // that the test asks about one query after the other is no delay of render
 	d.mu.Lock()
 	still := d.well == well
 	d.mu.Unlock()
-	if !still || err != nil {
+	if !still || err != nil || !accepted && e.file != judged {
 		return
 	}
 	now := time.Now()
@@ -334,10 +360,10 @@ func (d *day) check(e *dayEntry) {
 		e.bad = now
 	}
 	if !e.bad.IsZero() {
-		e.worst = max(e.worst, now.Sub(latest(e.bad, well, e.watched)))
+		e.worst = max(e.worst, d.between(latest(e.bad, well, e.watched), now))
 	}
 	if !e.err.IsZero() {
-		e.failed = max(e.failed, now.Sub(latest(e.err, well, e.watched)))
+		e.failed = max(e.failed, d.between(latest(e.err, well, e.watched), now))
 	}
 	if e.worst > d.late || e.failed > d.late {
 		source.mu.Lock()
@@ -346,6 +372,11 @@ func (d *day) check(e *dayEntry) {
 		d.t.Errorf("%s: not accepted for %s, an error for %s while Vault is well, since %s; %d answers; file %+v; source has %+v, %v\n%s",
 			e.query, e.worst, e.failed, now.Sub(well), e.answers, e.file, st.value, st.err, tail(d.lines.String()))
 	}
+}
+
+// between returns how much of a time this process could run.
+func (d *day) between(from, to time.Time) time.Duration {
+	return to.Sub(from) - d.starved.between(from, to)
 }
 
 func latest(times ...time.Time) (t time.Time) {
@@ -398,11 +429,16 @@ func (d *day) edit() {
 	}
 }
 
+// newSource returns a source that asks a Vault whose clock is behind.
+func (d *day) newSource() *Source {
+	return ofThrough(d.t, d.server, d.cfg, clockBehind(dayBehind))
+}
+
 // reload replaces the source, as a reload does whose settings differ.
 func (d *day) reload() {
 	d.reloads++
 	d.cfg.LeaseDuration += time.Second
-	next := of(d.t, d.server, d.cfg)
+	next := d.newSource()
 	d.mu.Lock()
 	old := d.source
 	d.source = next
@@ -558,15 +594,21 @@ func (d *day) knows(path string, content map[string]any) (bool, error) {
 }
 
 func acceptsCertificate(value any) (bool, error) {
+	c := certificateOf(value)
+	return c.Leaf != nil && c.KeyFits() && time.Now().Before(c.Leaf.NotAfter), nil
+}
+
+// certificateOf returns the certificate that an answer has.
+func certificateOf(value any) pemfile.Content {
 	switch value := value.(type) {
 	case *watch.PKICert:
-		c := pemfile.Scan([]byte(value.Cert + value.Key))
-		return c.Leaf != nil && c.KeyFits() && time.Now().Before(c.Leaf.NotAfter), nil
+		return pemfile.Scan([]byte(value.Cert + value.Key))
 	case *watch.Secret:
-		c := pemfile.Scan(textsOf(value.Data))
-		return c.Leaf != nil && c.KeyFits() && time.Now().Before(c.Leaf.NotAfter), nil
+		if value != nil {
+			return pemfile.Scan(textsOf(value.Data))
+		}
 	}
-	return false, nil
+	return pemfile.Content{}
 }
 
 func (d *day) acceptsValue(path string) func(any) (bool, error) {
@@ -606,9 +648,12 @@ func (d *day) report(took time.Duration) {
 	for _, o := range d.outages {
 		away += o.to.Sub(o.from)
 	}
-	d.t.Logf("%s: %d answers that differ, %d outages of %s in all, %d tokens revoked and replaced within %s, %d edits, %d reloads; while Vault was well, a file was not accepted for %s, a query failed for %s at most",
+	if d.behind == 0 {
+		d.t.Error("nothing shows that the clock of Vault is behind")
+	}
+	d.t.Logf("%s: %d answers that differ, %d outages of %s in all, %d tokens revoked and replaced within %s, %d edits, %d reloads; while Vault was well, a file was not accepted for %s, a query failed for %s at most; without a processor for %s",
 		took.Round(time.Second), answers, len(d.outages), away.Round(time.Second), len(d.noticed), noticed.Round(time.Millisecond), d.edits, d.reloads,
-		worst.Round(time.Millisecond), failed.Round(time.Millisecond))
+		worst.Round(time.Millisecond), failed.Round(time.Millisecond), d.starved.between(time.Now().Add(-took), time.Now()).Round(time.Millisecond))
 }
 
 // end forgets all queries, and looks for leases that are left.

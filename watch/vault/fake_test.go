@@ -89,7 +89,7 @@ func (f *fake) source(cfg Config) *Source {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	s, err := newSource(cfg, f)
+	s, err := newSource(cfg, func(http.RoundTripper) http.RoundTripper { return f })
 	if err != nil {
 		f.t.Fatal(err)
 	}

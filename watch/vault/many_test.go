@@ -64,6 +64,7 @@ func TestManySecrets(t *testing.T) {
 	if soak {
 		n = 2000
 	}
+	starved := measureStarvation(t)
 	server := vaulttest.Start(t)
 	fill(t, server, n)
 	counted := new(counter)
@@ -110,9 +111,9 @@ func TestManySecrets(t *testing.T) {
 	set, _, await := follow(Config{})
 	began := time.Now()
 	took := await(true)
-	used := cpuTime(t) - cpu
-	t.Logf("%d secrets in %s, which took %s of processor time", n, took.Round(time.Millisecond), used.Round(time.Millisecond))
-	if took > 30*time.Second { // 3 s on a machine that has nothing else to do
+	used, without := cpuTime(t)-cpu, starved.between(began, time.Now())
+	t.Logf("%d secrets in %s, which took %s of processor time; without a processor for %s", n, took.Round(time.Millisecond), used.Round(time.Millisecond), without.Round(time.Millisecond))
+	if took-without > 30*time.Second { // 3 s on a machine that has nothing else to do
 		t.Errorf("the start took %s", time.Since(began))
 	}
 	// Each is read after 4.5 minutes on average.
@@ -134,7 +135,7 @@ func TestManySecrets(t *testing.T) {
 	await(false)
 	away := time.Now()
 	time.Sleep(time.Second)
-	if count := len(counted.since(away)); count > 20 {
+	if count := len(counted.since(away)); float64(count) > 20*time.Since(away).Seconds() {
 		t.Errorf("%d requests a second while Vault is away", count)
 	}
 	if err := server.Restart(); err != nil {
@@ -146,16 +147,22 @@ func TestManySecrets(t *testing.T) {
 	back := time.Now()
 	await(true)
 	times := counted.since(back)
-	perTenth := make(map[time.Duration]int)
+	const tenth = 100 * time.Millisecond
 	most := 0
-	for _, at := range times {
-		tenth := at.Sub(times[0]) / (100 * time.Millisecond)
-		perTenth[tenth]++
-		most = max(most, perTenth[tenth])
+	for i, from := range times {
+		in := 0
+		for _, at := range times[i:] {
+			if at.Sub(from) < tenth {
+				in++
+			}
+		}
+		most = max(most, in*int(tenth)/int(tenth+starved.around(from.Add(-tenth), from.Add(tenth))))
 	}
-	t.Logf("after Vault was away: %d requests within %s, %d at most in a tenth of a second", len(times), times[len(times)-1].Sub(times[0]).Round(time.Millisecond), most)
-	if lasts := times[len(times)-1].Sub(times[0]); lasts < 1900*time.Millisecond || most > n/3 { // on a machine that is quiet, an eighth
-		t.Errorf("%d requests within %s, %d in a tenth of a second", len(times), lasts, most)
+	first, last := times[0], times[len(times)-1]
+	lasts, without := last.Sub(first), starved.around(first.Add(-tenth), first)
+	t.Logf("after Vault was away: %d requests within %s, %d at most in a tenth of a second", len(times), lasts.Round(time.Millisecond), most)
+	if lasts+without < 1900*time.Millisecond || most > n/3 { // on a machine that is quiet, an eighth
+		t.Errorf("%d requests within %s, %d in a tenth of a second; before them no processor for %s", len(times), lasts, most, without)
 	}
 }
 
@@ -185,7 +192,7 @@ func cpuTime(t *testing.T) time.Duration {
 	t.Helper()
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

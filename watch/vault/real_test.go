@@ -48,6 +48,12 @@ func real(t *testing.T) *vaulttest.Server {
 // of returns a source that asks a server as root, unless the configuration says otherwise.
 func of(t *testing.T, server *vaulttest.Server, cfg Config) *Source {
 	t.Helper()
+	return ofThrough(t, server, cfg, nil)
+}
+
+// ofThrough is of, with what requests go through.
+func ofThrough(t *testing.T, server *vaulttest.Server, cfg Config, through func(http.RoundTripper) http.RoundTripper) *Source {
+	t.Helper()
 	if cfg.Address == "" {
 		cfg.Address = server.Addr
 	}
@@ -58,7 +64,7 @@ func of(t *testing.T, server *vaulttest.Server, cfg Config) *Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSource(cfg, nil)
+	s, err := newSource(cfg, through)
 	if err != nil {
 		t.Fatal(err)
 	}

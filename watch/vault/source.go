@@ -64,8 +64,9 @@ func New(cfg Config) (*Source, error) {
 	return newSource(cfg, nil)
 }
 
-// newSource returns a source with a configuration that is filled. Its requests go through a RoundTripper, where that is not nil.
-func newSource(cfg Config, through http.RoundTripper) (*Source, error) {
+// newSource returns a source with a configuration that is filled. Its requests go through what through makes of its connections, where
+// that is not nil.
+func newSource(cfg Config, through func(http.RoundTripper) http.RoundTripper) (*Source, error) {
 	s := &Source{
 		log:     cfg.Log,
 		entries: make(map[watch.Query]*entry), waiting: make(map[watch.Query][]lease), warned: make(map[watch.Query]string),

@@ -68,8 +68,8 @@ type Client struct {
 }
 
 // New returns a client, which does not connect yet. Queries returns how many queries depend on it: after an outage their requests are
-// spread. Each request passes through, where that is not nil, instead of a connection. The error is that of Config.Check.
-func New(cfg Config, queries func() int, through http.RoundTripper) (*Client, error) {
+// spread. Requests go through what through makes of the connections, where that is not nil. The error is that of Config.Check.
+func New(cfg Config, queries func() int, through func(connections http.RoundTripper) http.RoundTripper) (*Client, error) {
 	all, err := cfg.endpoints(through)
 	if err != nil {
 		return nil, err

@@ -30,8 +30,8 @@ type endpoint struct {
 	client *http.Client
 }
 
-// endpoints returns one for each address. Each request passes through, where that is not nil, instead of a connection.
-func (cfg Config) endpoints(through http.RoundTripper) ([]*endpoint, error) {
+// endpoints returns one for each address. Requests go through what through makes of the connections, where that is not nil.
+func (cfg Config) endpoints(through func(http.RoundTripper) http.RoundTripper) ([]*endpoint, error) {
 	var all []*endpoint
 	for address := range strings.SplitSeq(cfg.Address, ",") {
 		e, err := cfg.endpoint(strings.TrimSpace(address), through)
@@ -43,7 +43,7 @@ func (cfg Config) endpoints(through http.RoundTripper) ([]*endpoint, error) {
 	return all, nil
 }
 
-func (cfg Config) endpoint(address string, through http.RoundTripper) (*endpoint, error) {
+func (cfg Config) endpoint(address string, through func(http.RoundTripper) http.RoundTripper) (*endpoint, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "" {
 		return nil, hint.With(errors.New("an address is not a URL"), "write it as https://HOST:PORT, http://HOST:PORT or unix:///PATH")
@@ -74,7 +74,7 @@ func (cfg Config) endpoint(address string, through http.RoundTripper) (*endpoint
 	e.name = shown.Redacted()
 	e.client = &http.Client{Transport: transport, CheckRedirect: cfg.follow}
 	if through != nil {
-		e.client.Transport = through
+		e.client.Transport = through(transport)
 	}
 	return e, nil
 }
