@@ -15,7 +15,7 @@ func (e *Engine) parse(t Target, x sources.Texts) (*template.Template, error) {
 		Env: e.lookupEnv, TrimBlocks: t.TrimBlocks, Partials: x.Partials,
 		LeftDelimiter: t.LeftDelimiter, RightDelimiter: t.RightDelimiter,
 		ErrorOnMissingKey: t.ErrorOnMissingKey, Denied: t.Denied, Sandbox: t.Sandbox, Destination: t.Destination,
-		Untrusted: t.Untrusted, MaxOutput: t.MaxOutput, Searches: e.searches,
+		Untrusted: t.Untrusted, MaxOutput: t.MaxOutput, Searches: e.searches, ID: e.ids.Query,
 	})
 }
 

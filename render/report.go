@@ -92,17 +92,20 @@ func (e *Engine) reportTarget(t *target) {
 
 // showFailure returns a query that fails, with its error.
 func (e *Engine) showFailure(q watch.Query, err error) error {
-	if t := firstOf(e.graph.Users(q)); t != nil {
+	if t := shower(e.graph.Users(q), q); t != nil {
 		return fmt.Errorf("%s: %w", t.template.Show(q), t.template.ShowError(q, err))
 	}
 	return fmt.Errorf("%s: no template uses the query any more", q.Kind)
 }
 
-// firstOf returns the first of some targets in the order of the configuration, or nil.
-func firstOf(targets iter.Seq[*target]) (first *target) {
-	for t := range targets {
-		if first == nil || t.order < first.order {
-			first = t
+// shower returns the one of the users of a query that shows it where no target is named: the first in the order of the configuration that
+// hides the name, or else the first; nil for none.
+func shower(users iter.Seq[*target], q watch.Query) (first *target) {
+	hides := false
+	for t := range users {
+		hidden := t.template.Hides(q)
+		if first == nil || hidden && !hides || hidden == hides && t.order < first.order {
+			first, hides = t, hidden
 		}
 	}
 	return first

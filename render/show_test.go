@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 )
 
 // A query whose name comes from an answer is shown shortened, with a hint, in "waiting", in "because", in the status and in
@@ -104,4 +105,101 @@ func TestErrorsOfNamesFromAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The name of a query that is made of a secret is nowhere: in no line of the log, nor in the snapshot, the history or an error of a run with
+// Once. In its place stands the ID that the snapshot has, and the place that asks.
+func TestNamesMadeOfSecrets(t *testing.T) {
+	const password, name = "hunter-canary", "users/HUNTER-CANARY"
+	const text = `{{with secret "db"}}{{range service .Data.password}}{{hostport .}}{{end}}{{key (print "users/" (.Data.password | toUpper))}}{{end}}`
+	db, err := watch.NewSecret("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(t *testing.T, texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			for _, part := range []string{"HUNTER", "CANARY", "users/", "hunter"} {
+				if i := strings.Index(text, part); i >= 0 {
+					t.Errorf("%s is shown: …%s", part, text[max(0, i-200):min(len(text), i+100)])
+				}
+			}
+		}
+	}
+	ofEngine := func(t *testing.T, r *rig) (snapshot string) {
+		t.Helper()
+		all, err := json.Marshal([]any{r.snapshot(), r.engine.History().Commits()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, r.log.String(), string(all), fmt.Sprintf("%+v", r.status().Queries))
+		return string(all)
+	}
+	bubble(t, func(t *testing.T, r *rig) {
+		made, again := r.target("a", text), r.target("b", text)
+		var shown string
+		wantShown := func() {
+			t.Helper()
+			id := r.engine.ids.Query(kv(name))
+			if shown = id + " (name made of a secret, " + made.Source + ":1:76)"; !strings.Contains(r.log.String(), shown) {
+				t.Errorf("the log has no %s:\n%s", shown, r.log)
+			}
+			if snapshot := ofEngine(t, r); strings.Count(snapshot, `"id":"`+id+`","text":"`+shown) != 1 {
+				t.Errorf("the snapshot has no %s: %s", shown, snapshot)
+			}
+		}
+		of := instances(password, "10.0.0.1")
+		of[0].ID, of[0].Node, of[0].Port = password+"-1", password, -1
+		r.set(db, &watch.Secret{Data: map[string]any{"password": password}})
+		r.set(service(password), of)
+		r.start(Config{Targets: []Target{made, again}})
+		elapse(6 * time.Second)
+		r.wantLog(`:1:76) has not answered yet`)
+		wantShown()
+
+		r.world.fail(kv(name), hint.With(fmt.Errorf(`read "v1/kv/users%%2FHUNTER-CANARY": %w`, os.ErrPermission), "allow "+name))
+		elapse(2 * time.Minute)
+		r.wantLog(`query failed, retrying; files stay as they are","err":"` + shown + `: read ... permission denied"`)
+		r.wantLog(`:1:76) cannot be queried: read ... permission denied`)
+		wantShown()
+
+		r.set(kv(name), nil)
+		elapse(2 * time.Minute)
+		r.wantLog(`:1:76) does not exist"`)
+		wantShown()
+
+		r.set(kv(name), "1")
+		elapse(time.Minute)
+		r.set(kv(name), "2")
+		elapse(time.Minute)
+		r.wantLog(`"because":"` + shown + `: changed"`)
+		r.wantLog("instances are left out")
+		wantShown()
+		if s := ofEngine(t, r); !strings.Contains(s, `"text":"`+shown+`: changed"`) {
+			t.Errorf("the history has no %s: %s", shown, s)
+		}
+	})
+	bubble(t, func(t *testing.T, r *rig) {
+		r.set(db, &watch.Secret{Data: map[string]any{"password": password}})
+		r.set(service(password), nil)
+		r.set(kv(name), nil)
+		err := r.run(t.Context(), Config{FailAbsent: true, Targets: []Target{r.target("a", text)}})
+		if err == nil || !strings.Contains(err.Error(), "(name made of a secret, ") {
+			t.Errorf("with Once: %v", err)
+		} else {
+			check(t, err.Error())
+		}
+	})
+	bubble(t, func(t *testing.T, r *rig) { // another template writes the name
+		r.set(db, &watch.Secret{Data: map[string]any{"password": password}})
+		r.set(service(password), nil)
+		r.start(Config{Targets: []Target{r.target("a", `{{key "`+name+`"}}`), r.target("b", text)}})
+		r.set(kv(name), "1")
+		elapse(time.Minute)
+		for _, q := range r.snapshot().Queries {
+			if q.Kind == watch.KindKV && !strings.Contains(q.Text, "(name made of a secret, ") {
+				t.Errorf("the list of queries has %s", q.Text)
+			}
+		}
+	})
 }

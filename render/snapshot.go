@@ -161,21 +161,35 @@ func (e *Engine) viewAction(i int) *status.Action {
 	return v
 }
 
-// viewQuery returns a query as a snapshot has it; nil where nobody uses it. It is shown as the first target of the configuration does: that is
-// the same in each run.
+// viewQuery returns a query as a snapshot has it; nil where nobody uses it. It is shown as its [shower] does: that is the same in each run.
 func (e *Engine) viewQuery(q watch.Query) *status.Query {
 	st, used := e.graph.State(q)
 	if !used {
 		return nil
 	}
-	text := e.graph.Label(q, func() string {
-		if first := firstOf(e.graph.Users(q)); first != nil {
-			return first.template.Show(q)
-		}
-		return ""
-	})
-	if first := firstOf(e.graph.Users(q)); st.Err != nil && first != nil {
-		st.Err = first.template.ShowError(q, st.Err)
+	st.Err = e.labelError(q, st.Err)
+	return status.QueryOf(e.ids, q, e.label(q), st, e.graph.LastChange(q))
+}
+
+// labelError returns the error of a query as it is shown where no target is named.
+func (e *Engine) labelError(q watch.Query, err error) error {
+	if err == nil {
+		return nil
 	}
-	return status.QueryOf(e.ids, q, text, st, e.graph.LastChange(q))
+	if first := shower(e.graph.Users(q), q); first != nil {
+		err = first.template.ShowError(q, err)
+	}
+	return err
+}
+
+// label returns a query as it is shown where no target is named.
+func (e *Engine) label(q watch.Query) string {
+	first := shower(e.graph.Users(q), q)
+	switch {
+	case first == nil:
+		return ""
+	case first.template.Hides(q): // which need not be so for as long as somebody uses the query
+		return first.template.Show(q)
+	}
+	return e.graph.Label(q, func() string { return first.template.Show(q) })
 }

@@ -42,7 +42,7 @@ func (e *Engine) status() status.Status {
 	}
 	for q, st := range e.graph.All() {
 		s.Queries = append(s.Queries, status.QueryStatus{
-			Query: q.String(), Rev: st.Rev, Index: st.Index, Err: st.Err,
+			Query: e.label(q), Rev: st.Rev, Index: st.Index, Err: e.labelError(q, st.Err),
 			Failures: st.Failures, Since: st.Since,
 		})
 	}

@@ -265,6 +265,9 @@ func (p *pass) forgetUnused() {
 	}
 	if p.asks < len(p.asked) {
 		maps.DeleteFunc(p.asked, func(_ watch.Query, a *asked) bool { return a.pass != p.number })
+		if names := p.template.names; names != nil {
+			names.forget(p.asked)
+		}
 	}
 }
 

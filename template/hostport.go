@@ -16,7 +16,7 @@ import (
 
 // Dropped is an instance that hostport left out.
 type Dropped struct {
-	ID, Node string // empty where hostport was given an address and a port
+	ID, Node string // empty where hostport was given an address and a port, or the name of a query is made of a secret
 	Reason   string // why, without the value
 }
 

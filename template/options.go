@@ -10,6 +10,7 @@ import (
 
 	"render/template/funcs"
 
+	"render/watch"
 	"render/watch/hint"
 )
 
@@ -45,6 +46,9 @@ type Options struct {
 	// Searches bounds the searches of regular expressions that take long, over all templates that have the same. The default bounds
 	// those of this template.
 	Searches *Searches
+	// ID returns the ID of a query, from which nobody can guess the name. Show shows it in place of a name that is made of a secret.
+	// The default is the kind.
+	ID func(watch.Query) string
 
 	plain bool // for tests: no iteration of a range is kept
 }

@@ -9,6 +9,7 @@ import (
 
 	"render/template"
 	"render/watch"
+	"render/watch/hint"
 )
 
 // No error has a value of a secret, wherever the value is, whatever is done with it, and also where the template's own text has the
@@ -172,6 +173,156 @@ func TestShowCuts(t *testing.T) {
 		last := r.Used[len(r.Used)-1]
 		if cut := last.Name == c.name && strings.Contains(tmpl.Show(last), "..."); cut != c.cut {
 			t.Errorf("the secret %.40q and the name %q: %s", c.secret, c.name, tmpl.Show(last))
+		}
+	}
+}
+
+// A name that a secret can be a part of, or decides on, is not shown. Others are, as in a template without secrets.
+func TestNamesMadeOfSecrets(t *testing.T) {
+	const word = "hunTer2"
+	read, _ := watch.NewSecret("s")
+	user, _ := watch.NewSecret("u")
+	known := answers{
+		read: &watch.Secret{Data: map[string]any{"v": word, "l": []any{word}, "m": map[string]any{"k": word}}, Auth: &watch.SecretAuth{ClientToken: word}},
+		user: &watch.Secret{Data: map[string]any{"v": "app"}},
+		kv("k"): "web", kv("list"): "web,hunTer2,db",
+		query(watch.KindServices, "", ""): []*watch.CatalogSnippet{{Name: "web"}, {Name: "hunTer2"}},
+	}
+	for _, c := range []struct{ text, hidden, shown string }{ // names of the queries, apart from the secrets
+		// What is made of a secret.
+		{`{{keyExists (secret "s").Data.v}}`, "hunTer2", ""},
+		{`{{keyExists ((secret "s").Data.v | toUpper)}}`, "HUNTER2", ""},
+		{`{{(secret "s").Data.v | toLower | keyExists}}`, "hunter2", ""},
+		{`{{with secret "s"}}{{keyExists (printf "users/%s" .Data.v)}}{{end}}`, "users/hunTer2", ""},
+		{`{{with secret "s"}}{{range .Data.l}}{{keyExists .}}{{end}}{{end}}`, "hunTer2", ""},
+		{`{{with secret "s"}}{{range $k, $v := .Data.m}}{{keyExists $v}}{{keyExists $k}}{{end}}{{end}}`, "hunTer2 k", ""},
+		{`{{$s := secret "s"}}{{$v := $s.Data.v}}{{keyExists (print $v "x")}}`, "hunTer2x", ""},
+		{`{{$v := ""}}{{with secret "s"}}{{$v = .Data.v}}{{end}}{{keyExists (print "a" $v)}}`, "ahunTer2", ""},
+		{`{{$v := "a"}}{{range loop 2}}{{keyExists $v}}{{$v = (secret "s").Data.v}}{{end}}`, "hunTer2", "a"},
+		{`{{with secret "s"}}{{template "t" .}}{{end}}{{define "t"}}{{keyExists .Data.v}}{{end}}`, "hunTer2", ""},
+		{`{{with secret "s"}}{{template "t" .Data}}{{end}}{{define "t"}}{{with "x"}}{{keyExists $.v}}{{end}}{{end}}`, "hunTer2", ""},
+		{`{{with secret "s"}}{{executeTemplate "t" .Data}}{{end}}{{define "t"}}{{keyExists .v}}{{end}}`, "hunTer2", ""},
+		{`{{keyExists (executeTemplate "t")}}{{define "t"}}{{with secret "s"}}{{.Data.v}}{{end}}{{end}}`, "hunTer2", ""},
+		{`{{executeTemplate (print "t") (secret "s").Data}}{{define "t"}}{{keyExists .v}}{{end}}`, "hunTer2", ""},
+		{`{{with secret "s"}}{{scratch.Set "x" .Data.v}}{{end}}{{keyExists (scratch.Get "x")}}`, "hunTer2", ""},
+		{`{{$d := dict}}{{$e := $d}}{{$_ := set $e "x" (secret "s").Data.v}}{{keyExists $d.x}}`, "hunTer2", ""},
+		{`{{$d := dict}}{{$_ := (secret "s").Data | merge $d}}{{keyExists $d.v}}`, "hunTer2", ""},
+		{`{{keyExists (secretOrDefault "s" "v" "")}}`, "hunTer2", ""},
+		{`{{keyExists (vault "s").Auth.ClientToken}}`, "hunTer2", ""},
+		{`{{keyExists (nomadVar "n").v.Value}}{{with nomadVar "n"}}{{range .Tuples}}{{keyExists (print .K .V)}}{{end}}{{end}}`, "hunTer2 vhunTer2", ""},
+		{`{{keyExists (pkiCert "c").Key}}`, "hunTer2", ""},
+		{`{{keyExists (caLeaf "c").PrivateKeyPEM}}`, "hunTer2", ""},
+		{`{{range $i := loop 3}}{{keyExists (slice (secret "s").Data.v $i 3)}}{{end}}`, "hun un n", ""},
+		{`{{len (service "web" (tag (secret "s").Data.v))}}`, "web", ""},
+		{`{{keyExists (md5sum (secret "s").Data.v)}}{{$n := len (secret "s").Data.v}}{{keyExists (print "n" $n)}}`, "056b482fe17051d70e2697a142fcf579 n7", ""},
+		// What a secret decides on, unless it is written.
+		{`{{$s := secret "s"}}{{range services}}{{if eq .Name $s.Data.v}}{{keyExists .Name}}{{end}}{{end}}`, "hunTer2", "services"},
+		{`{{$s := secret "s"}}{{range services}}{{if ne .Name $s.Data.v}}{{continue}}{{end}}{{keyExists .Name}}{{end}}`, "hunTer2", "services"},
+		{`{{$s := secret "s"}}{{$n := ""}}{{range services}}{{if eq .Name $s.Data.v}}{{$n = .Name}}{{end}}{{end}}{{keyExists $n}}`, "hunTer2", "services"},
+		{`{{$s := secret "s"}}{{$n := ""}}{{range services}}{{$n = .Name}}{{if eq .Name $s.Data.v}}{{break}}{{end}}{{end}}{{keyExists $n}}`, "hunTer2", "services"},
+		{`{{$s := secret "s"}}{{range services}}{{$_ := and (eq .Name $s.Data.v) (keyExists .Name)}}{{end}}`, "hunTer2", "services"},
+		{`{{$s := secret "s"}}{{range services}}{{if eq .Name $s.Data.v}}{{template "t" .Name}}{{end}}{{end}}{{define "t"}}{{keyExists .}}{{end}}`, "hunTer2", "services"},
+		{`{{if eq (secret "s").Data.v "hunTer2"}}{{keyExists "app/web" (dc "dc2")}}{{keyExists "db"}}{{end}}`, "", "app/web db"},
+		// What stands beside a secret.
+		{`{{$s := secret "s"}}{{range services}}{{keyExists (printf "port/%s" .Name)}}{{end}}`, "", "services port/web port/hunTer2"},
+		{`{{with secret "s"}}{{.Data.v}}{{end}}{{range (key "list") | split ","}}{{keyExists .}}{{end}}`, "", "list web hunTer2 db"},
+		{`{{with secret "s"}}{{.Data.v}}{{end}}{{$k := key "k"}}{{template "t" $k}}{{define "t"}}{{keyExists (print "a/" .)}}{{end}}`, "", "k a/web"},
+		{`{{with secret "s"}}{{.Data.v}}{{end}}{{keyExists (print (env "E") "a")}}`, "", "a"},
+		{`{{range services}}{{keyExists .Name}}{{end}}{{$d := dict}}{{$_ := set $d "x" (secret "s").Data.v}}`, "", "services web hunTer2"},
+		{`{{$d := dict}}{{$_ := set $d "x" (key "k")}}{{keyExists (print $d.x "/a")}}`, "", "k web/a"},
+		{`{{secretExists "s"}}{{keyExists (print (key "k") "/a")}}`, "", "k web/a"},
+		// A name that is asked in both ways is shown, as that of the place where it is ordinary.
+		{`{{keyExists (secret "u").Data.v}}{{keyExists "app"}}`, "", "app"},
+		{`{{keyExists "app"}}{{key (secret "u").Data.v}}`, "", "app"},
+	} {
+		for _, partials := range []string{"", `{{define "other"}}{{end}}`} {
+			tmpl, err := template.Parse("t", c.text, template.Options{
+				Env: testEnv, Partials: []template.Partial{{Name: "p", Text: partials}}, ID: func(q watch.Query) string { return q.Kind + "-1d" },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // iterations are repeated in the second
+				r := tmpl.Execute(t.Context(), func(q watch.Query) (any, bool) {
+					switch q.Kind {
+					case watch.KindPKICert:
+						return &watch.PKICert{Key: word}, true
+					case watch.KindCALeaf:
+						return &watch.LeafCert{PrivateKeyPEM: word}, true
+					case watch.KindNomadVar:
+						return watch.NewNomadVar(watch.NomadVarMeta{Path: "n"}, map[string]string{"v": word}), true
+					}
+					return known[q], true
+				})
+				var hidden, shown []string
+				for _, q := range r.Used {
+					switch said := tmpl.Show(q); {
+					case q.Secret():
+						if strings.Contains(said, "made of") {
+							t.Errorf("%s\n%s", c.text, said)
+						}
+					case strings.HasPrefix(said, q.Kind+"-1d (name made of a secret, t:1:"):
+						hidden = append(hidden, q.Name)
+						if !tmpl.Hides(q) {
+							t.Errorf("%s: Hides and Show differ for %s", c.text, q)
+						}
+					default:
+						if name := q.Name; name != "" {
+							shown = append(shown, name)
+						} else {
+							shown = append(shown, q.Kind)
+						}
+						if where := tmpl.Where(q); q.Name == "app" && !strings.HasSuffix(where, fmt.Sprint(":", strings.Index(c.text, `keyExists "app"`)+1)) {
+							t.Errorf("%s: app is asked at %s", c.text, where)
+						}
+					}
+				}
+				if got := strings.Join(hidden, " "); got != c.hidden {
+					t.Errorf("%s\nhides %q, not %q; %v", c.text, got, c.hidden, r.Err)
+				}
+				if got := strings.Join(shown, " "); got != c.shown {
+					t.Errorf("%s\nshows %q, not %q; %v", c.text, got, c.shown, r.Err)
+				}
+			}
+		}
+	}
+}
+
+// Neither the text nor a hint of an error has a part of a name that is made of a secret, whatever a source does with the name.
+func TestErrorsOfNamesMadeOfSecrets(t *testing.T) {
+	read, _ := watch.NewSecret("s")
+	for secret, forms := range map[string][]string{
+		"hunTer2":            {"hunTer2", "HUNTER2", "hunter2", "%68unTer2", "unTer", "er2"},
+		"correct horse/bat?": {"correct horse/bat?", "correct%20horse%2Fbat%3F", "correct+horse%2Fbat%3F", "CORRECT", "horse"},
+		"pässwörd":           {"pässwörd", "p%C3%A4ssw%C3%B6rd", "PÄSSWÖRD", "wörd"},
+		"ab":                 {"ab", "AB"},
+		"\x00\x1b[31mx\xff":  {`\x00\x1b[31mx\xff`, "%00%1b%5b31mx%ff"},
+	} {
+		tmpl := parse(t, `{{keyExists (name (printf "users/%s" (secret "s").Data.v))}}{{len (service "web" (tag (secret "s").Data.v))}}{{(secret (print "kv/" (secret "s").Data.v)).Data}}`)
+		r := tmpl.Execute(t.Context(), answers{read: &watch.Secret{Data: map[string]any{"v": secret}}}.lookup)
+		if len(r.Used) != 4 {
+			t.Fatalf("with %q: asks %v, %v", secret, r.Used, r.Err)
+		}
+		for _, q := range r.Used[1:] {
+			for _, form := range forms {
+				err := errors.New("permission denied")
+				err = hint.Withf(fmt.Errorf(`%s: GET "http://127.0.0.1/v1/kv/data/%s?wait=60s" of %s answered 403: %w`, q, form, q.Name, err), "allow the path kv/data/%s in a policy", form)
+				said := fmt.Sprintf("%v %q", tmpl.ShowError(q, err), hint.Of(tmpl.ShowError(q, err)))
+				if strings.Contains(said, form) || strings.Contains(said, q.Name) || len(hint.Of(tmpl.ShowError(q, err))) != 1 {
+					t.Errorf("with %q: %s", secret, said)
+				}
+				for _, known := range []string{q.Kind + " (name made of a secret, t:1:", "answered 403: permission denied", "allow the path ... in a policy"} {
+					if !strings.Contains(said, known) && !strings.Contains(secret, " ") { // else several words are hidden
+						t.Errorf("with %q: %s is not in %s", secret, known, said)
+					}
+				}
+			}
+		}
+		if q := kv("other"); !tmpl.Hides(q) || tmpl.Show(q) != "kv (name made of a secret, t)" {
+			t.Errorf("a query that the template has not asked is shown as %s", tmpl.Show(q))
+		}
+		if read, _ := watch.NewSecret("s"); tmpl.Hides(read) {
+			t.Error("the secret itself is hidden")
 		}
 	}
 }

@@ -15,11 +15,14 @@ const maxForeign = 24
 var ownOptions = []string{watch.OptAcceptFiltered, watch.OptDestination, watch.OptField, watch.OptReachable, watch.OptSandbox, watch.OptStatus}
 
 // Show returns a query as logs and errors show it. A name, or the value of an option, that is not in the template's text comes from
-// an answer, and may be the value of a key. Show shortens it, and adds that it is from an answer. Show can be called while the
-// template is executed.
+// an answer, and may be the value of a key. Show shortens it, and adds that it is from an answer. In place of a query whose name is made
+// of a secret, Show returns the ID, and the place that asks. Show can be called while the template is executed.
 func (t *Template) Show(q watch.Query) string {
 	if q.Kind == watch.KindPlugin { // its name is made to be shown
 		return q.String()
+	}
+	if place, hidden := t.hiddenAt(q); hidden {
+		return t.showHidden(q, place)
 	}
 	name, foreign := t.showPart(q.Name)
 	opts := make(url.Values)
@@ -50,11 +53,14 @@ func (t *Template) Show(q watch.Query) string {
 }
 
 // ShowError returns the error of a query as logs and errors show it: the query and its name are in it as Show shows them. The error
-// wraps the one that it is given.
+// wraps the one that it is given, unless the name is made of a secret.
 func (t *Template) ShowError(q watch.Query, err error) error {
 	shown := t.Show(q)
 	if err == nil || shown == q.String() {
 		return err
+	}
+	if t.Hides(q) {
+		return hideIn(err, q, shown)
 	}
 	name, _ := t.showPart(q.Name)
 	replaced := []string{q.String(), shown, q.Name, name}

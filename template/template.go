@@ -45,6 +45,8 @@ type Template struct {
 
 	reported map[Suspect]bool // see Unreported
 	quiet    atomic.Bool      // the name of a query has had a part of a secret
+	names    *names           // nil where the text asks no secret
+	id       func(watch.Query) string
 
 	marks    []mark
 	markBase []byte // the array of all marks' texts
@@ -102,6 +104,8 @@ type pass struct {
 	secrets  []watch.Query  // that this pass has asked
 	parts    secrets.Parts  // of the answers to these
 	indexed  int            // how many of these parts has
+	knows    bool           // one of these is a value that the text can put into a name
+	hides    bool           // this pass has asked a query whose name Show does not show
 	skipped  bool           // whether a plugin, or a write to Vault, was not asked, because something was unanswered
 	strict   bool           // a missing key is an error
 
@@ -134,6 +138,7 @@ const maxParsed = 20_000 // arguments kept in a generation
 type asked struct {
 	query     watch.Query
 	secret    bool   // whether the answer is
+	name      naming // of Show
 	pass      uint64 // the last pass that asked it; what follows is from that pass
 	site      int
 	absent    bool   // it is in Result.Absent already
@@ -159,6 +164,9 @@ func Parse(name, body string, o Options) (*Template, error) {
 	}
 	b := binder{t: t, denied: d, funcs: make(template.FuncMap)}
 	ranges := fragment.Find(p.trees, effectOf)
+	if calls, asked := secrets.OrdinaryCalls(p.trees, effectOf); asked {
+		b.ordinary, t.names = calls, new(names)
+	}
 	t.pass.certFields = secrets.CertFields(p.trees)
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		b.text = p.owners[name]
@@ -187,7 +195,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 
 // configure applies all options but the texts, and returns the functions that these must not use.
 func (t *Template) configure(o Options) (d denied, err error) {
-	t.strict = o.ErrorOnMissingKey
+	t.strict, t.id = o.ErrorOnMissingKey, o.ID
 	t.pass.template, t.pass.env = t, o.Env
 	t.pass.plain, t.pass.asked = o.plain, make(map[watch.Query]*asked)
 	t.pass.maxOutput, t.pass.maxSteps = o.MaxOutput, maxSteps
@@ -291,7 +299,7 @@ func (t *Template) run(strict bool) (failed bool) {
 	p.steps, p.mark, p.depth, p.deepest = 0, len(t.marks), 0, 0
 	p.number++
 	p.asks, p.used, p.repeated, p.full, p.recording, p.beside = 0, 0, 0, false, nil, 0
-	p.secrets, p.indexed, p.parts = p.secrets[:0], 0, secrets.Parts{}
+	p.secrets, p.indexed, p.parts, p.knows, p.hides = p.secrets[:0], 0, secrets.Parts{}, false, false
 	p.sequence.begin()
 	missingKey := "missingkey=zero"
 	if strict {
@@ -306,6 +314,11 @@ func (t *Template) run(strict bool) (failed bool) {
 		p.forgetUnused()
 	}
 	p.output, p.out = nil, nil
+	if p.hides {
+		for i := range p.result.Dropped { // an instance has the name of its service
+			p.result.Dropped[i].ID, p.result.Dropped[i].Node = "", ""
+		}
+	}
 	switch {
 	case p.unanswered():
 		p.result.Writes = nil
@@ -354,12 +367,16 @@ func (p *pass) askedOf(q watch.Query) *asked {
 
 // note records that a query was asked at a site, and reports whether that is the first time.
 func (p *pass) note(a *asked, site int) (first bool) {
+	if p.template.names != nil {
+		p.noteName(a, site)
+	}
 	if a.pass == p.number {
 		return false
 	}
 	a.pass, a.site, a.absent = p.number, site, false
 	if a.secret {
 		p.secrets = append(p.secrets, a.query)
+		p.knows = p.knows || a.query.Kind != watch.KindPlugin
 	}
 	p.asks++
 	p.sequence.add(a.query)
@@ -372,7 +389,10 @@ func (p *pass) need(site int, q watch.Query) {
 		p.recording.useless = true
 	}
 	if a := p.asked[q]; !a.absent {
-		a.absent, a.site = true, site
+		a.absent = true
+		if a.name != shownName || !p.madeOfSecret(site) { // else the name would be known as that of this place
+			a.site = site
+		}
 		p.result.Absent = append(p.result.Absent, q)
 	}
 }
@@ -432,6 +452,7 @@ func (p *pass) inText(s string) bool {
 type site struct {
 	text *text
 	pos  parse.Pos
+	made bool // the name of the query can be made of a secret
 }
 
 // binder gives a template the functions that its text calls.
@@ -449,7 +470,8 @@ type binder struct {
 	funcs  template.FuncMap
 	shared bool // whether one of the sharers is called
 
-	literals int // calls of functions that have one of their arguments
+	literals int                            // calls of functions that have one of their arguments
+	ordinary map[*parse.IdentifierNode]bool // calls whose queries have no name that is made of a secret
 }
 
 const siteMark = "\u01c3"
@@ -528,7 +550,7 @@ func (b *binder) bindCall(n *parse.IdentifierNode, arguments int) error {
 	b.shared = b.shared || sharers[n.Ident]
 	if f, ok := queryFuncs[n.Ident]; ok {
 		i := len(b.t.sites)
-		b.t.sites = append(b.t.sites, site{text: b.text, pos: n.Pos})
+		b.t.sites = append(b.t.sites, site{text: b.text, pos: n.Pos, made: b.t.names != nil && !b.ordinary[n]})
 		f := f(asker{pass: &b.t.pass, site: i})
 		if fixed, ok := withArity(f, arguments); ok {
 			f = fixed

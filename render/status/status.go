@@ -79,17 +79,26 @@ type Missing struct {
 
 // String returns the query, the place that asks and why there is no answer.
 func (m Missing) String() string {
+	query := at(m.Query, m.Where)
 	switch {
 	case m.None && m.Kind == watch.KindPrefix: // asked by safeLs or safeTree
-		return fmt.Sprintf("%s (%s) has no keys", m.Query, m.Where)
+		return query + " has no keys"
 	case m.None && m.At != "" && m.Query == m.Asked.String(): // else a part of the name is from an answer
-		return fmt.Sprintf("%s (%s) does not exist at %s", m.Query, m.Where, watch.Shorten(m.At))
+		return fmt.Sprintf("%s does not exist at %s", query, watch.Shorten(m.At))
 	case m.None:
-		return fmt.Sprintf("%s (%s) does not exist", m.Query, m.Where)
+		return query + " does not exist"
 	case m.Err != nil:
-		return fmt.Sprintf("%s (%s) cannot be queried: %v", m.Query, m.Where, m.Err)
+		return fmt.Sprintf("%s cannot be queried: %v", query, m.Err)
 	}
-	return fmt.Sprintf("%s (%s) has not answered yet", m.Query, m.Where)
+	return query + " has not answered yet"
+}
+
+// at returns a query with the place that asks it. In place of a name that is made of a secret the query has the place.
+func at(query, where string) string {
+	if strings.Contains(query, where) {
+		return query
+	}
+	return query + " (" + where + ")"
 }
 
 // Held is an answer that a guard holds back from a target.
@@ -107,7 +116,7 @@ type Held struct {
 
 // String returns the query, the place that asks, the numbers of instances and the guard.
 func (h Held) String() string {
-	return fmt.Sprintf("%s (%s): %s instances, held back by the guard %s", h.Query, h.Where, Instances(h.First, h.Before, h.After), h.Guard)
+	return fmt.Sprintf("%s: %s instances, held back by the guard %s", at(h.Query, h.Where), Instances(h.First, h.Before, h.After), h.Guard)
 }
 
 // Instances returns how an answer changes the number of instances: "3 → 0", or "3" where it is the first answer.
