@@ -183,8 +183,8 @@ func TestNamesMadeOfSecrets(t *testing.T) {
 	read, _ := watch.NewSecret("s")
 	user, _ := watch.NewSecret("u")
 	known := answers{
-		read: &watch.Secret{Data: map[string]any{"v": word, "l": []any{word}, "m": map[string]any{"k": word}}, Auth: &watch.SecretAuth{ClientToken: word}},
-		user: &watch.Secret{Data: map[string]any{"v": "app"}},
+		read:    &watch.Secret{Data: map[string]any{"v": word, "l": []any{word}, "m": map[string]any{"k": word}}, Auth: &watch.SecretAuth{ClientToken: word}},
+		user:    &watch.Secret{Data: map[string]any{"v": "app"}},
 		kv("k"): "web", kv("list"): "web,hunTer2,db",
 		query(watch.KindServices, "", ""): []*watch.CatalogSnippet{{Name: "web"}, {Name: "hunTer2"}},
 	}
