@@ -76,10 +76,11 @@ func renewSelf(token string) api.Request {
 	return api.Request{Method: http.MethodPut, Path: "auth/token/renew-self", Token: token, Body: map[string]any{"increment": 0}}
 }
 
-// isOver reports whether a renewal failed because there is no such lease any more. A standby cannot know that.
+// isOver reports whether a renewal failed because there is no such lease any more. A standby cannot know that, and neither can a proxy,
+// whose refusal has no text of Vault's.
 func isOver(err error) bool {
 	status, ok := errors.AsType[*api.StatusError](err)
-	return ok && !status.IsStandby() && (status.Status == http.StatusBadRequest || status.Status == http.StatusNotFound)
+	return ok && !status.IsStandby() && (status.Status == http.StatusBadRequest && len(status.Texts) > 0 || status.Status == http.StatusNotFound)
 }
 
 // isLongest reports whether a renewal failed because the lease lasts as long as it can. It goes on until its end.

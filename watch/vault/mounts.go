@@ -116,7 +116,7 @@ func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err 
 	if err != nil {
 		return mount{reason: err}, nil
 	}
-	if got.Status == http.StatusNotFound || got.Body == nil {
+	if got.Status == http.StatusNotFound {
 		return mount{}, nil // a Vault that knows no KV v2
 	}
 
@@ -124,10 +124,10 @@ func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err 
 	at = strings.TrimPrefix(at, m.namespace+"/")
 	kind, _ := got.Body.Data["type"].(string)
 	options, _ := got.Body.Data["options"].(map[string]any)
-	if !strings.HasPrefix(path+"/", at) {
-		at = ""
+	if at == "" || !strings.HasPrefix(path+"/", at) {
+		return mount{reason: errors.New("the answer names another mount, or none")}, nil
 	}
-	isKV := at != "" && (kind == "kv" || kind == "generic")
+	isKV := kind == "kv" || kind == "generic"
 	return mount{path: at, kv: isKV, v2: isKV && kind == "kv" && options["version"] == "2", asked: time.Now()}, nil
 }
 

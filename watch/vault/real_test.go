@@ -308,7 +308,7 @@ func TestErrors(t *testing.T) {
 		{"wrong token", Config{Token: "wrong"}, query(t, "secret/mine"), "invalid token", true, false, "the token is wrong, revoked or expired"},
 		{"writes where nothing is", Config{}, write("sys/nothing", "password=geheim"), "", false, false, ""},
 		{"no server", Config{Address: "http://127.0.0.1:1"}, query(t, "secret/mine"), "vault at http://127.0.0.1:1: ", false, true, ""},
-		{"not Vault", Config{Address: server.Addr + "/ui"}, query(t, "secret/mine"), "is this Vault?", false, true, ""},
+		{"not Vault", Config{Address: server.Addr + "/ui"}, query(t, "secret/mine"), "the answer is not JSON", false, true, "is this Vault?"},
 		{"refused value", Config{}, write("auth/token/create", "ttl=geheim"), "[redacted]", false, false, ""},
 	}
 	for _, test := range tests {

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 )
 
 // Longest is the time that anything lasts at most, whatever Vault says.
@@ -39,6 +42,8 @@ type Body struct {
 		CreationTime    time.Time   `json:"creation_time"`
 		WrappedAccessor string      `json:"wrapped_accessor"`
 	} `json:"wrap_info"`
+
+	bare bool // nothing of it belongs to a secret, as of sys/health: all of it is data
 }
 
 // Parse reads an answer. It is nil where the text is empty.
@@ -51,7 +56,7 @@ func Parse(text []byte) (*Body, error) {
 	if err := decode(text, b); err != nil {
 		return nil, errors.New("not JSON") // the error has pieces of the text
 	}
-	if b.isBare() && b.Errors == nil {
+	if b.bare = b.Errors == nil && b.isBare(); b.bare {
 		if err := decode(text, &b.Data); err != nil {
 			return nil, errors.New("not JSON")
 		}
@@ -75,6 +80,30 @@ func decode(text []byte, into any) error {
 // isBare reports whether an answer has nothing that belongs to a secret, as that of sys/health: then all of it is data.
 func (b *Body) isBare() bool {
 	return b.LeaseID == "" && Number(b.LeaseDuration) == 0 && !b.Renewable && b.Data == nil && len(b.Warnings) == 0 && b.Auth == nil && b.WrapInfo == nil
+}
+
+const hintOther = "is this Vault? check the address, and the proxies and load balancers on the way to Vault"
+
+// check returns an error where an answer to a request is none that Vault gives. A proxy, a load balancer or a gateway has answered then:
+// what it says of a secret, or does not say, means nothing. The body is nil where it is empty, the status is one of success or 404.
+func (b *Body) check(r Request, status int) error {
+	switch {
+	case b == nil && r.Method != http.MethodGet && (status == http.StatusNoContent || status == http.StatusAccepted):
+		return nil
+	case b == nil && status == http.StatusNoContent: // Vault has that, too, where there is nothing and the answer would not be JSON
+		return hint.With(&StatusError{Status: status, Path: r.Path, Texts: []string{"the answer is empty"}}, hintOther)
+	case b == nil:
+		return watch.OutageError{Err: hint.With(fmt.Errorf("the answer is empty (%d)", status), hintOther)}
+	case b.bare && status == http.StatusNotFound, b.bare && b.RequestID == "" && (len(b.Data) == 0 || !r.isRaw()),
+		b.Errors != nil && status != http.StatusNotFound:
+		return watch.OutageError{Err: hint.With(fmt.Errorf("the answer is not in the form of Vault's (%d)", status), hintOther)}
+	}
+	return nil
+}
+
+// isRaw reports whether Vault may answer with an object that has nothing of what all other answers have.
+func (r Request) isRaw() bool {
+	return strings.HasPrefix(r.Path, "sys/") || strings.HasPrefix(r.Path, "identity/")
 }
 
 // Secret returns the answer as a template sees it.

@@ -42,14 +42,13 @@ type Request struct {
 // A Reply is what Vault has answered with a status of success, or with 404.
 type Reply struct {
 	Status int
-	Body   *Body     // nil where it is empty
+	Body   *Body     // nil where it is empty, as to a write
 	Sent   time.Time // the request
 }
 
 // IsMissing reports whether there is nothing.
 func (r Reply) IsMissing() bool {
-	return r.Body == nil || r.Status == http.StatusNotFound && r.Body.Data == nil && r.Body.Auth == nil && r.Body.WrapInfo == nil ||
-		r.Body.Errors != nil && r.Body.Data == nil
+	return r.Body == nil || r.Status == http.StatusNotFound && r.Body.Data == nil && r.Body.Auth == nil && r.Body.WrapInfo == nil
 }
 
 // A Client makes requests of Vault at one of several addresses. Its methods may be called at the same time.
@@ -317,9 +316,9 @@ func (r Request) judge(resp *http.Response, text []byte) (*Body, error) {
 	b, err := Parse(text)
 	switch status := resp.StatusCode; {
 	case err != nil && (status < 300 || status == http.StatusNotFound):
-		return nil, watch.OutageError{Err: errors.New("the answer is not JSON; is this Vault?")}
+		return nil, watch.OutageError{Err: hint.With(errors.New("the answer is not JSON"), hintOther)}
 	case status < 300, status == http.StatusNotFound, r.isHealth() && b != nil && b.Errors == nil:
-		return b, nil
+		return b, b.check(r, status)
 	}
 
 	e := &StatusError{Status: resp.StatusCode, Path: r.Path}
