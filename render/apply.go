@@ -14,6 +14,7 @@ import (
 	"render/render/graph"
 	"render/render/history"
 	"render/render/proposal"
+	"render/render/report"
 	"render/render/schedule"
 	"render/render/sources"
 	"render/render/status"
@@ -243,8 +244,7 @@ func (e *Engine) use(ctx context.Context, p *proposed, now time.Time) {
 
 	e.set.SetBackoff(p.cfg.Asking.Backoff, p.cfg.Asking.MaxBackoff, p.cfg.Asking.BackoffOf)
 	e.watchFiles(ctx)
-	e.refused, e.stale.report = refused{}, time.Time{}
-	clear(e.stale.targets)
+	e.rejected, e.unusable = report.Rejected{}, report.Texts{}
 	e.log.Info("configuration reloaded", "added", len(s.added), "changed", changed,
 		"removed", len(s.gone), "same", len(s.kept)-changed)
 }
@@ -309,7 +309,7 @@ func (t *target) replace(next *target) keptTarget {
 	if k.renewed {
 		t.renew(next.template, next.texts)
 	}
-	t.was, t.cfg, t.stale = t.cfg.Destination, next.cfg, nil
+	t.was, t.cfg = t.cfg.Destination, next.cfg
 	return k
 }
 
@@ -359,24 +359,8 @@ func (e *Engine) forget(gone []*target, now time.Time) {
 	e.logJudgements(now)
 }
 
-// refused is what keeps the newest configuration from being in effect.
-type refused struct {
-	err    error     // nil where it is in effect
-	report time.Time // when to tell again
-}
-
 // reject notes that a configuration is not used (R14).
 func (e *Engine) reject(err error, now time.Time) {
-	e.refused = refused{err, now.Add(reportEvery)}
 	e.configuration.Reject(err, now)
-	e.log.Error("reload failed; the previous configuration stays in effect", "err", err)
-}
-
-// reportRefused logs that the newest configuration is still not in effect, when it is time to.
-func (e *Engine) reportRefused(now time.Time) {
-	r := &e.refused
-	if r.err != nil && !now.Before(r.report) {
-		r.report = now.Add(reportEvery)
-		e.log.Warn("reload still fails; the previous configuration stays in effect", "err", r.err)
-	}
+	e.rejected.Note(e.log, err, now.Add(reportEvery))
 }

@@ -26,8 +26,8 @@
 //   - render/pace, render/schedule: when an action may commit, and whose turn it is; render/claims: who writes which path; render/debts:
 //     for which files an action has not succeeded yet; render/leases: whose files hold which leased answers.
 //   - render/notice, render/sources, render/drift: files that others change: templates, and destinations.
-//   - render/status: what the engine reports about itself; render/history: what commits did, and events; render/setting: what it
-//     knows about templates and actions.
+//   - render/status: what the engine reports about itself; render/report: what it logs as long as that lasts; render/history: what
+//     commits did, and events; render/setting: what it knows about templates and actions.
 //
 // # Terms
 //

@@ -338,11 +338,11 @@ func TestR10TextOfAnEarlierConfiguration(t *testing.T) {
 	engine.version = 2
 	target := engine.targets[0]
 	engine.edit(&sources.Changes{Version: 1, Edits: []sources.Edit{{User: target.order, Err: errGone}}}, time.Now())
-	if target.stale != nil {
-		t.Error(target.stale)
+	if err := engine.unusable.Of(target.order); err != nil {
+		t.Error(err)
 	}
 	engine.edit(&sources.Changes{Version: 2, Edits: []sources.Edit{{User: target.order, Err: errGone}}}, time.Now())
-	if target.stale == nil {
+	if engine.unusable.Of(target.order) == nil {
 		t.Error("it counts not at all")
 	}
 }

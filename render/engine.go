@@ -58,7 +58,6 @@ type Engine struct {
 	// Owned by the loop.
 	started       time.Time     // when Run was called
 	cfg           Config        // in effect
-	refused       refused       // the last configuration that was rejected
 	sources       sources.Files // of the templates, as they were read for cfg
 	targets       []*target
 	byDestination map[string]*target // by their destinations as they are configured
@@ -77,9 +76,10 @@ type Engine struct {
 	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
 	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
 	reportAt      time.Time             // when to look for targets to report; zero for none (R14)
-	guardsAt      time.Time             // when to report guards that still hold; zero for none
 	failing       report.Failing
-	stale         staleTexts
+	guards        report.Guards[*target]
+	unusable      report.Texts
+	rejected      report.Rejected
 	program       supervise.Program
 	placed        time.Time // since when the files of all targets are there, while the program is not started
 	inFlight      int       // commits
@@ -135,7 +135,7 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		real:          make(map[string]string),
 		debts:         debts.New[*action](),
 		afterwards:    make(map[*action][]*action),
-		stale:         staleTexts{targets: make(map[*target]bool)},
+		guards:        report.Guards[*target]{Show: (*target).show, Source: (*target).source},
 		notifications: make(chan chan error),
 		signals:       make(chan syscall.Signal, 16),
 		landings:      make(chan landing, diskSlots),

@@ -6,7 +6,6 @@ import (
 	"render/render/disk/folder"
 	"render/render/sources"
 	"render/template"
-	"render/watch"
 )
 
 // parse makes a target's template of its texts.
@@ -59,7 +58,7 @@ func (e *Engine) readTarget(cfg Target, s sources.Files) (*target, error) {
 		return nil, err
 	}
 	t := &target{cfg: cfg, texts: x, template: parsed}
-	t.Owner, t.Show = t, func(q watch.Query) string { return t.template.Show(q) }
+	t.Owner, t.Show = t, t.show
 	if cfg.Destination != "" {
 		t.path, err = folder.RealPath(cfg.Destination)
 	}

@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"iter"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -25,17 +24,15 @@ func (e *Engine) report(now time.Time) {
 	if !e.reportAt.IsZero() && !now.Before(e.reportAt) {
 		e.reportAt = e.reportBlocked(now)
 	}
-	if !e.guardsAt.IsZero() && !now.Before(e.guardsAt) {
-		e.guardsAt = e.reportGuards(now)
-	}
+	e.guards.Report(e.log, e.graph, now, reportEvery)
 	e.reportPasses(now)
-	e.reportRefused(now)
-	e.reportFaults(now)
+	e.rejected.Report(e.log, now, reportEvery)
+	e.unusable.Report(e.log, now, reportEvery)
 }
 
 // nextReport returns when the next report is due; zero where there is nothing to report.
 func (e *Engine) nextReport() time.Time {
-	return schedule.Earliest(e.reportAt, e.failing.Next, e.guardsAt, e.passesAt, e.refused.report, e.stale.report)
+	return schedule.Earliest(e.reportAt, e.failing.Next, e.guards.Next, e.passesAt, e.rejected.Next, e.unusable.Next)
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {
@@ -124,35 +121,13 @@ func (e *Engine) noteFailures(states map[watch.Query]watch.State, now time.Time)
 // logJudgements logs what guards have done.
 func (e *Engine) logJudgements(now time.Time) {
 	judged := e.graph.Judgements()
-	if len(judged) == 0 {
-		return
-	}
-	byVerdict := make(map[graph.Verdict][]graph.Judgement[*target])
 	for _, j := range judged {
-		byVerdict[j.Verdict] = append(byVerdict[j.Verdict], j)
 		e.board.Target(j.Owner.order)
 		if j.Verdict == graph.Begun {
-			e.guardsAt = schedule.Earliest(e.guardsAt, now.Add(reportEvery))
 			e.schedule.Now(j.Owner.action) // its other members do not wait for ever
 		}
 	}
-	e.logGuards(slog.LevelWarn, "answer held back by a guard", byVerdict[graph.Begun], now)
-	e.logGuards(slog.LevelInfo, "answer recovered, no longer held back by a guard", byVerdict[graph.Recovered], now)
-	e.logGuards(slog.LevelWarn, "held answer accepted, the hold of the guard is over", byVerdict[graph.Accepted], now)
-	e.logGuards(slog.LevelError, "held answer fails its template, the hold of the guard is over; the file stays as it is", byVerdict[graph.Failed], now)
-	e.logGuards(slog.LevelInfo, "held answer dropped, the template no longer uses the query", byVerdict[graph.Forgotten], now)
-}
-
-// reportGuards reports the guards that still hold, and returns when to do so again.
-func (e *Engine) reportGuards(now time.Time) (next time.Time) {
-	e.logGuards(slog.LevelWarn, "answer still held back by a guard", e.graph.StillHeld(), now)
-	return reportNext(now, e.graph.Holds())
-}
-
-// logGuards logs a line for what has become of each query: one for all templates that saw the same of it.
-func (e *Engine) logGuards(level slog.Level, msg string, all []graph.Judgement[*target], now time.Time) {
-	show := func(t *target, q watch.Query) string { return t.template.Show(q) }
-	report.Guards(e.log, level, msg, all, show, func(t *target) string { return t.cfg.Source }, now)
+	e.guards.Note(e.log, judged, now, reportEvery)
 }
 
 // logFault logs that a template has failed, with the line that is at fault.

@@ -30,7 +30,7 @@ func query[T any](ctx context.Context, ended <-chan struct{}, questions chan<- c
 }
 
 func (e *Engine) status() status.Status {
-	s := status.Status{Missed: e.set.Missed(), Rejected: e.refused.err, ProgramWaits: e.programWaits()}
+	s := status.Status{Missed: e.set.Missed(), Rejected: e.rejected.Err, ProgramWaits: e.programWaits()}
 	for _, t := range e.targets {
 		s.Targets = append(s.Targets, e.targetStatus(t))
 	}
@@ -53,7 +53,7 @@ func (e *Engine) status() status.Status {
 func (e *Engine) targetStatus(t *target) status.TargetStatus {
 	s := status.TargetStatus{
 		Source: t.cfg.Source, Destination: t.cfg.Destination,
-		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: held(t), Err: t.result.Err, Stale: t.stale, Path: t.path,
+		Since: t.blocked, Passes: t.passes, Missing: e.missing(t), Held: held(t), Err: t.result.Err, Stale: e.unusable.Of(t.order), Path: t.path,
 	}
 	if t.pass != nil {
 		s.Executing = t.pass.Began

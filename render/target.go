@@ -12,6 +12,7 @@ import (
 	"render/render/sources"
 	"render/render/status"
 	"render/template"
+	"render/watch"
 )
 
 // target is a Target at work. Owned by the loop.
@@ -28,7 +29,6 @@ type target struct {
 
 	passes   int
 	result   template.Result          // of the last pass; its output is in Stages
-	stale    error                    // why a newer text of the template is not in use
 	err      error                    // why the file could not be written
 	blocked  time.Time                // since when it cannot finish; zero if it could
 	report   time.Time                // when it was last reported as blocked
@@ -52,6 +52,12 @@ type target struct {
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }
+
+// show returns a query as the target's template shows it.
+func (t *target) show(q watch.Query) string { return t.template.Show(q) }
+
+// source returns what the target's template is made of.
+func (t *target) source() string { return t.cfg.Source }
 
 // renew gives a target another template. It has to run then.
 func (t *target) renew(parsed *template.Template, x sources.Texts) {
@@ -110,7 +116,6 @@ func (e *Engine) remove(t *target) {
 	t.counted = tally{}
 	t.action.without(t)
 	delete(e.blocked, t)
-	delete(e.stale.targets, t)
 	e.leases.Hold(t, leases.Stages{})
 }
 
