@@ -78,7 +78,7 @@ func newSource(cfg Config, through func(http.RoundTripper) http.RoundTripper) (*
 		return nil, err
 	}
 	s.mounts = newMounts(s.client, cfg.Namespace)
-	s.tokens = newTokens(&s.cfg, s.client, s.queries, s.depends)
+	s.tokens = newTokens(&s.cfg, s.client, s.queries, s.depends, s.rejected)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.net, s.endNet = context.WithCancel(context.Background())
 	return s, nil
@@ -97,6 +97,18 @@ func (s *Source) depends() bool {
 	defer s.mu.Unlock()
 	for _, e := range s.entries {
 		if e.lease.generation != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// rejected reports whether a query fails because Vault does not know the token.
+func (s *Source) rejected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.entries {
+		if api.IsUnknown(e.state.err) {
 			return true
 		}
 	}

@@ -34,13 +34,14 @@ type tokens struct {
 	log     *slog.Logger
 	queries func() int    // that depend on the token
 	leases  func() bool   // whether any ends with the token
+	failing func() bool   // whether a query fails because Vault does not know the token
 	doubt   chan struct{} // of size 1; full when Vault has refused the token
 
 	mu         sync.Mutex // guards what follows
 	token      string
 	generation uint64        // counts tokens; 0: there was none yet
 	err        error         // why there is none
-	rejected   string        // the token that Vault did not accept, as last logged
+	rejected   string        // the token that Vault did not accept last
 	changed    chan struct{} // closed when there is another token, or another error
 	files      *watch.Files
 }
@@ -52,8 +53,8 @@ type usedToken struct {
 	changed    <-chan struct{} // closed when there is another
 }
 
-func newTokens(cfg *atomic.Pointer[Config], c *api.Client, queries func() int, leases func() bool) *tokens {
-	return &tokens{cfg: cfg, client: c, log: cfg.Load().Log, queries: queries, leases: leases, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
+func newTokens(cfg *atomic.Pointer[Config], c *api.Client, queries func() int, leases, failing func() bool) *tokens {
+	return &tokens{cfg: cfg, client: c, log: cfg.Load().Log, queries: queries, leases: leases, failing: failing, doubt: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 func (t *tokens) close() {
@@ -252,7 +253,7 @@ func (t *tokens) unwrapped(ctx context.Context, wrapping string) (token string, 
 
 // logIn gets a token by a login, and another whenever that ends.
 func (t *tokens) logIn(ctx context.Context, l *Login) {
-	failures, logged := 0, ""
+	failures, last := 0, ""
 	for ctx.Err() == nil {
 		got, err := t.login(ctx, l)
 		if ctx.Err() != nil {
@@ -261,9 +262,12 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 		if err != nil {
 			err = fmt.Errorf("log in to vault by %s: %w", trim(l.Path), err)
 			t.fail(err)
-			if err.Error() != logged {
-				t.log.Warn("vault login failed, retrying", "err", err, "queries", t.queries())
-				logged = err.Error()
+			// Without a token, this is the error of all queries: only another one has to be logged.
+			if text := err.Error(); text != last {
+				if last != "" || t.generationNow() > 0 {
+					t.log.Warn("vault login failed, retrying", "err", err, "queries", t.queries())
+				}
+				last = text
 			}
 			delay := pause.Backoff(failures, t.cfg.Load().Backoff, t.cfg.Load().MaxBackoff)
 			if _, away := errors.AsType[watch.OutageError](err); away {
@@ -273,7 +277,7 @@ func (t *tokens) logIn(ctx context.Context, l *Login) {
 			t.pause(ctx, delay)
 			continue
 		}
-		failures, logged = 0, ""
+		failures, last = 0, ""
 		t.use(got.token)
 		t.log.Info("vault login succeeded", "path", trim(l.Path))
 		began := time.Now()
@@ -315,7 +319,7 @@ func (t *tokens) login(ctx context.Context, l *Login) (loggedIn, error) {
 	for name, path := range l.Files {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return loggedIn{}, fmt.Errorf("read %s: %w", name, err)
+			return loggedIn{}, fmt.Errorf("read %s: %w", name, withFolder(err, path))
 		}
 		set(name, strings.TrimSpace(string(text)))
 	}
@@ -336,6 +340,15 @@ func (t *tokens) login(ctx context.Context, l *Login) (loggedIn, error) {
 	}
 	lasts, renews := leaseTime(got.Body.Secret())
 	return loggedIn{got.Body.Auth.ClientToken, tokenState{lasts: lasts, renews: renews, expires: got.Sent.Add(lasts)}}, nil
+}
+
+// withFolder returns the error of a file, with the folder that its path is relative to.
+func withFolder(err error, path string) error {
+	folder, failed := os.Getwd()
+	if filepath.IsAbs(path) || failed != nil {
+		return err
+	}
+	return hint.With(err, "the path is relative to the working directory of render, "+folder)
 }
 
 // followFile uses the token of the agent's file, and another whenever the file changes.
@@ -461,10 +474,10 @@ func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool
 		}
 		switch {
 		case err == nil:
-			t.reject("", nil)
+			t.note("")
 			return state, true
 		case api.IsUnknown(err):
-			t.reject(token, err)
+			t.note(token) // queries wait for the token, and say so
 			return tokenState{}, false
 		}
 		if !pause.For(ctx, pause.Backoff(failures, t.cfg.Load().Backoff, t.cfg.Load().MaxBackoff)) {
@@ -473,15 +486,19 @@ func (t *tokens) first(ctx context.Context, token string) (_ tokenState, ok bool
 	}
 }
 
-// reject logs that Vault does not accept a token, once. Without a token it notes that Vault accepts the one there is.
+// reject logs that Vault does not accept a token, once. It does not where the errors of queries say so.
 func (t *tokens) reject(token string, err error) {
-	t.mu.Lock()
-	logged := t.rejected == token
-	t.rejected = token
-	t.mu.Unlock()
-	if !logged && token != "" {
+	if before := t.note(token); before != token && !t.failing() {
 		t.log.Warn("vault does not accept the token", "err", err, "queries", t.queries())
 	}
+}
+
+// note notes the token that Vault does not accept, or "" where it accepts the one that there is. It returns what was noted before.
+func (t *tokens) note(rejected string) (before string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, t.rejected = t.rejected, rejected
+	return before
 }
 
 // keep renews a token for as long as it can be renewed. It returns when the token has to be replaced: near its end where it is

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 	"render/watch/sourcetest"
 	"render/watch/vault/api"
 	"render/watch/vault/unwrap"
@@ -121,14 +122,68 @@ func TestLoginFails(t *testing.T) {
 		if n := f.count("PUT auth/approle/login"); n < 10 || n > 30 {
 			t.Errorf("%d logins in ten minutes", n)
 		}
-		if n := strings.Count(lines.String(), "vault login failed"); n != 1 {
+		told := func() int { return strings.Count(lines.String(), "vault login failed") }
+		if n := told(); n != 0 { // the error of the query says it
 			t.Errorf("told %d times", n)
 		}
 		f.do(func() { f.sealed = true })
 		fl.pass(10 * time.Minute)
+		if n := told(); n != 1 { // for another reason
+			t.Errorf("told %d times: %s", n, lines.String())
+		}
 		f.do(func() { f.sealed = false })
 		fl.pass(time.Minute)
 	})
+}
+
+// A token that Vault does not know is logged once, unless a query fails because of it: whoever has the query logs that.
+func TestTokenRejected(t *testing.T) {
+	const line = "vault does not accept the token"
+	var lines record
+	simulate(t, Config{Token: "wrong", Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+		q := query(t, "kv1/app")
+		fl.watch(q)
+		fl.pass(time.Hour)
+		if err := fl.states[q].Err; !errors.Is(err, watch.ErrDenied) || !strings.Contains(strings.Join(hint.Of(err), "\n"), "wrong, revoked or expired") {
+			t.Errorf("got %v", err)
+		}
+		if strings.Contains(lines.String(), line) {
+			t.Errorf("the token is told of, too: %s", lines.String())
+		}
+	})
+
+	simulate(t, Config{Token: "app", Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+		f.tokens["app"] = &fakeToken{time.Now().Add(24 * time.Hour), time.Now().Add(100 * time.Hour)}
+		f.lasts, f.longest = 24*time.Hour, 24*time.Hour
+		q := query(t, db)
+		fl.watch(q)
+		fl.pass(time.Minute)
+		f.do(func() { delete(f.tokens, "app") })
+		fl.pass(time.Minute + wellAfter) // nothing but a look at the token shows it
+		if n := strings.Count(lines.String(), line); n != 1 {
+			t.Errorf("told %d times: %s", n, lines.String())
+		}
+	})
+}
+
+// The error of a file that cannot be read has its whole path, or what that is relative to.
+func TestLoginFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"none": "the path is relative to the working directory of render, " + here, filepath.Join(here, "none"): ""} {
+		simulate(t, Config{Login: &Login{Path: "auth/approle/login", Files: map[string]string{"secret_id": path}}}, func(f *fake, s *Source, fl *follower) {
+			q := query(t, "kv1/app")
+			fl.watch(q)
+			fl.pass(time.Second)
+			err := fl.states[q].Err
+			if err == nil || !strings.Contains(err.Error(), "read secret_id: open "+path+": ") || strings.Join(hint.Of(err), "\n") != want {
+				t.Errorf("got %v, hints %q", err, hint.Of(err))
+			}
+		})
+	}
 }
 
 // A token that may not ask about itself is no token that Vault does not know.
