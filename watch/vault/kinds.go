@@ -157,7 +157,22 @@ func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answere
 	case got.IsMissing():
 		return answered{value: (*watch.Secret)(nil), clock: s.idle()}, nil
 	}
+	if got.Body.Data["certificate"] != nil && issuingMount(q.Name) != "" {
+		s.logIssued(q)
+	}
 	return s.leased(q, got, t)
+}
+
+// logIssued logs, once for each mount, that a certificate was issued which the next start does not know.
+func (s *Source) logIssued(q watch.Query) {
+	mount, _ := mountName(q)
+	s.mu.Lock()
+	logged := s.issued[mount]
+	s.issued[mount] = true
+	s.mu.Unlock()
+	if !logged {
+		s.log.Info("vault issued a certificate; each start requests another, use pkiCert to keep the one of the file", "mount", mount)
+	}
 }
 
 // leased returns the answer that a reply holds, with its lease.

@@ -116,6 +116,64 @@ func TestPKICert(t *testing.T) {
 	}
 }
 
+// A certificate of a secret is issued once, for all that ask, for an edit and for other settings. Each start issues another, and says so once.
+func TestIssuedOnce(t *testing.T) {
+	server := real(t)
+	mount := fmt.Sprint("once-", time.Now().UnixNano())
+	server.Put(t, "sys/mounts/"+mount, map[string]any{"type": "pki"})
+	server.Put(t, mount+"/root/generate/internal", map[string]any{"common_name": "CA", "ttl": "24h", "key_type": "ec"})
+	server.Put(t, mount+"/roles/web", map[string]any{"allow_any_name": true, "key_type": "ec", "key_bits": 256, "max_ttl": "12h"})
+	issued := func() int {
+		t.Helper()
+		all, err := server.Do("LIST", mount+"/certs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all["data"].(map[string]any)["keys"].([]any)) - 1 // the CA's
+	}
+
+	path := filepath.Join(t.TempDir(), "cert.pem")
+	for start := 1; start <= 2; start++ {
+		var lines record
+		src := of(t, server, Config{Log: lines.log()})
+		kept := sourcetest.Fetch(t, src, pkiCert(t, mount+"/issue/web", path, "common_name=a.test")).(*watch.PKICert)
+		if err := os.WriteFile(path, []byte(kept.Cert+kept.Key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(lines.String(), "vault issued a certificate") {
+			t.Errorf("start %d: a certificate that the file keeps is told of: %s", start, lines.String())
+		}
+
+		var first *watch.Secret
+		for step := range 4 {
+			for _, name := range []string{"b.test", "c.test"} {
+				q := writing(t, mount+"/issue/web", "common_name="+name)
+				got := sourcetest.Fetch(t, src, q).(*watch.Secret)
+				if first == nil {
+					first = got
+				}
+				if name == "b.test" && got.Data["serial_number"] != first.Data["serial_number"] {
+					t.Errorf("start %d, step %d: another certificate", start, step)
+				}
+				if step == 1 {
+					src.Forget(q) // a template that is edited
+				}
+			}
+			if step == 2 { // a reload
+				next := *src.cfg.Load()
+				next.LeaseDuration, next.MaxConnections = time.Hour, 3
+				src.change(next)
+			}
+		}
+		if n := issued(); n != 1+2*start {
+			t.Errorf("start %d: %d certificates, want %d", start, n, 1+2*start)
+		}
+		if n := strings.Count(lines.String(), "vault issued a certificate; each start requests another, use pkiCert"); n != 1 {
+			t.Errorf("start %d: told %d times: %s", start, n, lines.String())
+		}
+	}
+}
+
 // The certificate of a file is used at once. It is replaced soon where Vault has revoked it, or has another CA; not where it is as it was.
 func TestPKICertIsKnown(t *testing.T) {
 	server := real(t)

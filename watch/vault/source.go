@@ -51,6 +51,7 @@ type Source struct {
 	waiting map[watch.Query][]lease // of a source before, whose queries nobody has asked this one about yet
 	index   uint64                  // of the last answer that differs
 	warned  map[watch.Query]string
+	issued  map[string]bool // mounts whose certificates each start requests, as logged
 }
 
 // New returns a source that asks Vault's HTTP API. It does not connect yet; an error means that an address, a variable of the
@@ -69,7 +70,7 @@ func New(cfg Config) (*Source, error) {
 func newSource(cfg Config, through func(http.RoundTripper) http.RoundTripper) (*Source, error) {
 	s := &Source{
 		log:     cfg.Log,
-		entries: make(map[watch.Query]*entry), waiting: make(map[watch.Query][]lease), warned: make(map[watch.Query]string),
+		entries: make(map[watch.Query]*entry), waiting: make(map[watch.Query][]lease), warned: make(map[watch.Query]string), issued: make(map[string]bool),
 		index: uint64(time.Now().UnixMicro()), // above those of a source before, whatever of these somebody still has
 	}
 	s.cfg.Store(&cfg)
