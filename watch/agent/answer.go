@@ -162,12 +162,14 @@ func (a *Agent) trust(h http.Header, r Request) (Reply, error) {
 
 const noLeaderEvery = time.Minute // between warnings; each of many queries has a first answer
 
-// warnNoLeader warns that an answer may be out of date.
+// warnNoLeader warns that an answer may be out of date. The end of the path is the name of a query, which may be secret.
 func (a *Agent) warnNoLeader(path string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now := time.Now(); now.Sub(a.noLeader) >= noLeaderEvery {
 		a.noLeader = now
+		parts := strings.Split(path, "/") // such as /v1/kv/NAME
+		path = strings.Join(parts[:min(3, len(parts))], "/")
 		a.log.Warn(a.api.Name+" has no leader; render uses the first answer to a query, which may be out of date", "path", path)
 	}
 }

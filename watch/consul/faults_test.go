@@ -349,7 +349,7 @@ func TestNoLeaderAtFirst(t *testing.T) {
 		fl := follow(t, c, watch.SetConfig{}, queries...)
 		later(time.Second)
 		fl.agree(t, f, queries, paths)
-		if out.count("has no leader") != 1 {
+		if out.count("has no leader") != 1 || out.count("path=/v1/health\n") != 1 { // without the name
 			t.Errorf("logged: %s", out)
 		}
 		f.put(paths[0], "2")
