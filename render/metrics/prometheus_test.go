@@ -104,7 +104,10 @@ func makeHealthy(s *status.Snapshot) {
 		Queries: []*status.Query{{State: status.QueryAnswered}},
 		Overview: status.Overview{
 			Program: new(status.Program), Missed: s.Missed,
-			Connections: []status.Connection{{Address: "http://consul:8500", Reachable: true, KnownLeader: true, Requests: map[string]uint64{"ok": 1, "denied": 0, "refused": 0}}},
+			Connections: []status.Connection{
+				{Address: "http://consul:8500", Reachable: true, KnownLeader: true, Requests: map[string]uint64{"ok": 1, "denied": 0, "refused": 0}},
+				{Server: "vault", Address: "http://vault:8200", Reachable: true}, {Server: "nomad", Address: "http://nomad:4646", Reachable: true},
+			},
 		},
 	}
 	if old := s.Connections; len(old) > 0 {
@@ -272,7 +275,11 @@ func TestAlerts(t *testing.T) {
 	}
 
 	engines["many"].set(makeFaults)
-	engines["unreachable"].set(func(s *status.Snapshot) { s.Connections[0].Reachable = false })
+	engines["unreachable"].set(func(s *status.Snapshot) {
+		for i := range s.Connections {
+			s.Connections[i].Reachable = false
+		}
+	})
 	engines["stuck"].do(func() { engines["stuck"].stuck = true })
 	down.Store(true)
 	p.awaits(namesOfAlerts(t))
