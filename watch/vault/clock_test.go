@@ -43,6 +43,32 @@ func TestLeaseIsValid(t *testing.T) {
 	}
 }
 
+// An answer that comes after the one before has ended is there at once, however long it was under way.
+func TestLateAnswer(t *testing.T) {
+	for path, slow := range map[string]time.Duration{"fixed/creds": 40 * time.Second, "rotating/creds": 10 * time.Second} {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.lasts, f.rotates = time.Minute, time.Minute
+			q := query(t, path)
+			fl.watch(q)
+			fl.pass(10 * time.Second)
+			before := fl.password(q)
+			f.do(func() { f.slow = slow })
+			for range 120 {
+				if fl.pass(time.Second); fl.password(q) != before {
+					break
+				}
+			}
+			st, asked := fl.states[q], f.since(0)
+			if answered := asked[len(asked)-1]; fl.password(q) == before || st.Err != nil || !st.Since.Equal(answered) {
+				t.Errorf("%s: the answer came after %s, its state %s later: %+v", path, answered.Sub(f.began), st.Since.Sub(answered), st)
+			}
+			if ended := f.began.Add(time.Minute); !st.Since.After(ended) {
+				t.Errorf("%s: the answer before had not ended", path)
+			}
+		})
+	}
+}
+
 // Failures of a renewal keep the lease as long as it has time.
 func TestRenewalFails(t *testing.T) {
 	tests := []struct {

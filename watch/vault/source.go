@@ -212,8 +212,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 				return nil, 0, s.retried(e, st)
 			}
 			if st.index != 0 && st.index != after {
-				s.give(e, st)
-				return st.value, st.index, nil
+				return s.give(e, st)
 			}
 		case st.err != nil && fresh:
 			return nil, 0, s.retried(e, st)
@@ -223,8 +222,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 			hold = timer.C
 		case st.err == nil && st.index != 0:
 			if fresh || !e.rereads(st) {
-				s.give(e, st)
-				return st.value, st.index, nil
+				return s.give(e, st)
 			}
 			e.wakeUp()
 		}
@@ -340,11 +338,18 @@ func (s *Source) unuse(e *entry) {
 	e.users--
 }
 
-// give notes that somebody is given an answer.
-func (s *Source) give(e *entry, st state) {
+// give returns an answer, and notes that somebody has it. One that has expired is a failure, until there is another.
+func (s *Source) give(e *entry, st state) (any, uint64, error) {
+	if v, ok := st.value.(interface{ Expires() time.Time }); ok {
+		if at := v.Expires(); !at.IsZero() && !time.Now().Before(at) {
+			st.err = watch.ExpiredError{At: at}
+			return nil, 0, s.retried(e, st)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.given = max(e.given, st.index)
+	return st.value, st.index, nil
 }
 
 func (s *Source) stateOf(e *entry) state {
