@@ -9,7 +9,7 @@ import (
 	"render/watch"
 )
 
-// lastPasses is how long passes may take all together when a run with Config.Once is given up.
+// lastPasses is how long passes may take when a run with Config.Once is given up.
 const lastPasses = 500 * time.Millisecond
 
 // finishOnce ends a run with Config.Once: with an error as soon as a template has failed, and when all targets are
@@ -48,6 +48,7 @@ func (e *Engine) hopeless() bool {
 
 // givenUp returns what is missing when a run with Config.Once ends early: by its timeout, where tooLate is not 0. A last
 // pass of each template that waits shows what it would make of the answers that came since its last one, if there is time.
+// So does a pass that has just begun.
 func (e *Engine) givenUp(tooLate time.Duration) error {
 	unfinished := func(t *target) bool { return !t.finished() || t.pass != nil }
 	began := time.Now()
@@ -56,9 +57,24 @@ func (e *Engine) givenUp(tooLate time.Duration) error {
 			e.execute(t)
 		}
 	}
+	e.awaitLastPasses()
 	err := e.incomplete(unfinished)
 	err.TooLate = tooLate
 	return err
+}
+
+// awaitLastPasses waits for the ends of passes that have just begun.
+func (e *Engine) awaitLastPasses() {
+	now, late := time.Now(), time.After(lastPasses)
+	begun := func(t *target) bool { return t.pass != nil && now.Sub(t.pass.Began) < lastPasses }
+	for slices.ContainsFunc(e.targets, begun) {
+		select {
+		case p := <-e.passes.Ends():
+			e.landPass(p)
+		case <-late:
+			return
+		}
+	}
 }
 
 // applyAll commits all actions together: all files or none, then the commands in order.

@@ -307,6 +307,29 @@ func TestEndDuringPass(t *testing.T) {
 	}
 }
 
+// The failure that ends a run that renders once begins a pass, too. Its end says where the template asks.
+func TestOnceFailsDuringPass(t *testing.T) {
+	for _, test := range []struct {
+		takes time.Duration
+		want  string
+	}{
+		{100 * time.Millisecond, "slow.ctmpl:1:3) cannot be queried: "},
+		{20 * time.Second, "slow.ctmpl: the template is still executing"},
+	} {
+		t.Run(test.takes.String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.world.fail(kv("k"), watch.ErrDenied)
+				cfg := Config{Targets: []Target{r.target("slow", `{{key "k"}}`), r.target("quick", `{{key "k"}}`)}}
+				_, cfg.executes = lasting(map[string]time.Duration{"slow": test.takes})
+				err := r.run(t.Context(), cfg)
+				if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "executing") != (test.takes > time.Second) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
 // A run that renders once waits for passes that take long, until its timeout.
 func TestOnceWithLongPass(t *testing.T) {
 	for _, test := range []struct {
