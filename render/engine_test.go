@@ -275,7 +275,7 @@ func TestSuspectPlaces(t *testing.T) {
 		r.wantLog(`a.ctmpl:1:9","why":"the service has no name, so it has no instances"`)
 		r.set(kv("k"), `{"y": "canary"}`)
 		r.wantFile("a", "[<no value>]")
-		r.wantLog(`a.ctmpl:1:41","why":"a value does not exist here, and <no value> is printed in its place"`)
+		r.wantLog(`a.ctmpl:1:41","why":"the field \"x\" does not exist, and <no value> is printed in its place; correct its name`)
 		r.set(kv("k"), `{"z": "canary"}`)
 		r.apply(Config{Targets: []Target{target}})
 		if n := r.log.count(message); n != 2 || strings.Contains(r.log.String(), "canary") {

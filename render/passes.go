@@ -144,6 +144,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	o := output.New(&t.result)
 	if o.Secret = t.UsesSecret(); o.Secret {
 		o.Leases = leases.Of(t.answers)
+		o.SecretAnswer = o.Leases != nil || len(t.answers.Revisions(watch.Query.SecretAnswer)) > 0
 	}
 	if !t.Want(o) {
 		t.Causes = nil

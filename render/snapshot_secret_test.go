@@ -123,12 +123,20 @@ func TestReadersOfSecrets(t *testing.T) {
 		}
 		written := r.target("written", `{{with secret "db"}}{{writeToFile "`+r.path("key")+`" "" "" "0644" .Data.password}}{{end}}`)
 		written.File.Perms = 0o600
-		r.start(Config{Targets: []Target{open, shared, certificate, hidden, plain, written}})
+		variable, mesh := r.target("variable", `{{with nomadVar "app"}}{{.password}}{{end}}`), r.target("mesh", `{{with caLeaf "web"}}{{.PrivateKeyPEM}}{{end}}`)
+		names := r.target("names", `{{len (nomadVarList "app")}}`)
+		r.start(Config{Targets: []Target{open, shared, certificate, hidden, plain, written, variable, mesh, names}})
 		list, err := watch.NewSecrets("db/")
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.set(list, []string{"a"})
+		for _, q := range r.queriesOf(watch.KindNomadVar, watch.KindCALeaf, watch.KindNomadVars) {
+			r.set(q, map[string]any{
+				watch.KindNomadVar: watch.NewNomadVar(watch.NomadVarMeta{Path: "app"}, map[string]string{"password": "x"}), watch.KindCALeaf: &watch.LeafCert{PrivateKeyPEM: "x"},
+				watch.KindNomadVars: []*watch.NomadVarMeta{{Path: "app"}},
+			}[q.Kind])
+		}
 		for i := range 3 {
 			r.set(r.queriesOf(watch.KindSecret)[0], &watch.Secret{Data: map[string]any{
 				"password": fmt.Sprint("password ", i), "certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -137,12 +145,13 @@ func TestReadersOfSecrets(t *testing.T) {
 		}
 
 		r.wantFile("open", "password 2")
-		for _, path := range []string{open.Destination, r.path("key")} {
+		r.wantFile("names", "1")
+		for _, path := range []string{open.Destination, r.path("key"), variable.Destination, mesh.Destination} {
 			if n := strings.Count(r.log.String(), path+" is made of a secret, and all users can read it: its mode is 0644; set perms to 0640"); n != 1 {
 				t.Errorf("%d warnings of %s:\n%s", n, path, r.log)
 			}
 		}
-		if n := strings.Count(r.log.String(), "is made of a secret"); n != 2 {
+		if n := strings.Count(r.log.String(), "is made of a secret"); n != 4 {
 			t.Errorf("%d warnings:\n%s", n, r.log)
 		}
 	})

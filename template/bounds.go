@@ -10,6 +10,7 @@ import (
 	"text/template/parse"
 
 	"render/template/funcs"
+	"render/watch"
 	"render/watch/hint"
 )
 
@@ -40,8 +41,9 @@ const (
 type mark struct {
 	node  *parse.TextNode
 	site  site
-	nest  int // the depth of the action in its text
-	depth int // what is added to the depth of the execution: nest before a call of a template, -nest behind it, else 0
+	nest  int    // the depth of the action in its text
+	depth int    // what is added to the depth of the execution: nest before a call of a template, -nest behind it, else 0
+	field string // that the action prints; "" where it prints something else
 }
 
 // A marker puts marks into the trees of a template.
@@ -62,11 +64,13 @@ func (m *marker) markList(list *parse.ListNode) {
 	for _, n := range list.Nodes {
 		switch n := n.(type) {
 		case *parse.ActionNode:
+			field := printedField(n.Pipe)
 			if m.shared && len(n.Pipe.Decl) == 0 {
 				guard := &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos, Args: []parse.Node{parse.NewIdentifier(printable)}}
 				n.Pipe.Cmds = append(n.Pipe.Cmds, guard)
 			}
 			nodes = append(nodes, m.mark(n, 0), n)
+			m.marks[len(m.marks)-1].field = field
 		case *parse.TemplateNode:
 			nodes = append(nodes, m.mark(n, m.nest), n, m.mark(n, -m.nest))
 		case *parse.IfNode:
@@ -114,9 +118,17 @@ func (m *marker) mark(n parse.Node, depth int) *parse.TextNode {
 // sharers: 40 lists that hold the one before them twice take no room, and fill a disk in print.
 const printable = "print" + siteMark + "0"
 
-// sharers are the functions that put one value into another.
+// printable returns a value that is printed, or an error where the bounds do not allow that.
+func (p *pass) printable(v any) (any, error) {
+	if item, isItem := v.(watch.NomadItem); isItem && item.IsMissing() {
+		p.addSuspect(p.missingItem())
+	}
+	return p.funcs.Printable(v)
+}
+
+// sharers are the functions that put one value into another, and nomadVar, whose missing items print nothing.
 var sharers = func() map[string]bool {
-	m := make(map[string]bool)
+	m := map[string]bool{"nomadVar": true}
 	for _, name := range strings.Fields(`append concat dict explodeMap list merge mergeMap mergeMapWithOverride mergeOverwrite
 		mustAppend mustConcat mustMerge mustMergeOverwrite mustPrepend mustPush pluck prepend push scratch set tuple values`) {
 		m[name], m["sprig_"+name] = true, true
@@ -153,7 +165,7 @@ func (w *page) Write(b []byte) (int, error) {
 	}
 	switch {
 	case string(b) == noValue:
-		p.addSuspect(p.site().noValue())
+		p.addSuspect(p.noValue())
 	case p.isAddress(b):
 		p.addSuspect(Suspect{p.site(), printsAddress})
 	}

@@ -2,10 +2,12 @@ package template
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"text/template/parse"
 )
 
 // A Suspect is a place in the text that is probably a mistake, although the execution goes on there.
@@ -16,7 +18,6 @@ type Suspect struct {
 
 const (
 	noValue       = "<no value>" // what text/template prints in place of a value that does not exist
-	printsNoValue = "a value does not exist here, and <no value> is printed in its place"
 	printsAddress = "an address in memory seems to be printed here, which changes; print fields of the value, or use toJSON"
 	noName        = "the service has no name, so it has no instances"
 
@@ -26,11 +27,58 @@ const (
 const heapSize = 1 << 38 // bytes that are more than the heap has, and few beside all addresses
 
 // noValue returns the suspect of a value that does not exist. A field directly below Data is mostly one of a secret of KV version 2.
-func (s site) noValue() Suspect {
-	if rest := s.text.text[min(int(s.pos), len(s.text.text)):]; strings.HasPrefix(rest, ".Data.") && !strings.HasPrefix(rest, ".Data.data.") {
-		return Suspect{s, printsNoValue + "; a secret of KV version 2 has its fields in .Data.data"}
+func (p *pass) noValue() Suspect {
+	site, what, then := p.site(), "a value does not exist here", ""
+	if field := p.field(); field != "" {
+		what, then = fmt.Sprintf("the field %q does not exist", field), p.optional()
 	}
-	return Suspect{s, printsNoValue}
+	why := what + ", and <no value> is printed in its place" + then
+	if rest := site.text.text[min(int(site.pos), len(site.text.text)):]; strings.HasPrefix(rest, ".Data.") && !strings.HasPrefix(rest, ".Data.data.") {
+		why += "; a secret of KV version 2 has its fields in .Data.data"
+	}
+	return Suspect{site, why}
+}
+
+// missingItem returns the suspect of an item that a variable of Nomad does not have.
+func (p *pass) missingItem() Suspect {
+	item := "an item"
+	if field := p.field(); field != "" {
+		item = fmt.Sprintf("the item %q", field)
+	}
+	return Suspect{p.site(), item + " of the Nomad variable does not exist, and nothing is printed in its place" + p.optional()}
+}
+
+// optional says what to do about a field that does not exist.
+func (p *pass) optional() string {
+	return "; correct its name, add it, or put it inside " + p.template.delims.around("with FIELD") + " if it is optional"
+}
+
+// field returns the name of the field that the present action prints, "" where it prints something else.
+func (p *pass) field() string {
+	if p.mark >= len(p.template.marks) {
+		return ""
+	}
+	return p.template.marks[p.mark].field
+}
+
+// printedField returns the name of the field that a pipeline prints, "" where it prints something else.
+func printedField(n *parse.PipeNode) string {
+	last := n.Cmds[len(n.Cmds)-1]
+	switch arg := last.Args[0].(type) {
+	case *parse.FieldNode:
+		return arg.Ident[len(arg.Ident)-1]
+	case *parse.ChainNode:
+		return arg.Field[len(arg.Field)-1]
+	case *parse.VariableNode:
+		if len(arg.Ident) > 1 {
+			return arg.Ident[len(arg.Ident)-1]
+		}
+	case *parse.IdentifierNode:
+		if key, isText := last.Args[len(last.Args)-1].(*parse.StringNode); isText && arg.Ident == "index" {
+			return key.Text
+		}
+	}
+	return ""
 }
 
 // isAddress reports whether a printed value has an address of the heap.

@@ -86,6 +86,39 @@ func TestSuspect(t *testing.T) {
 	}
 }
 
+// The suspect of a field that does not exist names the field, and says what to do.
+func TestSuspectFields(t *testing.T) {
+	read, _ := watch.NewSecret("s")
+	variable := watch.NewNomadVar(watch.NomadVarMeta{Path: "v"}, map[string]string{"user": "shop", "empty": ""})
+	known := answers{read: &watch.Secret{Data: map[string]any{"data": map[string]any{"user": "shop"}}}, query(watch.KindNomadVar, "v", ""): variable}
+	const then = "; correct its name, add it, or put it inside {{with FIELD}} if it is optional"
+	const nope = `the field "nope" does not exist, and <no value> is printed in its place` + then
+	const item = `the item "nope" of the Nomad variable does not exist, and nothing is printed in its place` + then
+	for _, c := range []struct{ text, output, want string }{
+		{`{{with secret "s"}}{{.Data.data.user}} {{.Data.data.nope}}{{end}}`, "shop <no value>", "t:1:42: " + nope},
+		{`{{(secret "s").Data.data.nope}}`, "<no value>", "t:1:3: " + nope},
+		{`{{$s := secret "s"}}{{ $s.Data.data.nope }}`, "<no value>", "t:1:24: " + nope},
+		{`{{index (secret "s").Data.data "nope"}}`, "<no value>", "t:1:3: " + nope},
+		{`{{with secret "s"}}{{.Data.nope}}{{end}}`, "<no value>", "t:1:22: " + nope + "; a secret of KV version 2 has its fields in .Data.data"},
+		{`{{.}}`, "<no value>", "t:1:3: a value does not exist here, and <no value> is printed in its place"},
+		{`{{with nomadVar "v"}}{{.user}} {{.empty}}{{.empty.Value}}{{end}}`, "shop ", ""},
+		{`{{with nomadVar "v"}}{{.user}} {{.nope}}{{end}}`, "shop ", "t:1:34: " + item},
+		{`{{with nomadVar "v"}}{{with .nope}}{{end}}{{index . "nope"}}{{end}}`, "", "t:1:45: " + item},
+		{`{{with nomadVar "v"}}{{range .Keys}}{{index $ "x"}}{{end}}{{end}}`, "", ""},
+		{`{{with nomadVar "v"}}{{$x := .nope}}{{$x}}{{end}}`, "", "t:1:39: an item of the Nomad variable does not exist, and nothing is printed in its place" + then},
+		{`{{with nomadVar "v"}}{{with .ItemsMap}}{{.nope}}{{end}}{{end}}`, "<no value>", "t:1:42: " + nope},
+	} {
+		r := parse(t, c.text).Execute(t.Context(), known.lookup)
+		got := ""
+		for _, s := range r.Suspect {
+			got += s.Place() + ": " + s.Why
+		}
+		if string(r.Output) != c.output || got != c.want {
+			t.Errorf("%s\n got %q, %v, %s\nwant %q, %s", c.text, r.Output, r.Err, got, c.output, c.want)
+		}
+	}
+}
+
 // Where a value is printed that has pointers in it, its place is a suspect: the output has addresses, which change without a cause.
 func TestPrintedAddresses(t *testing.T) {
 	known := valuesOf()

@@ -176,7 +176,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 	}
 	b.keep(ranges)
 	m := marker{shared: b.shared}
-	b.funcs[printable] = t.pass.funcs.Printable
+	b.funcs[printable] = t.pass.printable
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		m.text = p.owners[name]
 		m.markList(p.trees[name].Root)
@@ -376,7 +376,7 @@ func (p *pass) note(a *asked, site int) (first bool) {
 	a.pass, a.site, a.absent = p.number, site, false
 	if a.secret {
 		p.secrets = append(p.secrets, a.query)
-		p.knows = p.knows || a.query.Kind != watch.KindPlugin
+		p.knows = p.knows || a.query.SecretAnswer()
 	}
 	p.asks++
 	p.sequence.add(a.query)

@@ -98,6 +98,9 @@ type NomadItem struct {
 // String returns the value.
 func (i NomadItem) String() string { return i.Value }
 
+// IsMissing reports whether the item is what a template gets for a key that the variable does not have: the zero value.
+func (i NomadItem) IsMissing() bool { return i.parent == nil }
+
 // MarshalJSON returns the value as a text of JSON.
 func (i NomadItem) MarshalJSON() ([]byte, error) {
 	var text bytes.Buffer

@@ -126,12 +126,15 @@ func (q Query) Plugin() (argv []string, quiet bool) {
 
 // Secret reports whether the answer to the query, or one of its options, is secret: what is made of it is shown to nobody who may not read
 // the file.
-func (q Query) Secret() bool {
+func (q Query) Secret() bool { return q.SecretAnswer() || strings.Contains(q.Opts, OptSecret) }
+
+// SecretAnswer reports whether the answer to the query is secret.
+func (q Query) SecretAnswer() bool {
 	switch q.Kind {
 	case KindCALeaf, KindSecret, KindSecretWrite, KindPKICert, KindNomadVar:
 		return true
 	}
-	return strings.Contains(q.Opts, OptSecret)
+	return false
 }
 
 const maxShown = 200 // bytes of a name, and of the options, that String shows

@@ -24,14 +24,15 @@ type Sum = [sha256.Size]byte
 
 // An Output is what a finished pass wants on disk. Its bytes, its sums and what it writes elsewhere travel together.
 type Output struct {
-	Bytes  []byte
-	Writes []template.Write
-	Main   Sum           // of the bytes
-	Size   int64         // of the bytes
-	Secret bool          // something secret is in it
-	Hidden bool          // no diff may show it: it is secret, or what is in place may be
-	Causes []graph.Cause // why it is committed, for people
-	Leases *leases.Uses  // the answers in it that somebody may have leased; nil for none
+	Bytes        []byte
+	Writes       []template.Write
+	Main         Sum           // of the bytes
+	Size         int64         // of the bytes
+	Secret       bool          // something secret is in it, or what it is made of has a secret option
+	SecretAnswer bool          // an answer in it is secret: not everybody is to read its files
+	Hidden       bool          // no diff may show it: it is secret, or what is in place may be
+	Causes       []graph.Cause // why it is committed, for people
+	Leases       *leases.Uses  // the answers in it that somebody may have leased; nil for none
 
 	sum      Sum          // of all of it
 	text     int          // of which text of the template it is
@@ -57,11 +58,11 @@ func New(r *template.Result) *Output {
 // Files returns what a commit brings to disk: the destination first, then what writeToFile writes, without what was appended
 // already.
 func (o *Output) Files(destination string, options disk.Options) []commit.File {
-	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options, Show: !o.Hidden, Secret: o.Leases != nil}}
+	all := []commit.File{{Destination: destination, Contents: o.Bytes, Options: options, Show: !o.Hidden, Secret: o.SecretAnswer}}
 	for i, w := range o.Writes {
 		if !w.Append || !o.appended[i] {
 			all = append(all, commit.File{
-				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append, Show: !o.Hidden, Secret: o.Leases != nil,
+				Destination: w.Path, Contents: w.Contents, Written: true, Append: w.Append, Show: !o.Hidden, Secret: o.SecretAnswer,
 				Options: disk.Options{Perms: w.Perms, User: w.User, Group: w.Group},
 			})
 		}
