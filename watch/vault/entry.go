@@ -30,10 +30,11 @@ type entry struct {
 
 	// The source's mutex guards what follows.
 	state    state
-	lease    lease  // of the answer
-	since    uint64 // the first index of the answer that has the lease
-	given    uint64 // the last index that somebody was given
-	applied  uint64 // the last index of Applied
+	answered time.Time // when Vault last had something; zero for never
+	lease    lease     // of the answer
+	since    uint64    // the first index of the answer that has the lease
+	given    uint64    // the last index that somebody was given
+	applied  uint64    // the last index of Applied
 	replaced []lease
 	users    int         // calls of Fetch
 	failed   uint64      // attempts when a reader was told of a failure; 0 where none has read again
@@ -188,6 +189,9 @@ func (e *entry) deliver(a answered) {
 	if st.index == 0 || !watch.Equal(st.value, a.value) || !expiry(st.value).Equal(expiry(a.value)) {
 		s.index++
 		st.value, st.index = a.value, s.index
+	}
+	if names, isList := a.value.([]string); a.value != nil && (!isList || len(names) > 0) {
+		e.answered = time.Now()
 	}
 	if a.lease != e.lease || e.since == 0 {
 		if !e.lease.isNone() {

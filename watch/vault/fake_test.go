@@ -273,6 +273,9 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		}
 		return 200, object{"lease_duration": 2764800, "data": object{"value": f.values[path]}}
 	case "secret":
+		if f.old && rest == "" || !f.old && rest == "metadata" {
+			return 200, object{"data": object{"keys": []string{"app"}}}
+		}
 		if f.old && f.values[path] != "" {
 			return 200, object{"lease_duration": 2764800, "data": object{"value": f.values[path]}}
 		}

@@ -49,18 +49,19 @@ type readOnlyError struct{}
 func (readOnlyError) Error() string        { return "not asked: a dry run writes nothing to vault" }
 func (readOnlyError) Is(target error) bool { return target == watch.ErrDenied }
 
-// below makes the request about a path that fits what is mounted there. A mount that is not what it was is found out about again.
-func (s *Source) below(ctx context.Context, at string, t usedToken, fit func(mount) api.Request) (got api.Reply, err error) {
+// below makes the request of a query about a path, as it fits what is mounted there. Where Vault has nothing there, what is mounted is
+// found out about again, once: it may have been replaced.
+func (s *Source) below(ctx context.Context, q watch.Query, at string, t usedToken, fit func(mount) api.Request) (got api.Reply, err error) {
 	var in mount
 	var r api.Request
-	for {
+	for tries := 1; ; tries++ {
 		if in, err = s.mounts.of(ctx, at, t.token); err != nil {
 			return api.Reply{}, err
 		}
 		r = fit(in)
 		r.Token, r.Wrapped = t.token, true
 		got, err = s.client.Do(ctx, r)
-		if !refused(got, err) || !s.mounts.doubt(in) {
+		if tries == 2 || !refused(got, err) || !s.mounts.doubt(in, isUnmounted(err), s.answeredAt(q)) {
 			break
 		}
 	}
@@ -97,9 +98,25 @@ func reason(err error) string {
 // refused reports whether Vault answers that there is no such path, or that the token may not.
 func refused(got api.Reply, err error) bool {
 	if status, ok := errors.AsType[*api.StatusError](err); ok {
-		return status.Status == http.StatusForbidden || status.Status == http.StatusBadRequest || status.Status == http.StatusMethodNotAllowed
+		return slices.Contains([]int{http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, status.Status)
 	}
 	return err == nil && got.Status == http.StatusNotFound
+}
+
+// isUnmounted reports whether Vault says that nothing is mounted where a path is.
+func isUnmounted(err error) bool {
+	status, ok := errors.AsType[*api.StatusError](err)
+	return ok && status.IsUnmounted()
+}
+
+// answeredAt returns when Vault last had something for a query; zero for never.
+func (s *Source) answeredAt(q watch.Query) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[q]; e != nil {
+		return e.answered
+	}
+	return time.Time{}
 }
 
 // isGone reports whether data are those of a version of a KV v2 secret that was deleted or destroyed.
@@ -119,7 +136,7 @@ func isGone(data map[string]any) bool {
 func (s *Source) read(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
 	at, values := q.SecretPath()
 	var compare *comparison
-	got, err := s.below(ctx, at, t, func(in mount) api.Request {
+	got, err := s.below(ctx, q, at, t, func(in mount) api.Request {
 		path := in.dataPath(at)
 		if len(values) == 0 {
 			compare = in.comparison(path)
@@ -142,7 +159,7 @@ func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answere
 		return answered{}, errReadOnly
 	}
 	pairs := q.Pairs()
-	got, err := s.below(ctx, q.Name, t, func(in mount) api.Request {
+	got, err := s.below(ctx, q, q.Name, t, func(in mount) api.Request {
 		r := api.Request{Method: http.MethodPut, Path: in.dataPath(q.Name), Body: pairs, Hidden: slices.Collect(maps.Values(pairs))}
 		if in.v2 {
 			r.Body = map[string]any{"data": pairs}
@@ -192,7 +209,7 @@ func (s *Source) leased(q watch.Query, got api.Reply, t usedToken) (answered, er
 }
 
 func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
-	got, err := s.below(ctx, q.Name, t, func(in mount) api.Request {
+	got, err := s.below(ctx, q, q.Name, t, func(in mount) api.Request {
 		return api.Request{Method: http.MethodGet, Path: in.listPath(q.Name), Params: url.Values{"list": {"true"}}}
 	})
 	if err != nil {

@@ -113,11 +113,11 @@ func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err 
 	if _, away := errors.AsType[watch.OutageError](err); away || ctx.Err() != nil {
 		return mount{}, err
 	}
+	if status, ok := errors.AsType[*api.StatusError](err); got.Status == http.StatusNotFound || ok && status.Status == http.StatusNotFound {
+		return mount{}, nil // a Vault that knows no KV v2
+	}
 	if err != nil {
 		return mount{reason: err}, nil
-	}
-	if got.Status == http.StatusNotFound {
-		return mount{}, nil // a Vault that knows no KV v2
 	}
 
 	at, _ := got.Body.Data["path"].(string)
@@ -131,11 +131,17 @@ func (m *mounts) ask(ctx context.Context, path, token string) (found mount, err 
 	return mount{path: at, kv: isKV, v2: isKV && kind == "kv" && options["version"] == "2", asked: time.Now()}, nil
 }
 
-// doubt forgets a mount because Vault has refused a request below it, and reports whether it did: not soon after the last time.
-func (m *mounts) doubt(in mount) bool {
+// doubt forgets a mount because Vault has refused a request below it, and reports whether the mount is to be found out about: that is so
+// where it was last before the query had its answer, or long ago, or where Vault says that nothing is mounted any more.
+func (m *mounts) doubt(in mount, unmounted bool, answered time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if known, ok := m.known[in.path]; !ok || !known.asked.Equal(in.asked) || time.Since(in.asked) < mountStale {
+	switch known, ok := m.known[in.path]; {
+	case in.asked.IsZero():
+		return false
+	case !ok || !known.asked.Equal(in.asked): // others have doubted it
+		return true
+	case !unmounted && !in.asked.Before(answered) && time.Since(in.asked) < mountStale:
 		return false
 	}
 	delete(m.known, in.path)

@@ -60,11 +60,98 @@ func TestMountsHeal(t *testing.T) {
 	})
 }
 
+// A mount that goes, or becomes another one, within the first minute: what it has is never absent for that, and no list is empty.
+func TestMountsGo(t *testing.T) {
+	soon := Config{LeaseDuration: 2 * time.Second, MaxBackoff: 2 * time.Second}
+	for _, test := range []struct {
+		name   string
+		change func(f *fake)
+		err    string // that the queries get; "" where they get what they had
+	}{
+		{"disabled", func(f *fake) {
+			for _, path := range []string{"secret/data/app", "secret/metadata", "secret/app", "secret"} {
+				f.refuses[path] = http.StatusNotFound
+			}
+			f.refuses["sys/internal/ui/mounts/secret/app"], f.refuses["sys/internal/ui/mounts/secret"] = http.StatusForbidden, http.StatusForbidden
+			f.says = "no handler for route"
+		}, "vault does not say what is mounted there (403)"},
+		{"seems to be mounted", func(f *fake) {
+			f.refuses["secret/data/app"], f.refuses["secret/metadata"] = http.StatusNotFound, http.StatusNotFound
+			f.says = "no handler for route"
+		}, "404 no handler for route"},
+		{"a KV v1", func(f *fake) { f.old = true }, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, soon, func(f *fake, s *Source, fl *follower) {
+				f.values["secret/data/app"], f.values["secret/app"] = "one", "one" // as version 2 and 1 have them
+				q, _ := watch.NewSecrets("secret")
+				queries := []watch.Query{query(t, "secret/app"), q}
+				fl.watch(queries...)
+				fl.pass(5 * time.Second)
+				f.do(func() { test.change(f) })
+				before := f.total()
+				for range 200 {
+					fl.pass(100 * time.Millisecond)
+					for _, q := range queries {
+						if st := fl.states[q]; st.Value == nil || fmt.Sprint(st.Value) == "[]" {
+							t.Errorf("%s: got %v, %v", q, st.Value, st.Err)
+							return
+						}
+					}
+				}
+				for _, q := range queries {
+					if err := fl.states[q].Err; (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+						t.Errorf("%s: got %v, want %q", q, err, test.err)
+					}
+				}
+				if n := f.total() - before; n > 200 {
+					t.Errorf("%d requests in 20 s", n)
+				}
+			})
+		})
+	}
+}
+
+// A secret that is deleted has the mount asked for once, and not again while it is missing.
+func TestMountsOfDeleted(t *testing.T) {
+	simulate(t, Config{LeaseDuration: time.Second}, func(f *fake, s *Source, fl *follower) {
+		const n = 100
+		for i := range n {
+			f.values[fmt.Sprint("secret/data/", i)] = "v"
+		}
+		for i := range n {
+			fl.watch(query(t, fmt.Sprint("secret/", i)))
+		}
+		fl.pass(5 * time.Second)
+		f.do(func() { clear(f.values) })
+		fl.pass(10 * time.Second)
+		questions := 0
+		f.do(func() {
+			for name, times := range f.asked {
+				if strings.Contains(name, "ui/mounts") {
+					questions += times
+				}
+			}
+		})
+		absent := 0
+		for _, st := range fl.states {
+			if st.Value == nil && st.Err == nil {
+				absent++
+			}
+		}
+		if absent != n || questions > 20 {
+			t.Errorf("%d secrets are absent after %d questions about the mount", absent, questions)
+		}
+	})
+}
+
 // One question about a mount serves all queries below it.
 func TestMountsAreShared(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
 		for i := range 500 {
 			f.values[fmt.Sprint("secret/data/", i)] = "v"
+		}
+		for i := range 500 {
 			fl.watch(query(t, fmt.Sprint("secret/", i)))
 		}
 		fl.pass(time.Hour)
@@ -127,7 +214,7 @@ func TestMountsBelowOne(t *testing.T) {
 		f.slow, f.deep = 100*time.Millisecond, true
 		for i := range 100 {
 			for _, in := range []string{"a", "b", "c"} {
-				f.values[fmt.Sprintf("secret/%s/data/%d", in, i)] = "v"
+				f.do(func() { f.values[fmt.Sprintf("secret/%s/data/%d", in, i)] = "v" })
 				fl.watch(query(t, fmt.Sprintf("secret/%s/%d", in, i)))
 			}
 		}

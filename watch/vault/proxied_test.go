@@ -71,7 +71,7 @@ func TestAnswersOfOthers(t *testing.T) {
 	}
 	missing := []watch.Query{
 		query(t, "kv1/none"), query(t, "secret/none"), query(t, "secret/proxied?version=9"), query(t, "secret/metadata/none"), query(t, "secret/subkeys/none"),
-		query(t, "cubbyhole/none"), query(t, "sys/policy/none"), query(t, "sys/nowhere"), query(t, "identity/entity/id/none"),
+		query(t, "cubbyhole/none"), query(t, "sys/policy/none"), query(t, "identity/entity/id/none"),
 		query(t, "identity/oidc/provider/none/.well-known/keys"), list("kv1/none"), list("secret/none"), list("secret/metadata/none"),
 	}
 
@@ -172,6 +172,54 @@ func TestMountOfOthers(t *testing.T) {
 			}
 			if time.Now().After(deadline) {
 				t.Fatalf("%d %s: Vault itself answers %v, %v", says.status, says.text, value, err)
+			}
+		}
+	}
+}
+
+// Where the mount of secrets has just gone, they are not absent, and no list is empty. What is mounted there next is found out about.
+func TestUnmounted(t *testing.T) {
+	server := real(t)
+	t.Parallel()
+	src := of(t, server, Config{})
+	list, _ := watch.NewSecrets("gone")
+	ask := func(q watch.Query) string {
+		a, err := src.answer(t.Context(), q, usedToken{token: server.Token})
+		if s, ok := a.value.(*watch.Secret); ok {
+			return fmt.Sprint(s.Data["a"], s.Data["data"])
+		}
+		return fmt.Sprint(a.value, err)
+	}
+	for _, step := range []struct {
+		mount   map[string]any // nil for none
+		path    string
+		content map[string]any
+		want    string
+	}{
+		{map[string]any{"type": "kv", "options": map[string]string{"version": "2"}}, "gone/data/a", map[string]any{"data": map[string]any{"a": "one"}}, "map[a:one]"},
+		{nil, "", nil, "no handler for route"},
+		{map[string]any{"type": "kv"}, "gone/a", map[string]any{"a": "two"}, "two"},
+		{nil, "", nil, "no handler for route"},
+	} {
+		if step.mount == nil {
+			server.Must(t, http.MethodDelete, "sys/mounts/gone", nil)
+		} else {
+			server.Put(t, "sys/mounts/gone", step.mount)
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) { // a KV v2 is upgraded first
+				if _, err := server.Do(http.MethodPut, step.path, step.content); err == nil {
+					break
+				} else if time.Now().After(end) {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, q := range []watch.Query{query(t, "gone/a"), list} {
+			want := step.want
+			if q == list && step.mount != nil {
+				want = "[a]"
+			}
+			if got := ask(q); !strings.Contains(got, want) {
+				t.Errorf("%s: got %s, want %s", q, got, want)
 			}
 		}
 	}

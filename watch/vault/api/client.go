@@ -39,7 +39,7 @@ type Request struct {
 	Hidden  []string // texts that an error must not repeat, beside the token
 }
 
-// A Reply is what Vault has answered with a status of success, or with 404.
+// A Reply is what Vault has answered with a status of success, or with 404 where it says no more than that there is nothing.
 type Reply struct {
 	Status int
 	Body   *Body     // nil where it is empty, as to a write
@@ -288,6 +288,11 @@ func (e *StatusError) Unwrap() error {
 	return nil
 }
 
+// IsUnmounted reports whether Vault says that nothing is mounted where a path is.
+func (e *StatusError) IsUnmounted() bool {
+	return e.Status == http.StatusNotFound && (e.Says("no handler for route") || e.Says("route entry not found"))
+}
+
 // Says reports whether one of the texts has some words.
 func (e *StatusError) Says(words string) bool {
 	return strings.Contains(strings.Join(e.Texts, "\n"), words)
@@ -317,6 +322,7 @@ func (r Request) judge(resp *http.Response, text []byte) (*Body, error) {
 	switch status := resp.StatusCode; {
 	case err != nil && (status < 300 || status == http.StatusNotFound):
 		return nil, watch.OutageError{Err: hint.With(errors.New("the answer is not JSON"), hintOther)}
+	case status == http.StatusNotFound && b != nil && len(b.Errors) > 0: // not that a secret is missing
 	case status < 300, status == http.StatusNotFound, r.isHealth() && b != nil && b.Errors == nil:
 		return b, b.check(r, status)
 	}
@@ -337,6 +343,8 @@ func (r Request) judge(resp *http.Response, text []byte) (*Body, error) {
 		return nil, hint.With(e, "no token is known: set vault.token, VAULT_TOKEN, a token file or a login")
 	case IsUnknown(e):
 		return nil, hint.With(e, "the token is wrong, revoked or expired: give render another token")
+	case e.IsUnmounted():
+		return nil, hint.With(e, "Vault has nothing mounted at this path: check the path, and what is mounted")
 	case status != http.StatusBadGateway && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout && !e.IsStandby():
 		return nil, e
 	}
