@@ -202,6 +202,8 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		return 503, failed("Vault is sealed")
 	case !strings.HasSuffix(path, "/login") && !strings.HasPrefix(path, "sys/wrapping") && !f.tokenLives(token):
 		return 403, failed("permission denied", "invalid token")
+	case f.refuses[path] == http.StatusNotFound && f.says == "":
+		return http.StatusNotFound, failed()
 	case f.refuses[path] != 0:
 		return f.refuses[path], failed(cmp.Or(f.says, "refused for a test") + fmt.Sprint(" ", content["lease_id"]))
 	case path == "auth/approle/login", path == "auth/kubernetes/login":
