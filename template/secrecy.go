@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"unicode"
 
 	"render/template/secrets"
 
@@ -65,6 +66,16 @@ func (p *pass) guardName(q watch.Query) {
 // foreignPart returns what follows the beginning of a text that stands in the template.
 func (p *pass) foreignPart(text string) string {
 	return text[sort.Search(len(text), func(n int) bool { return !p.inText(text[:n+1]) }):]
+}
+
+// foreignWords returns a text without the words at its beginning that stand in the template, and all of it where nothing else is in it.
+func (p *pass) foreignWords(text string) string {
+	known := len(text) - len(p.foreignPart(text))
+	if known == len(text) {
+		return text
+	}
+	isWord := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+	return text[len(strings.TrimRightFunc(text[:known], isWord)):]
 }
 
 // A naming says whether Show shows the name of a query of a template that asks secrets.
@@ -165,11 +176,16 @@ func (t *Template) showHidden(q watch.Query, place string) string {
 	return id + " (name made of a secret, " + place + ")"
 }
 
-// hideIn returns an error of a query without its name, or parts of it. The hints are without them, too.
-func hideIn(err error, q watch.Query, shown string) error {
-	texts := []string{q.Name}
-	for _, values := range q.Options() {
-		texts = append(texts, values...)
+// hideIn returns an error of a query without what is not in the template's text of its name, or parts of that. The hints are without
+// them, too.
+func (t *Template) hideIn(err error, q watch.Query, shown string) error {
+	texts := []string{t.pass.foreignWords(q.Name)}
+	for opt, values := range q.Options() {
+		for _, value := range values {
+			if !slices.Contains(ownOptions, opt) {
+				texts = append(texts, t.pass.foreignWords(value))
+			}
+		}
 	}
 	words := secrets.WordsOf(texts...)
 

@@ -60,7 +60,7 @@ func (t *Template) ShowError(q watch.Query, err error) error {
 		return err
 	}
 	if t.Hides(q) {
-		return hideIn(err, q, shown)
+		return t.hideIn(err, q, shown)
 	}
 	name, _ := t.showPart(q.Name)
 	replaced := []string{q.String(), shown, q.Name, name}

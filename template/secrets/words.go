@@ -7,11 +7,11 @@ import (
 	"unicode"
 )
 
-// Words find the words of a text that have something of other texts: three bytes that stand together in one of these, whatever their case
+// Words find the words of a text that have something of other texts: four bytes that stand together in one of these, whatever their case
 // and whether they are written as in a URL. Words of fewer bytes are those that are a word of one.
 type Words struct{ parts, whole map[string]bool }
 
-const partSize = 3 // bytes
+const partSize = 4 // bytes
 
 // WordsOf returns the Words of some texts.
 func WordsOf(texts ...string) Words {
@@ -59,7 +59,7 @@ func forms(text string) []string {
 	return all
 }
 
-// short returns the words of fewer than three bytes, which consist of letters and digits.
+// short returns the words of fewer than four bytes, which consist of letters and digits.
 func short(text string) (all []string) {
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		if len(word) < partSize {
