@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"render/watch"
+	"render/watch/agent"
 	"render/watch/nomad"
 	"render/watch/nomadtest"
 	"render/watch/sourcetest"
@@ -169,6 +171,72 @@ func TestRealNomad(t *testing.T) {
 			t.Error("no error of an unknown region")
 		}
 	})
+}
+
+// A real Nomad of a region of its own speaks TLS, and accepts only who has a certificate: variables arrive and their changes, also where the
+// region is set; each mistake in the settings has an error that names it.
+func TestRealTLS(t *testing.T) {
+	a := nomadtest.StartTLS(t, "east")
+	a.Put(t, "app", map[string]string{"port": "80"})
+	files := agent.TLS{Enabled: true, CACert: a.Files.CA, Cert: a.Files.Cert, Key: a.Files.Key}
+	of := func(change func(*nomad.Config)) *nomad.Source {
+		cfg := nomad.Config{Address: a.Addr, Token: a.Token, TLS: files}
+		change(&cfg)
+		return newSource(t, cfg)
+	}
+	q := variable("app")
+	inRegion := func(name string) watch.Query {
+		return watch.NewQuery(watch.KindNomadVar, "app", map[string][]string{watch.OptRegion: {name}})
+	}
+	port := func(value any) string {
+		v, _ := value.(*watch.NomadVar)
+		if v == nil {
+			return ""
+		}
+		return v.Items["port"].Value
+	}
+
+	for name, change := range map[string]func(*nomad.Config){
+		"its own region":         func(*nomad.Config) {},
+		"a region of the config": func(c *nomad.Config) { c.Region = "east" },
+		"a name of the server":   func(c *nomad.Config) { c.TLS.ServerName = "server.east.nomad" },
+		"no check of the name":   func(c *nomad.Config) { c.TLS.SkipVerify, c.TLS.CACert = true, "" },
+		"no scheme":              func(c *nomad.Config) { c.Address = strings.TrimPrefix(c.Address, "https://") },
+	} {
+		src := of(change)
+		for _, q := range []watch.Query{q, inRegion("east")} {
+			if got := sourcetest.Fetch(t, src, q); port(got) != "80" {
+				t.Errorf("with %s: %s is %s", name, q, sourcetest.Show(got))
+			}
+		}
+	}
+
+	set := watch.NewSet(of(func(c *nomad.Config) { c.Region = "east" }), watch.SetConfig{})
+	defer set.Close()
+	set.Watch(q)
+	await(t, set, q, "the first port", func(st watch.State) bool { return port(st.Value) == "80" })
+	a.Put(t, "app", map[string]string{"port": "81"})
+	await(t, set, q, "another port", func(st watch.State) bool { return port(st.Value) == "81" })
+
+	for name, c := range map[string]struct {
+		change func(*nomad.Config)
+		q      watch.Query
+		want   string
+	}{
+		"no certificate":       {func(c *nomad.Config) { c.TLS.Cert, c.TLS.Key = "", "" }, q, "certificate required"},
+		"an unknown authority": {func(c *nomad.Config) { c.TLS.CACert = "" }, q, "unknown authority"},
+		"another name":         {func(c *nomad.Config) { c.TLS.ServerName = "server.west.nomad" }, q, "not server.west.nomad"},
+		"no TLS": {func(c *nomad.Config) {
+			c.Address, c.TLS.Enabled = strings.Replace(c.Address, "https", "http", 1), false
+		}, q, "400"},
+		"an unknown region":         {func(c *nomad.Config) { c.Region = "west" }, q, "No path to region"},
+		"a query of another region": {func(*nomad.Config) {}, inRegion("west"), "No path to region"},
+	} {
+		_, _, err := of(c.change).Fetch(t.Context(), c.q, 0)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("with %s: %v", name, err)
+		}
+	}
 }
 
 // await fails the test where a state that is wanted does not come.

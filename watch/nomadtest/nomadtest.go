@@ -31,24 +31,38 @@ func Binary(t testing.TB) string {
 // An Agent is a running Nomad on loopback, a server and a client in one, that keeps its data in files: they survive a restart. It has
 // ACLs.
 type Agent struct {
-	Addr  string // http://host:port
+	Addr  string // http://host:port, or https
 	Token string // that may do everything
+	Files Files  // of an agent with TLS
 
-	data  string // folder
-	cmd   *exec.Cmd
-	args  []string
-	out   *bytes.Buffer
-	ended chan struct{} // closed when the process has ended
+	client *http.Client
+	data   string // folder
+	cmd    *exec.Cmd
+	args   []string
+	out    *bytes.Buffer
+	ended  chan struct{} // closed when the process has ended
 }
 
 // Start starts an agent that ends with the test. Where $NOMAD is not set the test is skipped.
 func Start(t testing.TB) *Agent {
 	t.Helper()
+	return start(t, "")
+}
+
+// StartTLS is Start for an agent of a region that speaks TLS, and accepts clients with a certificate of its authority only.
+func StartTLS(t testing.TB, region string) *Agent {
+	t.Helper()
+	return start(t, region)
+}
+
+// start starts an agent: of a region and with TLS unless region is empty.
+func start(t testing.TB, region string) *Agent {
+	t.Helper()
 	binary := Binary(t)
 	var a *Agent
 	var err error
 	for range attempts {
-		if a, err = newAgent(binary, t.TempDir()); err != nil {
+		if a, err = newAgent(binary, t.TempDir(), region); err != nil {
 			t.Fatal(err)
 		}
 		if err = a.run(); !errors.Is(err, errEnded) {
@@ -77,7 +91,7 @@ func Start(t testing.TB) *Agent {
 
 const attempts = 3 // to start: another process may take a port that was free a moment ago
 
-func newAgent(binary, dir string) (*Agent, error) {
+func newAgent(binary, dir, region string) (*Agent, error) {
 	data := filepath.Join(dir, "data")
 	ports, err := freePorts(3)
 	if err != nil {
@@ -131,11 +145,21 @@ func newAgent(binary, dir string) (*Agent, error) {
 			client_auto_join = false
 		}
 	`, data, ports[0], ports[1], ports[2])
+	a := &Agent{data: data, Addr: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), client: &http.Client{Timeout: timeout}}
+	if region != "" {
+		setting, files, client, err := secure(dir, region)
+		if err != nil {
+			return nil, err
+		}
+		config += setting
+		a.Addr, a.Files, a.client = fmt.Sprintf("https://127.0.0.1:%d", ports[0]), files, client
+	}
 	path := filepath.Join(dir, "nomad.hcl")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	return &Agent{data: data, Addr: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), args: []string{binary, "agent", "-config=" + path}}, nil
+	a.args = []string{binary, "agent", "-config=" + path}
+	return a, nil
 }
 
 var errEnded = errors.New("nomad has ended")
@@ -229,7 +253,7 @@ func (a *Agent) do(method, path, token string, content, into any) error {
 		return err
 	}
 	req.Header.Set("X-Nomad-Token", token)
-	resp, err := client.Do(req)
+	resp, err := a.client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -247,7 +271,7 @@ func (a *Agent) do(method, path, token string, content, into any) error {
 	return json.Unmarshal(answer, into)
 }
 
-var client = &http.Client{Timeout: 30 * time.Second}
+const timeout = 30 * time.Second // of a request
 
 // Must is Do for what has to succeed.
 func (a *Agent) Must(t testing.TB, method, path string, content, into any) {
