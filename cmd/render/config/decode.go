@@ -41,7 +41,7 @@ func (d *decoder) decodeBody(body *conf.Body, into *values, prefix string) {
 		switch {
 		case s == nil && !isBlock:
 			d.fault(d.place(item.Pos), "%w", hint.With(fmt.Errorf("there is no key %q%s", item.Name, in(into.schema.block, prefix)), into.schema.hint(prefix, name)))
-		case isBlock && (s == nil || item.Value.Kind == conf.Object || item.Value.Kind == conf.List):
+		case isBlock && !s.takes(item.Value):
 			for _, block := range d.blocks(item) {
 				d.decodeBody(block, into, key+".")
 			}
@@ -49,6 +49,17 @@ func (d *decoder) decodeBody(body *conf.Body, into *values, prefix string) {
 			d.decodeValue(item, s, into)
 		}
 	}
+}
+
+// takes reports whether a setting, which is nil for what is a block only, takes a value that is no block, nor a list of blocks.
+func (s *Setting) takes(v *conf.Value) bool {
+	switch {
+	case s == nil || v.Kind == conf.Object:
+		return false
+	case v.Kind == conf.List:
+		return slices.Contains(s.kind.forms, conf.List) && !slices.ContainsFunc(v.List, func(e *conf.Value) bool { return e.Kind == conf.Object })
+	}
+	return true
 }
 
 // hint says what may be meant by a key that a block does not have: one that stands elsewhere, one of a like name, or one of a few.
@@ -67,11 +78,19 @@ func (s *schema) hint(prefix, name string) string {
 		}
 	}
 	slices.Sort(known[len(names):])
-	near := template.Suggestion(name, known)
-	if near == "" && len(names) <= 8 {
+	switch near := template.Suggestion(name, known); {
+	case key == "vault.auth":
+		return "to log in, set vault.login.path and vault.login.fields"
+	case near != "":
+		return near
+	case len(names) <= 8:
 		return "the keys are " + strings.Join(names, ", ")
 	}
-	return near
+	// Half of a name, or one that another program has for it.
+	if i := slices.IndexFunc(names, func(known string) bool { return strings.HasPrefix(known, name) || strings.HasSuffix(known, "_"+name) }); i >= 0 {
+		return "did you mean " + names[i] + "?"
+	}
+	return ""
 }
 
 // in says which block is meant.

@@ -121,9 +121,22 @@ var (
 		read:  func(v *conf.Value) (any, error) { return readList(v) },
 		add:   appendTexts,
 	}
-	// addressesKind is a list of addresses, with commas between them.
+	// addressesKind is a list of addresses, or one text with commas between them.
 	addressesKind = &kind{
-		name: `addresses, as in "127.0.0.1:9820"`, parse: func(s string) (any, error) { return parseAddresses(s) }, add: appendTexts,
+		name: `addresses, as in "127.0.0.1:9820"`, forms: listKind.forms, add: appendTexts,
+		parse: func(s string) (any, error) { return parseAddresses(s) },
+		read: func(v *conf.Value) (any, error) {
+			text, err := joined(v)
+			if err != nil {
+				return nil, err
+			}
+			return parseAddresses(text)
+		},
+	}
+	// serverKind is the address of a server, or those of several with commas between them.
+	serverKind = &kind{
+		name: "text in quotes, or a list of texts", forms: listKind.forms, parse: textKind.parse,
+		read: func(v *conf.Value) (any, error) { return joined(v) },
 	}
 	// patternsKind is a list of patterns of names.
 	patternsKind = &kind{
@@ -337,6 +350,15 @@ func readList(v *conf.Value) ([]string, error) {
 		return strings.Split(v.Text, ","), nil
 	}
 	return readTexts(v)
+}
+
+// joined returns a text, or the texts of a list with commas between them.
+func joined(v *conf.Value) (string, error) {
+	if v.Kind == conf.Text {
+		return v.Text, nil
+	}
+	texts, err := readTexts(v)
+	return strings.Join(texts, ","), err
 }
 
 func readTexts(v *conf.Value) ([]string, error) {

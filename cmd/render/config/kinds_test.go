@@ -42,6 +42,22 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
+// Several servers are a list, or one text.
+func TestServers(t *testing.T) {
+	text := `consul { address = ["a:1", "b:1"] }
+vault { address = ["http://a:2", "http://b:2"] }
+nomad { address = ["http://a:3"] }`
+	plan, _, err := loadText("a.hcl", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{plan.Consul.Address: "a:1,b:1", plan.Vault.Address: "http://a:2,http://b:2", plan.Nomad.Address: "http://a:3"} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func args(all ...string) run.Command { return run.Command{Args: all} }
 func shell(line string) run.Command  { return run.Command{Shell: line} }
 func equal(a, b run.Command) bool    { return a.Shell == b.Shell && slices.Equal(a.Args, b.Args) }

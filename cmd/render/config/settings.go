@@ -62,7 +62,7 @@ func (s *Setting) Type() string {
 // typeNames are the types of kinds that are neither text, numbers nor one of some words.
 var typeNames = map[*kind]string{
 	boolKind: "on or off", durationKind: "duration", portionKind: "number", dropKind: "share", permsKind: "octal mode", idKind: "name or number",
-	mapKind: "block of text", secretMapKind: "block of text", intervalsKind: "block of durations", signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions", addressesKind: "list of addresses",
+	mapKind: "block of text", secretMapKind: "block of text", intervalsKind: "block of durations", signalKind: "signal", notifyKind: "signal and process", listKind: "list of text", patternsKind: "list of patterns", functionsKind: "list of functions", addressesKind: "list of addresses", serverKind: "text, or a list of text",
 	pairsKind: "list of NAME=value", commandKind: "command", programKind: "command", waitKind: "block, or MIN:MAX", guardKind: "block, or text",
 }
 
@@ -184,7 +184,7 @@ var listenSettings = []*Setting{
 
 var consulSettings = []*Setting{
 	{Key: "consul", kind: textKind, spread: spreadTo("consul.address"), Now: "consul.address", Topic: TopicConsul, Meaning: "Old form of `consul.address`"},
-	{Key: "consul.address", Flag: "consul-addr", Env: []string{"CONSUL_HTTP_ADDR"}, kind: textKind, DefaultText: "localhost:8500", Operand: "ADDRESS", Topic: TopicConsul, Meaning: "Address of the Consul agent: `host:port`, `http://…`, `https://…` or `unix:///path`. With several addresses and commas between them, render uses the next one when one fails"},
+	{Key: "consul.address", Flag: "consul-addr", Env: []string{"CONSUL_HTTP_ADDR"}, kind: serverKind, DefaultText: "localhost:8500", Operand: "ADDRESS", Topic: TopicConsul, Meaning: "Address of the Consul agent: `host:port`, `http://…`, `https://…` or `unix:///path`. With several addresses and commas between them, render uses the next one when one fails"},
 	{Key: "consul.token", Flag: "consul-token", Env: []string{"CONSUL_TOKEN", "CONSUL_HTTP_TOKEN"}, kind: secretKind, Operand: "TOKEN", Topic: TopicConsul, Meaning: "ACL token for Consul. Other users of the machine can read a token on the command line; prefer `token_file`"},
 	{Key: "consul.token_file", Flag: "consul-token-file", Env: []string{"CONSUL_TOKEN_FILE", "CONSUL_HTTP_TOKEN_FILE"}, kind: textKind, Operand: "FILE", Topic: TopicConsul, Meaning: "File with the ACL token. Wins over `token`, unless the file name is empty. render reads the file again when it changes, and when Consul rejects the token"},
 	{Key: "consul.auth", Flag: "consul-auth", Library: "CONSUL_HTTP_AUTH", kind: secretKind, spread: spreadAuth, Operand: "USER[:PASSWORD]", Topic: TopicConsul, Meaning: "User and password for basic authentication"},

@@ -2,7 +2,7 @@ package config
 
 // nomadSettings are the settings of Nomad. nomadblock.Fields has their values.
 var nomadSettings = []*Setting{
-	{Key: "nomad.address", Flag: "nomad-addr", Env: []string{"NOMAD_ADDR"}, kind: textKind, DefaultText: "http://127.0.0.1:4646", Operand: "ADDRESS", Topic: TopicNomad, Meaning: "Address of Nomad: `http://…`, `https://…`, `unix:///path` or `host:port`. With several addresses and commas between them, render uses the next one when one fails"},
+	{Key: "nomad.address", Flag: "nomad-addr", Env: []string{"NOMAD_ADDR"}, kind: serverKind, DefaultText: "http://127.0.0.1:4646", Operand: "ADDRESS", Topic: TopicNomad, Meaning: "Address of Nomad: `http://…`, `https://…`, `unix:///path` or `host:port`. With several addresses and commas between them, render uses the next one when one fails"},
 	{Key: "nomad.namespace", Flag: "nomad-namespace", Env: []string{"NOMAD_NAMESPACE"}, kind: textKind, DefaultText: "the namespace `default`", Operand: "NAMESPACE", Topic: TopicNomad, Meaning: "Namespace of queries that do not name one"},
 	{Key: "nomad.region", Flag: "nomad-region", Env: []string{"NOMAD_REGION"}, kind: textKind, DefaultText: "the region of the agent", Operand: "REGION", Topic: TopicNomad, Meaning: "Region of queries that do not name one"},
 	{Key: "nomad.token", Flag: "nomad-token", Env: []string{"NOMAD_TOKEN"}, kind: secretKind, Operand: "TOKEN", Topic: TopicNomad, Meaning: "ACL token. Other users of the machine can read a token on the command line; prefer `token_file`"},

@@ -2,7 +2,7 @@ package config
 
 // vaultSettings are the settings of Vault. vaultblock.Fields has their values.
 var vaultSettings = []*Setting{
-	{Key: "vault.address", Flag: "vault-addr", Env: []string{"VAULT_ADDR"}, kind: textKind, DefaultText: "https://127.0.0.1:8200, if a token or a login is set", Operand: "ADDRESS", Topic: TopicVault, Meaning: "Address of Vault: `https://…`, `http://…` or `unix:///path`. With several addresses and commas between them, render uses the next one when one fails. The variable VAULT_AGENT_ADDR wins over the setting"},
+	{Key: "vault.address", Flag: "vault-addr", Env: []string{"VAULT_ADDR"}, kind: serverKind, DefaultText: "https://127.0.0.1:8200, if a token or a login is set", Operand: "ADDRESS", Topic: TopicVault, Meaning: "Address of Vault: `https://…`, `http://…` or `unix:///path`. With several addresses and commas between them, render uses the next one when one fails. The variable VAULT_AGENT_ADDR wins over the setting"},
 	{Key: "vault.namespace", Env: []string{"VAULT_NAMESPACE"}, kind: textKind, Topic: TopicVault, Meaning: "Namespace of all requests. Vault Enterprise only"},
 	{Key: "vault.token", Flag: "vault-token", Env: []string{"VAULT_TOKEN"}, kind: secretKind, DefaultText: "the contents of `~/.vault-token`", Operand: "TOKEN", Topic: TopicVault, Meaning: "Token for Vault. Other users of the machine can read a token on the command line; prefer `vault_agent_token_file` or `login`"},
 	{Key: "vault.vault_agent_token_file", Flag: "vault-agent-token-file", kind: textKind, Operand: "FILE", Topic: TopicVault, Meaning: "File with the token, as Vault's agent writes it. Wins over `token`. The file can appear later; render reads it again when it changes, and when Vault rejects the token"},
