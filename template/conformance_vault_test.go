@@ -192,8 +192,8 @@ func TestSecretQueries(t *testing.T) {
 	read := func(path string) watch.Query { q, _ := watch.NewSecret(path); return q }
 	list := func(path string) watch.Query { q, _ := watch.NewSecrets(path); return q }
 	write := func(path string, pairs ...string) watch.Query { q, _ := watch.NewSecretWrite(path, pairs...); return q }
-	cert := func(path, destination string, pairs []string, fields ...string) watch.Query {
-		q, _ := watch.NewPKICert(path, pairs, destination, fields...)
+	cert := func(path, files string, pairs []string, fields ...string) watch.Query {
+		q, _ := watch.NewPKICert(path, pairs, strings.Fields(files), fields...)
 		return q
 	}
 	a, x := kv("a"), read("x")
@@ -229,6 +229,10 @@ func TestSecretQueries(t *testing.T) {
 		{`{{pkiCert "c" (key "a" | printf "common_name=%s")}}`, answers{a: "v"}, []watch.Query{cert("c", "/etc/web.pem", []string{"common_name=v"})}, nil, false},
 		{`{{with pkiCert "c"}}{{.Cert}}{{.Data.CA}}{{end}}`, answers{}, []watch.Query{cert("c", "/etc/web.pem", nil, "Cert", "CA")}, nil, false},
 		{`{{$c := pkiCert "c"}}{{if $c}}{{range $c.CAChain}}{{end}}{{end}}{{define "k"}}{{(pkiCert "d").Key}}{{end}}`, answers{}, []watch.Query{cert("c", "/etc/web.pem", nil, "CAChain", "Key")}, nil, false},
+		// It may be in a file that the text names, wherever.
+		{`{{with pkiCert "c"}}{{.Cert}}{{.Key | writeToFile "/etc/web.key" "" "" "0600"}}{{if false}}{{writeToFile "/etc/other" "" "" "0600" (print (writeToFile "/etc/in/../a" "" "" "0600" "b"))}}{{end}}{{end}}` +
+			`{{writeToFile (print "/etc/b" "c") "" "" "0600" "d"}}{{define "k"}}{{writeToFile "/etc/web.pem" "" "" "0600" "e"}}{{end}}`,
+			answers{}, []watch.Query{cert("c", "/etc/a /etc/other /etc/web.key /etc/web.pem", nil, "Cert", "Key")}, nil, false},
 	} {
 		for _, strict := range []bool{false, true} {
 			tmpl, err := template.Parse("t", c.text, template.Options{Destination: "/etc/web.pem", ErrorOnMissingKey: strict})

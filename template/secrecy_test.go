@@ -31,7 +31,7 @@ func TestErrorsHaveNoSecrets(t *testing.T) {
 	cert := &watch.PKICert{Cert: word, Key: word, CA: word, CAChain: []string{word}}
 	read, _ := watch.NewSecret("s")
 	write, _ := watch.NewSecretWrite("s", "a=b")
-	issue, _ := watch.NewPKICert("c", nil, "")
+	issue, _ := watch.NewPKICert("c", nil, nil)
 	leaf := watch.NewQuery(watch.KindCALeaf, "web", nil)
 	known := answers{read: secret, write: secret, leaf: &watch.LeafCert{PrivateKeyPEM: word}}
 

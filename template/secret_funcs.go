@@ -149,7 +149,7 @@ func (a asker) secrets(path string) ([]string, error) {
 	return names, nil
 }
 
-// pkiCert returns a certificate: the one in the template's destination, as long as it can be used, or one that Vault issues for
+// pkiCert returns a certificate: the one in the files that the template writes, as long as it can be used, or one that Vault issues for
 // pairs KEY=VALUE. It is nil while there is no answer.
 func (a asker) pkiCert(args ...string) (any, error) {
 	if len(args) == 0 || a.waits() {
@@ -158,7 +158,7 @@ func (a asker) pkiCert(args ...string) (any, error) {
 	if err := a.checkPath(args[0]); err != nil {
 		return nil, funcs.Wrap("pkiCert", err)
 	}
-	q, err := watch.NewPKICert(args[0], args[1:], a.pass.destination, a.pass.certFields...)
+	q, err := watch.NewPKICert(args[0], args[1:], a.pass.certFiles, a.pass.certFields...)
 	if err != nil {
 		return nil, funcs.Wrap("pkiCert", err)
 	}

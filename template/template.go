@@ -73,17 +73,17 @@ func (r Result) Finished() bool { return len(r.Pending) == 0 && len(r.Absent) ==
 
 // pass is the state of one execution, which the functions share.
 type pass struct {
-	template    *Template
-	lookup      Lookup
-	env         func(string) (string, bool)
-	funcs       *funcs.Env
-	sandbox     string                                   // of the function file
-	destination string                                   // of the output
-	certFields  []string                                 // that the text uses of certificates
-	parsed      funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
-	named       namedQuery
-	result      Result
-	size        int // of the last output
+	template   *Template
+	lookup     Lookup
+	env        func(string) (string, bool)
+	funcs      *funcs.Env
+	sandbox    string                                   // of the function file
+	certFiles  []string                                 // in which a certificate of Vault can be: those that the text names, and the destination
+	certFields []string                                 // that the text uses of certificates
+	parsed     funcs.Generations[argument, watch.Query] // arguments of earlier passes, too: they are mostly the same
+	named      namedQuery
+	result     Result
+	size       int // of the last output
 
 	checkPath    func(sandbox, path string) error // watch.CheckSandbox
 	sandboxCheck <-chan struct{}                  // of the last check, closed when it has ended; nil if that was in time
@@ -167,6 +167,9 @@ func Parse(name, body string, o Options) (*Template, error) {
 	if calls, asked := secrets.OrdinaryCalls(p.trees, effectOf); asked {
 		b.ordinary, t.names = calls, new(names)
 	}
+	if t.pass.certFiles, err = certFiles(o.Destination, p.trees); err != nil {
+		return nil, &Error{Name: name, Msg: err.Error(), Err: err}
+	}
 	t.pass.certFields = secrets.CertFields(p.trees)
 	for _, name := range slices.Sorted(maps.Keys(p.trees)) {
 		b.text = p.owners[name]
@@ -219,10 +222,20 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if t.pass.sandbox, err = absolute(o.Sandbox); err != nil {
 		return nil, err
 	}
-	if t.pass.destination, err = absolute(o.Destination); err != nil {
-		return nil, err
-	}
 	return newDenied(o)
+}
+
+// certFiles returns the absolute paths of the destination and of the files that the text writes by name.
+func certFiles(destination string, trees map[string]*parse.Tree) (files []string, err error) {
+	for _, path := range append(secrets.WrittenFiles(trees), destination) {
+		if path, err = absolute(path); err != nil {
+			return nil, err
+		}
+		if path != "" {
+			files = append(files, path)
+		}
+	}
+	return files, nil
 }
 
 // A parser turns the texts of a template into trees.

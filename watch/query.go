@@ -54,7 +54,7 @@ const (
 	OptStatus         = "status"          // which instances of a service: one value for each status, none for passing alone
 	OptReachable      = "reachable"       // "true": only the datacenters that answer
 	OptAcceptFiltered = "accept-filtered" // "true": an answer counts that lacks what the token may not read
-	OptDestination    = "destination"     // of a certificate of Vault: the absolute path of the file that is made of it
+	OptDestination    = "destination"     // of a certificate of Vault: the absolute path of a file that is made of it; one value for each
 	OptField          = "field"           // of a certificate of Vault: a field that is used, such as Key; one value for each
 	OptRegion         = "region"          // of Nomad
 	OptChoose         = "choose"          // of instances of Nomad: COUNT|KEY, those that Nomad chooses for the key

@@ -182,10 +182,10 @@ func NewSecretWrite(at string, pairs ...string) (Query, error) {
 	return NewQuery(KindSecretWrite, clean, opts), nil
 }
 
-// NewPKICert returns the query for a certificate. Pairs are as NewSecretWrite takes them. Destination is the file that the template's
-// output goes to, or "": a certificate that it holds is used as long as it can be. Fields are those that the template uses, of Cert,
-// Key, CA and CAChain; without any they are Cert and Key. A destination that lacks one of them is of no use.
-func NewPKICert(at string, pairs []string, destination string, fields ...string) (Query, error) {
+// NewPKICert returns the query for a certificate. Pairs are as NewSecretWrite takes them. Files are those that the template writes: a
+// certificate that they have is used as long as it can be. Fields are those that the template uses, of Cert, Key, CA and CAChain; without
+// any they are Cert and Key. Files that lack one of them are of no use.
+func NewPKICert(at string, pairs, files []string, fields ...string) (Query, error) {
 	at, _, _ = strings.Cut(strings.TrimSpace(at), "?")
 	clean, err := unescapedPath(at)
 	if err != nil {
@@ -198,13 +198,11 @@ func NewPKICert(at string, pairs []string, destination string, fields ...string)
 	if err != nil {
 		return Query{}, err
 	}
-	if destination != "" {
-		opts.Set(OptDestination, destination)
+	if len(files) > 0 {
+		opts[OptDestination] = slices.Compact(slices.Sorted(slices.Values(files)))
 	}
 	if len(fields) > 0 {
-		fields = slices.Clone(fields)
-		slices.Sort(fields)
-		opts[OptField] = slices.Compact(fields)
+		opts[OptField] = slices.Compact(slices.Sorted(slices.Values(fields)))
 	}
 	return NewQuery(KindPKICert, clean, opts), nil
 }

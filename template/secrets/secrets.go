@@ -111,9 +111,20 @@ var certFields = strings.Fields("CA CAChain Cert Key")
 func CertFields(trees map[string]*parse.Tree) []string {
 	var used []string
 	for _, tree := range trees {
-		eachField(tree.Root, func(name string) {
-			if slices.Contains(certFields, name) && !slices.Contains(used, name) {
-				used = append(used, name)
+		each(tree.Root, func(n parse.Node) {
+			var names []string
+			switch n := n.(type) {
+			case *parse.ChainNode:
+				names = n.Field
+			case *parse.FieldNode:
+				names = n.Ident
+			case *parse.VariableNode:
+				names = n.Ident[1:]
+			}
+			for _, name := range names {
+				if slices.Contains(certFields, name) && !slices.Contains(used, name) {
+					used = append(used, name)
+				}
 			}
 		})
 	}
@@ -121,29 +132,43 @@ func CertFields(trees map[string]*parse.Tree) []string {
 	return used
 }
 
-// eachField calls do for each field that is read below a node.
-func eachField(n parse.Node, do func(name string)) {
-	branch := func(n *parse.BranchNode) {
-		eachField(n.Pipe, do)
-		eachField(n.List, do)
-		eachField(n.ElseList, do)
+// WrittenFiles returns the paths of writeToFile that stand in trees as constants. Others are known only during an execution.
+func WrittenFiles(trees map[string]*parse.Tree) (paths []string) {
+	for _, tree := range trees {
+		each(tree.Root, func(n parse.Node) {
+			command, isCommand := n.(*parse.CommandNode)
+			if !isCommand || len(command.Args) < 2 {
+				return
+			}
+			call, _ := command.Args[0].(*parse.IdentifierNode)
+			path, _ := command.Args[1].(*parse.StringNode)
+			if call != nil && call.Ident == "writeToFile" && path != nil {
+				paths = append(paths, path.Text)
+			}
+		})
 	}
-	names := func(all []string) {
-		for _, name := range all {
-			do(name)
-		}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// each calls do for each command below a node, and for each of its arguments.
+func each(n parse.Node, do func(parse.Node)) {
+	branch := func(n *parse.BranchNode) {
+		each(n.Pipe, do)
+		each(n.List, do)
+		each(n.ElseList, do)
 	}
 	switch n := n.(type) {
 	case *parse.ListNode:
 		if n != nil {
 			for _, child := range n.Nodes {
-				eachField(child, do)
+				each(child, do)
 			}
 		}
 	case *parse.ActionNode:
-		eachField(n.Pipe, do)
+		each(n.Pipe, do)
 	case *parse.TemplateNode:
-		eachField(n.Pipe, do)
+		each(n.Pipe, do)
 	case *parse.IfNode:
 		branch(&n.BranchNode)
 	case *parse.RangeNode:
@@ -153,17 +178,16 @@ func eachField(n parse.Node, do func(name string)) {
 	case *parse.PipeNode:
 		if n != nil {
 			for _, command := range n.Cmds {
+				do(command)
 				for _, arg := range command.Args {
-					eachField(arg, do)
+					each(arg, do)
 				}
 			}
 		}
 	case *parse.ChainNode:
-		eachField(n.Node, do)
-		names(n.Field)
-	case *parse.FieldNode:
-		names(n.Ident)
-	case *parse.VariableNode:
-		names(n.Ident[1:])
+		each(n.Node, do)
+		do(n)
+	default:
+		do(n)
 	}
 }

@@ -131,8 +131,8 @@ func TestQueries(t *testing.T) {
 	if _, err := watch.NewSecretWrite("a", "b=c", "geheim"); err == nil || err.Error() != "argument 2 after the path is not KEY=VALUE" {
 		t.Errorf("got %v", err)
 	}
-	one, _ := watch.NewPKICert("pki/issue/a?x=y", []string{"common_name=a"}, "/etc/a", "Key", "Cert", "Key")
-	two, _ := watch.NewPKICert("pki/issue/a", []string{"common_name=b"}, "/etc/a", "Cert", "Key")
+	one, _ := watch.NewPKICert("pki/issue/a?x=y", []string{"common_name=a"}, []string{"/etc/a"}, "Key", "Cert", "Key")
+	two, _ := watch.NewPKICert("pki/issue/a", []string{"common_name=b"}, []string{"/etc/a"}, "Cert", "Key")
 	if one == two || one.Name != two.Name || fmt.Sprint(one.Options()[watch.OptField]) != "[Cert Key]" {
 		t.Errorf("got %s and %s", one, two)
 	}

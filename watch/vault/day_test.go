@@ -189,7 +189,7 @@ func (d *day) start() {
 	for i := range 4 {
 		pairs := []string{"common_name=" + fmt.Sprint("web-", i), fmt.Sprint("ttl=", 10+i*15, "s")}
 		d.add(d.write("pki/issue/web", pairs...), acceptsCertificate)
-		q, err := watch.NewPKICert("pki/issue/web", pairs, filepath.Join(dir, fmt.Sprint("web-", i, ".pem")))
+		q, err := watch.NewPKICert("pki/issue/web", pairs, []string{filepath.Join(dir, fmt.Sprint("web-", i, ".pem"))})
 		if err != nil {
 			d.t.Fatal(err)
 		}

@@ -27,6 +27,7 @@ type entry struct {
 	stop   context.CancelFunc
 	ended  chan struct{}
 	wake   chan struct{} // of size 1; full when Vault is to be asked at once
+	unused string        // why the certificate of a file is not used, as logged; only run uses it
 
 	// The source's mutex guards what follows.
 	state    state
@@ -151,7 +152,7 @@ func (e *entry) wait(ctx context.Context, d time.Duration, over, changed <-chan 
 // ask asks Vault, and makes the answer known. What Vault creates is never lost: such a request goes on although nobody waits any more.
 func (e *entry) ask(ctx context.Context) (a answered, t usedToken, err error) {
 	s := e.source
-	if a, ok := s.filed(e.query); ok {
+	if a, ok := e.filed(); ok {
 		e.deliver(a)
 		return a, t, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"render/watch"
@@ -16,20 +17,23 @@ import (
 	"render/watch/vault/pemfile"
 )
 
-// filed returns the certificate of the destination as the first answer to a query. Nothing is asked for it: neither Vault nor a token.
-func (s *Source) filed(q watch.Query) (answered, bool) {
-	if q.Kind != watch.KindPKICert || s.certified(q) { // then the file has an older one
+// filed returns the certificate of the template's files as the first answer to a query. Nothing is asked for it: neither Vault nor a
+// token. One that cannot be used is logged once.
+func (e *entry) filed() (answered, bool) {
+	if e.query.Kind != watch.KindPKICert || e.source.stateOf(e).index != 0 { // then the files have an older one
 		return answered{}, false
 	}
-	opts := q.Options()
-	found, ok := pemfile.Read(opts.Get(watch.OptDestination))
-	if !ok || !found.Fits(q.Pairs(), opts[watch.OptField]) {
+	opts, threshold := e.query.Options(), e.source.cfg.Load().Threshold
+	files := opts[watch.OptDestination]
+	found, why := pemfile.Read(files...).Find(e.query.Pairs(), opts[watch.OptField], threshold)
+	if found.Leaf == nil {
+		if why != "" && why != e.unused {
+			e.source.log.Info("certificate of a file is not used", "files", strings.Join(files, ", "), "reason", why)
+		}
+		e.unused = why
 		return answered{}, false
 	}
-	next := found.Due(s.cfg.Load().Threshold)
-	if !time.Now().Before(next) {
-		return answered{}, false
-	}
+	next := found.Due(threshold)
 	return answered{value: found.Value.Until(found.Leaf.NotAfter), clock: clock{next: early(next), expires: found.Leaf.NotAfter}, filed: found.Leaf}, true
 }
 
@@ -67,14 +71,6 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 
 // early returns a time that is a little earlier than due: certificates that were issued together are not all replaced together.
 func early(due time.Time) time.Time { return due.Add(-rand.N(max(0, time.Until(due))/16 + 1)) }
-
-// certified reports whether there is an answer already.
-func (s *Source) certified(q watch.Query) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entries[q]
-	return e != nil && e.state.index != 0
-}
 
 // textsOf returns all texts of an answer's data, and those of its chain.
 func textsOf(data map[string]any) []byte {

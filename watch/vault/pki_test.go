@@ -21,7 +21,11 @@ import (
 
 func pkiCert(t testing.TB, path string, destination string, pairs ...string) watch.Query {
 	t.Helper()
-	q, err := watch.NewPKICert(path, pairs, destination)
+	var files []string
+	if destination != "" {
+		files = []string{destination}
+	}
+	q, err := watch.NewPKICert(path, pairs, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +77,8 @@ func TestPKICert(t *testing.T) {
 		{"broken certificate", strings.Replace(whole, first.Cert, "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n", 1), []string{"common_name=a.test", "alt_names=b.test"}, false},
 		{"other PEM", "-----BEGIN DH PARAMETERS-----\nMAYCAQUCAQI=\n-----END DH PARAMETERS-----\n" + whole, []string{"common_name=a.test", "alt_names=b.test"}, true},
 		{"nothing", "", []string{"common_name=a.test", "alt_names=b.test"}, false},
+		{"in YAML", "cert: |\n  " + strings.ReplaceAll(first.Cert, "\n", "\n  ") + "\nkey: " + first.Key, []string{"common_name=a.test", "alt_names=b.test"}, true},
+		{"in JSON", fmt.Sprintf("{%q:%q,%q:%q}", "c", first.Cert, "k", first.Key), []string{"common_name=a.test", "alt_names=b.test"}, true},
 		{"no PEM", "-----BEGIN", []string{"common_name=a.test", "alt_names=b.test"}, false},
 		{"another CA", first.Cert + first.Key + certificate(t, "another", time.Hour, true).Cert, []string{"common_name=a.test", "alt_names=b.test"}, false},
 		{"another key", first.Cert + certificate(t, "a.test", time.Hour, false).Key, []string{"common_name=a.test", "alt_names=b.test"}, false},
