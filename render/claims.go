@@ -21,7 +21,7 @@ func (e *Engine) claim(t *target) error {
 	}
 	wanted := make(map[string]bool, len(t.result.Writes)) // whether it appends
 	for _, w := range t.result.Writes {
-		for _, path := range e.namesOf(w.Path) {
+		for _, path := range e.claims.Names(cleanPath(w.Path)) {
 			if owner := e.ownerOf(path, t, w.Append); owner != nil {
 				e.claims.Wait(path, t)
 				return hint.With(fmt.Errorf("%s: writeToFile %s: the template %s already writes the file %s", t.cfg.Source, w.Path, owner.cfg.Source, path), "use a file of its own for each template")
@@ -32,7 +32,7 @@ func (e *Engine) claim(t *target) error {
 	t.writing = maps.Clone(wanted)
 	if t.InFlight != nil {
 		for _, w := range t.InFlight.Writes {
-			for _, path := range e.namesOf(w.Path) {
+			for _, path := range e.claims.Names(cleanPath(w.Path)) {
 				if !w.Append {
 					wanted[path] = false
 				}
@@ -41,15 +41,6 @@ func (e *Engine) claim(t *target) error {
 	}
 	e.setClaims(t, wanted)
 	return nil
-}
-
-// namesOf returns a path of writeToFile from the root, and where commits have found that it really leads, if that differs.
-func (e *Engine) namesOf(path string) []string {
-	path = cleanPath(path)
-	if real := e.real[path]; real != "" {
-		return []string{path, real}
-	}
-	return []string{path}
 }
 
 // ownerOf returns the target whose file keeps t from writing to a path, or from appending to it; nil for none.
@@ -66,10 +57,9 @@ func (e *Engine) ownerOf(path string, t *target, appends bool) *target {
 // and is written again.
 func (e *Engine) noteReal(t *target, w template.Write, real string) {
 	path := cleanPath(w.Path)
-	if real == "" || real == path || real == e.real[path] {
+	if !e.claims.Lead(path, real) {
 		return
 	}
-	e.real[path] = real
 	e.rerun(t)
 	if owner := e.ownerOf(real, t, w.Append); owner != nil {
 		t.Doubt()
@@ -83,7 +73,6 @@ func (e *Engine) setClaims(t *target, wanted map[string]bool) {
 	released, woken := e.claims.Set(t, wanted)
 	for _, path := range released {
 		delete(e.recalled, path)
-		delete(e.real, path)
 	}
 	for _, other := range woken {
 		e.rerun(other)

@@ -3,8 +3,6 @@ package render
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -79,7 +77,6 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	for _, t := range targets {
 		o := t.Launch()
 		o.Causes, t.Causes = t.Causes, nil // others may come while the commit is under way
-		o.Hidden = o.Secret || t.secret
 		done.event.Members = append(done.event.Members, t.member(e, o))
 		done.members = append(done.members, member{t, o, len(p.Files)})
 		p.Files = append(p.Files, o.Files(t.cfg.Destination, t.cfg.File)...)
@@ -115,7 +112,7 @@ func (e *Engine) land(done landing) {
 	e.debts.Set(a, r.Debts)
 
 	now := time.Now()
-	if appended(r) || (len(r.Swapped) > 0 || r.Revoked) && !r.Notified {
+	if r.Unnotified() {
 		e.program.FilesChanged(now)
 		e.leases.Await(e.program.IsBehind()) // until then it uses what was there before
 	}
@@ -159,25 +156,8 @@ func (e *Engine) land(done landing) {
 // landMember takes the end of a commit for one of its targets, and returns what kept that one's files from being in place.
 func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	t, o := m.target, m.output
-	t.err = nil
-	for _, path := range o.Paths(t.cfg.Destination) {
-		t.err = errors.Join(t.err, r.Failed[path])
-	}
-	t.err = errors.Join(t.err, t.NoteAppends(o, m.first, r.Appends))
-
-	// What was rejected waits longer.
-	switch {
-	case errors.Is(t.err, commit.ErrCheck):
-		t.Reject(o, now, t.err)
-	case r.Rejected:
-		t.Reject(o, now, r.Err)
-	}
-
-	if t.err == nil && (r.Err == nil || r.Ran && !r.Rejected) {
-		t.Place(o)
-	}
-	t.secret = t.secret || o.Secret
-	applied := t.Land(r.Err == nil && t.err == nil, t.finished())
+	var applied bool
+	applied, t.err = t.LandCommit(t.cfg.Destination, m.first, r, t.finished(), now)
 	e.landClaims(t)
 	for _, w := range o.Writes {
 		e.noteReal(t, w, r.Real[w.Path])
@@ -186,8 +166,7 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 		t.Causes = slices.Concat(o.Causes, t.Causes)
 		t.Causes = t.Causes[:min(len(t.Causes), graph.MaxCauses)]
 	} else {
-		t.Accept()
-		t.track.Applied, t.secret = true, o.Secret
+		t.track.Applied = true
 		if t.cfg.Drift.Matters() {
 			e.drift.Expect(t.cfg.Destination, t.cfg.File, o.Main, o.Size)
 		}
@@ -196,24 +175,11 @@ func (e *Engine) landMember(m member, r commit.Result, now time.Time) error {
 	return t.err
 }
 
-// appended reports whether something was.
-func appended(r commit.Result) bool {
-	return slices.Contains(slices.Collect(maps.Values(r.Appends)), nil)
-}
-
 // print writes what would be written, for Config.Dry.
 func (e *Engine) print(t *target) error {
 	o := t.Launch()
-	_, err := fmt.Fprintf(e.cfg.Dry, "> %s\n%s", t.cfg.Destination, o.Bytes)
-	for _, w := range o.Writes {
-		if err == nil {
-			_, err = fmt.Fprintf(e.cfg.Dry, "> %s\n%s", w.Path, w.Contents)
-		}
-	}
+	err := o.Print(e.cfg.Dry, t.cfg.Destination)
 	t.Land(err == nil, t.finished())
 	e.moved(t)
-	if err != nil {
-		return fmt.Errorf("print %s: %w", t.cfg.Destination, err)
-	}
-	return nil
+	return err
 }

@@ -41,19 +41,17 @@ const (
 // An Engine keeps the targets of a configuration in sync with a source. One goroutine, the loop of Run, owns what is below
 // "owned by the loop". Others reach it by channels: watches by their mailboxes, commits by landings, callers by the rest.
 type Engine struct {
-	src        watch.Source
-	begun      Config // what New was given
-	log        *slog.Logger
-	questions  chan chan status.Status
-	parts      chan status.Request
-	shared     *status.Shared
-	history    *history.Log
-	feed       *history.Feed
-	ids        status.IDs
-	progresses chan chan status.Progress
-	gate       *proposal.Gate[*proposed, *action]
-	refusals   chan error
-	ended      chan struct{}
+	src       watch.Source
+	begun     Config // what New was given
+	log       *slog.Logger
+	questions chan func() // of callers, which the loop answers by calling them
+	shared    *status.Shared
+	history   *history.Log
+	feed      *history.Feed
+	ids       status.IDs
+	gate      *proposal.Gate[*proposed, *action]
+	refusals  chan error
+	ended     chan struct{}
 
 	// Owned by the loop.
 	started       time.Time     // when Run was called
@@ -74,17 +72,14 @@ type Engine struct {
 	debts         *debts.Table[*action]
 	afterwards    map[*action][]*action // by an action whose commit is in flight: those that wait for its end
 	recalled      map[string]bool       // paths of writeToFile for which it is known what earlier runs left
-	real          map[string]string     // where links lead from paths of writeToFile, as commits have found
 	reportAt      time.Time             // when to look for targets to report; zero for none (R14)
 	failing       report.Failing
 	guards        report.Guards[*target]
 	unusable      report.Texts
 	rejected      report.Rejected
 	program       supervise.Program
-	placed        time.Time // since when the files of all targets are there, while the program is not started
-	inFlight      int       // commits
+	inFlight      int // commits
 	passes        *pass.Runner[*target]
-	passesAt      time.Time               // when to report passes that take long; zero for none
 	crowded       schedule.Queue[*action] // with a target whose pass takes long, while there is no room for it
 	texts         texts
 	board         status.Board
@@ -118,13 +113,11 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		begun:         cfg,
 		cfg:           cfg,
 		log:           cfg.Log,
-		questions:     make(chan chan status.Status),
-		parts:         make(chan status.Request),
+		questions:     make(chan func()),
 		history:       new(history.Log),
 		searches:      new(template.Searches),
 		feed:          history.NewFeed(),
 		ids:           status.NewIDs(),
-		progresses:    make(chan chan status.Progress),
 		refusals:      make(chan error),
 		ended:         make(chan struct{}),
 		graph:         graph.New[*target](),
@@ -132,7 +125,6 @@ func New(src watch.Source, cfg Config) (*Engine, error) {
 		blocked:       make(map[*target]bool),
 		claims:        claims.New[*target](),
 		recalled:      make(map[string]bool),
-		real:          make(map[string]string),
 		debts:         debts.New[*action](),
 		afterwards:    make(map[*action][]*action),
 		guards:        report.Guards[*target]{Show: (*target).show, Source: (*target).source},
@@ -258,10 +250,10 @@ func (e *Engine) Run(ctx context.Context) error {
 			alarm = timer.C
 		}
 
-		// What comes. Status does not wait until no long pass happens to end.
+		// What comes. Questions do not wait until no long pass happens to end.
 		select {
 		case answer := <-e.questions:
-			answer <- e.status()
+			answer()
 		default:
 		}
 		select {
@@ -271,12 +263,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.landAll(done)
 		case p := <-e.passes.Ends(): // the end of a pass that takes long
 			e.landPass(p)
-		case answer := <-e.questions: // Status
-			answer <- e.status()
-		case r := <-e.parts: // Snapshot
-			r.Answer <- e.part(r.All)
-		case answer := <-e.progresses: // Progress
-			answer <- e.progress()
+		case answer := <-e.questions: // Status, Snapshot, Progress
+			answer()
 		case x := <-e.drift.Reports(): // somebody else has changed a file
 			e.drifted(x, time.Now())
 		case p := <-e.gate.Received(): // a new configuration, or new texts of templates

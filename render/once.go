@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"render/render/commit"
+	"render/render/report"
 	"render/watch"
 )
 
@@ -104,29 +105,13 @@ func (e *Engine) applyAll() error {
 		e.land(all[i])
 	})
 	if err == nil && len(e.targets) > 0 {
-		e.logSummary(written, commands)
+		unchanged := 0
+		for _, t := range e.targets {
+			if !written[t.cfg.Destination] {
+				unchanged++
+			}
+		}
+		report.Summary(e.log, written, unchanged, len(e.targets), commands, time.Since(e.started))
 	}
 	return err
-}
-
-// logSummary logs what a run with Config.Once did: the files that it wrote, and how many commands, or what stands for one, ran.
-func (e *Engine) logSummary(written map[string]bool, commands int) {
-	files, unchanged := 0, 0
-	for _, is := range written {
-		if is {
-			files++
-		}
-	}
-	for _, t := range e.targets {
-		if !written[t.cfg.Destination] {
-			unchanged++
-		}
-	}
-
-	took := time.Since(e.started).Round(time.Millisecond)
-	if files == 0 && commands == 0 {
-		e.log.Info("all files are up to date", "templates", len(e.targets), "took", took)
-		return
-	}
-	e.log.Info("run completed", "written", files, "unchanged", unchanged, "commands", commands, "took", took)
 }

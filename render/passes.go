@@ -11,7 +11,6 @@ import (
 	"render/render/pace"
 	"render/render/pass"
 	"render/render/run"
-	"render/render/schedule"
 	"render/template"
 	"render/watch"
 )
@@ -55,7 +54,6 @@ func (e *Engine) execute(t *target) (rests time.Time) {
 	room := e.passes.Room(now) > 0
 	t.pass, t.slow = p, true
 	e.passes.Detach(p)
-	e.passesAt = schedule.Earliest(e.passesAt, now.Add(pass.RoomTime))
 	if !room {
 		e.drop(t) // it begins anew when there is
 	}
@@ -211,11 +209,7 @@ func (e *Engine) unpin() {
 
 // reportPasses reports the passes that take long, when it is time to (R14).
 func (e *Engine) reportPasses(now time.Time) {
-	if e.passesAt.IsZero() || now.Before(e.passesAt) {
-		return
-	}
-	long, next := e.passes.Report(now, reportEvery)
-	e.passesAt = next
+	long := e.passes.Report(now, reportEvery)
 	for _, p := range long[:min(len(long), mostReported)] {
 		e.log.Warn("template is still executing; its file stays as it is", "template", p.Owner.cfg.Source, "for", now.Sub(p.Began).Round(time.Second))
 	}

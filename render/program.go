@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"render/render/commit"
 	"render/render/run"
 	"render/render/supervise"
 )
@@ -18,41 +17,11 @@ func (e *Engine) notification() func() error {
 	if e.program.Child == nil || e.program.Child.Program().OnChange == run.DoNothing {
 		return nil
 	}
-	return func() error {
-		notified := make(chan error, 1)
-		select {
-		case e.notifications <- notified:
-		case <-e.stop.Begun():
-			return commit.ErrStopping
-		}
-		select {
-		case err := <-notified:
-			return err
-		case <-e.stop.Begun():
-			return commit.ErrStopping
-		}
-	}
+	return supervise.Notification(e.notifications, e.stop.Begun())
 }
 
 // supervises reports whether there is a program to supervise.
 func (e *Engine) supervises() bool { return !e.cfg.Exec.Command.IsZero() && e.cfg.Dry == nil }
-
-// renderedOnce reports whether the files of all targets are there, and their actions have had their turn. That a command has
-// failed does not count: it may need the program to run.
-//
-// Commits that are in flight are waited for, but not for ever: where others always follow, for holdMost. The time is that when
-// this is up; zero where it does not matter.
-func (e *Engine) renderedOnce(now time.Time) (rendered bool, wake time.Time) {
-	if !e.supervises() || e.sums.unplaced > 0 {
-		e.placed = time.Time{}
-		return false, time.Time{}
-	}
-	if e.placed.IsZero() {
-		e.placed = now
-	}
-	wake = e.placed.Add(holdMost)
-	return e.inFlight == 0 || !now.Before(wake), wake
-}
 
 func (e *Engine) startProgram() {
 	e.program.Start(e.start(e.cfg.Exec, e.cfg.Exec.Env.Environ(os.Environ(), e.cfg.Env), e.log), DefaultSpacing)
@@ -65,7 +34,7 @@ func (e *Engine) supervise(now time.Time) (wake time.Time) {
 	if p.Leaving != nil || p.Child != nil && !p.Outdated {
 		return time.Time{}
 	}
-	ready, wake := e.renderedOnce(now)
+	ready, wake := p.Ready(now, e.supervises() && e.sums.unplaced == 0, e.inFlight, holdMost)
 	switch {
 	case p.Child == nil && ready:
 		e.startProgram()
@@ -112,9 +81,7 @@ func (e *Engine) thenSupervise(ctx context.Context, err error) error {
 		case err := <-supervise.EndOf(e.program.Child):
 			return run.EndOf(err)
 		case answer := <-e.questions:
-			answer <- e.status()
-		case r := <-e.parts:
-			r.Answer <- e.part(r.All)
+			answer()
 		case <-ctx.Done():
 			return e.stopProgram(ctx)
 		}

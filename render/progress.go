@@ -9,7 +9,7 @@ import (
 // Progress returns how far the first render is: it costs far less than Status. It fails when ctx is done or the engine does not run
 // any longer; before Run it waits.
 func (e *Engine) Progress(ctx context.Context) (status.Progress, error) {
-	return query(ctx, e.ended, e.progresses)
+	return ask(ctx, e, e.progress)
 }
 
 func (e *Engine) progress() status.Progress {

@@ -32,7 +32,7 @@ func (e *Engine) report(now time.Time) {
 
 // nextReport returns when the next report is due; zero where there is nothing to report.
 func (e *Engine) nextReport() time.Time {
-	return schedule.Earliest(e.reportAt, e.failing.Next, e.guards.Next, e.passesAt, e.rejected.Next, e.unusable.Next)
+	return schedule.Earliest(e.reportAt, e.failing.Next, e.guards.Next, e.passes.Next, e.rejected.Next, e.unusable.Next)
 }
 
 func (e *Engine) reportBlocked(now time.Time) (next time.Time) {

@@ -7,7 +7,6 @@ import (
 	"render/render/commit"
 	"render/render/history"
 	"render/render/output"
-	"render/render/proposal"
 	"render/render/status"
 	"render/watch"
 )
@@ -25,16 +24,8 @@ func (e *Engine) History() *history.Log { return e.history }
 func (e *Engine) Feed() *history.Feed { return e.feed }
 
 // askPart gets a part of a snapshot from the loop.
-func (e *Engine) askPart(ctx context.Context, all bool) (p status.Part, err error) {
-	answers := make(chan status.Part, 1)
-	select {
-	case e.parts <- status.Request{All: all, Answer: answers}:
-		return <-answers, nil
-	case <-e.ended:
-		return p, proposal.ErrNotRunning
-	case <-ctx.Done():
-		return p, ctx.Err()
-	}
+func (e *Engine) askPart(ctx context.Context, all bool) (status.Part, error) {
+	return ask(ctx, e, func() status.Part { return e.part(all) })
 }
 
 // part makes the next part of a snapshot.
@@ -94,19 +85,10 @@ func (e *Engine) noteAction(a *action) {
 
 // member returns what the history has to know of a target of a commit.
 func (t *target) member(e *Engine, o *output.Output) history.Member {
-	m := history.Member{
+	return history.Member{
 		Target: t.track.ID(e.ids, t.cfg.Source, t.cfg.Destination), Source: t.cfg.Source, Paths: o.Paths(t.cfg.Destination),
-		Causes: o.Causes, First: !t.track.Applied,
+		Causes: o.Causes, Appends: o.Appends(), First: !t.track.Applied,
 	}
-	for _, w := range o.Writes {
-		if w.Append {
-			if m.Appends == nil {
-				m.Appends = make(map[string]int64)
-			}
-			m.Appends[w.Path] += int64(len(w.Contents))
-		}
-	}
-	return m
 }
 
 // isBehind reports whether there is something that no commit has.

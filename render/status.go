@@ -13,19 +13,19 @@ import (
 
 // Status returns a snapshot. It fails when ctx is done or the engine does not run any longer; before Run it waits.
 func (e *Engine) Status(ctx context.Context) (status.Status, error) {
-	return query(ctx, e.ended, e.questions)
+	return ask(ctx, e, e.status)
 }
 
-// query puts a question to the loop and returns its answer. It fails when ctx is done or the loop has ended.
-func query[T any](ctx context.Context, ended <-chan struct{}, questions chan<- chan T) (answer T, err error) {
+// ask has the loop make an answer, and returns it. It fails when ctx is done or the loop has ended.
+func ask[T any](ctx context.Context, e *Engine, answer func() T) (answered T, err error) {
 	answers := make(chan T, 1)
 	select {
-	case questions <- answers:
+	case e.questions <- func() { answers <- answer() }:
 		return <-answers, nil
-	case <-ended:
-		return answer, proposal.ErrNotRunning
+	case <-e.ended:
+		return answered, proposal.ErrNotRunning
 	case <-ctx.Done():
-		return answer, ctx.Err()
+		return answered, ctx.Err()
 	}
 }
 

@@ -48,7 +48,6 @@ type target struct {
 	writing map[string]bool // of its claims, what the last finished pass writes, and whether it appends
 	counted tally
 	track   status.TargetTrack
-	secret  bool // something secret may be in its file
 }
 
 func (t *target) finished() bool { return t.passes > 0 && t.result.Finished() }

@@ -2,12 +2,13 @@
 package claims
 
 // A Table holds the claims of owners to paths: a path belongs to one owner, or is shared by owners that only append to it.
-// A Table compares paths as texts. It is for one goroutine.
+// A Table compares paths as texts, and knows where some of them really lead. It is for one goroutine.
 type Table[T comparable] struct {
 	paths   map[string]*claim[T]
 	owners  map[T]map[string]bool // the same claims: whether the owner appends to the path
 	waiting map[string]map[T]bool // owners that wait for a path
 	waits   map[T]string          // the same
+	real    map[string]string     // where claimed paths lead, where that differs
 }
 
 // A claim is what owners have of one path.
@@ -21,13 +22,31 @@ type claim[T comparable] struct {
 func New[T comparable]() *Table[T] {
 	return &Table[T]{
 		paths: make(map[string]*claim[T]), owners: make(map[T]map[string]bool),
-		waiting: make(map[string]map[T]bool), waits: make(map[T]string),
+		waiting: make(map[string]map[T]bool), waits: make(map[T]string), real: make(map[string]string),
 	}
 }
 
 // Of returns the paths that an owner has claimed, and whether it appends to them. The caller must not change the map; later
 // calls of Set and Take do.
 func (t *Table[T]) Of(owner T) map[string]bool { return t.owners[owner] }
+
+// Lead notes where a path really leads, "" for where that is not known, until an owner releases the path. It reports whether that is new,
+// and differs from the path.
+func (t *Table[T]) Lead(path, real string) bool {
+	if real == "" || real == path || real == t.real[path] {
+		return false
+	}
+	t.real[path] = real
+	return true
+}
+
+// Names returns a path, and where it really leads, if that is known and differs.
+func (t *Table[T]) Names(path string) []string {
+	if real := t.real[path]; real != "" {
+		return []string{path, real}
+	}
+	return []string{path}
+}
 
 // Other returns another owner whose claim keeps an owner from writing to a path, or from appending to it. It reports whether
 // there is one.
@@ -64,6 +83,7 @@ func (t *Table[T]) Set(owner T, wanted map[string]bool) (released []string, woke
 	for path := range t.owners[owner] {
 		if _, still := wanted[path]; !still {
 			t.release(path, owner)
+			delete(t.real, path)
 			released = append(released, path)
 			woken = append(woken, t.Free(path)...)
 		}

@@ -153,6 +153,36 @@ func TestAppends(t *testing.T) {
 	}
 }
 
+// Where a path leads is known until an owner releases the path.
+func TestLead(t *testing.T) {
+	table := New[string]()
+	table.Set("a", map[string]bool{"/link": false, "/file": false})
+	for _, test := range []struct {
+		path, real string
+		news       bool
+		names      []string
+	}{
+		{"/link", "", false, []string{"/link"}},
+		{"/file", "/file", false, []string{"/file"}},
+		{"/link", "/real", true, []string{"/link", "/real"}},
+		{"/link", "/real", false, []string{"/link", "/real"}},
+		{"/link", "", false, []string{"/link", "/real"}},
+		{"/link", "/other", true, []string{"/link", "/other"}},
+	} {
+		if news := table.Lead(test.path, test.real); news != test.news || !slices.Equal(table.Names(test.path), test.names) {
+			t.Errorf("%s leads to %q: new %v, names %v", test.path, test.real, news, table.Names(test.path))
+		}
+	}
+	table.Set("a", map[string]bool{"/link": false})
+	if names := table.Names("/link"); len(names) != 2 {
+		t.Errorf("it is not released, and has the names %v", names)
+	}
+	table.Set("a", nil)
+	if names := table.Names("/link"); len(names) != 1 {
+		t.Errorf("it is released, and has the names %v", names)
+	}
+}
+
 // What Set costs grows with the claims of the owner, not with those of all.
 func BenchmarkSet(b *testing.B) {
 	table := New[int]()

@@ -108,6 +108,16 @@ type Result struct {
 	Files    []FileReport // of the files of the plan that differed, failed, or had to be acted for; without appends
 }
 
+// Unnotified reports whether files have changed of which the supervised program was not notified. What is appended comes after that.
+func (r Result) Unnotified() bool {
+	for _, err := range r.Appends {
+		if err == nil {
+			return true
+		}
+	}
+	return (len(r.Swapped) > 0 || r.Revoked) && !r.Notified
+}
+
 // Tools are what all commits of a program have in common.
 type Tools struct {
 	Run     func(c run.Command, l run.Limits) (output string, err error)

@@ -130,3 +130,22 @@ func TestNobodyIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestUnnotified(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		r    Result
+		want bool
+	}{
+		{"nothing", Result{}, false},
+		{"swapped", Result{Swapped: []string{"a"}}, true},
+		{"swapped and notified", Result{Swapped: []string{"a"}, Notified: true}, false},
+		{"put back", Result{Revoked: true}, true},
+		{"appended after the notification", Result{Swapped: []string{"a"}, Notified: true, Appends: map[int]error{1: nil}}, true},
+		{"not appended", Result{Appends: map[int]error{1: ErrLeftOut}}, false},
+	} {
+		if got := test.r.Unnotified(); got != test.want {
+			t.Errorf("%s: got %v", test.name, got)
+		}
+	}
+}

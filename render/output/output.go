@@ -11,6 +11,7 @@ package output
 import (
 	"crypto/sha256"
 	"fmt"
+	"io"
 
 	"render/render/commit"
 	"render/render/disk"
@@ -66,6 +67,34 @@ func (o *Output) Files(destination string, options disk.Options) []commit.File {
 				Options: disk.Options{Perms: w.Perms, User: w.User, Group: w.Group},
 			})
 		}
+	}
+	return all
+}
+
+// Print writes what would be written to the destination and elsewhere, for people.
+func (o *Output) Print(w io.Writer, destination string) error {
+	_, err := fmt.Fprintf(w, "> %s\n%s", destination, o.Bytes)
+	for _, written := range o.Writes {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "> %s\n%s", written.Path, written.Contents)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("print %s: %w", destination, err)
+	}
+	return nil
+}
+
+// Appends returns how many bytes are to be appended, by path; nil for none.
+func (o *Output) Appends() (all map[string]int64) {
+	for _, w := range o.Writes {
+		if !w.Append {
+			continue
+		}
+		if all == nil {
+			all = make(map[string]int64)
+		}
+		all[w.Path] += int64(len(w.Contents))
 	}
 	return all
 }

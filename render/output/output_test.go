@@ -2,6 +2,8 @@ package output
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func TestStages(t *testing.T) {
 	if s.Changed() || s.InFlight != o || s.UpToDate() {
 		t.Fatalf("in flight: %+v", s)
 	}
-	s.Place(o)
+	s.place(o)
 	if !s.Land(true, true) || !s.UpToDate() || !s.Placed {
 		t.Fatalf("applied: %+v", s)
 	}
@@ -33,12 +35,93 @@ func TestStages(t *testing.T) {
 		t.Error("the applied output is wanted again")
 	}
 	s.Renew()
-	if s.Place(o); s.Placed {
+	if s.place(o); s.Placed {
 		t.Error("the output of an earlier text counts as placed")
 	}
 }
 
 // A commit that failed leaves its output wanted, unless a newer one is, or the last pass is not finished.
+func TestLandCommit(t *testing.T) {
+	swapped, ran := commit.Result{Swapped: []string{"out"}}, commit.Result{Ran: true}
+	failed := errors.New("failed")
+	with := func(r commit.Result, change func(*commit.Result)) commit.Result {
+		change(&r)
+		return r
+	}
+	for _, test := range []struct {
+		name              string
+		r                 commit.Result
+		applied, rejected bool
+		placed            bool
+		err               error
+	}{
+		{"applied", swapped, true, false, true, nil},
+		{"a file was not written", commit.Result{Failed: map[string]error{"out": failed}}, false, false, false, failed},
+		{"a file of writeToFile was not written", commit.Result{Failed: map[string]error{"log": failed}}, false, false, false, failed},
+		{"a file of another target was not written", commit.Result{Failed: map[string]error{"other": failed}}, true, false, true, nil},
+		{"the check failed for the file", commit.Result{Failed: map[string]error{"out": commit.ErrCheck}}, false, true, false, commit.ErrCheck},
+		{"the command failed", with(ran, func(r *commit.Result) { r.Err, r.Rejected = failed, true }), false, true, false, nil},
+		{"the command failed, and the files stay", with(ran, func(r *commit.Result) { r.Err = failed }), false, false, true, nil},
+		{"the command did not run", commit.Result{Err: failed}, false, false, false, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var s Stages
+			now := time.Unix(0, 0)
+			s.Want(of("1", template.Write{Path: "log"}))
+			s.Launch()
+			applied, err := s.LandCommit("out", 0, test.r, true, now)
+			if applied != test.applied || !errors.Is(err, test.err) || (err != nil) != (test.err != nil) {
+				t.Errorf("applied %v, error %v", applied, err)
+			}
+			if s.IsRejected(now) != test.rejected || s.Placed != test.placed || s.Known != test.applied {
+				t.Errorf("rejected %v, placed %v, known %v", s.IsRejected(now), s.Placed, s.Known)
+			}
+		})
+	}
+}
+
+// What is secret is hidden until something else is applied in its place.
+func TestHidden(t *testing.T) {
+	var s Stages
+	for i, test := range []struct{ secret, fails, hidden bool }{
+		{false, false, false},
+		{true, true, true},
+		{false, true, true}, // the secret may be in place
+		{false, false, true},
+		{false, false, false},
+		{true, false, true},
+		{false, false, true},
+		{false, false, false},
+	} {
+		o := of(fmt.Sprint(i))
+		o.Secret = test.secret
+		s.Want(o)
+		if s.Launch(); o.Hidden != test.hidden {
+			t.Errorf("%d: hidden %v", i, o.Hidden)
+		}
+		var r commit.Result
+		if test.fails {
+			r.Err = errors.New("failed")
+		}
+		s.LandCommit("out", 0, r, true, time.Unix(0, 0))
+	}
+}
+
+func TestPrint(t *testing.T) {
+	var out strings.Builder
+	if err := of("text\n", template.Write{Path: "log", Contents: []byte("line\n")}).Print(&out, "a"); err != nil || out.String() != "> a\ntext\n> log\nline\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+	if err := of("text").Print(failing{}, "a"); err == nil || err.Error() != "print a: full" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// failing is a writer that cannot write.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("full") }
+
 func TestLandFailed(t *testing.T) {
 	for _, test := range []struct {
 		name             string
@@ -81,13 +164,13 @@ func TestReject(t *testing.T) {
 	now := time.Unix(0, 0)
 	bad := of("bad")
 	s.Want(bad)
-	s.Reject(bad, now, errors.New("check"))
+	s.reject(bad, now, errors.New("check"))
 	if !s.WasRejected() || !s.IsRejected(now.Add(RejectBase/4)) || s.IsRejected(now.Add(2*RejectBase)) {
 		t.Errorf("the first time: %+v", s)
 	}
 	first := s.RejectedUntil()
 	for range 8 {
-		s.Reject(bad, now, errors.New("check"))
+		s.reject(bad, now, errors.New("check"))
 	}
 	if until := s.RejectedUntil(); !until.After(first) || until.After(now.Add(2*RejectMax)) {
 		t.Errorf("in a row: until %s, the first time %s", until, first)
@@ -99,7 +182,7 @@ func TestReject(t *testing.T) {
 	if s.Accept(); s.WasRejected() {
 		t.Error("it counts as rejected after Accept")
 	}
-	s.Reject(bad, now, commit.CommandError{})
+	s.reject(bad, now, commit.CommandError{})
 	if s.IsRejected(now.Add(2 * RetryBase)) {
 		t.Errorf("a failed command puts off until %s", s.RejectedUntil())
 	}
@@ -113,7 +196,7 @@ func TestNoteAppends(t *testing.T) {
 	s.Want(o)
 	s.Launch()
 	why := errors.New("disk full")
-	if err := s.NoteAppends(o, 3, map[int]error{4: nil, 5: why}); !errors.Is(err, why) {
+	if err := s.noteAppends(o, 3, map[int]error{4: nil, 5: why}); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
 	}
 	s.Land(false, true)

@@ -31,6 +31,7 @@ type Stages struct {
 	size     int64        // of the same
 	doubted  bool         // somebody doubts what is in flight
 	text     int          // counts the texts of the template
+	secret   bool         // something secret may be in place
 	rejected rejection
 	appends  appends
 }
@@ -68,6 +69,7 @@ func (s *Stages) Unwant() { s.Wanted = nil }
 // Launch hands the wanted output to a commit.
 func (s *Stages) Launch() *Output {
 	s.InFlight, s.Wanted = s.Wanted, nil
+	s.InFlight.Hidden = s.InFlight.Secret || s.secret
 	return s.InFlight
 }
 
@@ -92,6 +94,34 @@ func (s *Stages) Land(succeeded, finished bool) (applied bool) {
 	return applied
 }
 
+// LandCommit is Land with what became of the commit: the files of the output begin at first in its plan. What was rejected is not tried
+// again soon. The error says why some of the files are not in place.
+func (s *Stages) LandCommit(destination string, first int, r commit.Result, finished bool, now time.Time) (applied bool, err error) {
+	o := s.InFlight
+	for _, path := range o.Paths(destination) {
+		err = errors.Join(err, r.Failed[path])
+	}
+	err = errors.Join(err, s.noteAppends(o, first, r.Appends))
+
+	// What was rejected waits longer.
+	switch {
+	case errors.Is(err, commit.ErrCheck):
+		s.reject(o, now, err)
+	case r.Rejected:
+		s.reject(o, now, r.Err)
+	}
+
+	if err == nil && (r.Err == nil || r.Ran && !r.Rejected) {
+		s.place(o)
+	}
+	s.secret = s.secret || o.Secret
+	if applied = s.Land(r.Err == nil && err == nil, finished); applied {
+		s.Accept()
+		s.secret = o.Secret
+	}
+	return applied, err
+}
+
 // Leases returns the answers that somebody may have leased, by the stages of the outputs that are made of them.
 func (s *Stages) Leases() leases.Stages {
 	all := leases.Stages{s.held}
@@ -104,8 +134,8 @@ func (s *Stages) Leases() leases.Stages {
 	return all
 }
 
-// Place notes that an output is in place: it counts where it is of the present text.
-func (s *Stages) Place(o *Output) { s.Placed = s.Placed || o.text == s.text }
+// place notes that an output is in place: it counts where it is of the present text.
+func (s *Stages) place(o *Output) { s.Placed = s.Placed || o.text == s.text }
 
 // Doubt notes that what is on disk may be something else than what was applied. The target has to run again.
 func (s *Stages) Doubt() { s.Known, s.Placed, s.doubted = false, false, s.InFlight != nil }
@@ -130,8 +160,8 @@ func (s *Stages) Changed() bool { return s.Wanted != nil }
 // UpToDate reports whether the action has succeeded with what the last finished pass wanted.
 func (s *Stages) UpToDate() bool { return s.Known && s.Wanted == nil && s.InFlight == nil }
 
-// Reject notes that an output was rejected, and puts the next attempt off.
-func (s *Stages) Reject(o *Output, now time.Time, err error) {
+// reject notes that an output was rejected, and puts the next attempt off.
+func (s *Stages) reject(o *Output, now time.Time, err error) {
 	if s.rejected.sum != o.sum {
 		s.rejected.times = 0
 	}
@@ -160,9 +190,9 @@ func (s *Stages) IsRejected(now time.Time) bool {
 // RejectedUntil returns when the output that was rejected last may be tried again.
 func (s *Stages) RejectedUntil() time.Time { return s.rejected.until }
 
-// NoteAppends notes which writes of an output a commit has appended: they are not appended again. The results are those of
+// noteAppends notes which writes of an output a commit has appended: they are not appended again. The results are those of
 // the commit's files, of which those of the output begin at first. The error says why other writes were not appended.
-func (s *Stages) NoteAppends(o *Output, first int, results map[int]error) (err error) {
+func (s *Stages) noteAppends(o *Output, first int, results map[int]error) (err error) {
 	i := first // of the commit's files; the destination comes first
 	for n, w := range o.Writes {
 		if w.Append && o.appended[n] {

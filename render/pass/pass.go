@@ -61,6 +61,8 @@ func (p *Pass[T]) Dropped() bool { return p.dropped }
 
 // A Runner has the passes that are under way.
 type Runner[T any] struct {
+	Next time.Time // when Report is due; zero if no pass is detached
+
 	turn     time.Time // when the present turn of the loop began; zero outside of the loop
 	timer    *time.Timer
 	detached map[*Pass[T]]bool // until they land, also those that are dropped
@@ -111,6 +113,7 @@ func (r *Runner[T]) Await(p *Pass[T]) bool {
 // Detach leaves a pass to itself. It comes by Ends when it has ended, and has to be given to Land then.
 func (r *Runner[T]) Detach(p *Pass[T]) {
 	r.detached[p] = true
+	r.Next = schedule.Earliest(r.Next, p.Began.Add(RoomTime))
 	p.limit = time.AfterFunc(time.Until(p.Began.Add(Limit)), func() { p.cancel(ErrLimit) })
 	go func() {
 		<-p.ended
@@ -152,8 +155,12 @@ func (r *Runner[T]) RoomAt(now time.Time) (at time.Time) {
 	return at
 }
 
-// Report returns the passes that take longer than RoomTime, each again after every, and when to call Report again.
-func (r *Runner[T]) Report(now time.Time, every time.Duration) (long []*Pass[T], next time.Time) {
+// Report returns the passes that take longer than RoomTime when it is due, each again after every.
+func (r *Runner[T]) Report(now time.Time, every time.Duration) (long []*Pass[T]) {
+	if r.Next.IsZero() || now.Before(r.Next) {
+		return nil
+	}
+	r.Next = time.Time{}
 	for p := range r.detached {
 		at := p.Began.Add(RoomTime)
 		if !p.reported.IsZero() {
@@ -163,9 +170,9 @@ func (r *Runner[T]) Report(now time.Time, every time.Duration) (long []*Pass[T],
 			p.reported, at = now, now.Add(every)
 			long = append(long, p)
 		}
-		next = schedule.Earliest(next, at)
+		r.Next = schedule.Earliest(r.Next, at)
 	}
-	return long, next
+	return long
 }
 
 // End ends all passes, and returns one that has not ended within a grace: it is left behind. It returns nil where all have ended.

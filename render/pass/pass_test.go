@@ -64,3 +64,37 @@ func TestPass(t *testing.T) {
 		}
 	})
 }
+
+// A pass that takes long is reported once it has taken RoomTime, and again and again.
+func TestReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		defer close(gone)
+		r := New[string](gone)
+		start := time.Now()
+		if long := r.Report(start, time.Minute); long != nil || !r.Next.IsZero() {
+			t.Errorf("reported %v, due at %s", long, r.Next)
+		}
+		p := r.Begin("owner", start, after(time.Hour))
+		r.Detach(p)
+		for _, test := range []struct {
+			at   time.Duration
+			long int
+			next time.Duration
+		}{
+			{RoomTime - 1, 0, RoomTime},
+			{RoomTime, 1, RoomTime + 10*time.Second},
+			{RoomTime + time.Second, 0, RoomTime + 10*time.Second},
+			{RoomTime + 11*time.Second, 1, RoomTime + 21*time.Second},
+		} {
+			long := r.Report(start.Add(test.at), 10*time.Second)
+			if len(long) != test.long || !r.Next.Equal(start.Add(test.next)) {
+				t.Errorf("after %s: %d reported, due at %s", test.at, len(long), r.Next.Sub(start))
+			}
+		}
+		r.Land(<-r.Ends())
+		if long := r.Report(start.Add(time.Hour), time.Minute); long != nil || !r.Next.IsZero() {
+			t.Errorf("after its end: reported %v, due at %s", long, r.Next)
+		}
+	})
+}

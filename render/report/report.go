@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"render/template"
 )
@@ -19,6 +20,23 @@ const (
 	Most  = 10 // lines
 	Named = 3  // files, causes, missing queries in one line
 )
+
+// Summary logs what a run that renders once has done: which paths it has written, how many of all destinations are unchanged, and how many
+// commands, or what stands for one, ran.
+func Summary(log *slog.Logger, written map[string]bool, unchanged, all, commands int, took time.Duration) {
+	files := 0
+	for _, is := range written {
+		if is {
+			files++
+		}
+	}
+	took = took.Round(time.Millisecond)
+	if files == 0 && commands == 0 {
+		log.Info("all files are up to date", "templates", all, "took", took)
+		return
+	}
+	log.Info("run completed", "written", files, "unchanged", unchanged, "commands", commands, "took", took)
+}
 
 // Template logs that a template has failed, with the line that is at fault; the stack of a panic, unless one is in the log already. It reports
 // whether one is.

@@ -184,6 +184,16 @@ func TestFailing(t *testing.T) {
 	})
 }
 
+func TestSummary(t *testing.T) {
+	var p page
+	Summary(p.logger(), map[string]bool{"a": false}, 2, 2, 0, 1234567)
+	p.want(t, `level=INFO msg="all files are up to date" templates=2 took=1ms`)
+	Summary(p.logger(), map[string]bool{"a": true, "log": true, "b": false}, 1, 2, 3, time.Second)
+	p.want(t, `level=INFO msg="run completed" written=2 unchanged=1 commands=3 took=1s`)
+	Summary(p.logger(), nil, 2, 2, 1, time.Second)
+	p.want(t, `level=INFO msg="run completed" written=0 unchanged=2 commands=1 took=1s`)
+}
+
 // The stack of a panic is logged once.
 func TestTemplate(t *testing.T) {
 	var p page

@@ -97,12 +97,6 @@ type Maker struct {
 	Queries          iter.Seq[watch.Query]
 }
 
-// A Request asks the engine's loop for a part of a snapshot.
-type Request struct {
-	All    bool // from the beginning
-	Answer chan<- Part
-}
-
 // A Part is what has changed since the previous part.
 type Part struct {
 	Overview                   // without its Counts and Line

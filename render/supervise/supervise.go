@@ -22,6 +22,7 @@ type Program struct {
 	Leaving  Child // one that another is to follow, or none, while it ends
 	Outdated bool  // another is to take the child's place, or none
 
+	placed    time.Time // since when all files are there; zero while they are not
 	pace      pace.Pace
 	waiting   []chan error    // gets nil once the program was notified, or an error: for each commit that waits for that
 	notifying []chan error    // those that wait for the notification under way
@@ -44,6 +45,23 @@ func EndOf(c Child) <-chan error {
 		return nil
 	}
 	return c.Ended()
+}
+
+// Ready reports whether the program may be started: all files are placed, and their actions have had their turn. That a command has
+// failed does not count: it may need the program to run.
+//
+// Commits that are in flight are waited for, but not for ever: where others always follow, for most. The time is that when this is up;
+// zero where it does not matter.
+func (p *Program) Ready(now time.Time, placed bool, inFlight int, most time.Duration) (ready bool, wake time.Time) {
+	if !placed {
+		p.placed = time.Time{}
+		return false, time.Time{}
+	}
+	if p.placed.IsZero() {
+		p.placed = now
+	}
+	wake = p.placed.Add(most)
+	return inFlight == 0 || !now.Before(wake), wake
 }
 
 // Start puts a child in place. It is notified of changes at least spacing apart.
@@ -69,6 +87,25 @@ func (p *Program) FilesChanged(now time.Time) {
 func (p *Program) Wait(notified chan error, now time.Time) {
 	p.waiting = append(p.waiting, notified)
 	p.FilesChanged(now)
+}
+
+// Notification returns the function by which a commit notifies the program. It sends the channel for [Program.Wait] to the owner of the
+// program, and returns when the program was notified, or commits are to stop.
+func Notification(owner chan<- chan error, stopping <-chan struct{}) func() error {
+	return func() error {
+		notified := make(chan error, 1)
+		select {
+		case owner <- notified:
+		case <-stopping:
+			return commit.ErrStopping
+		}
+		select {
+		case err := <-notified:
+			return err
+		case <-stopping:
+			return commit.ErrStopping
+		}
+	}
 }
 
 // Notify notifies the program that files have changed, when it is time to, and returns when it is; zero if nothing has changed.
