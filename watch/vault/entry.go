@@ -105,6 +105,13 @@ func (e *entry) run(ctx context.Context) {
 			continue
 		}
 
+		if _, useless := errors.AsType[uselessError](err); useless {
+			failures = 0
+			e.fail(err)
+			e.until(ctx, e.source.idle().next, nil, nil)
+			continue
+		}
+
 		// A secret that is missing is waited for as the end of a failure is.
 		delay := pause.Backoff(failures, e.source.cfg.Load().Backoff, e.source.cfg.Load().MaxBackoff)
 		if err != nil {
@@ -168,7 +175,7 @@ func (e *entry) ask(ctx context.Context) (a answered, t usedToken, err error) {
 	switch {
 	case err == nil:
 		e.deliver(a)
-	case errors.Is(err, watch.ErrDenied) && !errors.Is(err, readOnlyError{}):
+	case isDenied(err):
 		s.tokens.refuse(t)
 	}
 	return a, t, err

@@ -54,10 +54,11 @@ type fake struct {
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
-	old      bool   // secret/ is a KV v1
-	hangs    string // the path of requests that get no answer
-	lookup   object // what it says of a token, where it does not say the truth
-	deep     bool   // secret/NAME/ are KV v2
+	issued   func() object // the data that answer a request for a certificate, in place of issue
+	old      bool          // secret/ is a KV v1
+	hangs    string        // the path of requests that get no answer
+	lookup   object        // what it says of a token, where it does not say the truth
+	deep     bool          // secret/NAME/ are KV v2
 }
 
 type fakeToken struct{ until, most time.Time } // zero: for ever
@@ -262,6 +263,9 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		}
 		return 200, object{"data": data}
 	case "pki":
+		if f.issued != nil {
+			return 200, object{"data": f.issued()}
+		}
 		issued := f.issue()
 		expires := pemfile.Scan([]byte(issued.Cert)).Leaf.NotAfter
 		return 200, object{"data": object{"certificate": issued.Cert, "private_key": issued.Key, "expiration": expires.Unix()}}

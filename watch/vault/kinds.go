@@ -49,6 +49,27 @@ type readOnlyError struct{}
 func (readOnlyError) Error() string        { return "not asked: a dry run writes nothing to vault" }
 func (readOnlyError) Is(target error) bool { return target == watch.ErrDenied }
 
+// A uselessError is the error of an answer that cannot be used to a request that may have created something. The request is repeated
+// when the answer would be replaced, and not sooner: each repetition can create more. It ends a run with once, as a refusal does.
+type uselessError struct{ error }
+
+func (e uselessError) Unwrap() error      { return e.error }
+func (uselessError) Is(target error) bool { return target == watch.ErrDenied }
+
+// useless returns the error of an answer to a request that may have created something; nil for none.
+func useless(err error) error {
+	if err == nil {
+		return nil
+	}
+	return uselessError{err}
+}
+
+// isDenied reports whether Vault has denied a request.
+func isDenied(err error) bool {
+	status, ok := errors.AsType[*api.StatusError](err)
+	return ok && status.Status == http.StatusForbidden
+}
+
 // below makes the request of a query about a path, as it fits what is mounted there. Where Vault has nothing there, what is mounted is
 // found out about again, once: it may have been replaced.
 func (s *Source) below(ctx context.Context, q watch.Query, at string, t usedToken, fit func(mount) api.Request) (got api.Reply, err error) {
@@ -177,7 +198,8 @@ func (s *Source) write(ctx context.Context, q watch.Query, t usedToken) (answere
 	if got.Body.Data["certificate"] != nil && issuingMount(q.Name) != "" {
 		s.logIssued(q)
 	}
-	return s.leased(q, got, t)
+	a, err := s.leased(q, got, t)
+	return a, useless(err)
 }
 
 // logIssued logs, once for each mount, that a certificate was issued which the next start does not know.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 	"render/watch/vault/api"
 	"render/watch/vault/pemfile"
 )
@@ -48,25 +49,41 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 	if err != nil {
 		return answered{}, err
 	}
-	if got.IsMissing() {
+	switch {
+	case got.Status == http.StatusNotFound:
 		return answered{}, fmt.Errorf("vault has nothing at %s that issues certificates", q.Name)
+	case got.IsMissing():
+		return answered{}, useless(hint.With(fmt.Errorf("vault has nothing at %s that issues certificates: the answer is empty (%d)", q.Name, got.Status), hintIssues))
 	}
 	if len(got.Body.Warnings) > 0 {
 		s.warn(q, got.Body.Warnings)
 	}
-	issued := pemfile.Scan(textsOf(got.Body.Data))
-	if issued.Leaf == nil {
-		return answered{}, errors.New("the answer has no certificate that is not a CA's")
+	issued, err := issuedIn(got.Body.Data, pairs)
+	if err != nil {
+		return answered{}, useless(err)
 	}
 	now, leaf := time.Now(), issued.Leaf
-	if !now.Before(leaf.NotAfter) {
-		return answered{}, fmt.Errorf("vault has issued a certificate that has expired at %s; are the clocks right?", leaf.NotAfter.UTC().Format(time.RFC3339))
-	}
 	next := issued.Due(s.cfg.Load().Threshold)
 	if !now.Before(next) { // a short life, or an early begin
 		next = now.Add(leaf.NotAfter.Sub(now) / 3 * 2)
 	}
 	return answered{value: issued.Value.Until(leaf.NotAfter), clock: clock{next: early(next), expires: leaf.NotAfter}}, nil
+}
+
+const hintIssues = "the path must issue certificates that are not a CA's, such as pki/issue/ROLE"
+
+// issuedIn returns the certificate of an answer to pairs.
+func issuedIn(data map[string]any, pairs map[string]string) (pemfile.Content, error) {
+	issued := pemfile.Scan(textsOf(data))
+	switch {
+	case issued.Leaf == nil && pairs["format"] == "der":
+		return issued, hint.With(errors.New("the answer has no certificate in the format PEM"), "leave out format=der")
+	case issued.Leaf == nil:
+		return issued, hint.With(errors.New("the answer has no certificate that is not a CA's"), hintIssues)
+	case !time.Now().Before(issued.Leaf.NotAfter):
+		return issued, fmt.Errorf("vault has issued a certificate that has expired at %s; are the clocks right?", issued.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return issued, nil
 }
 
 // early returns a time that is a little earlier than due: certificates that were issued together are not all replaced together.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/hint"
 	"render/watch/sourcetest"
 	"render/watch/vault/pemfile"
 	"render/watch/vaulttest"
@@ -292,6 +294,80 @@ func TestPKICertClock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An answer to a write that is of no use is not asked for again and again: each time creates more. A run with once ends at the first.
+func TestUselessAnswers(t *testing.T) {
+	ca := func() object { return object{"certificate": certificate(t, "a CA", time.Hour, true).Cert} }
+	tests := []struct {
+		name, path string
+		pairs      []string
+		answer     func() object // nil for none
+		want, hint string
+	}{
+		{"not PEM", "pki/issue/web", []string{"format=der"}, func() object { return object{"certificate": "MIIB"} }, "no certificate in the format PEM", "leave out format=der"},
+		{"that of a CA", "pki/issue/web", nil, ca, "no certificate that is not a CA's", hintIssues},
+		{"none", "pki/issue/web", nil, func() object { return object{} }, "no certificate that is not a CA's", hintIssues},
+		{"empty", "kv1/web", nil, nil, "the answer is empty (204)", hintIssues},
+		{"expired", "pki/issue/web", nil, func() object {
+			return object{"certificate": certificateFrom(t, "a.test", time.Now().Add(-2*time.Hour), time.Hour, false).Cert}
+		}, "are the clocks right?", ""},
+	}
+	for _, test := range tests {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			f.issued = test.answer
+			q := pkiCert(t, test.path, filepath.Join(t.TempDir(), "none"), append(test.pairs, "common_name=a.test")...)
+			other := query(t, "db/creds/other")
+			fl.watch(q, other)
+			fl.pass(time.Second)
+			_, _, err := s.Fetch(f.t.Context(), q, 0)
+			if !errors.Is(err, watch.ErrDenied) || !strings.Contains(err.Error(), test.want) || test.hint != "" && !strings.Contains(hint.Text(err), "hint: "+test.hint) {
+				t.Errorf("%s: got %v", test.name, err)
+			}
+
+			// Neither readers nor the end of an outage make that sooner, or another token.
+			f.do(func() { f.down = true })
+			fl.watch(query(t, "db/creds/more"))
+			fl.pass(20 * time.Second)
+			f.do(func() { f.down, f.tokens["other"] = false, &fakeToken{} })
+			fl.pass(20 * time.Second)
+			s.tokens.use("other")
+			for range 20 {
+				fl.pass(5 * time.Second)
+				_, _, _ = s.Fetch(f.t.Context(), q, 0)
+			}
+			asked := "PUT " + test.path
+			if n := f.count(asked); n != 1 {
+				t.Errorf("%s: written %d times within two minutes: %s", test.name, n, f.requests())
+			}
+			fl.pass(time.Hour)
+			if n := f.count(asked); n < 12 || n > 16 {
+				t.Errorf("%s: written %d times in an hour", test.name, n)
+			}
+			if st := fl.states[q]; st.Err == nil || fl.states[other].Err != nil {
+				t.Errorf("%s: got %+v and %+v", test.name, st, fl.states[other])
+			}
+		})
+	}
+}
+
+// A path that Vault does not know creates nothing: it is asked for again as after any failure.
+func TestPKICertOfNothing(t *testing.T) {
+	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() { f.refuses["pki/issue/web"] = http.StatusNotFound })
+		f.issue = func() *watch.PKICert { return certificate(t, "a.test", time.Hour, false) }
+		q := pkiCert(t, "pki/issue/web", filepath.Join(t.TempDir(), "none"), "common_name=a.test")
+		fl.watch(q)
+		fl.pass(10 * time.Second)
+		if st := fl.states[q]; st.Err == nil || errors.Is(st.Err, watch.ErrDenied) || f.count("PUT pki/issue/web") < 3 {
+			t.Errorf("got %+v; %s", st, f.requests())
+		}
+		f.do(func() { clear(f.refuses) })
+		fl.pass(20 * time.Second)
+		if st := fl.states[q]; st.Err != nil {
+			t.Errorf("got %v", st.Err)
+		}
+	})
 }
 
 // Certificates that were issued together are not replaced together, neither by the process that had them issued nor by another.
