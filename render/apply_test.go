@@ -173,7 +173,7 @@ func TestR10ErrorChangesNothing(t *testing.T) {
 		}
 		elapse(10 * time.Minute)
 		if n := r.log.count(stillNotUsed); n != 10 {
-			t.Errorf("%d lines after it was mended", n)
+			t.Errorf("%d lines after it was fixed", n)
 		}
 		if n := r.log.count(inForce); n != 1 {
 			t.Errorf("%d lines", n)
@@ -448,7 +448,7 @@ func TestR10ActionsKeepTheirState(t *testing.T) {
 		if len(s) != 1 || s[0].Failures == 0 || s[0].Commits < 4 {
 			t.Errorf("got %+v", s)
 		}
-		r.apply(config(10*time.Second, r.appends("runs"))) // mended: it is tried without waiting for the back-off
+		r.apply(config(10*time.Second, r.appends("runs"))) // fixed: it is retried without waiting for the back-off
 		elapse(11 * time.Second)
 		r.wantFile("a", "3")
 		if s := r.status().Actions[0]; s.Failures != 0 || s.Err != nil {
@@ -494,7 +494,7 @@ func TestR13OwedByTheNextAction(t *testing.T) {
 				r.start(Config{Targets: []Target{target, other}, Actions: []Action{{Name: "first", Command: run.Command{Shell: "exit 1"}}}})
 				elapse(10 * time.Second)
 				if r.read(".render-a.owed") == "no file" {
-					t.Fatal("nothing is owed")
+					t.Fatal("nothing is pending")
 				}
 				r.apply(next(r, target, other))
 				elapse(2 * time.Minute)

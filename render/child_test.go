@@ -194,7 +194,7 @@ func TestProgramNeedsItsFiles(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
-		fail func(r *rig, target *Target) (mend func())
+		fail func(r *rig, target *Target) (fix func())
 	}{
 		{"cannot be written", func(r *rig, target *Target) func() {
 			target.File.NoFolders = true
@@ -214,7 +214,7 @@ func TestProgramNeedsItsFiles(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			target := r.target("out", `{{key "a"}}`)
-			mend := tt.fail(r, &target)
+			fix := tt.fail(r, &target)
 			r.world.set(kv("a"), "bad")
 			s := r.supervise(Config{
 				Targets: []Target{target},
@@ -223,7 +223,7 @@ func TestProgramNeedsItsFiles(t *testing.T) {
 			})
 			s.await("the failure", func() bool { return s.status().Targets[0].State == status.Failed })
 			s.notStarted()
-			mend()
+			fix()
 			s.starts(1)
 		})
 	}

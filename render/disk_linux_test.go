@@ -82,7 +82,7 @@ func TestDiskFull(t *testing.T) {
 func TestInTheWay(t *testing.T) {
 	tests := []struct {
 		name  string
-		setUp func(r *rig, target *Target) (mend func())
+		setUp func(r *rig, target *Target) (fix func())
 		want  string
 	}{
 		{"a read-only file system", func(r *rig, target *Target) func() {
@@ -119,7 +119,7 @@ func TestInTheWay(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				bad := r.target("bad", `{{key "k"}}`)
-				mend := test.setUp(r, &bad)
+				fix := test.setUp(r, &bad)
 				r.start(of(Action{Command: r.appends("runs")}, bad, r.target("good", `{{key "k"}}`)))
 				r.set(kv("k"), "v")
 				elapse(10 * time.Second)
@@ -132,7 +132,7 @@ func TestInTheWay(t *testing.T) {
 				if n := r.lines("runs"); n != 1 {
 					t.Errorf("%d runs", n)
 				}
-				mend()
+				fix()
 				elapse(70 * time.Second)
 				name, err := filepath.Rel(r.dir, bad.Destination)
 				r.must(err)

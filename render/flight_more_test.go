@@ -121,7 +121,7 @@ func TestDebtToBusyImpliedAction(t *testing.T) {
 	}
 	r.must(os.Remove(r.path("broken")))
 	r.write("go", "")
-	r.await("what is owed for a", func() bool { return r.read(".render-a.owed") == "no file" })
+	r.await("what is pending for a", func() bool { return r.read(".render-a.owed") == "no file" })
 }
 
 // Nothing is verified while the supervised program is being replaced.

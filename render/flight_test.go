@@ -112,7 +112,7 @@ func TestDebtMovesInFlight(t *testing.T) {
 			}
 			r.write("go", "")
 			r.must(<-applied)
-			r.await("the run that is owed", func() bool { return r.lines("runs") > before && r.read(".render-a.owed") == "no file" })
+			r.await("the pending run", func() bool { return r.lines("runs") > before && r.read(".render-a.owed") == "no file" })
 		})
 	}
 }

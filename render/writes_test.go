@@ -9,7 +9,7 @@ import (
 	"render/render/run"
 )
 
-// What writeToFile asks for is committed with the target: swapped with it, before the command, and only when it changes.
+// What writeToFile writes is committed with the target: swapped with it, before the command, and only when it changes.
 func TestWrites(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		target := r.target("a", `{{key "cert" | writeToFile "`+r.path("sub/cert")+`" "" "" "0600"}}main`)
@@ -40,7 +40,7 @@ func TestWriteAttributes(t *testing.T) {
 		r.start(Config{Targets: []Target{r.target("a", `{{writeToFile "`+r.path("cert")+`" "`+root(t)+`" "" "0400" "same"}}`)}})
 		info, err := os.Stat(r.path("cert"))
 		if err != nil || info.Mode() != 0o400 {
-			t.Errorf("mode %v, %v: permissions are part of what is asked for", info.Mode(), err)
+			t.Errorf("mode %v, %v: permissions are part of what writeToFile sets", info.Mode(), err)
 		}
 	})
 }

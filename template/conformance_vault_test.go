@@ -208,7 +208,7 @@ func TestSecretQueries(t *testing.T) {
 		{`{{secretExists "x"}}{{secretOrDefault "x" "y" "z"}}{{vault "x"}}{{secrets "x"}}`, answers{}, []watch.Query{x, list("x")}, nil, false},
 		{`{{secretExists "x"}}{{secret "x"}}`, answers{x: nil}, nil, []watch.Query{x}, true},
 		{`{{if secretExists "x"}}{{secret "x"}}{{end}}{{secretOrDefault "x" "a" "b"}}`, answers{x: nil}, nil, nil, true},
-		// A path that comes from what is pending is no error, and asks nothing where it is none.
+		// A path that comes from what is pending is no error, and an empty one queries nothing.
 		{`{{secret (key "a")}}{{secrets (printf "/%s" (key "a"))}}{{secretExists (key "a")}}{{secretOrDefault (key "a") "b" "c"}}{{secret "x"}}`, answers{}, []watch.Query{a, x}, nil, false},
 		{`{{secret (key "a")}}`, answers{a: nil}, nil, []watch.Query{a}, false},
 		// A write waits for all that stands before it.

@@ -119,7 +119,7 @@ func TestSandboxMissing(t *testing.T) {
 	}
 }
 
-// A link that leads out is an error, not something to wait for; but it is watched, so that the template works once it is mended.
+// A link that leads out is an error, not something to wait for; but it is watched, so that the template works once the link is fixed.
 func TestSandboxMended(t *testing.T) {
 	base, known := box(t)
 	tmpl, err := template.Parse("t", `{{file "`+base+`/box/out"}}`, template.Options{Sandbox: base + "/box"})

@@ -15,7 +15,7 @@ import (
 	"render/watch/hint"
 )
 
-// leastPart is how many bytes of a secret tell something of it. Fewer stand in many texts.
+// leastPart is how many bytes of a secret reveal something of it. Fewer stand in many texts.
 const leastPart = 4
 
 // canShow reports whether errors can have a text: it stands in the template, and is neither a secret that this pass has, nor

@@ -133,7 +133,7 @@ func TestShowHasNoSecrets(t *testing.T) {
 				asked, _ = q.SecretPath()
 			}
 			if mount, rest, found := strings.Cut(asked, "/"); found {
-				asked = mount + "/data/" + rest // as the source of Vault asks for a secret of KV v2
+				asked = mount + "/data/" + rest // as the source of Vault requests a secret of KV v2
 			}
 			said := tmpl.Show(q) + fmt.Sprint(tmpl.ShowError(q, fmt.Errorf("%s: failed at %s: %s is missing", q, q.Name, asked)))
 			if q.Kind == watch.KindPlugin {
@@ -154,7 +154,7 @@ func TestShowHasNoSecrets(t *testing.T) {
 	}
 }
 
-// Which names of queries are cut: those that have a secret, or a part of one that tells something of it.
+// Which names of queries are cut: those that have a secret, or a part of one that reveals something of it.
 func TestShowCuts(t *testing.T) {
 	read, _ := watch.NewSecret("s")
 	for _, c := range []struct {

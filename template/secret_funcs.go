@@ -44,7 +44,7 @@ func (a asker) secret(args ...string) (any, error) {
 	return a.copied(secret)
 }
 
-// secretQuery returns the query for a path, and no query where the path is none because something is unanswered.
+// secretQuery returns the query for a path, and no query where the path is empty because something is unanswered.
 func (a asker) secretQuery(path string) (watch.Query, error) {
 	q, err := a.pass.query(watch.KindSecret, path, func(_, path string) (watch.Query, error) {
 		if err := a.checkPath(path); err != nil {

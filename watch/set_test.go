@@ -650,7 +650,7 @@ func TestOnce(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 		if fl.errors() != 2 {
-			t.Errorf("told of %d failures, want each", fl.errors())
+			t.Errorf("%d failures are reported, want each", fl.errors())
 		}
 	})
 }

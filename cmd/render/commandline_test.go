@@ -97,7 +97,7 @@ func TestLibraryVariables(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			if r := asked.Load(); tt.query != "" && !strings.Contains(r.URL.RawQuery+r.Header.Get("Authorization"), tt.query) {
-				t.Errorf("asked for %s with %v", r.URL, r.Header)
+				t.Errorf("requested %s with %v", r.URL, r.Header)
 			}
 		})
 	}

@@ -41,14 +41,14 @@ func TestReloadUnderRequests(t *testing.T) {
 
 	changes := []func(){
 		r.changeKey, r.changeService, r.changeService, r.changeConfig, r.changeConfig, r.breakConfig,
-		r.changeTemplate, r.changeTemplate, r.breakTemplate, r.mend, r.mend, r.rest,
+		r.changeTemplate, r.changeTemplate, r.breakTemplate, r.fix, r.fix, r.rest,
 	}
 	for range steps {
 		changes[r.random.IntN(len(changes))]()
 		<-time.After(time.Duration(r.random.Int64N(int64(150 * time.Millisecond))))
 	}
 
-	r.mend()
+	r.fix()
 	r.changeConfig()
 	awaits(t, r.asDryRun)
 	awaits(t, func() error { return web.asks(t, r.passing()...) })
@@ -264,8 +264,8 @@ func (r *reloadRig) changeTemplate() { r.change(r.anyTemplate(), false) }
 
 func (r *reloadRig) breakTemplate() { r.change(r.anyTemplate(), true) }
 
-// mend mends all templates that are broken.
-func (r *reloadRig) mend() {
+// fix fixes all templates that are broken.
+func (r *reloadRig) fix() {
 	for _, name := range slices.Sorted(maps.Keys(r.broken)) {
 		r.change(name, false)
 	}

@@ -328,7 +328,7 @@ func TestReloading(t *testing.T) {
 	awaits(t, d.saying("configuration reloaded"))
 	for _, message := range s.messages() {
 		if strings.HasPrefix(message, "RELOADING=1") {
-			t.Fatal("it has told of a reload before it was ready")
+			t.Fatal("it has reported a reload before it was ready")
 		}
 	}
 

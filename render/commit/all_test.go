@@ -130,7 +130,7 @@ func TestAllAfterACrash(t *testing.T) {
 	}
 	plans[0] = p.recall(plans[0])
 	if !plans[0].Pending {
-		t.Error("the action is not owed any more")
+		t.Error("the action is not pending any more")
 	}
 	p.must(All(plans[:1], newTools(t), func(int, Result) {}))
 	p.want(map[string]string{"a": "newer", "b": "newer", "runs": "ran\n"})

@@ -117,7 +117,7 @@ func TestCheckAfterSwap(t *testing.T) {
 				t.Errorf("the command saw %q, ran %v, result %v", seen, ran, r.Ran)
 			}
 			if r.Pending || len(r.Debts) > 0 {
-				t.Errorf("owed: %v", r.Debts)
+				t.Errorf("pending: %v", r.Debts)
 			}
 			p.wantClean()
 			for _, name := range []string{"a", "b", "c"} {

@@ -212,7 +212,7 @@ func TestR13Mark(t *testing.T) {
 		t.Errorf("the mark has the mode %o", info.Mode())
 	}
 	if r := p.commit(isMarked, map[string]string{"out": "1"}); r.Err != nil || !r.Ran {
-		t.Fatalf("the command was owed: %+v", r)
+		t.Fatalf("the command was pending: %+v", r)
 	}
 	p.want(map[string]string{"out": "1"})
 	if r := p.commit(isMarked, map[string]string{"out": "2"}); r.Err != nil {
@@ -224,14 +224,14 @@ func TestR13Mark(t *testing.T) {
 	}
 	p.want(map[string]string{"out": "2", mark: owed("out")}) // it has failed for the old file, too
 	if r := p.commit(isMarked, map[string]string{"out": "2"}); r.Err != nil || !r.Ran {
-		t.Fatalf("the command was owed for the old file: %+v", r)
+		t.Fatalf("the command was pending for the old file: %+v", r)
 	}
 	if r := p.commit(run.Command{Shell: "grep 2 '" + p.path("out") + "'"}, map[string]string{"out": "3"}); r.Err == nil || !r.Rejected || r.Pending {
 		t.Fatalf("the command did not fail: %+v", r)
 	}
 	p.want(map[string]string{"out": "2"})
 	if r := p.commit(fails, map[string]string{"out": "2"}); r.Ran {
-		t.Error("the command ran although nothing changed and nothing was owed")
+		t.Error("the command ran although nothing changed and nothing was pending")
 	}
 }
 

@@ -64,7 +64,7 @@ func TestCrashOverFolders(t *testing.T) {
 					swapped := all(p)
 					plan := p.recall(p.plan(Action{}, contents("new")))
 					if isNew := "new new new new"; swapped == isNew && len(plan.Debts) != 0 && len(plan.Debts) != 4 {
-						t.Fatalf("some files are owed, and others are not: %v", plan.Debts)
+						t.Fatalf("some files are pending, and others are not: %v", plan.Debts)
 					}
 
 					// What is owed fails now, for these contents; another crash may come at any step of that, too.

@@ -346,7 +346,7 @@ func (m *machine) check(what string, plan Plan, r Result, n int) {
 		}
 		for _, kind := range []string{"check", "command", "verify"} {
 			if !r.Pending && strings.Contains(got, kind) && m.rejects(kind) {
-				fail("%s holds %q, which is bad, and nothing is owed", name, got)
+				fail("%s holds %q, which is bad, and nothing is pending", name, got)
 			}
 		}
 	}
@@ -406,6 +406,6 @@ func (s *scenario) compare(t *testing.T, got, without, with *outcome) {
 		}
 	}
 	if s.same && got.last.Pending != with.last.Pending {
-		t.Errorf("crash at step %d of %d: owed %v, want %v\n%+v", got.crashAt, with.steps, got.last.Pending, with.last.Pending, got.last)
+		t.Errorf("crash at step %d of %d: pending %v, want %v\n%+v", got.crashAt, with.steps, got.last.Pending, with.last.Pending, got.last)
 	}
 }

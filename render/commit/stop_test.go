@@ -125,7 +125,7 @@ func TestStop(t *testing.T) {
 				}
 			}
 			if swaps != test.swaps || r.Pending != test.owed || (len(r.Debts) > 0) != test.owed {
-				t.Errorf("%d new files in place, want %d; owed %v, want %v; err %v", swaps, test.swaps, r.Pending, test.owed, r.Err)
+				t.Errorf("%d new files in place, want %d; pending %v, want %v; err %v", swaps, test.swaps, r.Pending, test.owed, r.Err)
 			}
 			if recalled := p.recall(plan); recalled.Pending != test.owed {
 				t.Errorf("the next start has the debts %v", recalled.Debts)
@@ -242,7 +242,7 @@ func TestNothingRunsAfterTheLimit(t *testing.T) {
 				time.Sleep(run.DefaultTimeout)
 				r := Do(plan, tools)
 				if r.Pending != p.recall(plan).Pending || r.Pending != (len(r.Debts) == 1) || r.Pending == action.Check.TakesFile() {
-					t.Errorf("owed %v, debts %v", r.Pending, r.Debts)
+					t.Errorf("pending %v, debts %v", r.Pending, r.Debts)
 				}
 				if err := errors.Join(r.Err, r.Failed[p.path("out")]); len(ran) > 0 || !errors.Is(err, ErrStopping) || r.Rejected || r.Ran {
 					t.Errorf("ran %q: %+v", ran, r)

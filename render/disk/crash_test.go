@@ -143,7 +143,7 @@ func testKilled(t *testing.T, at int, failing bool, then string) {
 	}
 	isSwapped := p.files()["a"] == "new" || p.files()["in/c"] == "new"
 	if owed["a"] != owed["b"] || owed["in/d"] != owed["in/c"] && owed["in/c"] || isSwapped && owed["a"] != owed["in/c"] {
-		t.Errorf("owed for %v", owed)
+		t.Errorf("pending for %v", owed)
 	}
 
 	act, contents := succeeds, strings.Fields(strings.ReplaceAll(then, ",", ""))[0]

@@ -230,11 +230,11 @@ func TestAttributes(t *testing.T) {
 		{"setuid is kept", 0o755 | special, 65534, Options{}, 0o755 | special, 65534, true},
 		{"setuid does not go to another user", 0o755 | special, 65534, Options{User: "0"}, 0o755, 0, true},
 		{"setgid does not go to another group", 0o755 | special, 65534, Options{Group: "0"}, 0o755, 65534, true},
-		{"setuid is asked for", 0o644, 65534, Options{User: "65533", Perms: 0o755 | fs.ModeSetuid}, 0o755 | fs.ModeSetuid, 65533, true},
-		{"asked for", 0o644, 0, Options{Perms: 0o600}, 0o600, 0, false},
-		{"asked for, a new file", 0, 0, Options{Perms: 0o600}, 0o600, 0, false},
-		{"an owner is asked for", 0o644, 0, Options{User: "65534", Group: "65533", Perms: 0o640}, 0o640, 65534, true},
-		{"an owner is asked for, a new file", 0, 0, Options{User: "65534"}, 0o644, 65534, true},
+		{"setuid is set", 0o644, 65534, Options{User: "65533", Perms: 0o755 | fs.ModeSetuid}, 0o755 | fs.ModeSetuid, 65533, true},
+		{"a mode is set", 0o644, 0, Options{Perms: 0o600}, 0o600, 0, false},
+		{"a mode is set, a new file", 0, 0, Options{Perms: 0o600}, 0o600, 0, false},
+		{"an owner is set", 0o644, 0, Options{User: "65534", Group: "65533", Perms: 0o640}, 0o640, 65534, true},
+		{"an owner is set, a new file", 0, 0, Options{User: "65534"}, 0o644, 65534, true},
 		{"a new file", 0, 0, Options{}, 0o644, 0, false},
 	}
 	for _, test := range tests {

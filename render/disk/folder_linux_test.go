@@ -577,11 +577,11 @@ func TestExpected(t *testing.T) {
 		}
 	}
 	differs(false)
-	change := func(change func(), mend func()) {
+	change := func(change func(), fix func()) {
 		t.Helper()
 		change()
 		differs(true)
-		mend()
+		fix()
 		differs(false)
 	}
 	right := func() { p.must(os.RemoveAll(p.path("real"))); p.write("real", "right", 0o644) }

@@ -51,7 +51,7 @@ func TestR13Mark(t *testing.T) {
 	}
 	p.want(map[string]string{"out": "2"})
 	if o := commit(nil, fails, nil, p.wants("out", "2")); o.err != nil {
-		t.Error("the action ran although nothing changed and nothing was owed")
+		t.Error("the action ran although nothing changed and nothing was pending")
 	}
 }
 
@@ -170,12 +170,12 @@ func TestHalfAMark(t *testing.T) {
 			p.must(err)
 			if f.Changes() || f.Pending() != test.owed || f.Live() != (test.after != "place") || f.Back() != (test.owed && test.after == "place") ||
 				f.HadFile() != (test.after != "no file") {
-				t.Errorf("changes %v, owed %v, live %v, back %v, had a file %v", f.Changes(), f.Pending(), f.Live(), f.Back(), f.HadFile())
+				t.Errorf("changes %v, pending %v, live %v, back %v, had a file %v", f.Changes(), f.Pending(), f.Live(), f.Back(), f.HadFile())
 			}
 			if f.Pending() && act() != nil {
 				p.must(f.Undo(true))
 				if f.Live() || !f.Back() || !f.Pending() {
-					t.Errorf("live %v, back %v, owed %v", f.Live(), f.Back(), f.Pending())
+					t.Errorf("live %v, back %v, pending %v", f.Live(), f.Back(), f.Pending())
 				}
 			}
 			b.Complete()
@@ -598,7 +598,7 @@ func TestOwedOfWhatCannotBeStaged(t *testing.T) {
 			b := NewBatch(o.debts)
 			f, _, err := b.Stage(w)
 			if !f.Pending() || (err == nil) != (name == "a link to another file") || f.Changes() || f.Live() {
-				t.Errorf("owed %v, changes %v, live %v, err %v", f.Pending(), f.Changes(), f.Live(), err)
+				t.Errorf("pending %v, changes %v, live %v, err %v", f.Pending(), f.Changes(), f.Live(), err)
 			}
 			f.Discard()
 			if err := f.Undo(true); err != nil {
@@ -647,7 +647,7 @@ func TestStageAtOnce(t *testing.T) {
 		}
 		for i, f := range files {
 			if f.Changes() != (i%2 == 0) || !f.Pending() {
-				t.Errorf("%s: changes %v, owed %v", f.Path(), f.Changes(), f.Pending())
+				t.Errorf("%s: changes %v, pending %v", f.Path(), f.Changes(), f.Pending())
 			}
 			p.must(f.GiveUp())
 		}

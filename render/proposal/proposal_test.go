@@ -192,7 +192,7 @@ func TestEnter(t *testing.T) {
 	})
 }
 
-// Many callers make proposals and give up, while commits begin and land: each proposal is in effect or not as its caller is told, and no
+// Many callers make proposals and give up, while commits begin and land: each proposal is in effect or not as its caller learns, and no
 // commit of an action begins that one affects.
 func TestManyProposals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestManyProposals(t *testing.T) {
 		<-done
 		slices.Sort(used)
 		if slices.Sort(want); !slices.Equal(used, want) || len(want) == 0 {
-			t.Errorf("in effect are\n%v, and callers are told of\n%v", used, want)
+			t.Errorf("in effect are\n%v, and callers learn of\n%v", used, want)
 		}
 	})
 }

@@ -232,7 +232,7 @@ func TestManyReloads(t *testing.T) {
 	all.Wait()
 	told := s.log.count("program reloading, files changed")
 	if told < 1 || told > 20 {
-		t.Errorf("it was told %d times", told)
+		t.Errorf("it was logged %d times", told)
 	}
 	s.endsAfterStop(t)
 }

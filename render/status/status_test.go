@@ -72,17 +72,17 @@ func TestIncomplete(t *testing.T) {
 }
 
 // The hints are those of all that is missing and of all faults, each once. What is missing is no fault of the run: who looks for the exit
-// code of a program must not find that of one that a template asks for.
+// code of a program must not find that of one that a template uses.
 func TestIncompleteHints(t *testing.T) {
 	denied := fmt.Errorf("vault at x: %w", hint.With(errors.New("403"), "give render a token"))
 	err := &IncompleteError{Targets: []TargetStatus{
 		{Source: "t1", Missing: []Missing{{Query: "secret a", Where: "t1:1:1", Err: denied}, {Query: "secret b", Where: "t1:1:2", Err: denied}, {Query: "key a", Where: "t1:1:3"}}},
-		{Source: "t2", Err: hint.With(errors.New("t2:1:1: the fault"), "mend it"), Missing: []Missing{{Query: "secret a", Where: "t2:1:1", Err: denied}}},
+		{Source: "t2", Err: hint.With(errors.New("t2:1:1: the fault"), "fix it"), Missing: []Missing{{Query: "secret a", Where: "t2:1:1", Err: denied}}},
 	}}
-	if got, want := hint.Of(err), []string{"give render a token", "mend it"}; !slices.Equal(got, want) {
+	if got, want := hint.Of(err), []string{"give render a token", "fix it"}; !slices.Equal(got, want) {
 		t.Errorf("the hints are %q, not %q", got, want)
 	}
-	if got, want := hint.Text(err), err.Error()+"\nhint: give render a token\nhint: mend it"; got != want {
+	if got, want := hint.Text(err), err.Error()+"\nhint: give render a token\nhint: fix it"; got != want {
 		t.Errorf("shown is\n%s\nnot\n%s", got, want)
 	}
 	if errors.Is(err, denied) {

@@ -55,7 +55,7 @@ func TestCharsets(t *testing.T) {
 func TestCharsetsOfRecipes(t *testing.T) {
 	for _, text := range []string{`^[a-z0-9_-]{1,63}$`, `^[\w.-]{0,60}$`, `^[1-9][0-9]{0,5}$`, `^/[A-Za-z0-9/_.-]*$`, `^\d+$`} {
 		if newCharset(text) == nil {
-			t.Errorf("%s is none", text)
+			t.Errorf("%s is not valid", text)
 		}
 	}
 	for _, text := range []string{`[a-z]+`, `^[a-z]+`, `^a|b$`, `^(a)+$`, `^[a-z]*b$`, `^(?i)abc$`, `^$`, `(?m)^[a-z]+$`, `[`} {

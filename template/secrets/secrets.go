@@ -12,7 +12,7 @@ import (
 	"render/watch"
 )
 
-// Field returns a field of a secret, nil where there is none. The fields of a KV v2 are those of the version.
+// Field returns a field of a secret, nil where the secret lacks it. The fields of a KV v2 are those of the version.
 func Field(secret *watch.Secret, field string) any {
 	if secret == nil {
 		return nil

@@ -301,7 +301,7 @@ func TestTokenFile(t *testing.T) {
 			move()
 		}
 		if last() != "secret-003" || out.count("consul credentials changed and are unusable") != 1 || fl.errors() != 0 {
-			t.Errorf("the file has gone; token %q, told: %s", last(), out)
+			t.Errorf("the file is missing; token %q, logged: %s", last(), out)
 		}
 		write("")
 		later(2 * time.Second)
@@ -329,19 +329,19 @@ func TestTokenFile(t *testing.T) {
 			}
 		}
 		if strings.Contains(told, "secret") {
-			t.Errorf("the token is told: %s", told)
+			t.Errorf("the token is shown: %s", told)
 		}
 	})
 }
 
-// A password in an address is not told.
+// No error and no log line shows a password in an address.
 func TestPasswordIsNotTold(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fake) {
 		f.refuse(true)
 		c, out := f.consul(Config{Address: "http://user:secret@a:8500,http://user:secret@b:8500", Token: "secret"})
 		_, _, err := c.Fetch(t.Context(), web, 0)
 		if _, _, again := c.Fetch(t.Context(), web, 0); err == nil || strings.Contains(fmt.Sprint(err, again, out), "secret") {
-			t.Errorf("told: %v, %v, %s", err, again, out)
+			t.Errorf("errors %v, %v; logged: %s", err, again, out)
 		}
 	})
 }
@@ -495,7 +495,7 @@ func TestHTTP2(t *testing.T) {
 			t.Fatalf("HTTP/%d", all[0].proto)
 		}
 		if fl.answered() != 500 || f.mostOpen() > 12 || out.count("share a few connections of HTTP/2") != 1 {
-			t.Errorf("%d answered, %d connections; told: %s", fl.answered(), f.mostOpen(), out)
+			t.Errorf("%d answered, %d connections; logged: %s", fl.answered(), f.mostOpen(), out)
 		}
 		for i := range paths {
 			f.put(paths[i], fmt.Sprint(i+1000))
@@ -559,7 +559,7 @@ func TestHTTP2Dies(t *testing.T) {
 	})
 }
 
-// Certificates that are replaced while we run are used for new connections. Broken ones are not, and told once.
+// Certificates that are replaced while we run are used for new connections. Broken ones are not, and are logged once.
 func TestCertificatesChange(t *testing.T) {
 	t.Parallel()
 	a, b := newAuthority(t, "a"), newAuthority(t, "b")
@@ -615,7 +615,7 @@ func TestCertificatesChange(t *testing.T) {
 		}
 		mu.Unlock()
 		if out.count("consul certificates changed") != 1 {
-			t.Errorf("told: %s", out)
+			t.Errorf("logged: %s", out)
 		}
 		write(t, certFile, []byte("broken"))
 		for range 5 {
@@ -628,7 +628,7 @@ func TestCertificatesChange(t *testing.T) {
 			check(t, fetch())
 		}
 		if n := out.count("consul credentials changed and are unusable"); n != 2 {
-			t.Errorf("told %d times of two faults: %s", n, out)
+			t.Errorf("logged %d times for two faults: %s", n, out)
 		}
 		install(a, "client-c")
 		serve(a)
@@ -684,7 +684,7 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("asks %s", host())
 		}
 		if n := out.count("trying the next address"); n != 3 {
-			t.Errorf("told %d times: %s", n, out)
+			t.Errorf("logged %d times: %s", n, out)
 		}
 		if fl.failing() != 0 {
 			t.Errorf("%d fail", fl.failing())

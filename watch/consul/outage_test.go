@@ -75,7 +75,7 @@ func TestConsulRefuses(t *testing.T) {
 			}
 		}
 		if n := out.count("consul refuses requests"); n < 1 || n > 300 {
-			t.Errorf("told %d times", n)
+			t.Errorf("logged %d times", n)
 		}
 	})
 }

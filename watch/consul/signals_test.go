@@ -116,7 +116,7 @@ func TestManyQueriesFewConnections(t *testing.T) {
 			t.Fatalf("%d of 300 queries answered", n)
 		}
 		if n := out.count("more queries than connections"); n != 1 || !strings.Contains(out.String(), "queries=300 connections=24") {
-			t.Errorf("told: %s", out)
+			t.Errorf("logged: %s", out)
 		}
 		for range 40 {
 			f.change("", func(s *store) {

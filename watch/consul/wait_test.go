@@ -124,7 +124,7 @@ func TestCutsAreLearned(t *testing.T) {
 				}
 				later(95 * time.Second)
 				if out.count("wait=36s") != 1 {
-					t.Errorf("waits are not shorter yet; told: %s", out)
+					t.Errorf("waits are not shorter yet; logged: %s", out)
 				}
 				later(3 * time.Minute)
 				began := time.Now()
@@ -143,7 +143,7 @@ func TestCutsAreLearned(t *testing.T) {
 					t.Error("a change does not arrive")
 				}
 				if fl.errors() != 0 || out.count("cut off") != 1 || out.count("WARN") != 1 {
-					t.Errorf("%d errors; told: %s", fl.errors(), out)
+					t.Errorf("%d errors; logged: %s", fl.errors(), out)
 				}
 			})
 		})
@@ -171,7 +171,7 @@ func TestCutsTogetherAreNotLearned(t *testing.T) {
 			}
 			later(5 * time.Second)
 			if out.count("cuts off") != 0 {
-				t.Errorf("seed %d: waits are shorter; told: %s", seed, out)
+				t.Errorf("seed %d: waits are shorter; logged: %s", seed, out)
 			}
 			if fl.failing() != 0 {
 				t.Errorf("%d still fail", fl.failing())
@@ -191,7 +191,7 @@ func TestConnectionTaken(t *testing.T) {
 		f.mu.Unlock()
 		value, _, err := c.Fetch(t.Context(), queries[0], 0)
 		if plain(value) != "1" || err != nil || out.String() != "" {
-			t.Errorf("got %v, %v; told: %s", plain(value), err, out)
+			t.Errorf("got %v, %v; logged: %s", plain(value), err, out)
 		}
 	})
 }

@@ -34,7 +34,7 @@ const (
 
 func at(path string) func(watch.Query) string { return func(watch.Query) string { return path } }
 
-// denied returns a refusal with what the token needs, or that there is none.
+// denied returns a refusal with what the token needs, or that no token is known.
 func (k kind) denied(err error, hasToken bool) error {
 	if !hasToken {
 		return hint.With(err, "no token is known: set nomad.token_file, nomad.token or NOMAD_TOKEN to a token with "+k.permission)

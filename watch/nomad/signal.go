@@ -16,7 +16,7 @@ const (
 	turnEach     = 200 * time.Millisecond
 	longestTurn  = time.Minute
 	linger       = 5 * time.Second      // that a signal without queries lasts: most come back with their next request
-	deniedPause  = time.Minute          // until a signal that the token may not ask for is asked for again
+	deniedPause  = time.Minute          // until a signal that the token may not read is read again
 	refusedPause = 2 * time.Second      // less a random part, after a request that waits was refused
 	roundPause   = 2 * time.Millisecond // for each query of a signal, between two of its changes
 	longestRound = 10 * time.Second

@@ -105,7 +105,7 @@ func (b behind) shift(v any) any {
 	return v
 }
 
-// A Vault whose clock is behind issues what ends earlier by our clock. What it tells of tokens is earlier, too, and lasts as long.
+// A Vault whose clock is behind issues what ends earlier by our clock. The times of tokens are earlier, too, and the tokens last as long.
 func TestBehind(t *testing.T) {
 	server := real(t)
 	const by, lives = 3 * time.Second, time.Minute

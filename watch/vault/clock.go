@@ -26,7 +26,7 @@ type clock struct {
 
 var errRotating = errors.New("vault is rotating the secret; its time to live is 0")
 
-// clockOf returns the clock of a secret that was asked for at a time. The lease begins then, so that it never ends before we expect it.
+// clockOf returns the clock of a secret that was requested at a time. The lease begins then, so that it never ends before we expect it.
 func (s *Source) clockOf(secret *watch.Secret, sent time.Time) (clock, error) {
 	lasts, renews := leaseTime(secret)
 	if lasts > 0 {

@@ -318,7 +318,7 @@ func TestWriteClock(t *testing.T) {
 	})
 }
 
-// What nobody asks for any more ends: first the requests, then the lease. A template that is edited asks again in time.
+// A query that nobody uses any more ends: first its requests, then its lease. A template that is edited uses it again in time.
 func TestForget(t *testing.T) {
 	simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
 		q := query(t, db)

@@ -25,7 +25,7 @@ func TestConfig(t *testing.T) {
 	tests := []struct {
 		name string
 		cfg  Config
-		env  string // NAME=VALUE, separated by blanks
+		env  string // NAME=VALUE, separated by spaces
 		home string
 		want func(c Config) any
 		is   any

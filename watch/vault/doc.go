@@ -17,7 +17,7 @@
 // when the lease cannot be renewed any longer, when it hangs on a token that was replaced, or when Vault does not know it any more. What has
 // no lease is read again for each plain read, too: reading creates nothing there.
 //
-// Once nobody has asked for a query for 15 seconds after Forget, its lease is revoked. The lease of an earlier answer lives on until it
+// Once nobody has used a query for 15 seconds after Forget, its lease is revoked. The lease of an earlier answer lives on until it
 // ends by itself, or until a minute after Applied: who has rendered files and reloaded a service with a later answer calls that.
 //
 // Requests do not go through Vault's own library: it carries one token to one address, repeats requests by itself, reads certificates once,

@@ -38,7 +38,7 @@ type entry struct {
 	applied  uint64    // the last index of Applied
 	replaced []lease
 	users    int         // calls of Fetch
-	failed   uint64      // attempts when a reader was told of a failure; 0 where none has read again
+	failed   uint64      // attempts when a reader got a failure; 0 where no reader has read again
 	leaving  *time.Timer // drops the entry; nil where it stays
 }
 

@@ -104,7 +104,7 @@ func (f *fake) do(do func()) {
 	do()
 }
 
-// count returns how often something was asked for.
+// count returns how many requests there were for something.
 func (f *fake) count(asked string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -325,7 +325,7 @@ func (f *fake) system(rest string, content object) (int, object) {
 	return 200, object{"lease_id": id, "lease_duration": int(l.until.Sub(now).Seconds()), "renewable": true}
 }
 
-// requests returns how many requests there were, by what was asked for.
+// requests returns how many requests there were, by their method and path.
 func (f *fake) requests() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

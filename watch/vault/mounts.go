@@ -12,7 +12,7 @@ import (
 	"render/watch/vault/api"
 )
 
-const mountStale = time.Minute // after that a refusal has a mount asked for anew: it may have been replaced, or become a KV v2
+const mountStale = time.Minute // after that a refusal leads to another request for the mount: it may have been replaced, or become a KV v2
 
 // A mount is where a secrets engine is mounted.
 type mount struct {
@@ -23,7 +23,7 @@ type mount struct {
 	reason error // why nothing is known; nil where something is
 }
 
-// mounts know the mounts that paths are below. What could not be found out is asked for anew by the next query.
+// mounts know the mounts that paths are below. The next query requests again what could not be found out.
 type mounts struct {
 	client    *api.Client
 	namespace string // whose name the paths of mounts may begin with
@@ -91,7 +91,7 @@ func (m *mounts) lookup(path string) (mount, bool) {
 	return mount{}, false
 }
 
-// askForAll asks for a mount while others wait for the outcome.
+// askForAll requests a mount while other queries wait for the outcome.
 func (m *mounts) askForAll(ctx context.Context, q *question, first, path, token string) (mount, error) {
 	q.found, q.err = m.ask(ctx, path, token)
 	m.mu.Lock()

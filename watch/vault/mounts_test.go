@@ -112,7 +112,7 @@ func TestMountsGo(t *testing.T) {
 	}
 }
 
-// A secret that is deleted has the mount asked for once, and not again while it is missing.
+// For a secret that is deleted the mount is requested once, and not again while the secret is missing.
 func TestMountsOfDeleted(t *testing.T) {
 	simulate(t, Config{LeaseDuration: time.Second}, func(f *fake, s *Source, fl *follower) {
 		const n = 100

@@ -149,7 +149,7 @@ func TestIssuedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(lines.String(), "vault issued a certificate") {
-			t.Errorf("start %d: a certificate that the file keeps is told of: %s", start, lines.String())
+			t.Errorf("start %d: a certificate that the file keeps is logged: %s", start, lines.String())
 		}
 
 		var first *watch.Secret
@@ -177,7 +177,7 @@ func TestIssuedOnce(t *testing.T) {
 			t.Errorf("start %d: %d certificates, want %d", start, n, 1+2*start)
 		}
 		if n := strings.Count(lines.String(), "vault issued a certificate; each start requests another, use pkiCert"); n != 1 {
-			t.Errorf("start %d: told %d times: %s", start, n, lines.String())
+			t.Errorf("start %d: logged %d times: %s", start, n, lines.String())
 		}
 	}
 }

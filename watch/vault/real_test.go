@@ -281,7 +281,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// The errors say what was asked for and why there is no answer, and never a value.
+// The errors say what was queried and why there is no answer, and never a value.
 func TestErrors(t *testing.T) {
 	server := real(t)
 	server.Put(t, "sys/policies/acl/some", map[string]any{"policy": `path "secret/data/mine" { capabilities = ["read"] }`})

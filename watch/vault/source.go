@@ -19,7 +19,7 @@ import (
 
 const (
 	failureHold    = 2 * time.Second  // how long a plain read waits for the end of a failure
-	linger         = 15 * time.Second // how long what nobody asks for any more is kept: a template that is edited asks again
+	linger         = 15 * time.Second // how long a query is kept that nobody uses any more: a template that is edited uses it again
 	answeredLately = time.Second      // in which the end of a failure is noticed
 
 	releaseAfter  = time.Minute      // after another answer is in use: connections that were opened with the old one may go on for a while
@@ -236,7 +236,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 	}
 }
 
-// begin returns the number of attempts beyond which an answer is one to a plain read that begins now. Who was told of a failure reads again as
+// begin returns the number of attempts beyond which an answer is one to a plain read that begins now. Whoever got a failure reads again as
 // soon as there is an answer: that is the one.
 func (s *Source) begin(e *entry) (attempts uint64) {
 	s.mu.Lock()
@@ -274,7 +274,7 @@ func (s *Source) leaveLater(e *entry) {
 	e.leaving = time.AfterFunc(linger, func() { s.leave(e) })
 }
 
-// leave drops an entry that nobody asks for.
+// leave drops an entry that nobody uses.
 func (s *Source) leave(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,7 +23,7 @@ import (
 
 const (
 	leastCheck = 2 * time.Second // between looks at a token because Vault has refused requests
-	lookEvery  = time.Minute     // looks at a token with which leases end: nothing else may be asked for hours
+	lookEvery  = time.Minute     // looks at a token with which leases end: no other request may be sent for hours
 	endsSoon   = time.Hour       // before the end of a token that nobody replaces, when that is logged; at most a quarter of its time
 )
 
@@ -40,7 +40,7 @@ type tokens struct {
 	mu         sync.Mutex // guards what follows
 	token      string
 	generation uint64        // counts tokens; 0: there was none yet
-	err        error         // why there is none
+	err        error         // why the token is missing
 	rejected   string        // the token that Vault did not accept last
 	changed    chan struct{} // closed when there is another token, or another error
 	files      *watch.Files
@@ -66,7 +66,7 @@ func (t *tokens) close() {
 	}
 }
 
-// get returns the token of the moment. Before the first one it waits; the error is why there is none.
+// get returns the token of the moment. Before the first one it waits; the error is why the token is missing.
 func (t *tokens) get(ctx context.Context) (usedToken, error) {
 	for {
 		t.mu.Lock()

@@ -83,7 +83,7 @@ func TestTokenRevoked(t *testing.T) {
 	})
 }
 
-// A token whose end would end leases is looked up once a minute: nothing else may be asked for hours. For what has no lease it is not.
+// A token whose end would end leases is looked up once a minute: no other request may be sent for hours. For what has no lease it is not.
 func TestTokenLookedUp(t *testing.T) {
 	for _, test := range []struct {
 		path     string
@@ -107,7 +107,7 @@ func TestTokenLookedUp(t *testing.T) {
 	}
 }
 
-// A login that fails is tried again, and told with what Vault says; never with what was sent.
+// A login that fails is retried, and logged with what Vault says; never with what was sent.
 func TestLoginFails(t *testing.T) {
 	var lines record
 	login := &Login{Path: "/auth/approle/login/", Fields: map[string]string{"secret_id": "wrong"}}
@@ -122,14 +122,14 @@ func TestLoginFails(t *testing.T) {
 		if n := f.count("PUT auth/approle/login"); n < 10 || n > 30 {
 			t.Errorf("%d logins in ten minutes", n)
 		}
-		told := func() int { return strings.Count(lines.String(), "vault login failed") }
-		if n := told(); n != 0 { // the error of the query says it
-			t.Errorf("told %d times", n)
+		logged := func() int { return strings.Count(lines.String(), "vault login failed") }
+		if n := logged(); n != 0 { // the error of the query says it
+			t.Errorf("logged %d times", n)
 		}
 		f.do(func() { f.sealed = true })
 		fl.pass(10 * time.Minute)
-		if n := told(); n != 1 { // for another reason
-			t.Errorf("told %d times: %s", n, lines.String())
+		if n := logged(); n != 1 { // for another reason
+			t.Errorf("logged %d times: %s", n, lines.String())
 		}
 		f.do(func() { f.sealed = false })
 		fl.pass(time.Minute)
@@ -148,7 +148,7 @@ func TestTokenRejected(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if strings.Contains(lines.String(), line) {
-			t.Errorf("the token is told of, too: %s", lines.String())
+			t.Errorf("the token is logged, too: %s", lines.String())
 		}
 	})
 
@@ -161,7 +161,7 @@ func TestTokenRejected(t *testing.T) {
 		f.do(func() { delete(f.tokens, "app") })
 		fl.pass(time.Minute + wellAfter) // nothing but a look at the token shows it
 		if n := strings.Count(lines.String(), line); n != 1 {
-			t.Errorf("told %d times: %s", n, lines.String())
+			t.Errorf("logged %d times: %s", n, lines.String())
 		}
 	})
 }
@@ -255,7 +255,7 @@ func TestTokenEndsNow(t *testing.T) {
 	}
 }
 
-// A token that is renewed lives on, whatever happens to Vault meanwhile; one that ends is told in time.
+// A token that is renewed lives on, whatever happens to Vault meanwhile; one that ends is logged in time.
 func TestTokenRenewal(t *testing.T) {
 	no := false
 	tests := []struct {
@@ -321,7 +321,7 @@ func TestUnwrap(t *testing.T) {
 		}
 	})
 
-	// One that is used up already: told, and not tried again and again.
+	// One that is used up already: logged, and not retried again and again.
 	simulate(t, Config{Token: "wrapping", UnwrapToken: new(true)}, func(f *fake, s *Source, fl *follower) {
 		q := query(t, "kv1/app")
 		fl.watch(q)

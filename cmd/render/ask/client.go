@@ -78,7 +78,7 @@ func NewClient(socket string) (*Client, error) {
 	return c, nil
 }
 
-// find returns the first of some sockets that a render listens at. Where there is none, its error is about the socket that is most
+// find returns the first of several sockets at which a render listens. Where no render listens, its error is about the socket that is most
 // probably the one that the user means: one of another user, then one of a render that has ended.
 func find(sockets []string) (string, error) {
 	var denied, dead error

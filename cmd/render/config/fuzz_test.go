@@ -65,7 +65,7 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("got %v", err)
 		}
 		if said := wrong.Excerpts(); !utf8.ValidString(said) || strings.ContainsFunc(strings.ReplaceAll(said, "\n", ""), func(r rune) bool { return printable(r) != r }) {
-			t.Errorf("users are told %q", said)
+			t.Errorf("users read %q", said)
 		}
 		lines := strings.Split(text, "\n")
 		for _, fault := range wrong.faults {

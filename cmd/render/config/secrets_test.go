@@ -62,7 +62,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			said += wrong.Excerpts()
 		}
 		if strings.Contains(said, canary) {
-			t.Errorf("%s\nis told of with\n%s", what, said)
+			t.Errorf("%s\nis reported with\n%s", what, said)
 		}
 	}
 	for _, path := range secrets() {
@@ -135,7 +135,7 @@ func TestPasswordsOfURLsAreNotShown(t *testing.T) {
 		_, _, err := outcomeOf("--once", "--config", "a.hcl")
 		wrong, ok := errors.AsType[*Error](err)
 		if !ok || strings.Contains(wrong.Error()+wrong.Excerpts(), "hunter2") || !strings.HasPrefix(wrong.Error(), "a.hcl:1:") {
-			t.Errorf("%s\nis told of with\n%v", text, err)
+			t.Errorf("%s\nis reported with\n%v", text, err)
 			if ok {
 				t.Errorf("and\n%s", wrong.Excerpts())
 			}

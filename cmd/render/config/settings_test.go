@@ -133,13 +133,13 @@ func trySetting(t *testing.T, block string, s *Setting, c settingCase) (ways int
 		}
 		switch {
 		case s.Idle != "" && (len(l.Warn) != 1 || !strings.HasSuffix(l.Warn[0], " has no effect: "+s.Idle) || !strings.Contains(l.Warn[0], place)):
-			t.Errorf("%s, %s: it has no effect, and users are told %q", name, way, l.Warn)
+			t.Errorf("%s, %s: it has no effect, and users read %q", name, way, l.Warn)
 		case s.Now != "":
 			if len(l.Warn) != 1 || !strings.HasSuffix(l.Warn[0], " is an old form of "+s.Now) {
-				t.Errorf("%s, %s: it is an old form, and users are told %q", name, way, l.Warn)
+				t.Errorf("%s, %s: it is an old form, and users read %q", name, way, l.Warn)
 			}
 		case s.Idle == "" && len(l.Warn) > 0:
-			t.Errorf("%s, %s: users are told %q", name, way, l.Warn)
+			t.Errorf("%s, %s: users read %q", name, way, l.Warn)
 		case (got == "") != (s.Idle != ""):
 			t.Errorf("%s, %s: the effect is %q", name, way, got)
 		}

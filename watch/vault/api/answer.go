@@ -84,7 +84,7 @@ func (b *Body) isBare() bool {
 
 const hintOther = "is this Vault? check the address, and the proxies and load balancers on the way to Vault"
 
-// check returns an error where an answer to a request is none that Vault gives. A proxy, a load balancer or a gateway has answered then:
+// check returns an error where an answer to a request is not one of Vault. A proxy, a load balancer or a gateway has answered then:
 // what it says of a secret, or does not say, means nothing. The body is nil where it is empty, the status is one of success or 404.
 func (b *Body) check(r Request, status int) error {
 	switch {
@@ -124,7 +124,7 @@ func (b *Body) Secret() *watch.Secret {
 	return s
 }
 
-// Number returns a number of an answer; 0 where it is none.
+// Number returns a number of an answer; 0 for another value.
 func Number(v any) int64 {
 	switch v := v.(type) {
 	case json.Number:

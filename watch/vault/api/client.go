@@ -101,7 +101,7 @@ func (c *Client) Close() {
 	}
 }
 
-// OutageEnds returns a channel that is closed when the outage ends, in which all requests fail; nil where there is none.
+// OutageEnds returns a channel that is closed when the outage ends, in which all requests fail; nil without an outage.
 func (c *Client) OutageEnds() <-chan struct{} { return c.outage.Ends() }
 
 // Do makes a request when it may be made. Where an address cannot be reached, is sealed or is a standby that does not forward, the next

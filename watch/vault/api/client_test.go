@@ -156,7 +156,7 @@ func TestAddresses(t *testing.T) {
 				t.Errorf("the first was asked %d times, the second %d times", asked.Load(), answered.Load())
 			}
 			if n := strings.Count(lines.String(), "vault unavailable, trying the next address"); n != map[bool]int{true: 1}[test.moves] {
-				t.Errorf("told %d times: %s", n, lines.String())
+				t.Errorf("logged %d times: %s", n, lines.String())
 			}
 		})
 	}

@@ -27,14 +27,14 @@ type Outage struct {
 	mu       sync.Mutex // guards what follows
 	failures int
 	err      error         // of the last of them
-	over     chan struct{} // closed when the outage ends; nil where there is none
+	over     chan struct{} // closed when the outage ends; nil without an outage
 	offer    chan struct{} // has a token when a request may be the probe
 	probes   int           // that have failed
 	spread   time.Duration // after an outage, requests begin within this
 	until    time.Time     // and until then
 }
 
-// Pass returns when a request may be made: at once, as the probe, or when the outage has ended. The probe is nil where the request is none.
+// Pass returns when a request may be made: at once, as the probe, or when the outage has ended. The probe is nil where the request is not one.
 func (o *Outage) Pass(ctx context.Context) (*Probe, error) {
 	o.mu.Lock()
 	over, offer, why := o.over, o.offer, o.err
@@ -68,7 +68,7 @@ func (o *Outage) delay(ctx context.Context) error {
 	return nil
 }
 
-// Ends returns a channel that is closed when the outage ends; nil where there is none.
+// Ends returns a channel that is closed when the outage ends; nil without an outage.
 func (o *Outage) Ends() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()

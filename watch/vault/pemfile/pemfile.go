@@ -26,7 +26,7 @@ const maxSize = 16 << 20 // bytes of a file in which a certificate is looked for
 // A Content is what a text has of certificates.
 type Content struct {
 	Value watch.PKICert     // what of it a template gets
-	Leaf  *x509.Certificate // that of Value.Cert; nil where there is none that is no CA's
+	Leaf  *x509.Certificate // that of Value.Cert; nil where all are those of CAs
 
 	leaves []part // certificates that are no CA's
 	cas    []part
@@ -255,7 +255,7 @@ func parseKey(der []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// hasNames reports whether the certificate is for the names that pairs ask for, and for no others.
+// hasNames reports whether the certificate is for the names of the pairs alone.
 func (c Content) hasNames(pairs map[string]string) bool {
 	name := pairs["common_name"]
 	if name != "" && !strings.EqualFold(c.Leaf.Subject.CommonName, name) {

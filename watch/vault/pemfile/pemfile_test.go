@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Names of every form are compared as they are asked for.
+// Names of every form are compared with those of the pairs.
 func TestNames(t *testing.T) {
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: "a.test"}, DNSNames: []string{"a.test"}, IPAddresses: []net.IP{net.ParseIP("::1")}}
 	made := issue(t, template, time.Hour, nil)
