@@ -9,8 +9,10 @@ import (
 	"render/render/commit"
 	"render/render/graph"
 	"render/render/history"
+	"render/render/leases"
 	"render/render/output"
 	"render/render/run"
+	"render/render/schedule"
 	"render/watch/pause"
 )
 
@@ -79,6 +81,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 		o.Causes, t.Causes = t.Causes, nil // others may come while the commit is under way
 		done.event.Members = append(done.event.Members, t.member(e, o))
 		done.members = append(done.members, member{t, o, len(p.Files)})
+		p.KeepFrom = schedule.Earliest(p.KeepFrom, e.keepFrom(t, o.Leases))
 		p.Files = append(p.Files, o.Files(t.cfg.Destination, t.cfg.File)...)
 		for _, w := range o.Writes {
 			if path := cleanPath(w.Path); !w.Append && !e.recalled[path] {
@@ -91,11 +94,25 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	for _, d := range p.Debts {
 		if t := e.byDestination[d.Path]; t != nil && t.InFlight == nil {
 			done.event.Members = append(done.event.Members, t.member(e, &output.Output{}))
+			p.KeepFrom = schedule.Earliest(p.KeepFrom, e.keepFrom(t, nil))
 		}
 	}
 	done.event.Causes = history.Causes(done.event.Members)
 	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.Name, "RENDER_CAUSE=" + run.Variable(done.event.Because())})
 	return p, done
+}
+
+// keepFrom returns from when on an undo is not to restore what a target has in place, made of leased answers: it has ended then, or
+// ends before the commit could be tried again. Nobody renews what an earlier run has leased. Next is what the commit brings.
+func (e *Engine) keepFrom(t *target, next *leases.Uses) time.Time {
+	if !t.track.Applied && e.leases.NeedRenewal(next) {
+		return time.Unix(0, 0)
+	}
+	end := e.leases.End(t.Leases()[0])
+	if end.IsZero() {
+		return end
+	}
+	return end.Add(-output.RejectMax - time.Minute)
 }
 
 // land takes the end of a commit: its targets are applied, or tried again later (R12, R13).

@@ -70,7 +70,8 @@
 //     the action is atomic. Any failure after that puts every file back, and runs the command again where it had run. With
 //     several files in a failed check, each is tried alone, so that one bad file cannot hold the others, unless the action is
 //     atomic. A command that fails where there were no files before, or before the supervised program has been started, leaves
-//     the new ones: what it reloads may need them to start. Before that start nothing is verified. Later, a verification comes
+//     the new ones: what it reloads may need them to start. So does one that fails where the old ones have credentials that have
+//     ended, or end before another attempt. Before that start nothing is verified. Later, a verification comes
 //     after the supervised program was notified. What writeToFile appends is appended once, after the action has succeeded. A path
 //     that writeToFile writes belongs to one target, by whatever name; only to append several may share one.
 //   - R9 One commit of an action at a time. Changes that come meanwhile lead to another. Actions do not wait for each other.

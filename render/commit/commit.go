@@ -47,6 +47,9 @@ type Plan struct {
 	// BeforeProgram says that the supervised program, which the command may need, waits for these files to be started: new
 	// files stay although the command fails, and nothing is verified.
 	BeforeProgram bool
+	// KeepFrom is when new files begin to stay although the command or the verification fails: what they replace is of no use then, as
+	// credentials that end. Zero is never.
+	KeepFrom time.Time
 	// Notify notifies the supervised program that files have changed, and returns when that is done. It is called before a
 	// verification. Nil: there is no program.
 	Notify func() error
@@ -670,6 +673,10 @@ func (c *commit) act() {
 	c.r.Err = errors.Join(c.r.Err, err)
 	live := c.live()
 	if errors.Is(err, ErrStopping) || len(live) == 0 || c.BeforeProgram || c.isFirst(live) {
+		return
+	}
+	if !c.KeepFrom.IsZero() && !time.Now().Before(c.KeepFrom) {
+		c.r.Err = fmt.Errorf("%w; the new files stay: credentials in the previous ones have ended, or end soon", c.r.Err)
 		return
 	}
 

@@ -10,6 +10,7 @@ package leases
 
 import (
 	"maps"
+	"time"
 
 	"render/render/graph"
 	"render/watch"
@@ -67,8 +68,9 @@ type Table[T comparable] struct {
 	waits   bool        // a program was not notified of all files, or is to end
 	former  map[T]*Uses // what holders held since it was
 	holders map[watch.Query]map[T]bool
-	told    map[watch.Query]uint64 // the index with which applied was called last
-	delayed map[watch.Query]bool   // a pass under way may have used an earlier answer
+	told    map[watch.Query]uint64               // the index with which applied was called last
+	delayed map[watch.Query]bool                 // a pass under way may have used an earlier answer
+	ends    map[watch.Query]map[uint64]time.Time // by revision: when the answer ends, or has ended; zero where it does not
 }
 
 // New returns a table for the users of a graph. It calls applied as watch.Applier has it, and forget with the queries that nobody uses
@@ -77,7 +79,7 @@ func New[T comparable](g *graph.Graph[T], applied func(q watch.Query, index uint
 	return &Table[T]{
 		graph: g, applied: applied, forget: forget, pin: g.Pin(nil),
 		stages: make(map[T]Stages), former: make(map[T]*Uses), holders: make(map[watch.Query]map[T]bool),
-		told: make(map[watch.Query]uint64), delayed: make(map[watch.Query]bool),
+		told: make(map[watch.Query]uint64), delayed: make(map[watch.Query]bool), ends: make(map[watch.Query]map[uint64]time.Time),
 	}
 }
 
@@ -113,10 +115,16 @@ func (t *Table[T]) Await(waits bool) {
 	}
 }
 
+// uses returns what a holder holds.
+func (t *Table[T]) uses(holder T) [4]*Uses {
+	s := t.stages[holder]
+	return [4]*Uses{t.former[holder], s[0], s[1], s[2]}
+}
+
 // held returns the earliest answers that a holder holds; nil for none.
 func (t *Table[T]) held(holder T) *Uses {
-	s := t.stages[holder]
-	return t.former[holder].Or(s[0]).Or(s[1]).Or(s[2])
+	all := t.uses(holder)
+	return all[0].Or(all[1]).Or(all[2]).Or(all[3])
 }
 
 // change notes that a holder holds other answers than before.
@@ -127,6 +135,7 @@ func (t *Table[T]) change(holder T, before *Uses) {
 		if t.holders[q] == nil {
 			t.holders[q] = make(map[T]bool, 1)
 			t.graph.Keep(t.pin, q)
+			t.noteEnd(q)
 		}
 		t.holders[q][holder] = true
 		changed = append(changed, q)
@@ -143,6 +152,7 @@ func (t *Table[T]) change(holder T, before *Uses) {
 		delete(t.holders, q)
 		delete(t.told, q)
 		delete(t.delayed, q)
+		delete(t.ends, q)
 		if t.graph.Release(t.pin, q) {
 			forgotten = append(forgotten, q)
 		}
@@ -169,8 +179,60 @@ func (t *Table[T]) Answered(states map[watch.Query]watch.State) {
 		return
 	}
 	for q := range states {
+		if len(t.holders[q]) > 0 {
+			t.noteEnd(q)
+		}
 		t.settle(q)
 	}
+}
+
+// noteEnd notes when the latest answer to a query that is held ends, and forgets the ends of answers that nobody holds.
+func (t *Table[T]) noteEnd(q watch.Query) {
+	state, _ := t.graph.State(q)
+	now := map[uint64]time.Time{state.Rev: state.Expires}
+	for holder := range t.holders[q] {
+		for _, uses := range t.uses(holder) {
+			revision := uses.all()[q]
+			if at, known := t.ends[q][revision]; known && revision != state.Rev {
+				now[revision] = at
+			}
+		}
+	}
+	t.ends[q] = now
+}
+
+// End returns when the first of the answers in place ends, or has ended, that somebody has replaced with another: it is not renewed any
+// more. It is zero where there is none that ends.
+func (t *Table[T]) End(inPlace *Uses) (end time.Time) {
+	if t == nil {
+		return time.Time{}
+	}
+	for q, revision := range inPlace.all() {
+		state, _ := t.graph.State(q)
+		if revision == state.Rev {
+			continue
+		}
+		at, known := t.ends[q][revision]
+		if !known && !state.Expires.IsZero() {
+			at = state.Since // it came and went before anybody held it
+		}
+		if !at.IsZero() && (end.IsZero() || at.Before(end)) {
+			end = at
+		}
+	}
+	return end
+}
+
+// NeedRenewal reports whether one of some answers ends unless somebody renews it, as credentials do. A certificate lasts without that.
+func (t *Table[T]) NeedRenewal(uses *Uses) bool {
+	for q := range uses.all() {
+		state, _ := t.graph.State(q)
+		secret, is := state.Value.(*watch.Secret)
+		if is && !state.Expires.IsZero() && secret.Data["certificate"] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // PassEnded notes that a pass has ended that was under way while answers came.
@@ -190,8 +252,7 @@ func (t *Table[T]) settle(q watch.Query) {
 		return
 	}
 	for holder := range t.holders[q] {
-		s := t.stages[holder]
-		for _, uses := range []*Uses{t.former[holder], s[0], s[1], s[2]} {
+		for _, uses := range t.uses(holder) {
 			if revision, ok := uses.all()[q]; ok && revision != state.Rev {
 				return
 			}

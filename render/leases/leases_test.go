@@ -240,3 +240,53 @@ func TestHeldKinds(t *testing.T) {
 	none.PassEnded()
 	none.Await(true)
 }
+
+// End is when the first of the answers ends that were replaced; NeedRenewal tells credentials from what lasts by itself.
+func TestEnd(t *testing.T) {
+	b, began := newBench(), time.Unix(1000, 0)
+	answer := func(name string, revision uint64, value any, expires time.Time) {
+		states := map[watch.Query]watch.State{secret(name): {Value: value, Rev: revision, Index: revision, Expires: expires, Since: began}}
+		b.graph.Take(states, time.Time{})
+		b.Answered(states)
+	}
+	b.render("t", "a", "kv")
+	answer("a", 1, &watch.Secret{}, began.Add(time.Minute))
+	answer("kv", 1, &watch.Secret{}, time.Time{})
+	first := b.render("t", "a", "kv")
+	b.Hold("t", Stages{first})
+	want := func(what string, end time.Time) {
+		t.Helper()
+		if got := b.End(first); !got.Equal(end) {
+			t.Errorf("%s: ends %v, want %v", what, got, end)
+		}
+	}
+	want("the latest answer", time.Time{})
+	answer("a", 1, &watch.Secret{}, began.Add(time.Hour))
+	want("renewed", time.Time{})
+	answer("kv", 2, &watch.Secret{}, time.Time{})
+	want("one that does not end is replaced", time.Time{})
+	answer("a", 2, &watch.Secret{}, began.Add(2*time.Hour))
+	want("replaced", began.Add(time.Hour))
+	answer("a", 3, &watch.Secret{}, began.Add(3*time.Hour))
+	want("replaced twice", began.Add(time.Hour))
+
+	for _, test := range []struct {
+		name  string
+		value any
+		ends  time.Time
+		want  bool
+	}{
+		{"credentials", &watch.Secret{}, began, true},
+		{"key", &watch.Secret{}, time.Time{}, false},
+		{"certificate of secret", &watch.Secret{Data: map[string]any{"certificate": "x"}}, began, false},
+		{"certificate", &watch.PKICert{}, began, false},
+	} {
+		answer("a", 4, test.value, test.ends)
+		if got := b.NeedRenewal(first); got != test.want {
+			t.Errorf("%s: needs renewal: %t", test.name, got)
+		}
+	}
+	if b.NeedRenewal(nil) || !b.End(nil).IsZero() {
+		t.Error("nothing ends")
+	}
+}
