@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ func (s *Source) close(left func(q watch.Query, used []lease) (unused []lease)) 
 	var ending sync.WaitGroup
 	end := func(q watch.Query, used, unused []lease) {
 		for _, l := range append(unused, left(q, used)...) {
-			ending.Go(func() { l.revoke(revoking) })
+			ending.Go(func() { s.revoke(revoking, l) })
 		}
 	}
 	for _, e := range s.entries { // there are no others any more
@@ -97,9 +98,46 @@ func (s *Source) close(left func(q watch.Query, used []lease) (unused []lease)) 
 	}
 	ending.Wait()
 	s.tasks.Wait()
+	s.logLeft()
 	s.endNet()
 	s.tokens.close()
 	s.client.Close()
+}
+
+// A leftLease is a lease that was not revoked, although it was to be.
+type leftLease struct {
+	lease
+	why error
+}
+
+// logLeft logs how many leases were not revoked before the end, and why.
+func (s *Source) logLeft() {
+	s.mu.Lock()
+	left := slices.DeleteFunc(s.left, func(l leftLease) bool { return l.hasEnded() })
+	s.mu.Unlock()
+	if len(left) == 0 {
+		return
+	}
+
+	var last time.Time
+	var mounts []string
+	for _, l := range left {
+		if l.until.After(last) {
+			last = l.until
+		}
+		mount := "auth/"
+		if l.id != "" {
+			mount, _, _ = strings.Cut(l.id, "/")
+			mount += "/"
+		}
+		mounts = append(mounts, mount)
+	}
+	slices.Sort(mounts)
+	args := []any{"count", len(left), "mounts", strings.Join(slices.Compact(mounts), ", "), "err", left[0].why}
+	if !last.IsZero() {
+		args = append(args, "until", last.UTC().Format(time.RFC3339))
+	}
+	s.log.Warn("vault leases not revoked", args...)
 }
 
 // inherit keeps leases that another source has made for a query.
@@ -126,7 +164,7 @@ func (s *Source) disown(q watch.Query) {
 		return
 	}
 	for _, l := range s.waiting[q] {
-		s.tasks.Go(func() { l.revoke(s.net) })
+		s.tasks.Go(func() { s.revoke(s.net, l) })
 	}
 	delete(s.waiting, q)
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,6 +231,92 @@ func TestReplacedSourceReleases(t *testing.T) {
 		fl.pass(releaseAfter)
 		if f.live() != 2 {
 			t.Errorf("%d leases live: %s", f.live(), f.requests())
+		}
+	})
+}
+
+// Leases that could not be revoked at the end are logged once, with their number, why, and when they end by themselves.
+func TestLeftLeases(t *testing.T) {
+	tests := []struct {
+		name  string
+		cfg   Config
+		fails func(f *fake)
+		want  string // "" for no line
+	}{
+		{"revoked", Config{RevokeOnStop: true}, func(*fake) {}, ""},
+		{"not to be revoked", Config{}, func(f *fake) { f.sealed = true }, ""},
+		{"ended", Config{RevokeOnStop: true}, func(f *fake) { clear(f.leases) }, ""},
+		{"token gone", Config{RevokeOnStop: true}, func(f *fake) { clear(f.tokens) }, ""},
+		{"sealed", Config{RevokeOnStop: true}, func(f *fake) { f.sealed = true }, "503 Vault is sealed"},
+		{"down", Config{RevokeOnStop: true}, func(f *fake) { f.down = true }, "connection refused"},
+		{"hangs", Config{RevokeOnStop: true}, func(f *fake) { f.hangs = "leases/revoke" }, "vault did not answer in time"},
+		{"denied", Config{RevokeOnStop: true}, func(f *fake) { f.refuses["sys/leases/revoke"] = 403 }, "sys/leases/revoke: 403 refused for a test"},
+	}
+	for _, test := range tests {
+		var lines record
+		test.cfg.Log = lines.log()
+		simulate(t, test.cfg, func(f *fake, s *Source, fl *follower) {
+			f.lasts, f.longest = time.Hour, time.Hour
+			fl.watch(query(t, "db/creds/a"), query(t, "fixed/b"), query(t, "fixed/c"))
+			fl.pass(time.Minute)
+			f.do(func() { test.fails(f) })
+			began := time.Now()
+			fl.set.Close()
+			s.Close()
+			if took := time.Since(began); took > 2*closing {
+				t.Errorf("%s: the end took %s", test.name, took)
+			}
+			text := lines.String()
+			n := strings.Count(text, "not revoked")
+			want := "vault leases not revoked\" count=3 mounts=\"db/, fixed/\""
+			until := "until=" + f.began.Add(time.Hour).UTC().Format(time.RFC3339)
+			switch {
+			case test.want == "" && n != 0:
+				t.Errorf("%s: the log has %s", test.name, text)
+			case test.want != "" && (n != 1 || !strings.Contains(text, want) || !strings.Contains(text, test.want) || !strings.Contains(text, until)):
+				t.Errorf("%s: the log has %s", test.name, text)
+			}
+			if strings.Contains(text, "creds/a/") || strings.Contains(text, "fixed/b") {
+				t.Errorf("%s: the log has a lease: %s", test.name, text)
+			}
+		})
+	}
+}
+
+// What an earlier answer has leased, and what nobody uses any more, is counted, too, where the end comes while it is being revoked.
+func TestLeftLeasesOfEarlier(t *testing.T) {
+	for _, test := range []struct {
+		revokes bool
+		passed  time.Duration // since nobody uses it
+		want    string
+	}{
+		{true, linger + time.Second, "not revoked\" count=4 "},              // both leases of dropped are being revoked
+		{true, releaseAfter + releaseSpread, "not revoked\" count=4 "},      // the earlier one of app, too
+		{false, linger + time.Second, "not revoked\" count=2 "},             // of dropped
+		{false, releaseAfter + releaseSpread + 1, "not revoked\" count=2 "}, // the earlier one of app may stay
+	} {
+		leftOfEarlier(t, test.revokes, test.passed, test.want)
+	}
+}
+
+func leftOfEarlier(t *testing.T, revokes bool, passed time.Duration, want string) {
+	t.Helper()
+	var lines record
+	simulate(t, Config{RevokeOnStop: revokes, Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+		f.do(func() { f.lasts, f.longest, f.tokens["other"] = time.Hour, time.Hour, &fakeToken{} })
+		q, dropped := query(t, "fixed/app"), query(t, "fixed/dropped")
+		fl.watch(q, dropped)
+		fl.pass(time.Second)
+		s.tokens.use("other")
+		fl.pass(10 * time.Second)
+		f.do(func() { f.hangs = "leases/revoke" })
+		fl.set.Applied(q, fl.states[q].Index)
+		fl.set.Forget(dropped)
+		fl.pass(passed)
+		fl.set.Close()
+		s.Close()
+		if text := lines.String(); !strings.Contains(text, want) {
+			t.Errorf("revoke_on_stop %t, after %s: the log has %s; %s", revokes, passed, text, f.requests())
 		}
 	})
 }

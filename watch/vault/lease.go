@@ -92,8 +92,11 @@ func isLongest(err error) bool {
 // release revokes a lease whose answer is no longer used.
 func (s *Source) release(l lease) {
 	if pause.For(s.life, releaseAfter+rand.N(releaseSpread)) {
-		l.revoke(s.life)
-		return
+		err := l.revoke(s.life)
+		if err == nil || s.life.Err() == nil {
+			s.noteLeft(l, err)
+			return
+		}
 	}
 	s.mu.Lock()
 	next := s.next
@@ -102,7 +105,7 @@ func (s *Source) release(l lease) {
 	case next != nil:
 		next.startRelease(l)
 	case s.cfg.Load().RevokeOnStop:
-		l.revoke(s.net)
+		s.revoke(s.net, l)
 	}
 }
 
@@ -115,9 +118,30 @@ func (s *Source) startRelease(l lease) {
 	}
 }
 
-// revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done.
-func (l lease) revoke(ctx context.Context) {
+// revoke has Vault end a lease, and notes where that fails.
+func (s *Source) revoke(ctx context.Context, l lease) { s.noteLeft(l, l.revoke(ctx)) }
+
+// noteLeft notes why a lease was not revoked, for the end, or logs it once. The error is nil where the lease has ended.
+func (s *Source) noteLeft(l lease, why error) {
+	if why == nil {
+		return
+	}
+	s.mu.Lock()
+	closed := s.closed
+	if closed {
+		s.left = append(s.left, leftLease{l, why})
+	}
+	s.mu.Unlock()
+	if !closed {
+		s.unrevoked.Do(func() { s.log.Warn("vault lease not revoked", "err", why) })
+	}
+}
+
+// revoke has Vault end a lease. It tries until the lease has ended in one way or another, or ctx is done. The error is why the lease may
+// last.
+func (l lease) revoke(ctx context.Context) error {
 	s := l.by
+	why := errLate
 	for failures := 0; !l.isNone() && !l.hasEnded(); failures++ {
 		r := api.Request{Method: http.MethodPut, Path: "sys/leases/revoke", Body: map[string]any{"lease_id": l.id}, Hidden: []string{l.id}}
 		var t usedToken
@@ -126,7 +150,7 @@ func (l lease) revoke(ctx context.Context) {
 		} else {
 			var err error
 			if t, err = s.tokens.get(ctx); err != nil {
-				return
+				return err
 			}
 			r.Token = t.token
 		}
@@ -134,21 +158,27 @@ func (l lease) revoke(ctx context.Context) {
 		_, err := s.client.Do(ctx, r)
 		_, away := errors.AsType[watch.OutageError](err)
 		switch {
-		case err == nil, ctx.Err() != nil, isOver(err), l.token != "" && api.IsUnknown(err):
-			return
+		case err == nil, isOver(err), l.token != "" && api.IsUnknown(err):
+			return nil
+		case ctx.Err() != nil:
+			return why
 		case api.IsUnknown(err):
 			s.tokens.refuse(t)
 			if !isReplaced(ctx, t) {
-				return // the lease has ended with the token
+				return nil // the lease has ended with the token
 			}
 		case !away:
-			s.unrevoked.Do(func() { s.log.Warn("vault lease not revoked", "err", err) })
-			return
-		case !pause.For(ctx, pause.Backoff(failures, s.cfg.Load().Backoff, s.cfg.Load().MaxBackoff)):
-			return
+			return err
+		}
+		why = err
+		if !pause.For(ctx, pause.Backoff(failures, s.cfg.Load().Backoff, s.cfg.Load().MaxBackoff)) {
+			return why
 		}
 	}
+	return nil
 }
+
+var errLate = errors.New("vault did not answer in time")
 
 // isReplaced reports whether there is another token within a short time.
 func isReplaced(ctx context.Context, t usedToken) bool {

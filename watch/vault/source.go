@@ -51,6 +51,7 @@ type Source struct {
 	waiting map[watch.Query][]lease // of a source before, whose queries nobody has asked this one about yet
 	index   uint64                  // of the last answer that differs
 	warned  map[watch.Query]string
+	left    []leftLease     // that were not revoked since the source was closed
 	issued  map[string]bool // mounts whose certificates each start requests, as logged
 }
 
@@ -288,7 +289,7 @@ func (s *Source) leave(e *entry) {
 		<-e.ended
 		used, unused := e.leases()
 		for _, l := range append(used, unused...) {
-			s.tasks.Go(func() { l.revoke(s.net) })
+			s.tasks.Go(func() { s.revoke(s.net, l) })
 		}
 	})
 }
