@@ -111,6 +111,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	refused := e.refuse(t)
 	now := time.Now()
 	watched, forgotten := e.graph.Finish(t.answers, t.result, now)
+	e.markHidden(t, t.result.Used)
 	t.result.Used = nil // the graph has it
 	for _, q := range watched {
 		e.set.Watch(q)
@@ -189,10 +190,21 @@ func (e *Engine) runNow(fresh map[*target]bool, gone []*target) {
 	e.texts.pins = append(e.texts.pins, e.graph.Pin(usersOf(slices.Concat(targets, gone))))
 	e.graph.Renew(usersOf(targets))
 	for _, t := range targets {
+		queries, _ := t.Uses()
+		e.markHidden(t, queries)
 		e.texts.fresh[t] = true
 		t.urgent, t.Wants = true, true
 		e.moved(t)
 		e.schedule.Now(t.action)
+	}
+}
+
+// markHidden notes that a target does not show the names of queries, which others may have shown.
+func (e *Engine) markHidden(t *target, queries []watch.Query) {
+	for _, q := range queries {
+		if t.template.Hides(q) {
+			e.markQuery(q)
+		}
 	}
 }
 

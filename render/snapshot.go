@@ -33,7 +33,7 @@ func (e *Engine) part(all bool) status.Part {
 	e.noteChanges()
 	now := time.Now()
 	p := e.board.Part(all, e.ids, status.Maker{
-		Targets: len(e.targets), Actions: len(e.actions), Target: e.viewTarget, Action: e.viewAction, Query: e.viewQuery,
+		Targets: len(e.targets), Actions: len(e.actions), Target: e.viewTarget, Action: e.viewAction, Query: e.viewQuery, Hides: e.hides,
 		Queries: func(yield func(watch.Query) bool) {
 			for q := range e.graph.All() {
 				if !yield(q) {
@@ -153,6 +153,12 @@ func (e *Engine) viewQuery(q watch.Query) *status.Query {
 	return status.QueryOf(e.ids, q, e.label(q), st, e.graph.LastChange(q))
 }
 
+// hides reports whether the name of a query is not shown where no target is named.
+func (e *Engine) hides(q watch.Query) bool {
+	first := shower(e.graph.Users(q), q)
+	return first != nil && first.template.Hides(q)
+}
+
 // labelError returns the error of a query as it is shown where no target is named.
 func (e *Engine) labelError(q watch.Query, err error) error {
 	if err == nil {
@@ -169,7 +175,7 @@ func (e *Engine) label(q watch.Query) string {
 	first := shower(e.graph.Users(q), q)
 	switch {
 	case first == nil:
-		return ""
+		return e.graph.Label(q, func() string { return "" })
 	case first.template.Hides(q): // which need not be so for as long as somebody uses the query
 		return first.template.Show(q)
 	}

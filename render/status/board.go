@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"time"
@@ -24,7 +25,7 @@ type Board struct {
 	actions marks
 	queries map[watch.Query]bool
 	first   []watch.Query // all queries, until they are read for the first time
-	unnamed []watch.Query // that were read while no target used them, so that there was no text for them
+	unnamed []watch.Query // that were read while there was no text for them, or another one than there may be later
 }
 
 // marks are the numbers of what has changed.
@@ -94,6 +95,7 @@ type Maker struct {
 	Target           func(i int) *Target
 	Action           func(i int) *Action
 	Query            func(watch.Query) *Query // without its Targets; nil where nobody uses the query. Its text is empty where no target uses it
+	Hides            func(watch.Query) bool // the text of a query is there for as long as its name is not shown
 	Queries          iter.Seq[watch.Query]
 }
 
@@ -153,8 +155,8 @@ func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
 // addQuery adds a query to a part.
 func (b *Board) addQuery(p *Part, q watch.Query, ids IDs, m Maker) {
 	v := m.Query(q)
-	if v != nil && v.Text == "" {
-		v.Text = q.Kind
+	if v != nil && (v.Text == "" || m.Hides(q)) {
+		v.Text = cmp.Or(v.Text, q.Kind)
 		b.unnamed = append(b.unnamed, q)
 	}
 	p.Asked[ids.Query(q)] = v

@@ -64,6 +64,7 @@ func (l *loop) ask(ctx context.Context, all bool) (Part, error) {
 	}
 	p := l.board.Part(all, l.ids, Maker{
 		Targets: len(l.targets), Target: func(i int) *Target { l.made++; return l.targets[i] },
+		Hides: func(watch.Query) bool { return false },
 		Query: func(q watch.Query) *Query {
 			l.made++
 			for _, used := range l.uses {
