@@ -229,7 +229,13 @@ func TestSecretQueries(t *testing.T) {
 		{`{{pkiCert "c" (key "a" | printf "common_name=%s")}}`, answers{a: "v"}, []watch.Query{cert("c", "/etc/web.pem", []string{"common_name=v"})}, nil, false},
 		{`{{with pkiCert "c"}}{{.Cert}}{{.Data.CA}}{{end}}`, answers{}, []watch.Query{cert("c", "/etc/web.pem", nil, "Cert", "CA")}, nil, false},
 		{`{{$c := pkiCert "c"}}{{if $c}}{{range $c.CAChain}}{{end}}{{end}}{{define "k"}}{{(pkiCert "d").Key}}{{end}}`, answers{}, []watch.Query{cert("c", "/etc/web.pem", nil, "CAChain", "Key")}, nil, false},
-		// It may be in a file that the text names, wherever.
+		// It may be in a file that the text names, wherever, unless another certificate may have the same names.
+		{`{{(pkiCert "c" "common_name=a").Cert | writeToFile "/etc/a" "" "" "0600"}}{{(pkiCert "d" "common_name=b").Cert | writeToFile "/etc/b" "" "" "0600"}}{{pkiCert "c" "common_name=a"}}`,
+			answers{}, []watch.Query{cert("c", "/etc/a /etc/b /etc/web.pem", []string{"common_name=a"}, "Cert")}, nil, false},
+		{`{{(pkiCert "c" "common_name=a").Cert | writeToFile "/etc/a" "" "" "0600"}}{{(pkiCert "d" "common_name=A").Cert | writeToFile "/etc/b" "" "" "0600"}}`,
+			answers{}, []watch.Query{cert("c", "/etc/web.pem", []string{"common_name=a"}, "Cert")}, nil, false},
+		{`{{(pkiCert "c" "common_name=a").Cert | writeToFile "/etc/a" "" "" "0600"}}{{(pkiCert "d" (print "common_name=" "b")).Cert}}`,
+			answers{}, []watch.Query{cert("c", "/etc/web.pem", []string{"common_name=a"}, "Cert")}, nil, false},
 		{`{{with pkiCert "c"}}{{.Cert}}{{.Key | writeToFile "/etc/web.key" "" "" "0600"}}{{if false}}{{writeToFile "/etc/other" "" "" "0600" (print (writeToFile "/etc/in/../a" "" "" "0600" "b"))}}{{end}}{{end}}` +
 			`{{writeToFile (print "/etc/b" "c") "" "" "0600" "d"}}{{define "k"}}{{writeToFile "/etc/web.pem" "" "" "0600" "e"}}{{end}}`,
 			answers{}, []watch.Query{cert("c", "/etc/a /etc/other /etc/web.key /etc/web.pem", nil, "Cert", "Key")}, nil, false},

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +15,7 @@ import (
 )
 
 // A certificate is kept over a start in whatever form the template writes it, and wherever it writes the key, as long as the text names that
-// file. One that cannot be kept is logged, with the reason.
+// file. Its parts may also be in files of several templates. One that cannot be kept is logged, with the reason.
 func TestVaultCertificatesAreKept(t *testing.T) {
 	t.Parallel()
 	server := vaulttest.Start(t)
@@ -32,6 +35,10 @@ func TestVaultCertificatesAreKept(t *testing.T) {
 		write(t, filepath.Join(dir, name+".ctmpl"), fmt.Sprintf("{{with pkiCert \"pki/issue/web\" \"common_name=%s.test\"}}%s{{end}}", name, text))
 		args = append(args, "--template", name+".ctmpl:"+name+".out")
 	}
+	for field, file := range map[string]string{"Cert": "parts.pem", "Key": "parts.key", "CA": "parts.ca"} { // of one certificate
+		write(t, filepath.Join(dir, field+".ctmpl"), fmt.Sprintf("{{with pkiCert \"pki/issue/web\" \"common_name=parts.test\"}}{{.%s}}{{end}}", field))
+		args = append(args, "--template", field+".ctmpl:"+file)
+	}
 	before := len(listed(t, server, "pki/certs"))
 
 	files := make(map[string]string)
@@ -41,8 +48,11 @@ func TestVaultCertificatesAreKept(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		check(t, err)
 		said := string(out)
-		if n := len(listed(t, server, "pki/certs")) - before; n != len(texts)+start {
-			t.Errorf("start %d: issued %d certificates, want %d\n%s", start, n, len(texts)+start, said)
+		if n := len(listed(t, server, "pki/certs")) - before; n != len(texts)+1+start {
+			t.Errorf("start %d: issued %d certificates, want %d\n%s", start, n, len(texts)+1+start, said)
+		}
+		if _, err := tls.LoadX509KeyPair(filepath.Join(dir, "parts.pem"), filepath.Join(dir, "parts.key")); err != nil {
+			t.Errorf("start %d: %v", start, err)
 		}
 		const line = `msg="certificate of a file is not used"`
 		if n := strings.Count(said, line); n != min(start, 1) {
@@ -51,8 +61,8 @@ func TestVaultCertificatesAreKept(t *testing.T) {
 		if want := line + " files=" + filepath.Join(dir, "made.out") + ` reason="there is no private key"`; start > 0 && !strings.Contains(said, want) {
 			t.Errorf("start %d: %s", start, said)
 		}
-		for name := range texts {
-			for _, path := range []string{name + ".out", name + ".key"} {
+		for _, name := range append(slices.Collect(maps.Keys(texts)), "parts") {
+			for _, path := range []string{name + ".out", name + ".key", name + ".pem", name + ".ca"} {
 				now, err := os.ReadFile(filepath.Join(dir, path))
 				if err == nil && name != "made" && start > 0 && files[path] != string(now) {
 					t.Errorf("start %d: %s is another one", start, path)

@@ -132,23 +132,67 @@ func CertFields(trees map[string]*parse.Tree) []string {
 	return used
 }
 
-// WrittenFiles returns the paths of writeToFile that stand in trees as constants. Others are known only during an execution.
+// WrittenFiles returns the paths of writeToFile that stand in trees as constants, and in which certificates can be found again. Other paths
+// are known only during an execution. There are none where two certificates may have the same names: a file does not say which of two
+// roles has issued its certificate, and that of a client must not get into the file of a server.
 func WrittenFiles(trees map[string]*parse.Tree) (paths []string) {
+	calls, unnamed := make(map[string]string), 0 // calls of pkiCert by name
+	alike := false
 	for _, tree := range trees {
 		each(tree.Root, func(n parse.Node) {
 			command, isCommand := n.(*parse.CommandNode)
-			if !isCommand || len(command.Args) < 2 {
+			if !isCommand {
 				return
 			}
-			call, _ := command.Args[0].(*parse.IdentifierNode)
-			path, _ := command.Args[1].(*parse.StringNode)
-			if call != nil && call.Ident == "writeToFile" && path != nil {
-				paths = append(paths, path.Text)
+			function, args := constants(command)
+			switch {
+			case function == "writeToFile" && len(args) > 0 && args[0] != "":
+				paths = append(paths, args[0])
+			case function == "pkiCert":
+				name := commonName(args)
+				if name == "" {
+					unnamed++
+				}
+				other, found := calls[name]
+				alike = alike || found && other != command.String()
+				calls[name] = command.String()
 			}
 		})
 	}
+	if alike || unnamed > 1 || unnamed > 0 && len(calls) > 1 {
+		return nil
+	}
 	slices.Sort(paths)
 	return slices.Compact(paths)
+}
+
+// constants returns the function that a command calls, "" for none, and its arguments. One that is no text of the template is empty.
+func constants(n *parse.CommandNode) (function string, args []string) {
+	call, isCall := n.Args[0].(*parse.IdentifierNode)
+	if !isCall {
+		return "", nil
+	}
+	for _, arg := range n.Args[1:] {
+		text := ""
+		if constant, ok := arg.(*parse.StringNode); ok {
+			text = constant.Text
+		}
+		args = append(args, text)
+	}
+	return call.Ident, args
+}
+
+// commonName returns the name of a certificate that constants of pkiCert ask for, "" where that or the path is not known.
+func commonName(args []string) (name string) {
+	if len(args) == 0 || args[0] == "" {
+		return ""
+	}
+	for _, arg := range args[1:] {
+		if key, value, _ := strings.Cut(arg, "="); strings.TrimSpace(key) == "common_name" {
+			name = strings.ToLower(strings.TrimSpace(value))
+		}
+	}
+	return name
 }
 
 // each calls do for each command below a node, and for each of its arguments.

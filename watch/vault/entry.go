@@ -27,9 +27,11 @@ type entry struct {
 	stop   context.CancelFunc
 	ended  chan struct{}
 	wake   chan struct{} // of size 1; full when Vault is to be asked at once
-	unused string        // why the certificate of a file is not used, as logged; only run uses it
+	began  time.Time
+	unused string // why the certificate of a file is not used, as logged; only run uses it
 
 	// The source's mutex guards what follows.
+	asked    map[watch.Query]bool // queries that the entry answers and that were not forgotten
 	state    state
 	answered time.Time // when Vault last had something; zero for never
 	lease    lease     // of the answer
@@ -46,6 +48,7 @@ type entry struct {
 type state struct {
 	value    any
 	index    uint64 // 0: there was no answer yet
+	filed    bool   // the value is from files
 	err      error  // why the last attempt failed; nil where it did not
 	attempts uint64
 	at       time.Time     // of the last attempt
@@ -53,7 +56,10 @@ type state struct {
 }
 
 func newEntry(s *Source, q watch.Query) *entry {
-	return &entry{source: s, query: q, ended: make(chan struct{}), wake: make(chan struct{}, 1), state: state{changed: make(chan struct{})}}
+	return &entry{
+		source: s, query: q, began: time.Now(), ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		asked: make(map[watch.Query]bool), state: state{changed: make(chan struct{})},
+	}
 }
 
 // rereads reports whether a plain read asks Vault: that creates nothing.
@@ -159,7 +165,7 @@ func (e *entry) wait(ctx context.Context, d time.Duration, over, changed <-chan 
 // ask asks Vault, and makes the answer known. What Vault creates is never lost: such a request goes on although nobody waits any more.
 func (e *entry) ask(ctx context.Context) (a answered, t usedToken, err error) {
 	s := e.source
-	if a, ok := e.filed(); ok {
+	if a, ok := e.filed(ctx); ok {
 		e.deliver(a)
 		return a, t, nil
 	}
@@ -207,7 +213,7 @@ func (e *entry) deliver(a answered) {
 		}
 		e.lease, e.since = a.lease, st.index
 	}
-	st.err = nil
+	st.filed, st.err = a.filed != nil, nil
 	e.publish(st)
 }
 
@@ -269,7 +275,8 @@ func (e *entry) keep(ctx context.Context, a answered) {
 		e.renew(ctx, a)
 		return
 	}
-	if a.filed != nil && !e.source.cfg.Load().ReadOnly && !e.isKnown(ctx, a) {
+	if a.filed != nil {
+		e.keepFiled(ctx, a)
 		return
 	}
 	var changed <-chan struct{}

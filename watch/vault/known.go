@@ -15,12 +15,23 @@ import (
 	"render/watch/vault/api"
 )
 
+// keepFiled returns when there is to be another answer than the certificate of files.
+func (e *entry) keepFiled(ctx context.Context, a answered) {
+	if !e.source.cfg.Load().ReadOnly && !e.isKnown(ctx, a) {
+		return
+	}
+	next := time.Now().Add(max(leastPause, time.Until(a.clock.next)))
+	for !e.isPartial() && ctx.Err() == nil && time.Now().Before(next) {
+		e.wait(ctx, time.Until(next), nil, nil)
+	}
+}
+
 // isKnown reports whether Vault has issued the certificate of a file and has not revoked it, as far as Vault says so before the next
 // certificate is due. Meanwhile the certificate is in use.
 func (e *entry) isKnown(ctx context.Context, a answered) bool {
 	s := e.source
 	mount := issuingMount(e.query.Name)
-	for failures := 0; mount != "" && time.Now().Before(a.clock.next); failures++ {
+	for failures := 0; mount != "" && time.Now().Before(a.clock.next) && !e.isPartial(); failures++ {
 		why, err := s.unknown(ctx, mount, a.filed)
 		if why != "" {
 			s.log.Warn("vault does not know the certificate of a file, requesting another", "mount", mount+"/", "reason", why)

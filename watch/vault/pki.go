@@ -18,15 +18,104 @@ import (
 	"render/watch/vault/pemfile"
 )
 
-// filed returns the certificate of the template's files as the first answer to a query. Nothing is asked for it: neither Vault nor a
+// togetherWithin is how long, after a start, a query whose file has a key or a CA alone waits for that of the file with the certificate.
+const togetherWithin = 4 * time.Second
+
+// entryQuery returns the query of the entry that answers a query. Templates with the same path and pairs have one certificate, in all their
+// files together: one may write the certificate, and another the key.
+func entryQuery(q watch.Query) watch.Query {
+	if q.Kind != watch.KindPKICert {
+		return q
+	}
+	opts := maps.Clone(q.Options())
+	delete(opts, watch.OptDestination)
+	delete(opts, watch.OptField)
+	return watch.NewQuery(q.Kind, q.Name, opts)
+}
+
+// fieldsOf returns which fields of a certificate a query uses.
+func fieldsOf(q watch.Query) []string {
+	if fields := q.Options()[watch.OptField]; len(fields) > 0 {
+		return fields
+	}
+	return []string{"Cert", "Key"}
+}
+
+// lacks reports whether the answer to a query lacks a field that the query uses, because files do not have it. The source's mutex is held.
+func (e *entry) lacks(q watch.Query) bool {
+	cert, ok := e.state.value.(*watch.PKICert)
+	if !ok || !e.state.filed {
+		return false
+	}
+	fields := fieldsOf(q)
+	return cert.Key == "" && slices.Contains(fields, "Key") ||
+		cert.CA == "" && (slices.Contains(fields, "CA") || slices.Contains(fields, "CAChain"))
+}
+
+// anyLacks is lacks for all queries that the entry answers. The source's mutex is held.
+func (e *entry) anyLacks() bool {
+	for q := range e.asked {
+		if e.lacks(q) {
+			return true
+		}
+	}
+	return false
+}
+
+// isPartial reports whether the answer, which is from files, is none to one of the queries.
+func (e *entry) isPartial() bool {
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	return e.anyLacks()
+}
+
+// uses returns the files of all templates, and the fields that they use.
+func (e *entry) uses() (files, fields []string) {
+	e.source.mu.Lock()
+	defer e.source.mu.Unlock()
+	for q := range e.asked {
+		files = append(files, q.Options()[watch.OptDestination]...)
+		fields = append(fields, fieldsOf(q)...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files), fields
+}
+
+// stateFor returns what readers of a query see of its entry. An answer from files may lack a field that the query uses: then there is none yet.
+// The failure to get another belongs to such queries only.
+func (s *Source) stateFor(e *entry, q watch.Query) state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := e.state
+	switch {
+	case !e.anyLacks():
+	case !e.lacks(q):
+		st.err = nil
+	default:
+		if st.value, st.index = nil, 0; st.err == nil {
+			e.wakeUp()
+		}
+	}
+	return st
+}
+
+// filed returns the certificate of the templates' files as the first answer to a query. Nothing is asked for it: neither Vault nor a
 // token. One that cannot be used is logged once.
-func (e *entry) filed() (answered, bool) {
-	if e.query.Kind != watch.KindPKICert || e.source.stateOf(e).index != 0 { // then the files have an older one
+func (e *entry) filed(ctx context.Context) (answered, bool) {
+	if e.query.Kind != watch.KindPKICert || e.source.stateOf(e).index != 0 && !e.isPartial() { // then the files have an older one
 		return answered{}, false
 	}
-	opts, threshold := e.query.Options(), e.source.cfg.Load().Threshold
-	files := opts[watch.OptDestination]
-	found, why := pemfile.Read(files...).Find(e.query.Pairs(), opts[watch.OptField], threshold)
+	files, fields := e.uses()
+	content := pemfile.Read(files...)
+	for end := e.began.Add(togetherWithin); content.Leaf == nil && !content.IsEmpty() && !slices.Contains(fields, "Cert"); content = pemfile.Read(files...) {
+		if ctx.Err() != nil || !time.Now().Before(end) {
+			break
+		}
+		e.wait(ctx, time.Until(end), nil, nil)
+		files, fields = e.uses()
+	}
+	threshold := e.source.cfg.Load().Threshold
+	found, why := content.Find(e.query.Pairs(), fields, threshold)
 	if found.Leaf == nil {
 		if why != "" && why != e.unused {
 			e.source.log.Info("certificate of a file is not used", "files", strings.Join(files, ", "), "reason", why)

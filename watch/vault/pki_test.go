@@ -385,7 +385,7 @@ func TestPKICertsSpread(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				all = append(all, pkiCert(t, "pki/issue/web", path, "common_name=a.test"))
+				all = append(all, pkiCert(t, "pki/issue/web", path, "common_name=a.test", fmt.Sprint("serial_number=", i)))
 			}
 			fl.watch(all...)
 			fl.pass(time.Minute)

@@ -205,7 +205,7 @@ func (s *Source) Fetch(ctx context.Context, q watch.Query, after uint64) (any, u
 	var hold <-chan time.Time
 	began := s.begin(e)
 	for {
-		st := s.stateOf(e)
+		st := s.stateFor(e, q)
 		fresh := st.attempts > began
 		switch {
 		case after != 0:
@@ -262,7 +262,11 @@ func (s *Source) retried(e *entry, st state) error {
 func (s *Source) Forget(q watch.Query) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[q]; e != nil && !s.closed {
+	e := s.entries[entryQuery(q)]
+	if e == nil || s.closed {
+		return
+	}
+	if delete(e.asked, q); len(e.asked) == 0 {
 		s.leaveLater(e)
 	}
 }
@@ -298,7 +302,7 @@ func (s *Source) leave(e *entry) {
 func (s *Source) Applied(q watch.Query, index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[q]; e != nil && !s.closed {
+	if e := s.entries[entryQuery(q)]; e != nil && !s.closed {
 		e.applied = max(e.applied, index)
 		e.release()
 	}
@@ -312,18 +316,24 @@ func (s *Source) use(q watch.Query) (*entry, error) {
 		return nil, context.Canceled
 	}
 	s.started.Do(func() { s.tasks.Go(func() { s.tokens.run(s.life) }) })
-	e := s.entries[q]
+	own := entryQuery(q)
+	e := s.entries[own]
 	if e == nil {
-		e = newEntry(s, q)
-		e.replaced = s.waiting[q]
-		delete(s.waiting, q)
-		s.entries[q] = e
+		e = newEntry(s, own)
+		e.replaced = s.waiting[own]
+		delete(s.waiting, own)
+		s.entries[own] = e
 		ctx, stop := context.WithCancel(s.life)
 		e.stop = stop
 		s.tasks.Go(func() {
 			defer close(e.ended)
 			e.run(ctx)
 		})
+	}
+	if !e.asked[q] {
+		if e.asked[q] = true; e.state.index == 0 && len(e.asked) > 1 {
+			e.wakeUp() // its files may have what those of the others lack
+		}
 	}
 	e.users++
 	if e.leaving != nil {

@@ -140,6 +140,9 @@ func unquoted(body string) string {
 	return strings.Join(strings.Fields(body), "")
 }
 
+// IsEmpty reports whether a text has neither a certificate nor a key.
+func (c Content) IsEmpty() bool { return len(c.leaves)+len(c.cas)+len(c.keys) == 0 }
+
 // Due returns when there is to be another certificate.
 func (c Content) Due(threshold float64) time.Time {
 	life := c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)
@@ -150,9 +153,6 @@ func (c Content) Due(threshold float64) time.Time {
 // threshold, with its key and with those CAs that it hangs on. Without one, the Leaf is nil, and why says what is wrong with the newest; it
 // is empty where there is none at all.
 func (c Content) Find(pairs map[string]string, fields []string, threshold float64) (found Content, why string) {
-	if len(fields) == 0 {
-		fields = []string{"Cert", "Key"}
-	}
 	leaves := slices.Clone(c.leaves)
 	slices.Reverse(leaves)
 	slices.SortStableFunc(leaves, func(a, b part) int { return b.cert.NotBefore.Compare(a.cert.NotBefore) })

@@ -168,13 +168,11 @@ func TestFind(t *testing.T) {
 		{"all keys first", b.key + a.key + b.text + a.text, keyed, a, a.key, nil, ""},
 		{"an older one last", a.text + a.key + old.text + old.key, keyed, a, a.key, nil, ""},
 		{"a CA that has not signed it", other.text + a.text + root.text + middle.text, []string{"Cert", "CA"}, a, "", []string{root.text, middle.text}, ""},
-		{"no fields are a certificate and a key", a.text + a.key, nil, a, a.key, nil, ""},
 		{"a key of another one, which nobody uses", a.text + b.key, []string{"Cert"}, a, "", nil, ""},
 
 		{"nothing", "text", keyed, nil, "", nil, ""},
 		{"a CA alone", root.text + root.key, keyed, nil, "", nil, ""},
 		{"no key", a.text, keyed, nil, "", nil, "there is no private key"},
-		{"no key, by default", a.text, nil, nil, "", nil, "there is no private key"},
 		{"another key", a.text + b.key, keyed, nil, "", nil, "no private key there fits"},
 		{"no CA", a.text + a.key, all, nil, "", nil, "there is no certificate of its CA"},
 		{"another CA", a.text + a.key + root.text, keyed, nil, "", nil, "no CA there has signed it"},
