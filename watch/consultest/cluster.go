@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"render/watch/servertest"
+
 	"github.com/hashicorp/consul/api"
 )
 
@@ -25,20 +27,19 @@ type Cluster struct {
 // other. Config is more of the configuration of all its agents, as HCL, or empty. The caller stops the cluster.
 func StartCluster(ctx context.Context, dir, config string) (*Cluster, error) {
 	var c *Cluster
-	var err error
-	for i := range attempts {
-		if c, err = newCluster(filepath.Join(dir, fmt.Sprint(i)), config); err != nil {
-			return nil, err
+	err := servertest.Retry(func(attempt int) (err error) {
+		if c, err = newCluster(filepath.Join(dir, fmt.Sprint(attempt)), config); err != nil {
+			return err
 		}
-		if err = c.start(ctx); err == nil {
-			return c, nil
+		if err = c.start(ctx); err != nil {
+			c.Stop()
 		}
-		c.Stop()
-		if !errors.Is(err, errEnded) {
-			break
-		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	return c, nil
 }
 
 // A dead server stays a member: a cluster of two could not lose the next one.
@@ -64,7 +65,7 @@ func newCluster(dir, config string) (*Cluster, error) {
 	}
 	for _, a := range c.all() {
 		for _, server := range c.Servers {
-			a.args = append(a.args, "-retry-join="+loopback(server.serf))
+			a.process.Args = append(a.process.Args, "-retry-join="+loopback(server.serf))
 		}
 	}
 	return c, nil

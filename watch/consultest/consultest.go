@@ -3,16 +3,11 @@
 package consultest
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"time"
+
+	"render/watch/servertest"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -22,15 +17,7 @@ const Version = "1.22.3"
 
 // Binary returns the consul program: $CONSUL, or what `make consul` has built.
 func Binary() (string, error) {
-	if path := os.Getenv("CONSUL"); path != "" {
-		return path, nil
-	}
-	_, here, _, _ := runtime.Caller(0)
-	path := filepath.Join(filepath.Dir(here), "..", "..", ".cache", "consul-"+Version)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no consul to test with: run `make consul` once, or set $CONSUL: %w", err)
-	}
-	return path, nil
+	return servertest.Binary("CONSUL", "consul-"+Version, "consul", "consul")
 }
 
 // An Agent is a running Consul agent, on loopback, with ports of its own.
@@ -41,10 +28,7 @@ type Agent struct {
 	node                string
 	token               string // that Client uses, or empty
 	server, serf, https int    // ports
-	cmd                 *exec.Cmd
-	args                []string
-	out                 *bytes.Buffer
-	ended               chan struct{} // closed when the process has ended
+	process             servertest.Process
 }
 
 // settings is what makes one agent different from another.
@@ -68,22 +52,15 @@ func StartServer(ctx context.Context, dataDir, config string) (*Agent, error) {
 	return start(ctx, settings{mode: []string{"-server", "-bootstrap-expect=1", "-data-dir=" + dataDir, fast}, hcl: config})
 }
 
-const (
-	fast     = "-hcl=performance { raft_multiplier = 1 }"
-	attempts = 3 // to start an agent: another process may take a port that was free a moment ago
-)
+const fast = "-hcl=performance { raft_multiplier = 1 }"
 
-func start(ctx context.Context, s settings) (*Agent, error) {
-	var a *Agent
-	var err error
-	for range attempts {
+func start(ctx context.Context, s settings) (a *Agent, err error) {
+	err = servertest.Retry(func(int) error {
 		if a, err = newAgent(s); err != nil {
-			return nil, err
+			return err
 		}
-		if err = a.Restart(ctx); !errors.Is(err, errEnded) {
-			break
-		}
-	}
+		return a.Restart(ctx)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +73,7 @@ func newAgent(s settings) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(5)
+	ports, err := servertest.FreePorts(5)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +81,8 @@ func newAgent(s settings) (*Agent, error) {
 	if a.node == "" {
 		a.node = "test"
 	}
-	a.args = append([]string{binary, "agent"}, s.mode...)
-	a.args = append(a.args,
+	args := append([]string{binary, "agent"}, s.mode...)
+	args = append(args,
 		"-bind=127.0.0.1", "-client=127.0.0.1", "-node="+a.node, "-log-level=warn",
 		fmt.Sprintf("-http-port=%d", ports[0]), fmt.Sprintf("-serf-lan-port=%d", ports[1]),
 		fmt.Sprintf("-server-port=%d", ports[2]), fmt.Sprintf("-serf-wan-port=%d", ports[3]),
@@ -114,11 +91,12 @@ func newAgent(s settings) (*Agent, error) {
 		"-hcl=disable_remote_exec = true",
 	)
 	if s.https {
-		a.args = append(a.args, fmt.Sprintf("-https-port=%d", a.https))
+		args = append(args, fmt.Sprintf("-https-port=%d", a.https))
 	}
 	if s.hcl != "" {
-		a.args = append(a.args, "-hcl="+s.hcl)
+		args = append(args, "-hcl="+s.hcl)
 	}
+	a.process = servertest.Process{Name: "consul", Args: args}
 	c := api.DefaultConfig()
 	c.Address, c.Token = a.Addr, s.token
 	c.Transport.MaxIdleConnsPerHost = 16
@@ -126,36 +104,10 @@ func newAgent(s settings) (*Agent, error) {
 	return a, err
 }
 
-var errEnded = errors.New("consul has ended")
-
 // Restart starts the agent again, on the same ports, and returns when there is a leader; in development mode it has no
 // data then. It must have been stopped.
 func (a *Agent) Restart(ctx context.Context) error {
-	a.out = new(bytes.Buffer)
-	a.cmd = exec.Command(a.args[0], a.args[1:]...)
-	a.cmd.Stdout, a.cmd.Stderr = a.out, a.out
-	a.cmd.SysProcAttr = dieWithParent()
-	if err := a.cmd.Start(); err != nil {
-		return fmt.Errorf("start consul: %w", err)
-	}
-	a.ended = make(chan struct{})
-	go func() {
-		_ = a.cmd.Wait()
-		close(a.ended)
-	}()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for !a.ready(ctx) {
-		select {
-		case <-ctx.Done():
-			a.Stop()
-			return fmt.Errorf("consul did not become ready: %w; it said: %s", ctx.Err(), a.out)
-		case <-a.ended:
-			return fmt.Errorf("%w; it said: %s", errEnded, a.out)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return nil
+	return a.process.Run(ctx, 30*time.Second, a.ready)
 }
 
 // ready reports whether there is a leader and the agent has registered itself, with all that it says of its node: first the
@@ -171,13 +123,7 @@ func (a *Agent) ready(ctx context.Context) bool {
 }
 
 // Stop kills the agent and waits for its end.
-func (a *Agent) Stop() {
-	if a.cmd == nil {
-		return
-	}
-	_ = a.cmd.Process.Kill()
-	<-a.ended
-}
+func (a *Agent) Stop() { a.process.Kill() }
 
 // Register puts an instance of a service into the catalog, on a node of its own with the instance's address, with one
 // check of the given status.
@@ -213,27 +159,3 @@ func (a *Agent) Delete(key string) error {
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-
-// freePorts returns ports that were free a moment ago, for TCP.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	var open []net.Listener
-	defer func() {
-		for _, l := range open {
-			_ = l.Close()
-		}
-	}()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		open = append(open, l)
-		addr, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			return nil, errors.New("not a TCP address")
-		}
-		ports = append(ports, addr.Port)
-	}
-	return ports, nil
-}

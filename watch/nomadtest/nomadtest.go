@@ -3,19 +3,19 @@ package nomadtest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"render/watch/servertest"
 )
 
 // Binary returns the nomad program, which $NOMAD names. Without it the test is skipped: the program takes minutes to build.
@@ -35,12 +35,9 @@ type Agent struct {
 	Token string // that may do everything
 	Files Files  // of an agent with TLS
 
-	client *http.Client
-	data   string // folder
-	cmd    *exec.Cmd
-	args   []string
-	out    *bytes.Buffer
-	ended  chan struct{} // closed when the process has ended
+	client  *http.Client
+	data    string // folder
+	process servertest.Process
 }
 
 // Start starts an agent that ends with the test. Where $NOMAD is not set the test is skipped.
@@ -61,14 +58,12 @@ func start(t testing.TB, region string) *Agent {
 	binary := Binary(t)
 	var a *Agent
 	var err error
-	for range attempts {
+	err = servertest.Retry(func(int) error {
 		if a, err = newAgent(binary, t.TempDir(), region); err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if err = a.run(); !errors.Is(err, errEnded) {
-			break
-		}
-	}
+		return a.run()
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,11 +84,9 @@ func start(t testing.TB, region string) *Agent {
 	return nil
 }
 
-const attempts = 3 // to start: another process may take a port that was free a moment ago
-
 func newAgent(binary, dir, region string) (*Agent, error) {
 	data := filepath.Join(dir, "data")
-	ports, err := freePorts(3)
+	ports, err := servertest.FreePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -158,48 +151,22 @@ func newAgent(binary, dir, region string) (*Agent, error) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	a.args = []string{binary, "agent", "-config=" + path}
+	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NOMAD_") || strings.HasPrefix(v, "AWS_") })
+	a.process = servertest.Process{Name: "nomad", Args: []string{binary, "agent", "-config=" + path}, Env: environ}
 	return a, nil
 }
 
-var errEnded = errors.New("nomad has ended")
-
 // run starts the process and returns when it has a leader.
 func (a *Agent) run() error {
-	a.out = new(bytes.Buffer)
-	a.cmd = exec.Command(a.args[0], a.args[1:]...)
-	a.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NOMAD_") || strings.HasPrefix(v, "AWS_") })
-	a.cmd.Stdout, a.cmd.Stderr = a.out, a.out
-	a.cmd.SysProcAttr = dieWithParent()
-	if err := a.cmd.Start(); err != nil {
-		return fmt.Errorf("start nomad: %w", err)
-	}
-	a.ended = make(chan struct{})
-	go func() {
-		_ = a.cmd.Wait()
-		close(a.ended)
-	}()
-	for late := time.After(60 * time.Second); ; {
+	return a.process.Run(context.Background(), 60*time.Second, func(context.Context) bool {
 		var leader string
-		if err := a.do(http.MethodGet, "status/leader", "", nil, &leader); err == nil && leader != "" {
-			return nil
-		}
-		select {
-		case <-a.ended:
-			return fmt.Errorf("%w; it said: %s", errEnded, a.out)
-		case <-late:
-			a.Kill()
-			return fmt.Errorf("nomad did not become ready; it said: %s", a.out)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		err := a.do(http.MethodGet, "status/leader", "", nil, &leader)
+		return err == nil && leader != ""
+	})
 }
 
 // Kill kills the process and waits for its end. The tasks of jobs go on.
-func (a *Agent) Kill() {
-	_ = a.cmd.Process.Kill()
-	<-a.ended
-}
+func (a *Agent) Kill() { a.process.Kill() }
 
 // Restart starts a killed agent again, on the same address and with the same data.
 func (a *Agent) Restart() error { return a.run() }
@@ -207,10 +174,8 @@ func (a *Agent) Restart() error { return a.run() }
 // stop ends all jobs, has the agent remove what they leave, such as mounted folders, and ends the process.
 func (a *Agent) stop() {
 	defer a.Kill()
-	select {
-	case <-a.ended: // what jobs leave goes away only with a running agent
+	if a.process.HasEnded() { // what jobs leave goes away only with a running agent
 		_ = a.run()
-	default:
 	}
 	var jobs []struct{ ID string }
 	if a.Do(http.MethodGet, "jobs", nil, &jobs) != nil {
@@ -353,7 +318,7 @@ func (a *Agent) Run(t testing.TB, job string, count int, services ...Service) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatalf("the services of the job %s are not registered; nomad said: %s", job, a.out)
+	t.Fatalf("the services of the job %s are not registered; nomad said: %s", job, a.process.Output())
 }
 
 // StopJob ends a job, the only one, with all that is left of it. Its services go with it.
@@ -361,17 +326,4 @@ func (a *Agent) StopJob(t testing.TB, job string) {
 	t.Helper()
 	a.Must(t, http.MethodDelete, "job/"+job+"?purge=true", nil, nil)
 	a.collect()
-}
-
-// freePorts returns ports that were free a moment ago.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

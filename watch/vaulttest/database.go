@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
+
+	"render/watch/servertest"
 )
 
 // A Database is a database of a Server: Vault creates its users, and drops them when their leases end. Its users are files. It
@@ -21,15 +22,7 @@ type Database struct {
 
 // databaseBinary returns the program that Vault creates users with: $VAULT_USERS, or what `make vault` has built.
 func databaseBinary() (string, error) {
-	if path := os.Getenv("VAULT_USERS"); path != "" {
-		return path, nil
-	}
-	_, here, _, _ := runtime.Caller(0)
-	path := filepath.Join(filepath.Dir(here), "..", "..", ".cache", "vault-users-"+Version)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no database to test with: run `make vault` once, or set $VAULT_USERS: %w", err)
-	}
-	return path, nil
+	return servertest.Binary("VAULT_USERS", "vault-users-"+Version, "database", "vault")
 }
 
 func (s *Server) plugins() string { return filepath.Join(s.home, "plugins") }

@@ -10,15 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"render/watch/servertest"
 )
 
 // Version is the Vault that `make vault` builds.
@@ -26,15 +25,7 @@ const Version = "1.21.0"
 
 // Binary returns the vault program: $VAULT, or what `make vault` has built.
 func Binary() (string, error) {
-	if path := os.Getenv("VAULT"); path != "" {
-		return path, nil
-	}
-	_, here, _, _ := runtime.Caller(0)
-	path := filepath.Join(filepath.Dir(here), "..", "..", ".cache", "vault-"+Version)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no vault to test with: run `make vault` once, or set $VAULT: %w", err)
-	}
-	return path, nil
+	return servertest.Binary("VAULT", "vault-"+Version, "vault", "vault")
 }
 
 // A Server is a running Vault on loopback that keeps its data in files: they survive a restart. It is unsealed, and has a KV v2 at
@@ -45,14 +36,10 @@ type Server struct {
 
 	client *http.Client
 
-	key   string // that unseals
-	cmd   *exec.Cmd
-	args  []string
-	home  string
-	out   *bytes.Buffer
-	ended chan struct{} // closed when the process has ended
-
-	folder string // that Stop removes, or empty
+	key     string // that unseals
+	home    string
+	folder  string // that Stop removes, or empty
+	process servertest.Process
 }
 
 // Start starts a server that ends with the test.
@@ -100,21 +87,17 @@ func StartStandby(t testing.TB, active *Server) *Server {
 	return s
 }
 
-const attempts = 3 // to start: another process may take a port that was free a moment ago
-
 func start(dir, cert, key string) (s *Server, err error) {
 	binary, err := Binary()
 	if err != nil {
 		return nil, err
 	}
-	for i := range attempts {
-		if s, err = newServer(binary, filepath.Join(dir, fmt.Sprint(i)), cert, key); err != nil {
-			return nil, err
+	err = servertest.Retry(func(attempt int) error {
+		if s, err = newServer(binary, filepath.Join(dir, fmt.Sprint(attempt)), cert, key); err != nil {
+			return err
 		}
-		if err = s.run(); !errors.Is(err, errEnded) {
-			break
-		}
-	}
+		return s.run()
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +115,7 @@ func newServer(binary, dir, cert, key string) (*Server, error) {
 			return nil, err
 		}
 	}
-	ports, err := freePorts(2)
+	ports, err := servertest.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
@@ -166,40 +149,18 @@ func newServer(binary, dir, cert, key string) (*Server, error) {
 		disable_mlock    = true
 	`, data, ports[1], ports[1], ports[0], ports[1], security, s.Addr, s.plugins())
 	path := filepath.Join(dir, "config.hcl")
-	s.args = []string{binary, "server", "-config=" + path, "-log-level=error"}
+	s.process = servertest.Process{
+		Name: "vault", Args: []string{binary, "server", "-config=" + path, "-log-level=error"}, Env: append(os.Environ(), "HOME="+dir),
+	}
 	return s, os.WriteFile(path, []byte(config), 0o600)
 }
 
-var errEnded = errors.New("vault has ended")
-
 // run starts the process and returns when it answers.
 func (s *Server) run() error {
-	s.out = new(bytes.Buffer)
-	s.cmd = exec.Command(s.args[0], s.args[1:]...)
-	s.cmd.Env = append(os.Environ(), "HOME="+s.home)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	s.cmd.SysProcAttr = dieWithParent()
-	if err := s.cmd.Start(); err != nil {
-		return fmt.Errorf("start vault: %w", err)
-	}
-	s.ended = make(chan struct{})
-	go func() {
-		_ = s.cmd.Wait()
-		close(s.ended)
-	}()
-	for late := time.After(30 * time.Second); ; {
-		if _, err := s.Do(http.MethodGet, "sys/seal-status", nil); err == nil {
-			return nil
-		}
-		select {
-		case <-s.ended:
-			return fmt.Errorf("%w; it said: %s", errEnded, s.out)
-		case <-late:
-			s.Stop()
-			return fmt.Errorf("vault did not become ready; it said: %s", s.out)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return s.process.Run(context.Background(), 30*time.Second, func(context.Context) bool {
+		_, err := s.Do(http.MethodGet, "sys/seal-status", nil)
+		return err == nil
+	})
 }
 
 // prepare makes a server usable that has just been made.
@@ -252,8 +213,7 @@ func (s *Server) Unseal() error {
 
 // Stop kills the process and waits for its end.
 func (s *Server) Stop() {
-	_ = s.cmd.Process.Kill()
-	<-s.ended
+	s.process.Kill()
 	if s.folder != "" {
 		_ = os.RemoveAll(s.folder)
 	}
@@ -350,19 +310,6 @@ func (s *Server) Leases(t testing.TB, prefix string) (ids []string) {
 		ids = append(ids, fmt.Sprint(key))
 	}
 	return ids
-}
-
-// freePorts returns ports that were free a moment ago.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // StartShared starts a server that several tests use: it goes on after this one. The caller stops it.

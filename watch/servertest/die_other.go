@@ -1,6 +1,6 @@
 //go:build !linux
 
-package nomadtest
+package servertest
 
 import "syscall"
 

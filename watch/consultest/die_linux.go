@@ -1,8 +1,0 @@
-package consultest
-
-import "syscall"
-
-// dieWithParent ends an agent whose test was killed.
-func dieWithParent() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-}
