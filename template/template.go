@@ -167,7 +167,7 @@ func Parse(name, body string, o Options) (*Template, error) {
 	if calls, asked := secrets.OrdinaryCalls(p.trees, effectOf); asked {
 		b.ordinary, t.names = calls, new(names)
 	}
-	if t.pass.certFiles, err = certFiles(o.Destination, p.trees); err != nil {
+	if t.pass.certFiles, err = secrets.CertFiles(o.Destination, p.trees); err != nil {
 		return nil, &Error{Name: name, Msg: err.Error(), Err: err}
 	}
 	t.pass.certFields = secrets.CertFields(p.trees)
@@ -223,19 +223,6 @@ func (t *Template) configure(o Options) (d denied, err error) {
 		return nil, err
 	}
 	return newDenied(o)
-}
-
-// certFiles returns the absolute paths of the destination and of the files that the text writes by name.
-func certFiles(destination string, trees map[string]*parse.Tree) (files []string, err error) {
-	for _, path := range append(secrets.WrittenFiles(trees), destination) {
-		if path, err = absolute(path); err != nil {
-			return nil, err
-		}
-		if path != "" {
-			files = append(files, path)
-		}
-	}
-	return files, nil
 }
 
 // A parser turns the texts of a template into trees.

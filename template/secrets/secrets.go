@@ -5,6 +5,8 @@ package secrets
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/template/parse"
@@ -132,10 +134,26 @@ func CertFields(trees map[string]*parse.Tree) []string {
 	return used
 }
 
-// WrittenFiles returns the paths of writeToFile that stand in trees as constants, and in which certificates can be found again. Other paths
-// are known only during an execution. There are none where two certificates may have the same names: a file does not say which of two
-// roles has issued its certificate, and that of a client must not get into the file of a server.
-func WrittenFiles(trees map[string]*parse.Tree) (paths []string) {
+// CertFiles returns the absolute paths of files in which certificates can be found again: the destination, unless it is empty, and
+// what writtenFiles returns.
+func CertFiles(destination string, trees map[string]*parse.Tree) (files []string, err error) {
+	for _, path := range append(writtenFiles(trees), destination) {
+		if path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("find %s: %w", path, err)
+		}
+		files = append(files, absolute)
+	}
+	return files, nil
+}
+
+// writtenFiles returns the paths of writeToFile that stand in trees as constants. Other paths are known only during an execution. There
+// are none where two certificates may have the same names: a file does not say which of two roles has issued its certificate, and that of a
+// client must not get into the file of a server.
+func writtenFiles(trees map[string]*parse.Tree) (paths []string) {
 	calls, unnamed := make(map[string]string), 0 // calls of pkiCert by name
 	alike := false
 	for _, tree := range trees {
