@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,8 @@ type Reply struct {
 	Streamed bool   // the agent has answered from its stream of changes
 	Bytes    int
 	Sent     time.Time // when the request was made
-	Same     bool      // it has the index of Request.Unless, and was not decoded
+	Same     bool      // it has the index of Request.Unless, or the digest of Request.Digest, and was not decoded
+	Digest   Digest    // of its text; only where Request.Digest is not nil
 }
 
 // read decodes a response, whose body is given apart.
@@ -71,8 +73,8 @@ func (a *Agent) read(e *Endpoint, resp *http.Response, body io.Reader, r Request
 	} else if resp.StatusCode == http.StatusNotFound {
 		_, err = io.Copy(io.Discard, io.LimitReader(body, maxComplaint))
 	} else {
-		got.Bytes, err = a.decode(e, resp, body, cmp.Or(r.Limit, maxAnswer), into)
 		got.Found = true
+		err = a.decode(e, resp, body, r, into, &got)
 	}
 	if err != nil {
 		return Reply{}, err
@@ -81,24 +83,32 @@ func (a *Agent) read(e *Endpoint, resp *http.Response, body io.Reader, r Request
 	return got, nil
 }
 
-// decode decodes the JSON of an answer of at most limit bytes, and returns how many bytes it has.
-func (a *Agent) decode(e *Endpoint, resp *http.Response, body io.Reader, limit int, into any) (size int, err error) {
-	text := a.buffer()
+// decode decodes the JSON of an answer of at most Request.Limit bytes, unless it has Request.Digest. It notes bytes and digest.
+func (a *Agent) decode(e *Endpoint, resp *http.Response, body io.Reader, r Request, into any, got *Reply) error {
+	text, limit := a.buffer(), cmp.Or(r.Limit, maxAnswer)
 	defer a.release(text)
 	if n := resp.ContentLength; n > 0 && n <= int64(limit) {
 		text.Grow(int(n) + bytes.MinRead) // doubling a buffer again and again takes three times as much
 	}
 	if _, err := text.ReadFrom(io.LimitReader(body, int64(limit)+1)); err != nil {
-		return 0, watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
+		return watch.OutageError{Err: fmt.Errorf("read the answer: %w", err)}
 	}
-	a.figures.bytes.Add(uint64(text.Len()))
-	if text.Len() > limit {
-		return 0, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+	got.Bytes = text.Len()
+	a.figures.bytes.Add(uint64(got.Bytes))
+	if got.Bytes > limit {
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
+	}
+
+	if r.Digest != nil {
+		got.Digest = sha256.Sum256(text.Bytes())
+		if got.Same = got.Digest == *r.Digest; got.Same {
+			return nil
+		}
 	}
 	if isDeep(text.Bytes()) || json.Unmarshal(text.Bytes(), into) != nil {
-		return 0, e.blame(a.api.errNotJSON())
+		return e.blame(a.api.errNotJSON())
 	}
-	return text.Len(), nil
+	return nil
 }
 
 // isDeep reports whether JSON has more than maxDepth lists and objects in each other. The decoder calls itself for each of them,

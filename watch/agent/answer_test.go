@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -125,6 +126,32 @@ func (blanks) Read(p []byte) (int, error) {
 		p[i] = ' '
 	}
 	return len(p), nil
+}
+
+// An answer with the digest of the one before is not decoded.
+func TestDigest(t *testing.T) {
+	text := `{"web":["a"]}`
+	a := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Consul-Index", "7")
+		io.WriteString(w, text)
+	})
+	var digest Digest
+	for i, test := range []struct {
+		text string
+		same bool
+	}{{text, false}, {text, true}, {`{"web":["b"]}`, false}, {text, false}} {
+		text = test.text
+		var into map[string][]string
+		got, err := a.Get(t.Context(), Request{Path: "/v1/catalog/services", Digest: &digest}, &into)
+		check(t, err)
+		if got.Same != test.same || (into == nil) != test.same || got.Bytes != len(text) || got.Index != 7 || !got.Found {
+			t.Errorf("answer %d: got %+v and %v", i, got, into)
+		}
+		digest = got.Digest
+	}
+	if got, err := a.Get(t.Context(), Request{Path: "/v1/catalog/services"}, new(map[string][]string)); err != nil || got.Same || got.Digest != (Digest{}) {
+		t.Errorf("without a digest: got %+v, %v", got, err)
+	}
 }
 
 // FuzzIsDeep compares isDeep with the decoder of the standard library.

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,12 +35,16 @@ type Request struct {
 	Wait   time.Duration       // at most so long; 0 means Config.Wait. Up to a quarter less is requested
 	Named  bool                // it waits for a change that has been reported: it goes ahead of other requests that wait
 	Unless uint64              // where not 0: an answer with this index is not decoded
+	Digest *Digest             // where not nil: an answer with this digest is not decoded, and Reply.Digest is set
 	Limit  int                 // bytes of an answer; 0 means 256 MiB
 	Bound  *semaphore.Weighted // where not nil: at most so many requests with it are made at a time
 
 	WithoutIndex bool // the endpoint has no index
 	First        bool // the query has no answer yet: an answer without a known leader is better than none
 }
+
+// A Digest is a hash of the text of an answer. The zero value is that of no answer.
+type Digest [sha256.Size]byte
 
 // elsewhere returns the place whose servers answer a request; "" means the agent's own.
 func (a *Agent) elsewhere(r Request) string {

@@ -57,11 +57,12 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 		switch path {
 		case servicesPath:
 			sig.request, sig.moved = k.requestServices, k.servicesMoved
+			sig.unparked = func(before, _ uint64, _ time.Time) { k.servicesUnparked(ctx, before) }
 		case nodesPath:
 			sig.request, sig.moved, sig.state = k.requestNodes, k.nodesMoved, true
 		default:
 			f := &failing{catalog: k, path: path}
-			sig.request, sig.moved, sig.state = f.requestChecks, f.moved, true
+			sig.request, sig.moved, sig.unparked, sig.state = f.requestChecks, f.moved, c.reportBetween, true
 		}
 		s.start(ctx, sig, func() {})
 	}
@@ -82,7 +83,9 @@ type catalog struct {
 	params url.Values
 
 	services map[string][]string // the last answer
-	tags     map[string][]string // before it
+	digest   agent.Digest        // of it
+	differs  bool                // tags are of an answer before it that differs
+	tags     map[string][]string // as of the last change
 	checks   *checkList
 	lists    *nodeLists
 
@@ -100,12 +103,14 @@ func (k *catalog) request(r agent.Request, path string) agent.Request {
 
 func (k *catalog) requestServices(ctx context.Context, r agent.Request) (agent.Reply, error) {
 	services := make(map[string][]string) // not nil for none: nil is before the first answer
-	got, err := k.source.agent.Get(ctx, k.request(r, servicesPath), &services)
-	if err == nil {
+	r = k.request(r, servicesPath)
+	r.Digest = &k.digest
+	got, err := k.source.agent.Get(ctx, r, &services)
+	if err == nil && !got.Same {
 		for _, tags := range services {
 			slices.Sort(tags)
 		}
-		k.services = services
+		k.services, k.digest, k.differs = services, got.Digest, true
 	}
 	return got, err
 }
@@ -116,8 +121,11 @@ func (k *catalog) requestServices(ctx context.Context, r agent.Request) (agent.R
 func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parked bool) (useful bool) {
 	s := k.source
 	first := k.tags == nil
-	changed := changedServices(k.tags, k.services, index)
-	k.tags = k.services
+	changed := make(changes)
+	if k.differs { // else thousands of names are compared at each change of a port
+		changed = changedServices(k.tags, k.services, index)
+		k.tags, k.differs = k.services, false
+	}
 	if first {
 		s.tasks.Go(func() { s.guarded(func() { k.learn(ctx) }) })
 		return true
@@ -151,6 +159,14 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		s.startRound(k.cover)
 	}
 	return useful
+}
+
+// servicesUnparked makes sure of the changes after an index, of which the list of services may have named only some. It must be called with
+// the mutex held.
+func (k *catalog) servicesUnparked(ctx context.Context, before uint64) {
+	if !k.lists.complete(before) || !k.readChecksLater(ctx) {
+		k.source.makeSure(k.cover, true)
+	}
 }
 
 // changedServices returns the services that are in only one of two lists, or have other tags.
@@ -408,7 +424,7 @@ func (f *failing) moved(ctx context.Context, before, index uint64, parked bool) 
 		return true
 	}
 	if !parked || len(changed)+len(nodes) == 0 {
-		f.catalog.source.locked(func() { f.catalog.cover.reportBetween(before, index) })
+		f.catalog.source.locked(func() { f.catalog.cover.reportBetween(before, index, time.Now()) })
 	}
 	return f.catalog.report(ctx, changed, nodes)
 }

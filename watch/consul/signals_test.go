@@ -570,6 +570,54 @@ func testSignalsOfNodes(t *testing.T, address string) {
 	})
 }
 
+// An answer that takes long puts in doubt which changes the signals of the last second have named: the queries that changed then are read, and
+// no others.
+func TestSlowReadsWhileThingsChange(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		const services = 300
+		f.hold("")
+		f.stock("", services, 2)
+		f.fill("", "app", 200)
+		f.latency(time.Millisecond)
+		c, _ := f.consul(Config{Address: serverHere})
+		queries := append(serviceQueries(services), keyQueries("app", 200)...)
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(5 * time.Minute)
+		began := time.Now()
+		for i := range 100 {
+			f.change("", func(s *store) {
+				id, service := fmt.Sprintf("s%d-0", i), fmt.Sprint("s", i)
+				switch i % 4 {
+				case 0:
+					s.register("n0", id, service, 7000+i)
+				case 1:
+					s.check("n0", id, "critical", "")
+				case 2:
+					s.register("n0", id+"new", service, 80)
+					s.check("n0", id+"new", "passing", "")
+				case 3:
+					s.put(fmt.Sprint("app/k", i), "w")
+				}
+			})
+			f.latency([]time.Duration{time.Millisecond, 60 * time.Millisecond}[i%10/9]) // of what follows the next change, too
+			later(50 * time.Millisecond)
+		}
+		f.latency(time.Millisecond)
+		later(time.Minute)
+		reads := make(map[string]int)
+		for _, r := range f.since(began) {
+			if strings.HasPrefix(r.path, "/v1/health/service/") || strings.HasPrefix(r.path, "/v1/kv/app/k") {
+				reads[r.path]++
+			}
+		}
+		if n := len(reads); n > 100 {
+			t.Errorf("%d queries are read; 75 services have changed", n)
+		}
+		fl.agrees(t, f, queries)
+	})
+}
+
 // Where nodes cannot have signals, none has: what else tells of changes does.
 func TestNoSignalsOfNodes(t *testing.T) {
 	t.Parallel()
@@ -854,6 +902,40 @@ func TestSignalsEnd(t *testing.T) {
 			}
 			c.mu.Unlock()
 		}
+	})
+}
+
+// Where each query waits for itself, the end of one wait does not wake the others.
+func TestOwnWaitsWakeNobody(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, f *fake) {
+		f.hold("")
+		f.stock("", 40, 1)
+		f.latency(time.Millisecond)
+		queries := serviceQueries(40)
+		c, _ := f.consul(Config{})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(10 * time.Second)
+		woken := func() (n int) {
+			c.locked(func() {
+				for _, m := range c.members {
+					for call := range m.calls {
+						if len(call.wake) > 0 {
+							<-call.wake
+							n++
+						}
+					}
+				}
+			})
+			return n
+		}
+		woken()
+		f.change("", func(s *store) { s.register("n0", "s7-0", "s7", 80) })
+		later(2 * coverLinger)
+		if n := woken(); n != 0 {
+			t.Errorf("one change has woken %d of 40 queries", n)
+		}
+		fl.agrees(t, f, queries)
 	})
 }
 
