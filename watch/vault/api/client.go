@@ -344,7 +344,7 @@ func (r Request) judge(resp *http.Response, text []byte) (*Body, error) {
 	case IsUnknown(e):
 		return nil, hint.With(e, "the token is wrong, revoked or expired: give render another token")
 	case e.IsUnmounted():
-		return nil, hint.With(e, "nothing is mounted at this path: check the path, and what is mounted")
+		return nil, hint.With(e, "nothing is mounted at this path: check the path and the mounts")
 	case status != http.StatusBadGateway && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout && !e.IsStandby():
 		return nil, e
 	}
