@@ -8,30 +8,51 @@ import (
 )
 
 // withArity returns a function that takes so many arguments and does with them what f does. Found is false where f is not of a
-// common type that takes any number of arguments, or the number is not a common one: then f is used as it is. Package reflect
-// makes a list for each call of such a function, which takes longer than most functions.
+// common type, or the number is not a common one: then f is used as it is. Package reflect makes a list for each call of a function
+// that takes any number of arguments, which takes longer than most functions.
 func withArity(f any, arguments int) (function any, found bool) {
 	switch f := f.(type) {
+	case func(string) (string, error):
+		return func(a string) string { return must(f(a)) }, arguments == 1
+	case func(string, string) (string, error):
+		return func(a, b string) string { return must(f(a, b)) }, arguments == 2
+	case func(string, string) (bool, error):
+		return func(a, b string) bool { return must(f(a, b)) }, arguments == 2
+	case func(any, any) (bool, error):
+		return func(a, b any) bool { return must(f(a, b)) }, arguments == 2
+	case func(any, any) (any, error):
+		return func(a, b any) any { return must(f(a, b)) }, arguments == 2
 	case func(...any) (string, error):
-		return func(a any) (string, error) { return f(a) }, arguments == 1
+		return func(a any) string { return must(f(a)) }, arguments == 1
 	case func(any, ...any) (string, error):
-		return func(a any) (string, error) { return f(a) }, arguments == 1
+		return func(a any) string { return must(f(a)) }, arguments == 1
 	case func(string, ...any) (string, error):
-		return func(a string, b any) (string, error) { return f(a, b) }, arguments == 2
+		return func(a string, b any) string { return must(f(a, b)) }, arguments == 2
+	case func(reflect.Value, reflect.Value) (bool, error):
+		return func(a, b reflect.Value) bool { return must(f(a, b)) }, arguments == 2
 	case func(reflect.Value, ...reflect.Value) (bool, error):
-		return func(a, b reflect.Value) (bool, error) { return f(a, b) }, arguments == 2
+		return func(a, b reflect.Value) bool { return must(f(a, b)) }, arguments == 2
 	case func(...any) ([]*watch.HealthService, error):
 		if arguments == 2 {
-			return func(a, b any) ([]*watch.HealthService, error) { return f(a, b) }, true
+			return func(a, b any) []*watch.HealthService { return must(f(a, b)) }, true
 		}
-		return func(a any) ([]*watch.HealthService, error) { return f(a) }, arguments == 1
+		return func(a any) []*watch.HealthService { return must(f(a)) }, arguments == 1
 	case func(...string) (option, error):
 		if arguments == 2 {
-			return func(a, b string) (option, error) { return f(a, b) }, true
+			return func(a, b string) option { return must(f(a, b)) }, true
 		}
-		return func(a, b, c string) (option, error) { return f(a, b, c) }, arguments == 3
+		return func(a, b, c string) option { return must(f(a, b, c)) }, arguments == 3
 	}
 	return nil, false
+}
+
+// must returns a result of a function of a template, or panics with its error. Text/template makes the same of an error that is returned
+// and of one that is the value of a panic, but package reflect allocates memory for each result, also for an error that is nil.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // firstLiteral is more than the numbers that names of functions have otherwise.
@@ -44,13 +65,13 @@ func withLiteral(f any, args []parse.Node, piped int) (function any, others []pa
 		return nil, nil, false
 	}
 	switch f := f.(type) {
-	case func(string, string) (bool, error):
+	case func(string, string) bool:
 		if text, ok := args[0].(*parse.StringNode); ok {
-			return func(s string) (bool, error) { return f(text.Text, s) }, args[1:], true
+			return func(s string) bool { return f(text.Text, s) }, args[1:], true
 		}
-	case func(a, b reflect.Value) (bool, error):
+	case func(a, b reflect.Value) bool:
 		if literal := literalOf(args[len(args)-1]); piped == 0 && literal.IsValid() {
-			return func(v reflect.Value) (bool, error) { return f(v, literal) }, args[:1], true
+			return func(v reflect.Value) bool { return f(v, literal) }, args[:1], true
 		}
 	}
 	return nil, nil, false

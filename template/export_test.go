@@ -43,9 +43,13 @@ func (t *Template) SetSandboxCheck(check func(sandbox, path string) error) { t.p
 // SetMaxSteps replaces the bound of the steps of an execution.
 func (t *Template) SetMaxSteps(n int) { t.pass.maxSteps = n }
 
-// SetFunction replaces a function that the text calls.
+// SetFunction replaces a function that the text calls, for all numbers of arguments.
 func (t *Template) SetFunction(name string, f any) {
-	t.funcs[name] = f
+	for bound := range t.funcs {
+		if original, _, _ := strings.Cut(bound, siteMark); original == name {
+			t.funcs[bound] = f
+		}
+	}
 	t.root.Funcs(t.funcs)
 }
 
@@ -63,6 +67,16 @@ func Repeated(t *Template) int { return t.pass.repeated }
 
 // KeptSize returns the memory that these take, about.
 func KeptSize(t *Template) int { return t.pass.keptSize }
+
+// Placed returns how many places of lists a template keeps.
+func Placed(t *Template) (n int) {
+	for _, r := range t.pass.ranges {
+		for _, g := range r.groups {
+			n += len(g.places)
+		}
+	}
+	return n
+}
 
 // Asked returns how many queries a template knows.
 func Asked(t *Template) int { return len(t.pass.asked) }

@@ -31,6 +31,10 @@ type group struct {
 	key        string
 	held       []any                 // what the key has addresses of
 	iterations map[string]*iteration // by element and, where the body uses the index, index
+
+	// The list is mostly the same answer as in the pass before. Then iterations are found by place, without a key.
+	list   reflect.Value // the last list; the zero Value where it is no answer, or less than half of its iterations are kept
+	places places
 }
 
 // An iteration is what one iteration of a range did.
@@ -45,6 +49,7 @@ type iteration struct {
 	held    []any     // what the iteration's key has addresses of
 	size    int       // of all this in memory, about
 	pass    uint64    // the last pass that the iteration was part of
+	kept    bool      // until it is forgotten
 }
 
 // A reply is the answer to a query, as an iteration got it. The query was answered.
@@ -121,37 +126,90 @@ func (p *pass) each(r *ranged, args []reflect.Value) reflect.Value {
 // iterate yields the elements of a list whose iterations cannot be repeated, and keeps what their iterations do. For a range
 // with an else it yields one at least: a range that yields nothing executes its else.
 func (p *pass) iterate(g *group, list, yield reflect.Value) {
-	r := g.owner
+	r, n := g.owner, list.Len()
+	placed := g.placesIn(list)
 	yielded := r.Node.ElseList == nil
-	for i := range list.Len() {
-		element := list.Index(i)
-		p.key.Reset()
-		if r.Index {
-			p.key.Add(reflect.ValueOf(i), nil)
+	for i := range n {
+		element, it := list.Index(i), placed.at(i)
+		keyed := it != nil || p.setKey(r, i, element)
+		if it == nil && keyed {
+			it = g.iterations[string(p.key.Bytes())]
 		}
-		keyed := p.key.Add(element, answerTypes)
-		if last := i == list.Len()-1; keyed && (yielded || !last) {
-			if it := g.iterations[string(p.key.Bytes())]; it != nil && p.repeatable(it) {
-				p.repeat(it)
-				continue
-			}
+		if it != nil && (yielded || i < n-1) && p.repeatable(it) {
+			p.repeat(it)
+			placed.put(i, it)
+			continue
 		}
 
 		yielded = true
-		in := []reflect.Value{element}
-		if len(r.Node.Pipe.Decl) == 2 {
-			in = []reflect.Value{reflect.ValueOf(i), element}
-		}
-		if !keyed {
-			yield.Call(in)
-			continue
-		}
-		key, held := string(p.key.Bytes()), p.key.Held()
-		if it, useful := p.record(func() { yield.Call(in) }); useful {
-			it.held = held
-			p.store(g, key, it)
-		}
+		placed.put(i, p.execute(g, i, element, keyed, yield))
 	}
+
+	g.list, g.places = reflect.Value{}, nil
+	if placed != nil && 2*len(g.iterations) >= n {
+		g.list, g.places = list, placed
+	}
+}
+
+// placesIn returns what is known of the places of a list, and nil for a list that is no answer: another one can be where it is.
+func (g *group) placesIn(list reflect.Value) places {
+	switch {
+	case !answerTypes.IsList(list.Type()):
+		return nil
+	case g.list.IsValid() && g.list.Type() == list.Type() && g.list.Pointer() == list.Pointer() && g.list.Len() == list.Len():
+		return g.places
+	}
+	return make(places, list.Len())
+}
+
+// places has the iterations of a list by place, nil where none is kept. It is nil where nobody wants to know.
+type places []*iteration
+
+// at returns the iteration of a place, nil if it is not known or has been forgotten.
+func (s places) at(i int) *iteration {
+	if s == nil || s[i] == nil || !s[i].kept {
+		return nil
+	}
+	return s[i]
+}
+
+func (s places) put(i int, it *iteration) {
+	if s != nil {
+		s[i] = it
+	}
+}
+
+// setKey makes the key of an element, and reports whether it has one.
+func (p *pass) setKey(r *ranged, i int, element reflect.Value) bool {
+	p.key.Reset()
+	if r.Index {
+		p.key.Add(reflect.ValueOf(i), nil)
+	}
+	return p.key.Add(element, answerTypes)
+}
+
+// execute yields an element, and returns the iteration if it is kept.
+func (p *pass) execute(g *group, i int, element reflect.Value, keyed bool, yield reflect.Value) *iteration {
+	in := []reflect.Value{element}
+	if len(g.owner.Node.Pipe.Decl) == 2 {
+		in = []reflect.Value{reflect.ValueOf(i), element}
+	}
+	if !keyed {
+		yield.Call(in)
+		return nil
+	}
+	p.setKey(g.owner, i, element)
+	key, held := string(p.key.Bytes()), p.key.Held()
+	it, useful := p.record(func() { yield.Call(in) })
+	if !useful {
+		return nil
+	}
+	it.held = held
+	p.store(g, key, it)
+	if !it.kept {
+		return nil
+	}
+	return it
 }
 
 // record returns what an iteration does, and whether that can be kept.
@@ -231,7 +289,7 @@ func (p *pass) store(g *group, key string, it *iteration) {
 		g.iterations = make(map[string]*iteration)
 		g.owner.groups[g.key] = g
 	}
-	g.iterations[key] = it
+	g.iterations[key], it.kept = it, true
 	p.kept++
 	p.keptSize += it.size
 	p.use(it)
@@ -239,6 +297,7 @@ func (p *pass) store(g *group, key string, it *iteration) {
 
 func (p *pass) forget(g *group, key string, it *iteration) {
 	delete(g.iterations, key)
+	it.kept = false
 	if len(g.iterations) == 0 {
 		delete(g.owner.groups, g.key)
 	}

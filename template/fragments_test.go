@@ -258,6 +258,50 @@ func TestFragmentsAreBounded(t *testing.T) {
 	}
 }
 
+// An iteration that another has replaced is not repeated, also where its place in a list is known.
+func TestReplacedIterations(t *testing.T) {
+	twice := []*watch.CatalogSnippet{{Name: "a"}, {Name: "a"}}
+	known := answers{query("services", "", ""): twice, service("a"): instances(1, 1), kv("b"): "B", kv("c"): "C"}
+	known[query("nodes", "", "")] = []*watch.Node{{Node: "b"}, {Node: "c"}}
+	tmpl := parse(t, `{{range services}}{{range service .Name}}{{.Port}} {{end}}{{end}}{{range nodes}}{{key .Node}}{{end}}`)
+	for i, c := range []struct {
+		change         func()
+		repeated, kept int
+	}{
+		{func() {}, 1, 3},
+		{func() { known[service("a")] = instances(1, 2) }, 3, 3},
+		{func() { known[query("nodes", "", "")] = []*watch.Node{{Node: "b"}} }, 2, 2},
+		{func() { known[service("a")] = instances(1, 3) }, 2, 2},
+	} {
+		c.change()
+		if r := tmpl.Execute(t.Context(), known.lookup); !r.Finished() {
+			t.Fatal(r.Err)
+		}
+		if repeated, kept := template.Repeated(tmpl), template.Kept(tmpl); repeated != c.repeated || kept != c.kept {
+			t.Errorf("pass %d repeated %d and keeps %d iterations, want %d and %d", i, repeated, kept, c.repeated, c.kept)
+		}
+	}
+}
+
+// The places of a list are kept where half of its iterations are: else a few iterations would keep long lists.
+func TestPlacesAreBounded(t *testing.T) {
+	for pending, want := range map[int]int{0: 100, 50: 100, 51: 0, 100: 0} {
+		known := fleet(100)
+		for i := range pending {
+			delete(known, service(fmt.Sprintf("service-%04d", i)))
+		}
+		tmpl := parse(t, blocks)
+		for range 2 {
+			if r := tmpl.Execute(t.Context(), known.lookup); len(r.Pending) != pending {
+				t.Fatalf("%d queries are pending, error %v", len(r.Pending), r.Err)
+			}
+		}
+		if got := template.Placed(tmpl); got != want {
+			t.Errorf("%d of 100 iterations are not kept, and %d places are", pending, got)
+		}
+	}
+}
+
 // The nodes that Find returns, and the variables that they capture.
 func TestFragmentsOfRecipes(t *testing.T) {
 	known := maps.Clone(fleet(20))

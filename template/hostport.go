@@ -61,10 +61,10 @@ func (p *pass) keepOrDrop(address string, number int, d Dropped) (string, error)
 	switch {
 	case number < 1 || number > math.MaxUint16:
 		d.Reason = "the port is not a number from 1 to 65535"
+	case ip.Is4() || notIP != nil && isHostName(address): // an IPv4 address has one form
+		return string(strconv.AppendInt(append(append(make([]byte, 0, 64), address...), ':'), int64(number), 10)), nil
 	case notIP == nil && ip.Zone() == "":
 		return netip.AddrPortFrom(ip, uint16(number)).String(), nil
-	case notIP != nil && isHostName(address):
-		return address + ":" + strconv.Itoa(number), nil
 	default:
 		d.Reason = "the address is neither an IP address nor a host name"
 	}

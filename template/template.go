@@ -379,7 +379,7 @@ func (p *pass) note(a *asked, site int) (first bool) {
 		p.knows = p.knows || a.query.SecretAnswer()
 	}
 	p.asks++
-	p.sequence.add(a.query)
+	p.sequence.add(a)
 	return true
 }
 
@@ -399,22 +399,24 @@ func (p *pass) need(site int, q watch.Query) {
 
 // A sequence gathers the queries of a pass. Where they are those of the pass before, in the same order, it returns the same slice.
 type sequence struct {
-	last []watch.Query // of the pass before
-	same int           // so many of them were added again
-	own  []watch.Query // in place of last, from the first query that differs; nil until then
+	last  []watch.Query // of the pass before
+	asked []*asked      // the queries of last or, once there is own, of own
+	same  int           // so many of them were added again
+	own   []watch.Query // in place of last, from the first query that differs; nil until then
 }
 
 func (s *sequence) begin() { s.same, s.own = 0, nil }
 
-func (s *sequence) add(q watch.Query) {
+func (s *sequence) add(a *asked) {
 	if s.own == nil {
-		if s.same < len(s.last) && s.last[s.same] == q {
+		if s.same < len(s.asked) && s.asked[s.same] == a {
 			s.same++
 			return
 		}
 		s.own = append(make([]watch.Query, 0, max(len(s.last), s.same+1)), s.last[:s.same]...)
+		s.asked = s.asked[:s.same]
 	}
-	s.own = append(s.own, q)
+	s.own, s.asked = append(s.own, a.query), append(s.asked, a)
 }
 
 func (s *sequence) end() []watch.Query {
@@ -422,7 +424,7 @@ func (s *sequence) end() []watch.Query {
 	case s.own != nil:
 		s.last = s.own
 	case s.same < len(s.last):
-		s.last = slices.Clone(s.last[:s.same])
+		s.last, s.asked = slices.Clone(s.last[:s.same]), s.asked[:s.same]
 	case s.last == nil:
 		s.last = []watch.Query{}
 	}

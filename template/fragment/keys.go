@@ -31,6 +31,11 @@ func (k *Key) Held() []any { return k.held }
 // A Types has the types of answers, and of what answers are made of: their values never change.
 type Types map[reflect.Type]bool
 
+// IsList reports whether a type is that of a list of pointers to answers or their parts.
+func (t Types) IsList(list reflect.Type) bool {
+	return list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Pointer && t[list.Elem().Elem()]
+}
+
 // Add adds a value to the key, and reports whether the value has a key.
 func (k *Key) Add(v reflect.Value, answers Types) bool {
 	if !v.IsValid() {
@@ -55,7 +60,7 @@ func (k *Key) Add(v reflect.Value, answers Types) bool {
 		return k.Add(v.Elem(), answers)
 	case kind == reflect.Pointer && answers[t.Elem()]:
 		k.pointer(v)
-	case kind == reflect.Slice && t.Elem().Kind() == reflect.Pointer && answers[t.Elem().Elem()]:
+	case answers.IsList(t):
 		k.number(uint64(v.Pointer()))
 		k.number(uint64(v.Len()))
 		k.held = append(k.held, v.Interface())
