@@ -106,7 +106,7 @@ func (t *Template) parseError(err error) *Error {
 		e.Source = text.line(e.Line)
 		e.Msg = m[4]
 		if e.Msg == "unexpected EOF" {
-			if offset, msg, hint := t.delims.unclosed(text.text); offset >= 0 {
+			if offset, msg, hint := t.delims.Unclosed(text.text); offset >= 0 {
 				return text.errorAt(parse.Pos(offset), msg, hint)
 			}
 		}
@@ -114,7 +114,7 @@ func (t *Template) parseError(err error) *Error {
 	e.Msg = startInText.ReplaceAllString(e.Msg, " started at line $1")
 	e.Msg = siteInText.ReplaceAllString(e.Msg, "")
 	if strings.HasPrefix(e.Msg, "bad character U+002D") {
-		e.hint = "read a field whose name has a - with " + t.delims.around(`index MAP "NAME"`)
+		e.hint = "read a field whose name has a - with " + t.delims.Around(`index MAP "NAME"`)
 	}
 	return e
 }
@@ -145,7 +145,7 @@ func (t *Template) execError(err error) *Error {
 	} else if !namesInText.MatchString(e.Msg) && !t.canShow(strings.Fields(e.Msg)) {
 		e.Msg = "the template failed here; Go's message is not shown, because it may contain a value"
 	}
-	e.Msg, e.hint = t.delims.explain(e.Msg)
+	e.Msg, e.hint = t.delims.Explain(e.Msg)
 	if e.hint != "" && strings.Contains(e.Source, ".Data.data.") && strings.HasSuffix(e.Msg, " does not exist") {
 		e.hint += "; only a secret of KV version 2 has its fields in .Data.data, any other in .Data"
 	}

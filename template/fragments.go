@@ -40,7 +40,7 @@ type group struct {
 // An iteration is what one iteration of a range did.
 type iteration struct {
 	output  []byte
-	replies []reply   // to all that it asked, each query once, in the order of asking
+	replies []reply   // to all that it asked, each query once, or twice as add says, in the order of asking
 	dropped []Dropped // instances that hostport left out
 	suspect []Suspect // places that are probably mistakes, each once
 	steps   int       // that it took
@@ -103,7 +103,7 @@ func (p *pass) each(r *ranged, args []reflect.Value) reflect.Value {
 	key := &p.key
 	key.Reset()
 	for _, v := range captured {
-		if !key.Add(v, answerTypes) {
+		if !key.Add(v, fragment.Answers) {
 			return list
 		}
 	}
@@ -154,7 +154,7 @@ func (p *pass) iterate(g *group, list, yield reflect.Value) {
 // placesIn returns what is known of the places of a list, and nil for a list that is no answer: another one can be where it is.
 func (g *group) placesIn(list reflect.Value) places {
 	switch {
-	case !answerTypes.IsList(list.Type()):
+	case !fragment.Answers.IsList(list.Type()):
 		return nil
 	case g.list.IsValid() && g.list.Type() == list.Type() && g.list.Pointer() == list.Pointer() && g.list.Len() == list.Len():
 		return g.places
@@ -185,7 +185,7 @@ func (p *pass) setKey(r *ranged, i int, element reflect.Value) bool {
 	if r.Index {
 		p.key.Add(reflect.ValueOf(i), nil)
 	}
-	return p.key.Add(element, answerTypes)
+	return p.key.Add(element, fragment.Answers)
 }
 
 // execute yields an element, and returns the iteration if it is kept.
@@ -330,11 +330,12 @@ func (p *pass) forgetUnused() {
 	}
 }
 
-// add notes that the iteration asked a query, and what the answer was.
-func (r *recording) add(a *asked, site int, value any, answered bool) {
+// add notes that the iteration asked a query, and what the answer was. Made says whether the site can make the name of a secret: then
+// a site that cannot, which decides how the name is shown, is noted as well.
+func (r *recording) add(a *asked, site int, made bool, value any, answered bool) {
 	r.useless = r.useless || !answered
-	if a.recording != r.number {
-		a.recording = r.number
+	if a.recording != r.number || a.onlyMade && !made {
+		a.recording, a.onlyMade = r.number, made
 		r.replies = append(r.replies, reply{a, site, value})
 	}
 }

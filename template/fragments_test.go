@@ -283,6 +283,24 @@ func TestReplacedIterations(t *testing.T) {
 	}
 }
 
+// A pass that repeats an iteration shows the name of a query as the pass that executed it, where a secret has the name and the text, too.
+func TestRepeatedNames(t *testing.T) {
+	read, _ := watch.NewSecret("s")
+	known := answers{
+		query("services", "", ""): []*watch.CatalogSnippet{{Name: "a"}},
+		read:                      &watch.Secret{Data: map[string]any{"v": "web"}}, kv("web"): "x",
+	}
+	tmpl := parse(t, `{{range services}}{{keyExists (secret "s").Data.v}}{{keyExists "web"}}{{end}}`)
+	for i := range 3 {
+		if r := tmpl.Execute(t.Context(), known.lookup); !r.Finished() || template.Repeated(tmpl) != min(i, 1) {
+			t.Fatalf("pass %d repeated %d iterations, error %v", i, template.Repeated(tmpl), r.Err)
+		}
+		if place := tmpl.Where(kv("web")); tmpl.Hides(kv("web")) || place != "t:1:54" {
+			t.Errorf("pass %d: the name of the key is hidden: %t, asked at %s", i, tmpl.Hides(kv("web")), place)
+		}
+	}
+}
+
 // The places of a list are kept where half of its iterations are: else a few iterations would keep long lists.
 func TestPlacesAreBounded(t *testing.T) {
 	for pending, want := range map[int]int{0: 100, 50: 100, 51: 0, 100: 0} {

@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
 
 	"render/template/funcs"
+	"render/template/syntax"
 
 	"render/watch"
 	"render/watch/hint"
@@ -58,7 +58,7 @@ type Searches = funcs.Searches
 
 // Validate returns what is wrong with the delimiters, or else with what is denied. Parse does so, too.
 func (o Options) Validate() error {
-	if _, err := newDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
+	if _, err := syntax.NewDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
 		return err
 	}
 	_, err := newDenied(o)
@@ -67,28 +67,6 @@ func (o Options) Validate() error {
 
 // A Partial is a text whose templates other templates can use.
 type Partial struct{ Name, Text string }
-
-// delimiters stand around an action.
-type delimiters struct{ left, right string }
-
-func newDelimiters(left, right string) (delimiters, error) {
-	d := delimiters{"{{", "}}"}
-	if left != "" {
-		d.left = left
-	}
-	if right != "" {
-		d.right = right
-	}
-	for _, delimiter := range []string{d.left, d.right} {
-		if strings.ContainsFunc(delimiter, unicode.IsSpace) {
-			return d, hint.With(fmt.Errorf("the delimiter %q contains a space", delimiter), "use a delimiter without spaces, such as [[ or <%")
-		}
-	}
-	return d, nil
-}
-
-// around returns an action as it is written in the text.
-func (d delimiters) around(action string) string { return d.left + action + d.right }
 
 // absolute returns an absolute path, so that all ways to write it make the same query; "" for none.
 func absolute(path string) (string, error) {

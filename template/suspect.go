@@ -50,7 +50,7 @@ func (p *pass) missingItem() Suspect {
 
 // optional says what to do about a field that does not exist.
 func (p *pass) optional() string {
-	return "; correct its name, add it, or put it inside " + p.template.delims.around("with FIELD") + " if it is optional"
+	return "; correct its name, add it, or put it inside " + p.template.delims.Around("with FIELD") + " if it is optional"
 }
 
 // field returns the name of the field that the present action prints, "" where it prints something else.

@@ -24,6 +24,7 @@ import (
 	"render/template/fragment"
 	"render/template/funcs"
 	"render/template/secrets"
+	"render/template/syntax"
 	"render/template/trim"
 
 	"render/watch"
@@ -36,7 +37,7 @@ type Lookup func(watch.Query) (value any, answered bool)
 // A Template is a parsed text. It can be executed again and again, by one goroutine at a time.
 type Template struct {
 	texts  []*text // its own, then the partials
-	delims delimiters
+	delims syntax.Delimiters
 	root   *template.Template
 	funcs  template.FuncMap // that root calls
 	strict bool             // a missing key is an error
@@ -143,6 +144,7 @@ type asked struct {
 	site      int
 	absent    bool   // it is in Result.Absent already
 	recording uint64 // the last recording that it is part of
+	onlyMade  bool   // there, it was asked only at sites that can make the name of a secret
 }
 
 // Parse parses a text. The name is what errors call it, usually its file. An error is an *Error with the place.
@@ -215,7 +217,7 @@ func (t *Template) configure(o Options) (d denied, err error) {
 	if t.pass.env == nil {
 		t.pass.env = os.LookupEnv
 	}
-	if t.delims, err = newDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
+	if t.delims, err = syntax.NewDelimiters(o.LeftDelimiter, o.RightDelimiter); err != nil {
 		return nil, err
 	}
 	t.pass.checkPath = watch.CheckSandbox
@@ -241,9 +243,9 @@ func (p *parser) add(name, number string) error {
 	tree := parse.New(number)
 	tree.Mode = parse.SkipFuncCheck // bind looks at the functions, and says more about what it does not know
 	trees := make(map[string]*parse.Tree)
-	if _, err := tree.Parse(text.text, p.t.delims.left, p.t.delims.right, trees); err != nil {
+	if _, err := tree.Parse(text.text, p.t.delims.Left, p.t.delims.Right, trees); err != nil {
 		e := p.t.parseError(err)
-		e.Msg = p.t.delims.keywords(e.Msg)
+		e.Msg = p.t.delims.Keywords(e.Msg)
 		return e
 	}
 	if p.trim {
@@ -350,7 +352,7 @@ func (p *pass) ask(site int, q watch.Query) (value any, answered bool) {
 		p.result.Pending = append(p.result.Pending, q)
 	}
 	if p.recording != nil {
-		p.recording.add(a, site, value, answered)
+		p.recording.add(a, site, p.template.sites[site].made, value, answered)
 	}
 	return value, answered
 }

@@ -28,14 +28,6 @@ func (k *Key) Bytes() []byte { return k.bytes }
 // Held returns the values whose addresses are in the key.
 func (k *Key) Held() []any { return k.held }
 
-// A Types has the types of answers, and of what answers are made of: their values never change.
-type Types map[reflect.Type]bool
-
-// IsList reports whether a type is that of a list of pointers to answers or their parts.
-func (t Types) IsList(list reflect.Type) bool {
-	return list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Pointer && t[list.Elem().Elem()]
-}
-
 // Add adds a value to the key, and reports whether the value has a key.
 func (k *Key) Add(v reflect.Value, answers Types) bool {
 	if !v.IsValid() {

@@ -1,4 +1,4 @@
-package template
+package syntax
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"render/template/funcs"
 )
 
-// unclosed returns the offset of the innermost block of a text that lacks its end, with a message and a hint; -1 where every block has
+// Unclosed returns the offset of the innermost block of a text that lacks its end, with a message and a hint; -1 where every block has
 // its end. Go's parser says only that the text has ended.
-func (d delimiters) unclosed(text string) (offset int, msg, hint string) {
-	left, right := regexp.QuoteMeta(d.left), regexp.QuoteMeta(d.right)
+func (d Delimiters) Unclosed(text string) (offset int, msg, hint string) {
+	left, right := regexp.QuoteMeta(d.Left), regexp.QuoteMeta(d.Right)
 	action := regexp.MustCompile(left + `(?:-\s)?\s*(?:(/\*)|(\w+)(\s*(?:\s-)?` + right + `)?)`)
 
 	type block struct {
@@ -40,7 +40,7 @@ func (d delimiters) unclosed(text string) (offset int, msg, hint string) {
 			open = open[:max(0, len(open)-1)]
 		default:
 			if alone := m[6] >= 0; alone && funcs.Suggestion(word, []string{"end"}) != "" {
-				misspelt = fmt.Sprintf("did you mean %s in place of %s in line %d?", d.around("end"), d.around(word), 1+strings.Count(text[:start], "\n"))
+				misspelt = fmt.Sprintf("did you mean %s in place of %s in line %d?", d.Around("end"), d.Around(word), 1+strings.Count(text[:start], "\n"))
 			}
 		}
 		at = next
@@ -49,5 +49,5 @@ func (d delimiters) unclosed(text string) (offset int, msg, hint string) {
 		return -1, "", ""
 	}
 	b := open[len(open)-1]
-	return b.offset, fmt.Sprintf("unexpected EOF: the %s in this line is not closed, %s is missing", d.around(b.keyword), d.around("end")), misspelt
+	return b.offset, fmt.Sprintf("unexpected EOF: the %s in this line is not closed, %s is missing", d.Around(b.keyword), d.Around("end")), misspelt
 }
