@@ -79,6 +79,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	for _, t := range targets {
 		o := t.Launch()
 		o.Causes, t.Causes = t.Causes, nil // others may come while the commit is under way
+		p.Unknown = p.Unknown || o.Hidden && !t.track.Applied
 		done.event.Members = append(done.event.Members, t.member(e, o))
 		done.members = append(done.members, member{t, o, len(p.Files)})
 		p.KeepFrom = schedule.Earliest(p.KeepFrom, e.keepFrom(t, o.Leases))
@@ -92,10 +93,15 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 		e.moved(t)
 	}
 	for _, d := range p.Debts {
-		if t := e.byDestination[d.Path]; t != nil && t.InFlight == nil {
+		t := e.byDestination[d.Path]
+		if t != nil && t.InFlight == nil {
+			p.Unknown = p.Unknown || t.UsesSecret()
 			done.event.Members = append(done.event.Members, t.member(e, &output.Output{}))
 			p.KeepFrom = schedule.Earliest(p.KeepFrom, e.keepFrom(t, nil))
 		}
+	}
+	for _, t := range a.targets { // a check may read the files of all
+		p.Secrets = append(p.Secrets, t.Secrets()...)
 	}
 	done.event.Causes = history.Causes(done.event.Members)
 	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.Name, "RENDER_CAUSE=" + run.Variable(done.event.Because())})

@@ -142,7 +142,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	e.noteWarnings(t)
 	o := output.New(&t.result)
 	if o.Secret = t.UsesSecret(); o.Secret {
-		o.Leases = leases.Of(t.answers)
+		o.Leases, o.Answers = leases.Of(t.answers), t.answers.Secrets()
 		o.SecretAnswer = o.Leases != nil || len(t.answers.Revisions(watch.Query.SecretAnswer)) > 0
 	}
 	if !t.Want(o) {

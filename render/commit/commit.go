@@ -43,6 +43,8 @@ type Plan struct {
 	Fresh   []string    // destinations for which nobody has looked yet what earlier runs left
 	Env     []string    // added to the environment of what is run
 	Report  bool        // Result.Files are wanted
+	Secrets []any       // answers in the files, old and new: what is printed of them is in no result
+	Unknown bool        // there may be other secrets in the old files
 
 	// BeforeProgram says that the supervised program, which the command may need, waits for these files to be started: new
 	// files stay although the command fails, and nothing is verified.
@@ -175,6 +177,7 @@ type commit struct {
 	all    []*file // also those that failed
 	diffed recall
 	trying *file // of those that are tried alone; nil while none is
+	old    bool  // an old file is in place although there is a new one
 	r      Result
 }
 
@@ -241,6 +244,7 @@ func (c *commit) warn(warnings []string) { c.r.Warnings = append(c.r.Warnings, w
 
 // fail notes why a file does not get in place.
 func (c *commit) fail(f *file, err error) {
+	c.old = true
 	if c.r.Failed == nil {
 		c.r.Failed = make(map[string]error)
 	}
@@ -632,6 +636,7 @@ func (c *commit) tryAlone(f *file) error {
 // restore puts the old files back. Where the new files may have been acted upon it stays on disk that the action has to
 // succeed: for the old files.
 func (c *commit) restore(live []*file, acted bool) error {
+	c.old = true
 	var errs []error
 	for _, f := range live {
 		c.r.Revoked = c.r.Revoked || f.wasLive

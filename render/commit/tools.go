@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"render/render/redact"
 	"render/render/run"
 )
 
@@ -100,7 +101,15 @@ func (c *commit) runWithin(command run.Command, timeout time.Duration) (output s
 	if errors.Is(err, run.ErrKilled) {
 		err = ErrStopping
 	}
-	return output, err
+	return c.withoutSecrets(output), err
+}
+
+// withoutSecrets returns what was printed without the lines that have a secret; its size alone where it may have one that nobody knows.
+func (c *commit) withoutSecrets(printed string) string {
+	if c.Unknown && (c.old || slices.ContainsFunc(c.files, func(f *file) bool { return f.keep })) {
+		return redact.Size(printed)
+	}
+	return redact.Lines(printed, c.Secrets)
 }
 
 // maxChanged is the most bytes of paths that a command gets in RENDER_CHANGED: the kernel accepts no variable of 128 KiB.

@@ -19,6 +19,26 @@ func (s *Snapshot[T]) Revisions(wanted func(watch.Query) bool) map[watch.Query]u
 	return revisions
 }
 
+// Secrets returns the answers of the pass of a snapshot that are secret, and what it writes to Vault. It is called when Revisions is.
+func (s *Snapshot[T]) Secrets() (all []any) {
+	for q, usage := range s.user.uses {
+		if usage != answered || !q.SecretAnswer() {
+			continue
+		}
+		if is, changed := s.before[q]; changed {
+			all = append(all, is.value)
+		} else {
+			all = append(all, s.sees(q).value)
+		}
+		if q.Kind == watch.KindSecretWrite {
+			for _, text := range q.Pairs() {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
 // SeesEarlier reports whether a pass is under way that sees an earlier answer to a query than the latest.
 func (g *Graph[T]) SeesEarlier(q watch.Query) bool {
 	n := g.nodes[q]

@@ -288,3 +288,31 @@ func TestSnapshotBeside(t *testing.T) {
 		t.Error("no other pass is wanted")
 	}
 }
+
+// The secrets of a pass are those that it has seen, also where others have come since, and what it writes.
+func TestSecretsOfPass(t *testing.T) {
+	read, unchanged := watch.NewQuery(watch.KindSecret, "db", nil), watch.NewQuery(watch.KindNomadVar, "app", nil)
+	write, err := watch.NewSecretWrite("transit/encrypt/k", "plaintext=written")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, u := newFixture(), &User[string]{Owner: "u"}
+	f.run(u, key, read, unchanged, write)
+	for q, answer := range map[watch.Query]string{key: "a key", read: "old", unchanged: "item", write: "ciphertext"} {
+		f.answer(q, answer)
+	}
+	p := f.begin(u)
+	for _, q := range []watch.Query{key, read, unchanged, write} {
+		p.ask(q)
+	}
+	f.answer(read, "new")
+	f.Finish(p.Snapshot, p.result(), f.now)
+	var got []string
+	for _, answer := range p.Secrets() {
+		got = append(got, fmt.Sprint(answer))
+	}
+	slices.Sort(got)
+	if want := []string{"ciphertext", "item", "old", "written"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -34,6 +34,7 @@ type Output struct {
 	Hidden       bool          // no diff may show it: it is secret, or what is in place may be
 	Causes       []graph.Cause // why it is committed, for people
 	Leases       *leases.Uses  // the answers in it that somebody may have leased; nil for none
+	Answers      []any         // those in it that are secret: what programs print of them is in no log and no error
 
 	sum      Sum          // of all of it
 	text     int          // of which text of the template it is

@@ -3,6 +3,7 @@ package output
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,4 +260,43 @@ func TestLeases(t *testing.T) {
 	if s.Land(true, true); s.Leases() != (leases.Stages{more.Leases}) {
 		t.Error("wanted again while in flight: the later answers are not held")
 	}
+}
+
+// The secrets in what may be in place are those of what was applied, of what was tried since, and of what is in flight.
+func TestSecrets(t *testing.T) {
+	secret := func(text string) *Output {
+		o := of(text)
+		o.Answers = []any{text}
+		return o
+	}
+	var s Stages
+	want := func(step string, texts ...string) {
+		t.Helper()
+		var got []string
+		for _, answer := range s.Secrets() {
+			got = append(got, answer.(string))
+		}
+		if !slices.Equal(got, texts) {
+			t.Errorf("%s: got %q, want %q", step, got, texts)
+		}
+	}
+	commit := func(text string, succeeds bool) {
+		s.Want(secret(text))
+		s.Launch()
+		s.Land(succeeds, true)
+	}
+	s.Want(secret("1"))
+	want("wanted")
+	s.Launch()
+	want("in flight", "1")
+	s.Land(true, true)
+	want("applied", "1")
+	commit("2", false)
+	commit("3", false)
+	want("failed", "1", "3")
+	s.Want(secret("4"))
+	s.Launch()
+	want("after failures", "1", "3", "4")
+	s.Land(true, true)
+	want("applied again", "4")
 }

@@ -2,6 +2,7 @@ package output
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"render/render/commit"
@@ -27,6 +28,8 @@ type Stages struct {
 	Placed   bool    // an output of the present text is in place, and nothing has rejected it
 
 	held     *leases.Uses // what may be in place is made of these answers
+	placed   []any        // the secret answers in what was applied
+	tried    []any        // the same of the last output that was not applied: it may be in place
 	applied  Sum          // the output whose action has succeeded (R13)
 	size     int64        // of the same
 	doubted  bool         // somebody doubts what is in flight
@@ -56,7 +59,7 @@ func (s *Stages) Want(o *Output) bool {
 		o.appended = s.appends.done
 	}
 	if s.InFlight == nil && s.Known && o.sum == s.applied {
-		s.Wanted, s.Placed, s.held = nil, true, o.Leases
+		s.Wanted, s.Placed, s.held, s.placed = nil, true, o.Leases, o.Answers
 		return false
 	}
 	s.Wanted = o
@@ -79,15 +82,16 @@ func (s *Stages) Land(succeeded, finished bool) (applied bool) {
 	o := s.InFlight
 	applied = succeeded && !s.doubted
 	s.InFlight, s.doubted = nil, false
-	s.held = s.held.Or(o.Leases)
+	s.held, s.tried = s.held.Or(o.Leases), o.Answers
 	if s.Known = applied; applied {
 		s.applied, s.size, s.Drifted, s.held = o.sum, o.Size, false, o.Leases
+		s.placed, s.tried = o.Answers, nil
 	}
 	switch {
 	case s.Wanted == nil && !applied && finished:
 		s.Wanted = o
 	case s.Wanted != nil && s.Known && s.Wanted.sum == s.applied:
-		s.Wanted, s.held = nil, s.Wanted.Leases
+		s.Wanted, s.held, s.placed = nil, s.Wanted.Leases, s.Wanted.Answers
 	case s.Wanted != nil && s.Wanted.sum == o.sum:
 		s.Wanted.appended = o.appended
 	}
@@ -130,6 +134,15 @@ func (s *Stages) Leases() leases.Stages {
 	}
 	if s.Wanted != nil {
 		all[2] = s.Wanted.Leases
+	}
+	return all
+}
+
+// Secrets returns the secret answers in what may be in place, and in what is in flight.
+func (s *Stages) Secrets() []any {
+	all := slices.Concat(s.placed, s.tried)
+	if s.InFlight != nil {
+		all = append(all, s.InFlight.Answers...)
 	}
 	return all
 }
