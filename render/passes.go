@@ -143,7 +143,7 @@ func (e *Engine) finish(p *pass.Pass[*target]) {
 	o := output.New(&t.result)
 	if o.Secret = t.UsesSecret(); o.Secret {
 		o.Leases, o.Answers = leases.Of(t.answers), t.answers.Secrets()
-		o.SecretAnswer = o.Leases != nil || len(t.answers.Revisions(watch.Query.SecretAnswer)) > 0
+		o.SecretAnswer = len(o.Answers) > 0
 	}
 	if !t.Want(o) {
 		t.Causes = nil

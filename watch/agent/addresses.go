@@ -96,7 +96,8 @@ func (a *Agent) move(from *Endpoint, why error) {
 	}
 }
 
-// moveOn reports whether the indexes of the previous address are void.
+// moveOn reports whether the indexes of the previous address are void. While no address answers, one
+// round is logged.
 func (a *Agent) moveOn(from *Endpoint, why error) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -106,7 +107,13 @@ func (a *Agent) moveOn(from *Endpoint, why error) bool {
 	a.at = (a.at + 1) % len(a.addresses)
 	a.current = a.endpoints[a.at]
 	a.current.silences.Store(0)
-	a.log.Warn(a.api.Name+" unreachable, trying the next address", "from", from.address, "err", why, "to", a.current.address)
+	if from.answered.Load() >= a.movedAt.UnixNano() {
+		a.moves = 0
+	}
+	if a.moves++; a.moves < len(a.addresses) {
+		a.log.Warn(a.api.Name+" unreachable, trying the next address", "from", from.address, "err", why, "to", a.current.address)
+	}
+	a.movedAt = time.Now()
 	from.config.HttpClient.CloseIdleConnections()
 
 	if !a.since.used.Load() {

@@ -42,6 +42,8 @@ type Agent struct {
 	endpoints []*Endpoint // of the addresses
 	at        int         // index of the current one
 	current   *Endpoint
+	movedAt   time.Time // zero: never
+	moves     int       // since an address has answered
 	since     *Epoch
 	creds     credentials
 	outages   map[string]*outage // by place

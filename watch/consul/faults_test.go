@@ -477,6 +477,27 @@ func TestResets(t *testing.T) {
 	}
 }
 
+// While no address answers, the log has one line about a move; another one when they have answered in between.
+func TestNoAddressAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fake) {
+		queries, paths := f.services(5)
+		c, out := f.consul(Config{Address: "a:8500,b:8500"})
+		fl := follow(t, c, watch.SetConfig{}, queries...)
+		later(10 * time.Second)
+		for times := 1; times <= 2; times++ {
+			f.fail(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+			f.cut()
+			later(10 * time.Minute)
+			f.fail(nil)
+			later(2 * time.Minute)
+			fl.agree(t, f, queries, paths)
+			if n := out.count("trying the next address"); n != times {
+				t.Errorf("logged %d times, not %d: %s", n, times, out)
+			}
+		}
+	})
+}
+
 // A list of datacenters that is empty is not Consul's.
 func TestNoDatacenters(t *testing.T) {
 	for _, body := range []string{"null", "[]"} {

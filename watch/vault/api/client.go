@@ -63,6 +63,7 @@ type Client struct {
 
 	mu      sync.Mutex    // guards what follows
 	current int           // index of the endpoint that is asked
+	moves   int           // since one has answered
 	slots   chan struct{} // one for each request under way; replaced with the limit
 }
 
@@ -164,6 +165,7 @@ func (c *Client) attempts(ctx context.Context, r Request) (got Reply, err error)
 		c.mu.Unlock()
 		var untouched bool
 		if got, untouched, err = c.once(ctx, c.endpoints[at], r); !untouched {
+			c.answered(err)
 			return got, err
 		}
 		c.moveOn(at, err)
@@ -171,7 +173,16 @@ func (c *Client) attempts(ctx context.Context, r Request) (got Reply, err error)
 	return got, err
 }
 
-// moveOn has the next address asked from now on, unless somebody has done that already.
+// answered notes that an address has answered, unless err is that there was no answer.
+func (c *Client) answered(err error) {
+	if _, away := errors.AsType[watch.OutageError](err); !away {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.moves = 0
+	}
+}
+
+// moveOn has the next address asked from now on, unless somebody has done that already. While none answers, one round is logged.
 func (c *Client) moveOn(from int, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +190,9 @@ func (c *Client) moveOn(from int, why error) {
 		return
 	}
 	c.current = (from + 1) % len(c.endpoints)
-	c.log.Warn("vault unavailable, trying the next address", "from", c.endpoints[from].name, "err", why, "to", c.endpoints[c.current].name)
+	if c.moves++; c.moves < len(c.endpoints) {
+		c.log.Warn("vault unavailable, trying the next address", "from", c.endpoints[from].name, "err", why, "to", c.endpoints[c.current].name)
+	}
 }
 
 // once makes a request of one address. With untouched another address can be asked: nothing was done.

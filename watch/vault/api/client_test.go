@@ -162,6 +162,40 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// While no address answers, the log has one round of moves; another one after an address has answered.
+func TestAddressesAllAway(t *testing.T) {
+	var away atomic.Bool
+	serve := func() string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if away.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				fmt.Fprint(w, `{"errors":["Vault is sealed"]}`)
+				return
+			}
+			plain(w, r)
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	var lines strings.Builder
+	c := asking(t, Config{Address: serve() + "," + serve() + "," + serve(), Log: slog.New(slog.NewTextHandler(&lines, nil))})
+	for times := 1; times <= 2; times++ {
+		away.Store(true)
+		for range 3 {
+			if _, err := get(t, c, "x"); err == nil {
+				t.Error("a sealed Vault answers")
+			}
+		}
+		away.Store(false)
+		if _, err := get(t, c, "x"); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(lines.String(), "trying the next address"); n != 2*times {
+			t.Errorf("logged %d times, not %d: %s", n, 2*times, lines.String())
+		}
+	}
+}
+
 // One redirect is followed with the token, the method and the body of the request, never to a place without TLS.
 func TestRedirects(t *testing.T) {
 	var content string
