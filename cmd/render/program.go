@@ -185,7 +185,7 @@ func (p *program) read() (*config.Plan, config.Notices, error) {
 	plan.Nomad.Log, plan.Nomad.UserAgent = p.log, plan.Consul.UserAgent
 	plan.Nomad.Wait, plan.Nomad.MaxStale = plan.Consul.Wait, plan.Consul.MaxStale
 	plan.Vault.Log = p.log
-	plan.Vault.Unwrapped = p.unwrapped
+	plan.Vault.Unwrapped, plan.Vault.Once = p.unwrapped, plan.Engine.Once
 	if plan.Dry {
 		plan.Engine.Dry = logs.Printable(p.stdout)
 		plan.Vault.ReadOnly, plan.Vault.RevokeOnStop = true, true // nothing is left of a dry run

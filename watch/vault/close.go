@@ -13,10 +13,11 @@ import (
 const closing = 3 * time.Second // that Close waits for requests under way, and as long again for revocations
 
 // Close ends what the source does by itself. It revokes what it has leased for answers that nobody was given and, with
-// Config.RevokeOnStop, all that it has leased. It returns within a few seconds. Fetch must not be called any more.
+// Config.RevokeOnStop, all that it has leased. Then it revokes the token of its own login, unless something in use ends with that. It
+// returns within a few seconds. Fetch must not be called any more.
 func (s *Source) Close() {
 	revokes := s.cfg.Load().RevokeOnStop
-	s.close(func(_ watch.Query, used []lease) (unused []lease) {
+	s.close(s.revokeToken, func(_ watch.Query, used []lease) (unused []lease) {
 		if revokes {
 			return used
 		}
@@ -54,7 +55,7 @@ func (s *Source) CloseFor(next *Source) {
 	s.mu.Lock()
 	s.next = next
 	s.mu.Unlock()
-	s.close(func(q watch.Query, used []lease) (unused []lease) {
+	s.close(func(context.Context) {}, func(q watch.Query, used []lease) (unused []lease) {
 		if next != nil {
 			next.inherit(q, used)
 		}
@@ -62,8 +63,8 @@ func (s *Source) CloseFor(next *Source) {
 	})
 }
 
-// close closes the source. It revokes what left makes of the leases for answers that somebody was given.
-func (s *Source) close(left func(q watch.Query, used []lease) (unused []lease)) {
+// close closes the source. It revokes what left makes of the leases for answers that somebody was given, and then calls last.
+func (s *Source) close(last func(context.Context), left func(q watch.Query, used []lease) (unused []lease)) {
 	s.mu.Lock()
 	s.closed = true
 	for _, e := range s.entries {
@@ -98,10 +99,30 @@ func (s *Source) close(left func(q watch.Query, used []lease) (unused []lease)) 
 	}
 	ending.Wait()
 	s.tasks.Wait()
+	last(revoking)
 	s.logLeft()
 	s.endNet()
 	s.tokens.close()
 	s.client.Close()
+}
+
+// revokeToken revokes the token of the last login, unless something that is in use ends with it.
+func (s *Source) revokeToken(ctx context.Context) {
+	cfg := s.cfg.Load()
+	revokes := cfg.ReadOnly || cfg.RevokeOnStop && !s.keeps.Load() || cfg.Once && !s.keeps.Load() && !s.hasLeased.Load()
+	token, generation := s.tokens.ownToken()
+	if token == "" || !revokes {
+		return
+	}
+	if err := (lease{by: s, token: token}).revoke(ctx); err != nil {
+		s.log.Warn("vault token not revoked", "err", err)
+		return
+	}
+
+	// Vault has ended what it leased with the token.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = slices.DeleteFunc(s.left, func(l leftLease) bool { return l.by == s && l.generation != 0 && l.generation == generation })
 }
 
 // A leftLease is a lease that was not revoked, although it was to be.

@@ -320,3 +320,127 @@ func leftOfEarlier(t *testing.T, revokes bool, passed time.Duration, want string
 		}
 	})
 }
+
+// The token of a login is revoked at the end, after the leases, where nothing that stays in use ends with it.
+func TestOwnToken(t *testing.T) {
+	const revokes = "PUT auth/token/revoke-self"
+	kv, leased := query(t, "secret/app"), query(t, "fixed/app")
+	tests := []struct {
+		name    string
+		cfg     Config
+		queries []watch.Query
+		revoked bool
+	}{
+		{"a daemon", Config{}, []watch.Query{kv}, false},
+		{"a daemon that revokes", Config{RevokeOnStop: true}, []watch.Query{kv, leased}, true},
+		{"a daemon that revokes, with a certificate that has a lease", Config{RevokeOnStop: true}, []watch.Query{kv, pkiCert(t, "pki/issue/web", "", "common_name=a.test")}, false},
+		{"a dry run", Config{ReadOnly: true, RevokeOnStop: true, Once: true}, []watch.Query{kv, leased}, true},
+		{"a run with once", Config{Once: true}, []watch.Query{kv}, true},
+		{"a run with once, with a lease", Config{Once: true}, []watch.Query{kv, leased}, false},
+		{"a run with once, with a certificate that has a lease", Config{Once: true}, []watch.Query{pkiCert(t, "pki/issue/web", "", "common_name=a.test")}, false},
+		{"a run with once, with the token itself", Config{Once: true}, []watch.Query{query(t, "auth/token/lookup-self")}, false},
+		{"a run with once that asks nothing", Config{Once: true}, nil, false},
+	}
+	for _, test := range tests {
+		for _, login := range []*Login{approle(t), nil} {
+			test.cfg.Login = login
+			simulate(t, test.cfg, func(f *fake, s *Source, fl *follower) {
+				f.values["secret/data/app"], f.leasedAs = "one", "pki/issue/web/1"
+				f.issue = func() *watch.PKICert { return certificate(t, "a.test", time.Hour, false) }
+				fl.watch(test.queries...)
+				fl.pass(time.Second)
+				fl.set.Close()
+				s.Close()
+				want := map[bool]int{true: 1, false: 0}[test.revoked && login != nil]
+				if n := f.count(revokes); n != want {
+					t.Errorf("%s, by a login %t: revoked %d times, want %d: %s", test.name, login != nil, n, want, f.requests())
+				}
+				if test.cfg.RevokeOnStop && (f.live() != 0 || len(test.queries) > 0 && test.queries[len(test.queries)-1] == leased && f.count("PUT sys/leases/revoke") != 1) {
+					t.Errorf("%s: the leases were not revoked before: %s", test.name, f.requests())
+				}
+			})
+		}
+	}
+}
+
+// A source that another replaces keeps its token: leases end with it that are in use.
+func TestOwnTokenOfReplaced(t *testing.T) {
+	for _, next := range []bool{false, true} {
+		simulate(t, Config{Login: approle(t), RevokeOnStop: true}, func(f *fake, s *Source, fl *follower) {
+			fl.watch(query(t, db))
+			fl.pass(time.Second)
+			fl.set.Close()
+			var other *Source
+			if next {
+				other = f.source(Config{})
+				defer other.Close()
+			}
+			s.CloseFor(other)
+			if n := f.count("PUT auth/token/revoke-self"); n != 0 || f.live() != 1 {
+				t.Errorf("revoked %d times, %d leases live", n, f.live())
+			}
+			s.tokens.own = "" // the test closes it again
+		})
+	}
+}
+
+// A login that is under way at the end leaves no token, as long as Vault answers in time. Without an answer the end is not late.
+func TestLoginAtTheEnd(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		cfg   Config
+		slow  time.Duration
+		hangs string
+		down  bool
+		took  time.Duration // at most
+	}{
+		{"once", Config{Once: true}, closing / 2, "", false, closing},
+		{"revokes", Config{RevokeOnStop: true}, closing / 2, "", false, closing},
+		{"revokes, and no answer", Config{RevokeOnStop: true}, 0, "approle/login", false, closing},
+		{"revokes, in an outage", Config{RevokeOnStop: true}, 0, "", true, 0},
+		{"does not revoke, and no answer", Config{}, 0, "approle/login", false, 0},
+	} {
+		test.cfg.Login = approle(t)
+		simulate(t, test.cfg, func(f *fake, s *Source, fl *follower) {
+			f.do(func() { f.slow, f.hangs, f.down = test.slow, test.hangs, test.down })
+			fl.watch(query(t, "secret/app"))
+			fl.pass(time.Second)
+			if test.down {
+				fl.pass(10 * time.Second) // for an outage
+			}
+			fl.set.Close()
+			began := time.Now()
+			s.Close()
+			if took := time.Since(began); took > test.took {
+				t.Errorf("%s: the end took %s", test.name, took)
+			}
+			if left := len(f.tokens) - 1; left != 0 {
+				t.Errorf("%s: %d tokens are left: %s", test.name, left, f.requests())
+			}
+		})
+	}
+}
+
+// A token that could not be revoked is logged. Revoking it ends leases that could not be revoked.
+func TestOwnTokenNotRevoked(t *testing.T) {
+	for _, test := range []struct {
+		refuses string
+		want    string
+	}{
+		{"sys/leases/revoke", ""},
+		{"auth/token/revoke-self", "vault token not revoked\" err=\"vault at http://vault.invalid: auth/token/revoke-self: 403"},
+	} {
+		var lines record
+		simulate(t, Config{Login: approle(t), RevokeOnStop: true, Log: lines.log()}, func(f *fake, s *Source, fl *follower) {
+			fl.watch(query(t, db))
+			fl.pass(time.Second)
+			f.do(func() { f.refuses[test.refuses] = 403 })
+			fl.set.Close()
+			s.Close()
+			text := lines.String()
+			if f.live() != 0 || strings.Contains(text, "not revoked") != (test.want != "") || !strings.Contains(text, test.want) {
+				t.Errorf("%s: %d leases live; the log has %s", test.refuses, f.live(), text)
+			}
+		})
+	}
+}

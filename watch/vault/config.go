@@ -62,6 +62,8 @@ type Config struct {
 	RevokeOnStop bool
 	// ReadOnly has no query write: a write and a certificate that Vault would have to issue are errors, and a token is not unwrapped.
 	ReadOnly bool
+	// Once says that nobody renews anything after Close: it revokes the token of a login with which nothing ends that is in use.
+	Once bool
 
 	TLS              api.TLS
 	Transport        api.Transport
@@ -174,6 +176,9 @@ func (cfg Config) fill(env func(string) string, home string) (Config, error) {
 	cfg.Address = cmp.Or(cfg.Address, DefaultAddress)
 	return cfg, errors.Join(cfg.fillLimits(env), cfg.fillHeaders(env("VAULT_HEADERS")), cfg.validate())
 }
+
+// revokesToken reports whether Close may revoke the token of a login.
+func (cfg Config) revokesToken() bool { return cfg.ReadOnly || cfg.RevokeOnStop || cfg.Once }
 
 // api returns what requests are made by.
 func (cfg Config) api() api.Config {

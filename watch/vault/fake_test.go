@@ -54,6 +54,7 @@ type fake struct {
 	slow     time.Duration
 	tokenTTL time.Duration // of a login
 	issue    func() *watch.PKICert
+	leasedAs string        // the lease of certificates, "" for none
 	issued   func() object // the data that answer a request for a certificate, in place of issue
 	old      bool          // secret/ is a KV v1
 	hangs    string        // the path of requests that get no answer
@@ -233,6 +234,10 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		if t.until.IsZero() {
 			left = 0
 		}
+		if strings.HasSuffix(path, "revoke-self") {
+			delete(f.tokens, token)
+			return 204, nil
+		}
 		if strings.HasSuffix(path, "lookup-self") && f.lookup != nil {
 			return 200, object{"data": f.lookup}
 		}
@@ -268,7 +273,7 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 		}
 		issued := f.issue()
 		expires := pemfile.Scan([]byte(issued.Cert)).Leaf.NotAfter
-		return 200, object{"data": object{"certificate": issued.Cert, "private_key": issued.Key, "expiration": expires.Unix()}}
+		return 200, object{"lease_id": f.leasedAs, "data": object{"certificate": issued.Cert, "private_key": issued.Key, "expiration": expires.Unix()}}
 	case "kv1":
 		if method == http.MethodPut {
 			f.values[path] = fmt.Sprint(content["value"])

@@ -23,6 +23,9 @@ type lease struct {
 }
 
 func (s *Source) leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease {
+	if secret.WrapInfo != nil || strings.HasPrefix(q.Name, "auth/token/lookup-self") { // what is wrapped may have a lease; a token may be in a file
+		s.keeps.Store(true)
+	}
 	l := lease{by: s, id: secret.LeaseID, until: secret.Expires()}
 	if secret.Auth != nil {
 		l.token = secret.Auth.ClientToken
@@ -32,6 +35,7 @@ func (s *Source) leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease
 	}
 	if l.id != "" || l.token != "" && strings.HasPrefix(q.Name, "auth/token/create") {
 		l.generation = t.generation
+		s.hasLeased.Store(true)
 	}
 	return l
 }

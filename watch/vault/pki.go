@@ -144,6 +144,9 @@ func (s *Source) certificate(ctx context.Context, q watch.Query, t usedToken) (a
 	case got.IsMissing():
 		return answered{}, useless(hint.With(fmt.Errorf("vault has nothing at %s that issues certificates: the answer is empty (%d)", q.Name, got.Status), hintIssues))
 	}
+	if got.Body.LeaseID != "" || got.Body.WrapInfo != nil {
+		s.keeps.Store(true)
+	}
 	if len(got.Body.Warnings) > 0 {
 		s.warn(q, got.Body.Warnings)
 	}

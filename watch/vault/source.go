@@ -42,6 +42,9 @@ type Source struct {
 	started sync.Once // the tokens
 	blind   sync.Once // a warning that metadata cannot be read
 
+	hasLeased atomic.Bool // Vault has leased something that ends with a token
+	keeps     atomic.Bool // that is something that the source does not revoke, as a certificate in a file
+
 	unrevoked sync.Once // a warning that a lease is not revoked
 
 	mu      sync.Mutex // guards what follows
@@ -315,7 +318,7 @@ func (s *Source) use(q watch.Query) (*entry, error) {
 	if s.closed {
 		return nil, context.Canceled
 	}
-	s.started.Do(func() { s.tasks.Go(func() { s.tokens.run(s.life) }) })
+	s.started.Do(func() { s.tasks.Go(func() { s.tokens.run(s.life, s.net) }) })
 	own := entryQuery(q)
 	e := s.entries[own]
 	if e == nil {

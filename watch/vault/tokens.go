@@ -42,6 +42,7 @@ type tokens struct {
 	generation uint64        // counts tokens; 0: there was none yet
 	err        error         // why the token is missing
 	rejected   string        // the token that Vault did not accept last
+	own        string        // the token of the last login
 	changed    chan struct{} // closed when there is another token, or another error
 	files      *watch.Files
 }
@@ -64,6 +65,16 @@ func (t *tokens) close() {
 		t.files.Close()
 		t.files = nil
 	}
+}
+
+// ownToken returns the token of the last login, and its generation, which is 0 where no request has carried it; "" for none.
+func (t *tokens) ownToken() (token string, generation uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.own == t.token {
+		generation = t.generation
+	}
+	return t.own, generation
 }
 
 // get returns the token of the moment. Before the first one it waits; the error is why the token is missing.
@@ -136,8 +147,8 @@ func (t *tokens) fail(err error) {
 	}
 }
 
-// run gets tokens, and keeps them alive, until ctx is done.
-func (t *tokens) run(ctx context.Context) {
+// run gets tokens, and keeps them alive, until ctx is done. A login whose token is revoked at the end goes on until net is done.
+func (t *tokens) run(ctx, net context.Context) {
 	switch login := t.cfg.Load().Login; {
 	case t.cfg.Load().AgentTokenFile != "":
 		t.followFile(ctx)
@@ -149,12 +160,12 @@ func (t *tokens) run(ctx context.Context) {
 			login = t.cfg.Load().Kubernetes.login()
 		}
 		if login != nil {
-			t.logIn(ctx, login)
+			t.logIn(ctx, net, login)
 		}
 	case login != nil:
-		t.logIn(ctx, login)
+		t.logIn(ctx, net, login)
 	case t.cfg.Load().Kubernetes != nil:
-		t.logIn(ctx, t.cfg.Load().Kubernetes.login())
+		t.logIn(ctx, net, t.cfg.Load().Kubernetes.login())
 	default:
 		t.use("")
 	}
@@ -252,10 +263,19 @@ func (t *tokens) unwrapped(ctx context.Context, wrapping string) (token string, 
 }
 
 // logIn gets a token by a login, and another whenever that ends.
-func (t *tokens) logIn(ctx context.Context, l *Login) {
+func (t *tokens) logIn(ctx, net context.Context, l *Login) {
 	failures, last := 0, ""
 	for ctx.Err() == nil {
-		got, err := t.login(ctx, l)
+		asking := ctx
+		if t.cfg.Load().revokesToken() && t.client.OutageEnds() == nil {
+			asking = net // a token that Vault makes is known
+		}
+		got, err := t.login(asking, l)
+		if err == nil {
+			t.mu.Lock()
+			t.own = got.token
+			t.mu.Unlock()
+		}
 		if ctx.Err() != nil {
 			return
 		}
