@@ -12,6 +12,7 @@ import (
 
 	"render/render/graph"
 	"render/render/group"
+	"render/render/proposal"
 	"render/render/schedule"
 	"render/render/status"
 	"render/watch"
@@ -69,7 +70,7 @@ func cpuTime() time.Duration {
 
 // BenchmarkEventOfManyActions is an event for one of 10,000 actions while all others wait for a retry, a spacing or a wait.
 func BenchmarkEventOfManyActions(b *testing.B) {
-	e := &Engine{graph: graph.New[*target](), schedule: schedule.New(byOrder), blocked: make(map[*target]bool)}
+	e := &Engine{graph: graph.New[*target](), gate: proposal.New[*proposed, *action](nil), schedule: schedule.New(byOrder), blocked: make(map[*target]bool)}
 	later := time.Now().Add(time.Hour)
 	const n = 10_000
 	for i := range n {
