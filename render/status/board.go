@@ -95,7 +95,7 @@ type Maker struct {
 	Target           func(i int) *Target
 	Action           func(i int) *Action
 	Query            func(watch.Query) *Query // without its Targets; nil where nobody uses the query. Its text is empty where no target uses it
-	Hides            func(watch.Query) bool // the text of a query is there for as long as its name is not shown
+	Hides            func(watch.Query) bool   // the text of a query is there for as long as its name is not shown
 	Queries          iter.Seq[watch.Query]
 }
 
