@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -14,13 +15,16 @@ func TestNumbersAreExact(t *testing.T) {
 		"0", "1", "-1", "10000000", "9007199254740991", "9007199254740992", "9007199254740993", "-9007199254740993", "1234567890123456789",
 		"9223372036854775807", "-9223372036854775808", "9223372036854775808", "18446744073709551615", "18446744073709551614",
 	} {
-		known := answers{kv("n"): n}
+		secret, _ := watch.NewSecret("s")
+		known := answers{kv("n"): n, secret: &watch.Secret{Data: map[string]any{"n": json.Number(n), "l": []any{json.Number(n)}, "m": map[string]any{"k": json.Number(n)}}}}
 		for _, c := range []string{
 			`{{key "n" | parseJSON}}`, `{{(key "n" | printf "{\"a\": %s}" | parseJSON).a}}`, `{{key "n" | fromJson}}`, `{{key "n" | mustFromJson}}`,
 			`{{key "n" | parseJSON | toJSON}}`, `{{key "n" | parseJSON | toUnescapedJSON}}`, `{{key "n" | fromJson | toJson}}`, `{{key "n" | parseJSON | toYAML}}`,
 			`{{key "n" | parseJSON | print}}`, `{{key "n" | parseJSON | printf "%v"}}`, `{{key "n" | parseJSON | toString}}`,
 			`{{with key "n" | printf "[%s]" | parseJSON}}{{index . 0}}{{end}}`, `{{range key "n" | printf "[%s]" | parseJSON}}{{.}}{{end}}`,
 			`{{key "n" | parseJSON | list | join ","}}`,
+			`{{(secret "s").Data.n}}`, `{{(secret "s").Data.n | toJSON}}`, `{{(secret "s").Data.n | toYAML}}`, `{{(secret "s").Data.n | sprig_toJson}}`,
+			`{{(secret "s").Data.l | toYAML | trimPrefix "- "}}`, `{{(secret "s").Data.m | toYAML | trimPrefix "k: "}}`,
 		} {
 			if strings.Contains(c, "list | join") {
 				c = strings.Replace(c, "join", "sprig_join", 1)

@@ -7,9 +7,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,11 +128,64 @@ func (e *Env) toYAML(v any) (text string, err error) {
 	if err != nil {
 		return "", Wrap("toYAML", err)
 	}
-	b, err := yaml.Marshal(v)
+	b, err := yaml.Marshal(withUnsigned(v))
 	if err != nil {
 		return "", Wrap("toYAML", withoutValues(err))
 	}
 	return string(bytes.TrimSpace(b)), nil
+}
+
+// withUnsigned returns a value of JSON with whole numbers that need 64 bits and have no sign as such: of texts of numbers, yaml knows those
+// with a sign. A value without them is returned as it is.
+func withUnsigned(v any) any {
+	if !hasUnsigned(v) {
+		return v
+	}
+	return replaceUnsigned(v)
+}
+
+func replaceUnsigned(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, is := unsigned(v); is {
+			return n
+		}
+	case map[string]any:
+		with := make(map[string]any, len(v))
+		for key, value := range v {
+			with[key] = replaceUnsigned(value)
+		}
+		return with
+	case []any:
+		with := make([]any, len(v))
+		for i, value := range v {
+			with[i] = replaceUnsigned(value)
+		}
+		return with
+	}
+	return v
+}
+
+func hasUnsigned(v any) bool {
+	switch v := v.(type) {
+	case json.Number:
+		_, is := unsigned(v)
+		return is
+	case map[string]any:
+		for _, value := range v {
+			if hasUnsigned(value) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasUnsigned)
+	}
+	return false
+}
+
+func unsigned(text json.Number) (n uint64, is bool) {
+	n, err := strconv.ParseUint(text.String(), 10, 64)
+	return n, err == nil && n > math.MaxInt64
 }
 
 func (e *Env) toTOML(v any) (string, error) {
