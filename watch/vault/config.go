@@ -83,10 +83,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Poll says how often KV secrets are looked at. Of a KV v2 that is a small request for the metadata, if the token may read them; a secret
+// A Poll says how often KV secrets, their metadata and lists of them are looked at. Of a KV v2 that is a small request for the metadata, if the token may read them; a secret
 // that has not changed is not read.
 type Poll struct {
-	Prefix string        // of paths as templates write them; "" is that of all
+	Prefix string        // of paths, with or without the data/ of a KV v2; "" is that of all
 	Every  time.Duration // less a random part of up to a quarter; 0 means: only as Config.LeaseDuration says
 }
 

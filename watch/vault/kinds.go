@@ -22,7 +22,7 @@ type answered struct {
 	value      any // nil where there is none
 	lease      lease
 	clock      clock
-	comparison *comparison       // nil where it is not a KV secret
+	comparison *comparison       // nil where it is not of a KV
 	filed      *x509.Certificate // that a file had; nil where Vault has answered
 }
 
@@ -231,8 +231,11 @@ func (s *Source) leased(q watch.Query, got api.Reply, t usedToken) (answered, er
 }
 
 func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered, error) {
+	var compare *comparison
 	got, err := s.below(ctx, q, q.Name, t, func(in mount) api.Request {
-		return api.Request{Method: http.MethodGet, Path: in.listPath(q.Name), Params: url.Values{"list": {"true"}}}
+		path := in.listPath(q.Name)
+		compare = in.comparison(path)
+		return api.Request{Method: http.MethodGet, Path: path, Params: url.Values{"list": {"true"}}}
 	})
 	if err != nil {
 		return answered{}, err
@@ -252,7 +255,7 @@ func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered
 		}
 	}
 	slices.Sort(names)
-	return answered{value: names, clock: s.idle()}, nil
+	return answered{value: names, clock: s.idle(), comparison: compare}, nil
 }
 
 // warn logs what Vault warns of, unless it has just done so. The path of a query may have a part of a secret: only its beginning is named,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,33 +13,47 @@ import (
 	"render/watch/vault/api"
 )
 
-// A comparison finds out whether a KV secret has changed.
+// A comparison finds out whether what a KV has at a path has changed.
 type comparison struct {
-	metadata string // the path of the metadata; "" where a read of the secret itself is as cheap
+	metadata string // the path of the metadata of a secret; "" where a read of the path itself is as cheap
 }
 
-// comparison returns how to find out whether what is at a path of the mount has changed; nil where it is no KV secret.
+// comparison returns how to find out whether what is at a path of the mount has changed; nil where it is no KV.
 func (in mount) comparison(path string) *comparison {
 	if !in.kv {
 		return nil
 	}
-	if !in.v2 {
-		return new(comparison)
-	}
-	if below, ok := strings.CutPrefix(path, in.path+"data/"); ok {
+	if below, ok := strings.CutPrefix(path, in.path+"data/"); ok && in.v2 {
 		return &comparison{metadata: in.path + "metadata/" + below}
 	}
-	return nil
+	return new(comparison)
 }
 
-// pollEvery returns how often a query's secret is looked at; 0 means not at all.
+// pollEvery returns how often a query's secret or list is looked at; 0 means not at all. A prefix is that of the path as it is written, as
+// it is requested, or without data/.
 func (s *Source) pollEvery(q watch.Query) time.Duration {
-	if q.Kind != watch.KindSecret {
-		return 0
+	at := q.Name
+	if q.Kind == watch.KindSecret {
+		at, _ = q.SecretPath()
 	}
-	at, _ := q.SecretPath()
+	s.mounts.mu.Lock()
+	in, _ := s.mounts.lookup(at)
+	s.mounts.mu.Unlock()
+	var forms []string
+	switch q.Kind {
+	case watch.KindSecret:
+		forms = []string{at, in.dataPath(at)}
+		if below, ok := strings.CutPrefix(at, in.path+"data/"); ok && in.v2 {
+			forms = append(forms, in.path+below)
+		}
+	case watch.KindSecrets:
+		for _, form := range []string{at, in.listPath(at)} {
+			forms = append(forms, strings.TrimSuffix(form, "/")+"/")
+		}
+	}
 	for _, p := range s.cfg.Load().Polls {
-		if strings.HasPrefix(at, strings.TrimLeft(p.Prefix, "/ ")) {
+		prefix := strings.TrimLeft(p.Prefix, "/ ")
+		if slices.ContainsFunc(forms, func(form string) bool { return strings.HasPrefix(form, prefix) }) {
 			return p.Every
 		}
 	}
@@ -75,17 +90,22 @@ func (s *Source) differs(ctx context.Context, q watch.Query, a answered) (differ
 	return versionOf(secret.Data) != currentOf(got.Body.Data), true
 }
 
-// A version is the state of a version of a KV v2 secret.
-type version struct{ number, deletion string }
+// A version is the state of a version of a KV v2 secret, and what its owner noted about the secret, as JSON.
+type version struct{ number, deletion, custom string }
 
 func versionOf(data map[string]any) version {
 	metadata, _ := data["metadata"].(map[string]any)
-	return version{text(metadata["version"]), text(metadata["deletion_time"])}
+	return version{text(metadata["version"]), text(metadata["deletion_time"]), customOf(metadata)}
+}
+
+func customOf(metadata map[string]any) string {
+	custom, _ := json.Marshal(metadata["custom_metadata"])
+	return string(custom)
 }
 
 // currentOf returns the state of the current version, as metadata tell it.
 func currentOf(data map[string]any) version {
-	v := version{number: text(data["current_version"])}
+	v := version{number: text(data["current_version"]), custom: customOf(data)}
 	versions, _ := data["versions"].(map[string]any)
 	current, _ := versions[v.number].(map[string]any)
 	v.deletion = text(current["deletion_time"])

@@ -113,3 +113,55 @@ func TestPollEvery(t *testing.T) {
 		}
 	}
 }
+
+// A prefix is that of a path in any of its forms. What is below it is looked at: secrets, metadata with what their owner notes, and lists.
+func TestPollForms(t *testing.T) {
+	server := real(t)
+	mount := fmt.Sprint("forms-", time.Now().UnixNano())
+	server.Put(t, "sys/mounts/"+mount, map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	server.Put(t, mount+"/data/app", map[string]any{"data": map[string]any{"a": "one"}})
+	server.Put(t, mount+"/metadata/app", map[string]any{"custom_metadata": map[string]any{"owner": "one", "team": "web"}})
+	t.Parallel()
+	list := watch.NewQuery(watch.KindSecrets, mount, nil)
+	queries := []watch.Query{query(t, mount+"/app"), query(t, mount+"/data/app"), query(t, mount+"/metadata/app"), list}
+	tests := []struct {
+		prefix string
+		polls  []bool // of the queries
+	}{
+		{mount + "/", []bool{true, true, true, true}},
+		{mount + "/app", []bool{true, true, false, false}},
+		{mount + "/data/", []bool{true, true, false, false}},
+		{"/" + mount + "/data/app", []bool{true, true, false, false}},
+		{mount + "/metadata/", []bool{false, false, true, true}},
+		{mount + "/other", []bool{false, false, false, false}},
+	}
+	var first *Source
+	var values []any
+	var indexes []uint64
+	for _, test := range tests {
+		s := of(t, server, Config{Polls: []Poll{{Prefix: test.prefix, Every: time.Second}}})
+		for i, q := range queries {
+			value, index := fetch(t, s, q, 0)
+			if polls := s.pollEvery(q) == time.Second; polls != test.polls[i] {
+				t.Errorf("%s: %s is looked at %t", test.prefix, q, polls)
+			}
+			if first == nil || first == s {
+				first, values, indexes = s, append(values, value), append(indexes, index)
+			}
+		}
+	}
+
+	time.Sleep(2500 * time.Millisecond) // for two looks at least
+	for i, q := range queries[:2] {
+		if st := first.stateOf(first.entries[q]); st.attempts != 1 || st.index != indexes[i] {
+			t.Errorf("%s was read %d times although nothing has changed", q, st.attempts)
+		}
+	}
+	server.Put(t, mount+"/metadata/app", map[string]any{"custom_metadata": map[string]any{"owner": "two", "team": "web"}})
+	server.Put(t, mount+"/data/new", map[string]any{"data": map[string]any{"a": "one"}})
+	for i, q := range queries {
+		if value, _ := fetch(t, first, q, indexes[i]); watch.Equal(value, values[i]) {
+			t.Errorf("%s has not changed: %+v", q, value)
+		}
+	}
+}
