@@ -85,6 +85,7 @@ bench: build consul nginx
 fuzz: consul
 	RENDER_HOSTILE_TIME=$(FUZZTIME) go test -run TestHostileTemplates -timeout 2h -v ./template
 	$(FUZZ) FuzzParse ./template
+	$(FUZZ) FuzzData ./template
 	$(FUZZ) FuzzArguments ./template
 	$(FUZZ) FuzzHostport ./template
 	$(FUZZ) FuzzShellQuote ./template
@@ -95,6 +96,7 @@ fuzz: consul
 	$(FUZZ) FuzzFixture ./watch/fixture
 	$(FUZZ) FuzzAnswer ./watch/consul
 	$(FUZZ) FuzzIsDeep ./watch/agent
+	$(FUZZ) FuzzScan ./watch/vault/pemfile
 	$(FUZZ) FuzzWithFile ./render/run
 	$(FUZZ) FuzzFillShell ./render/run
 	$(FUZZ) FuzzTemplateSpec ./cmd/render/config
