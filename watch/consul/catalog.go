@@ -57,12 +57,11 @@ func (s *Source) listenToCatalog(ctx context.Context, c *cover) {
 		switch path {
 		case servicesPath:
 			sig.request, sig.moved = k.requestServices, k.servicesMoved
-			sig.unparked = func(before, _ uint64, _ time.Time) { k.servicesUnparked(ctx, before) }
 		case nodesPath:
 			sig.request, sig.moved, sig.state = k.requestNodes, k.nodesMoved, true
 		default:
 			f := &failing{catalog: k, path: path}
-			sig.request, sig.moved, sig.unparked, sig.state = f.requestChecks, f.moved, c.reportBetween, true
+			sig.request, sig.moved, sig.state = f.requestChecks, f.moved, true
 		}
 		s.start(ctx, sig, func() {})
 	}
@@ -159,14 +158,6 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 		s.startRound(k.cover)
 	}
 	return useful
-}
-
-// servicesUnparked makes sure of the changes after an index, of which the list of services may have named only some. It must be called with
-// the mutex held.
-func (k *catalog) servicesUnparked(ctx context.Context, before uint64) {
-	if !k.lists.complete(before) || !k.readChecksLater(ctx) {
-		k.source.makeSure(k.cover, true)
-	}
 }
 
 // changedServices returns the services that are in only one of two lists, or have other tags.
@@ -424,7 +415,7 @@ func (f *failing) moved(ctx context.Context, before, index uint64, parked bool) 
 		return true
 	}
 	if !parked || len(changed)+len(nodes) == 0 {
-		f.catalog.source.locked(func() { f.catalog.cover.reportBetween(before, index, time.Now()) })
+		f.catalog.source.locked(func() { f.catalog.cover.reportBetween(before, index) })
 	}
 	return f.catalog.report(ctx, changed, nodes)
 }

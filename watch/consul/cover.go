@@ -56,9 +56,10 @@ type cover struct {
 	roundIsAgain bool            // the next is such a further one
 	quiet        *time.Timer     // brings the next round forward; nil where none is to be
 
-	slow   time.Duration  // what plain reads of members take; at once more, and slowly less
-	parked []parkedAnswer // of the last second
-	newest uint64         // the highest index of the answers to members for instances
+	slow     time.Duration // what plain reads of members take; at once more, and slowly less
+	parked   time.Duration // the least time of the answers that were lately taken for those of parked requests
+	parkedAt time.Time     // of the last of them
+	gaps     []gap         // lately
 }
 
 const (
@@ -120,26 +121,25 @@ func (at scope) params() url.Values {
 func (c *cover) catalog() bool { return !c.scope.keys }
 
 // namedMembers are the members of a kind by name, in lower case: Consul takes no notice of case.
-type namedMembers map[string][]*member
+type namedMembers map[string]map[*member]bool
 
 // add and remove must be called with the mutex held, as must all methods of a cover.
 func (c *cover) add(m *member) {
-	m.covered = time.Now()
-	if c.members[m] {
-		return
-	}
-	c.members[m] = true
+	c.members[m], m.covered = true, time.Now()
 	kind, name := m.query.Kind, strings.ToLower(m.query.Name)
 	if c.kinds[kind] == nil {
 		c.kinds[kind] = make(namedMembers)
 	}
-	c.kinds[kind][name] = append(c.kinds[kind][name], m)
+	if c.kinds[kind][name] == nil {
+		c.kinds[kind][name] = make(map[*member]bool)
+	}
+	c.kinds[kind][name][m] = true
 }
 
 func (c *cover) remove(m *member) {
 	delete(c.members, m)
 	names, name := c.kinds[m.query.Kind], strings.ToLower(m.query.Name)
-	names[name] = slices.DeleteFunc(names[name], func(other *member) bool { return other == m })
+	delete(names[name], m)
 	if len(names[name]) == 0 {
 		delete(names, name)
 	}
@@ -149,7 +149,7 @@ func (c *cover) remove(m *member) {
 func (c *cover) of(kind string) iter.Seq[*member] {
 	return func(yield func(*member) bool) {
 		for _, members := range c.kinds[kind] {
-			for _, m := range members {
+			for m := range members {
 				if !yield(m) {
 					return
 				}
@@ -174,17 +174,38 @@ func (c *cover) reportAll(before time.Time) {
 }
 
 // reportBetween has the members for instances read that have changed between two indexes, at both of which a list was read. A check that
-// fails and recovers between the two, or an instance that comes and goes, is in neither list, but its service may have been read meanwhile.
-// At is when the second list had arrived: what was read later has all that it can show.
-func (c *cover) reportBetween(before, index uint64, at time.Time) {
-	if c.newest <= before {
-		return
-	}
+// fails and recovers between the two, or an instance that comes and goes, is in neither list, but its service may have been read meanwhile,
+// also by a request that is under way.
+func (c *cover) reportBetween(before, index uint64) {
 	for m := range c.of(watch.KindService) {
-		if before < m.index && m.index < index && !m.began.After(at) {
+		if before < m.index && m.index < index {
 			m.report()
 		}
 	}
+
+	now := time.Now()
+	c.gaps = slices.DeleteFunc(c.gaps, func(g gap) bool { return now.Sub(g.at) > gapFor })
+	if last := len(c.gaps) - 1; last >= mostGaps {
+		c.gaps[last].index, c.gaps[last].at = max(c.gaps[last].index, index), now
+		return
+	}
+	c.gaps = append(c.gaps, gap{before, index, now})
+}
+
+// A gap are the indexes between two at which a list was read, the second of them at a time.
+type gap struct {
+	before, index uint64
+	at            time.Time
+}
+
+const (
+	gapFor   = 2 * time.Minute // is longer than a plain read takes
+	mostGaps = 100             // one more makes the last of them larger
+)
+
+// isInGap reports whether what a request has read, which was sent at a time, may have been different again when a list was read.
+func (c *cover) isInGap(index uint64, sent time.Time) bool {
+	return slices.ContainsFunc(c.gaps, func(g gap) bool { return g.before < index && index < g.index && !sent.After(g.at) })
 }
 
 // changes are names in lower case, as Consul takes no notice of case, with the indexes at which what they name has changed.
@@ -258,7 +279,7 @@ func (c *cover) reportUnlisted(nodes map[string]uint64) {
 // reportNames has the members for the instances of some services read. It reports whether there are any.
 func (c *cover) reportNames(names changes) (reported bool) {
 	for name, index := range names {
-		for _, m := range c.kinds[watch.KindService][name] {
+		for m := range c.kinds[watch.KindService][name] {
 			m.reportChange(index)
 			reported = true
 		}
@@ -268,7 +289,7 @@ func (c *cover) reportNames(names changes) (reported bool) {
 
 // reportService has the members for the instances of a service read: it has changed, at an index that is not known.
 func (c *cover) reportService(name string) {
-	for _, m := range c.kinds[watch.KindService][strings.ToLower(name)] {
+	for m := range c.kinds[watch.KindService][strings.ToLower(name)] {
 		m.report()
 	}
 }
@@ -505,7 +526,6 @@ type signal struct {
 	failed    func(err error, report bool)                                               // report: its queries are to be read
 	recovered func(sent time.Time)                                                       // its index has changed while it failed, until a request
 	answered  func()                                                                     // for the first time
-	unparked  func(before, index uint64, at time.Time)                                   // parked was wrong for a change that arrived at a time; nil where that loses nothing
 	state     bool                                                                       // the answer says all: nothing is lost where changes are not seen one by one
 }
 
@@ -597,9 +617,6 @@ func (s *Source) follow(ctx context.Context, sig signal) {
 			after, last = 0, 0
 			sig.failed(watch.ErrIndexVoid, true)
 		default:
-			if parked {
-				s.noteParked(sig, last, got.Index, took)
-			}
 			useful := sig.moved(ctx, last, got.Index, parked)
 			if failures > 0 {
 				sig.recovered(got.Sent)
@@ -631,43 +648,23 @@ const outageBackoff = time.Second // the longest pause between attempts during a
 func (s *Source) wasParked(c *cover, took time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return took >= max(parkedFor, parkedFactor*c.slow)
-}
-
-// A parkedAnswer is an answer to a request that was taken for a parked one.
-type parkedAnswer struct {
-	at            time.Time // when it arrived
-	took          time.Duration
-	before, index uint64
-	unparked      func(before, index uint64, at time.Time) // is called with the mutex held
-}
-
-// noteParked notes an answer that moved takes for that of a parked request.
-func (s *Source) noteParked(sig signal, before, index uint64, took time.Duration) {
-	if sig.unparked == nil {
-		return
+	if took < max(parkedFor, parkedFactor*c.slow) {
+		return false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now, c := time.Now(), sig.cover
-	c.parked = slices.DeleteFunc(c.parked, func(p parkedAnswer) bool { return now.Sub(p.at) > hindsight })
-	c.parked = append(c.parked, parkedAnswer{now, took, before, index, sig.unparked})
+	if now := time.Now(); now.Sub(c.parkedAt) > hindsight || took < c.parked {
+		c.parked, c.parkedAt = took, now
+	}
+	return true
 }
 
-// timed notes what a plain read of a member took. Where that is much more than before, requests of the last second have not been parked that
-// seemed to be: only what they may have missed is read, because on a busy machine that is often so. It must be called with the mutex held.
+// timed notes what a plain read of a member took. Where that is much more than before, requests have not been parked that seemed to be. It
+// must be called with the mutex held.
 func (s *Source) timed(c *cover, took time.Duration) {
 	c.slow = max(took, c.slow*7/8)
-	if took <= parkedFor {
-		return
+	if took > parkedFor && c.parked < parkedFactor*took && time.Since(c.parkedAt) < took+hindsight {
+		s.makeSure(c, true)
+		c.parkedAt = time.Time{}
 	}
-	c.parked = slices.DeleteFunc(c.parked, func(p parkedAnswer) bool {
-		wrong := p.took < parkedFactor*took && time.Since(p.at) < took+hindsight
-		if wrong {
-			p.unparked(p.before, p.index, p.at)
-		}
-		return wrong
-	})
 }
 
 // longestIdle returns the longest pause of a signal that brings nothing new.

@@ -155,10 +155,10 @@ func (s *Source) note(m *member, value any, got agent.Reply) {
 	if !m.answered && s.members[m.query] == m {
 		s.unanswered--
 	}
-	if m.cover != nil && m.query.Kind == watch.KindService {
-		m.cover.newest = max(m.cover.newest, got.Index)
-	}
 	m.index, m.began, m.size, m.filtered, m.answered = got.Index, got.Sent, size(value), got.Filtered, true
+	if m.cover != nil && m.query.Kind == watch.KindService && m.cover.isInGap(got.Index, got.Sent) {
+		m.doubt = time.Now()
+	}
 	m.wake() // others may have an older answer
 }
 

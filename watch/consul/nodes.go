@@ -214,7 +214,6 @@ func (l *nodeLists) start(name string, since uint64) {
 		},
 		recovered: func(time.Time) {}, // the answer is compared with that before the failure
 		answered:  func() {},
-		unparked:  l.cover.reportBetween,
 	})
 	l.lists[name] = list
 }
@@ -267,7 +266,7 @@ func (l *nodeLists) moved(name string, list *nodeList, found []listedInstance, a
 	l.reportGone(gone)
 	l.cover.reportNames(changed)
 	if !parked {
-		l.cover.reportBetween(at.after, at.upTo, time.Now())
+		l.cover.reportBetween(at.after, at.upTo)
 	}
 	l.cover.reportNode(name, at.upTo)
 	if at.after == at.upTo { // it shows what there is, and not what has changed
