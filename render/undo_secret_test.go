@@ -85,3 +85,34 @@ func TestUndoOfCredentials(t *testing.T) {
 		})
 	}
 }
+
+// After a start, an undo does not restore credentials of an earlier run either where the template waits for other answers.
+func TestUndoOfCredentialsWhileBlocked(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		query, err := watch.NewSecret("a")
+		r.must(err)
+		lasting := func(password string, lasts time.Duration) *watch.Secret {
+			secret := &watch.Secret{Data: map[string]any{"password": password}}
+			return secret.Until(time.Now().Add(lasts), int(lasts.Seconds()))
+		}
+		cfg := of(Action{Command: r.sh("[ ! -e broken ]")}, r.target("a", `{{with secret "a"}}{{.Data.password}}{{end}}{{key "k"}}`))
+		r.world.set(query, lasting("1", time.Minute))
+		r.world.set(kv("k"), "k")
+		r.start(cfg)
+		elapse(50 * time.Second)
+		r.wantFile("a", "1k")
+		r.write("broken", "")
+		r.set(query, lasting("2", 1000*time.Hour))
+		elapse(20 * time.Second)
+		r.wantFile("a", "2k")
+		r.must(r.stop())
+
+		r.set(kv("k"), nil)
+		r.start(cfg)
+		elapse(10 * time.Minute)
+		r.wantFile("a", "2k")
+		r.must(os.Remove(r.path("broken")))
+		elapse(2 * time.Minute)
+		r.wantFile("a", "2k")
+	})
+}
