@@ -790,7 +790,7 @@ func TestR10DoesNotWaitForWhatStays(t *testing.T) {
 // isComing reports whether a proposal waits: another is not taken then.
 func (r *rig) isComing() bool {
 	r.status()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	return r.engine.gate.Offer(ctx, &proposed{edits: &sources.Changes{Version: -1}}) != nil // edits of a configuration that there was never
 }

@@ -118,7 +118,7 @@ func (e *Engine) keepFrom(t *target, next *leases.Uses) time.Time {
 	if end.IsZero() {
 		return end
 	}
-	return end.Add(-output.RejectMax - time.Minute)
+	return end.Add(-max(output.RejectMax, t.action.cfg.Spacing) - time.Minute)
 }
 
 // used returns the leased answers that the last pass of a target has used.

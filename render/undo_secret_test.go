@@ -35,6 +35,7 @@ func TestUndoOfCredentials(t *testing.T) {
 		restart bool
 		undone  bool
 	}{
+		{"ends before the next attempt", func(r *rig) Action { return Action{Command: r.sh("[ ! -e broken ]"), Spacing: 30 * time.Minute} }, time.Hour, 40 * time.Minute, false, false},
 		{"soon ended", command, time.Minute, 50 * time.Second, false, false},
 		{"not accepted, soon ended", verification, time.Minute, 50 * time.Second, false, false},
 		{"ends later", command, time.Hour, time.Minute, false, true},
@@ -78,7 +79,7 @@ func TestUndoOfCredentials(t *testing.T) {
 					r.wantFile("a", "1")
 				}
 				r.must(os.Remove(r.path("broken")))
-				elapse(6 * time.Minute)
+				elapse(6*time.Minute + cfg.Actions[0].Spacing)
 				r.wantFile("a", "2")
 				r.wantClean()
 			})

@@ -58,8 +58,10 @@ func TestLateAnswer(t *testing.T) {
 					break
 				}
 			}
-			st, asked := fl.states[q], f.since(0)
-			if answered := asked[len(asked)-1]; fl.password(q) == before || st.Err != nil || !st.Since.Equal(answered) {
+			var answered time.Time
+			f.do(func() { answered = f.last[path] })
+			st := fl.states[q]
+			if fl.password(q) == before || st.Err != nil || !st.Since.Equal(answered) {
 				t.Errorf("%s: the answer came after %s, its state %s later: %+v", path, answered.Sub(f.began), st.Since.Sub(answered), st)
 			}
 			if ended := f.began.Add(time.Minute); !st.Since.After(ended) {

@@ -43,9 +43,10 @@ type fake struct {
 	tokens   map[string]*fakeToken
 	leases   map[string]*fakeLease
 	values   map[string]string
-	made     int            // leases
-	asked    map[string]int // requests by "METHOD path"
-	times    []time.Time    // of all requests
+	made     int                  // leases
+	asked    map[string]int       // requests by "METHOD path"
+	times    []time.Time          // of all requests
+	last     map[string]time.Time // by path: of the last request
 	logins   int
 	sent     map[string]any // by the last login
 	refuses  map[string]int // status by path
@@ -76,7 +77,7 @@ func newFake(t *testing.T) *fake {
 	return &fake{
 		t: t, lasts: time.Minute, longest: 5 * time.Minute, rotates: time.Minute, began: time.Now(),
 		tokens: map[string]*fakeToken{"root": {}}, leases: make(map[string]*fakeLease), values: make(map[string]string),
-		asked: make(map[string]int), refuses: make(map[string]int), tokenTTL: time.Hour,
+		asked: make(map[string]int), last: make(map[string]time.Time), refuses: make(map[string]int), tokenTTL: time.Hour,
 	}
 }
 
@@ -181,7 +182,7 @@ func (f *fake) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer f.mu.Unlock()
 	path := strings.TrimPrefix(req.URL.Path, "/v1/")
 	f.asked[req.Method+" "+path]++
-	f.times = append(f.times, time.Now())
+	f.times, f.last[path] = append(f.times, time.Now()), time.Now()
 	if f.down {
 		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	}
