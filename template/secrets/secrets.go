@@ -134,10 +134,35 @@ func CertFields(trees map[string]*parse.Tree) []string {
 	return used
 }
 
-// CertFiles returns the absolute paths of files in which certificates can be found again: the destination, unless it is empty, and
-// what writtenFiles returns.
+// CertFiles returns the absolute paths of files in which certificates can be found again: the destination, unless it is empty, and those
+// of writeToFile that stand as constants in what the template executes. Other paths are known only during an execution. There are none where
+// two certificates may have the same names: a file does not say which of two roles has issued its certificate, and that of a client must
+// not get into the file of a server.
 func CertFiles(destination string, trees map[string]*parse.Tree) (files []string, err error) {
-	for _, path := range append(writtenFiles(trees), destination) {
+	paths, names := []string{destination}, []string(nil)
+	called := make(map[string]bool) // calls of pkiCert with a constant path
+	for _, tree := range executed(trees) {
+		each(tree.Root, func(n parse.Node) {
+			command, isCommand := n.(*parse.CommandNode)
+			if !isCommand {
+				return
+			}
+			function, args := constants(command)
+			switch {
+			case function == "writeToFile" && len(args) > 0:
+				paths = append(paths, args[0])
+			case function == "pkiCert" && !called[command.String()]:
+				called[command.String()] = len(args) > 0 && args[0] != ""
+				names = append(names, commonName(args))
+			}
+		})
+	}
+	slices.Sort(names)
+	if len(names) > 1 && (names[0] == "" || len(slices.Compact(slices.Clone(names))) < len(names)) {
+		return nil, nil
+	}
+	slices.Sort(paths)
+	for _, path := range slices.Compact(paths) {
 		if path == "" {
 			continue
 		}
@@ -150,38 +175,34 @@ func CertFiles(destination string, trees map[string]*parse.Tree) (files []string
 	return files, nil
 }
 
-// writtenFiles returns the paths of writeToFile that stand in trees as constants. Other paths are known only during an execution. There
-// are none where two certificates may have the same names: a file does not say which of two roles has issued its certificate, and that of a
-// client must not get into the file of a server.
-func writtenFiles(trees map[string]*parse.Tree) (paths []string) {
-	calls, unnamed := make(map[string]string), 0 // calls of pkiCert by name
-	alike := false
-	for _, tree := range trees {
-		each(tree.Root, func(n parse.Node) {
-			command, isCommand := n.(*parse.CommandNode)
-			if !isCommand {
-				return
-			}
-			function, args := constants(command)
-			switch {
-			case function == "writeToFile" && len(args) > 0 && args[0] != "":
-				paths = append(paths, args[0])
-			case function == "pkiCert":
-				name := commonName(args)
-				if name == "" {
-					unnamed++
+// executed returns those trees that the one without a name executes, as far as the text says: other templates use the same partials.
+func executed(trees map[string]*parse.Tree) map[string]*parse.Tree {
+	found := make(map[string]*parse.Tree)
+	var add func(name string)
+	add = func(name string) {
+		if trees[name] == nil || found[name] != nil {
+			return
+		}
+		found[name] = trees[name]
+		each(trees[name].Root, func(n parse.Node) {
+			switch n := n.(type) {
+			case *parse.TemplateNode:
+				add(n.Name)
+			case *parse.CommandNode:
+				switch function, args := constants(n); {
+				case function != "executeTemplate":
+				case len(args) > 0 && args[0] != "":
+					add(args[0])
+				default: // it may be any
+					for name := range trees {
+						add(name)
+					}
 				}
-				other, found := calls[name]
-				alike = alike || found && other != command.String()
-				calls[name] = command.String()
 			}
 		})
 	}
-	if alike || unnamed > 1 || unnamed > 0 && len(calls) > 1 {
-		return nil
-	}
-	slices.Sort(paths)
-	return slices.Compact(paths)
+	add("")
+	return found
 }
 
 // constants returns the function that a command calls, "" for none, and its arguments. One that is no text of the template is empty.
@@ -213,7 +234,7 @@ func commonName(args []string) (name string) {
 	return name
 }
 
-// each calls do for each command below a node, and for each of its arguments.
+// each calls do for each command below a node, for each of its arguments, and for each {{template}}.
 func each(n parse.Node, do func(parse.Node)) {
 	branch := func(n *parse.BranchNode) {
 		each(n.Pipe, do)
@@ -231,6 +252,7 @@ func each(n parse.Node, do func(parse.Node)) {
 		each(n.Pipe, do)
 	case *parse.TemplateNode:
 		each(n.Pipe, do)
+		do(n)
 	case *parse.IfNode:
 		branch(&n.BranchNode)
 	case *parse.RangeNode:
