@@ -31,8 +31,10 @@ type entry struct {
 	unused string // why the certificate of a file is not used, as logged; only run uses it
 
 	// The source's mutex guards what follows.
-	asked    map[watch.Query]bool // queries that the entry answers and that were not forgotten
+	asked    map[watch.Query][]string // queries that the entry answers and that were not forgotten, with what fieldsOf says of each
 	state    state
+	partial  bool      // the answer, which is from files, lacks a field for one of them
+	waking   bool      // wakeSoon does so
 	answered time.Time // when Vault last had something; zero for never
 	lease    lease     // of the answer
 	since    uint64    // the first index of the answer that has the lease
@@ -58,7 +60,7 @@ type state struct {
 func newEntry(s *Source, q watch.Query) *entry {
 	return &entry{
 		source: s, query: q, began: time.Now(), ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		asked: make(map[watch.Query]bool), state: state{changed: make(chan struct{})},
+		asked: make(map[watch.Query][]string), state: state{changed: make(chan struct{})},
 	}
 }
 
@@ -80,6 +82,20 @@ func (e *entry) wakeUp() {
 	case e.wake <- struct{}{}:
 	default:
 	}
+}
+
+// wakeSoon wakes the entry once for all queries that come within a moment: each time, it reads the files of all. The source's mutex is held.
+func (e *entry) wakeSoon() {
+	if e.waking {
+		return
+	}
+	e.waking = true
+	time.AfterFunc(collectFor, func() {
+		e.source.mu.Lock()
+		defer e.source.mu.Unlock()
+		e.waking = false
+		e.wakeUp()
+	})
 }
 
 // leases returns all that Vault has leased for the query: for answers that somebody was given, and for one that nobody was given.
@@ -215,6 +231,7 @@ func (e *entry) deliver(a answered) {
 	}
 	st.filed, st.err = a.filed != nil, nil
 	e.publish(st)
+	e.noteLack()
 }
 
 // replace keeps leases of earlier answers until Applied. The source's mutex is held.

@@ -21,6 +21,8 @@ import (
 // togetherWithin is how long, after a start, a query whose file has a key or a CA alone waits for that of the file with the certificate.
 const togetherWithin = 4 * time.Second
 
+const collectFor = 50 * time.Millisecond // queries of one certificate that come within it have its files read again once
+
 // entryQuery returns the query of the entry that answers a query. Templates with the same path and pairs have one certificate, in all their
 // files together: one may write the certificate, and another the key.
 func entryQuery(q watch.Query) watch.Query {
@@ -41,41 +43,41 @@ func fieldsOf(q watch.Query) []string {
 	return []string{"Cert", "Key"}
 }
 
-// lacks reports whether the answer to a query lacks a field that the query uses, because files do not have it. The source's mutex is held.
-func (e *entry) lacks(q watch.Query) bool {
+// lacks reports whether the answer lacks one of the fields that a query uses, because files do not have it. The source's mutex is held.
+func (e *entry) lacks(fields []string) bool {
 	cert, ok := e.state.value.(*watch.PKICert)
 	if !ok || !e.state.filed {
 		return false
 	}
-	fields := fieldsOf(q)
 	return cert.Key == "" && slices.Contains(fields, "Key") ||
 		cert.CA == "" && (slices.Contains(fields, "CA") || slices.Contains(fields, "CAChain"))
 }
 
-// anyLacks is lacks for all queries that the entry answers. The source's mutex is held.
-func (e *entry) anyLacks() bool {
-	for q := range e.asked {
-		if e.lacks(q) {
-			return true
+// noteLack notes whether the answer lacks a field for one of the queries. The source's mutex is held.
+func (e *entry) noteLack() {
+	e.partial = false
+	for _, fields := range e.asked {
+		if e.lacks(fields) {
+			e.partial = true
+			return
 		}
 	}
-	return false
 }
 
 // isPartial reports whether the answer, which is from files, is none to one of the queries.
 func (e *entry) isPartial() bool {
 	e.source.mu.Lock()
 	defer e.source.mu.Unlock()
-	return e.anyLacks()
+	return e.partial
 }
 
 // uses returns the files of all templates, and the fields that they use.
 func (e *entry) uses() (files, fields []string) {
 	e.source.mu.Lock()
 	defer e.source.mu.Unlock()
-	for q := range e.asked {
+	for q, used := range e.asked {
 		files = append(files, q.Options()[watch.OptDestination]...)
-		fields = append(fields, fieldsOf(q)...)
+		fields = append(fields, used...)
 	}
 	slices.Sort(files)
 	return slices.Compact(files), fields
@@ -88,8 +90,8 @@ func (s *Source) stateFor(e *entry, q watch.Query) state {
 	defer s.mu.Unlock()
 	st := e.state
 	switch {
-	case !e.anyLacks():
-	case !e.lacks(q):
+	case !e.partial:
+	case !e.lacks(fieldsOf(q)):
 		st.err = nil
 	default:
 		if st.value, st.index = nil, 0; st.err == nil {

@@ -269,7 +269,11 @@ func (s *Source) Forget(q watch.Query) {
 	if e == nil || s.closed {
 		return
 	}
-	if delete(e.asked, q); len(e.asked) == 0 {
+	lacked := e.lacks(e.asked[q])
+	if delete(e.asked, q); lacked {
+		e.noteLack()
+	}
+	if len(e.asked) == 0 {
 		s.leaveLater(e)
 	}
 }
@@ -333,9 +337,11 @@ func (s *Source) use(q watch.Query) (*entry, error) {
 			e.run(ctx)
 		})
 	}
-	if !e.asked[q] {
-		if e.asked[q] = true; e.state.index == 0 && len(e.asked) > 1 {
-			e.wakeUp() // its files may have what those of the others lack
+	if e.asked[q] == nil {
+		e.asked[q] = fieldsOf(q)
+		e.partial = e.partial || e.lacks(e.asked[q])
+		if e.state.index == 0 && len(e.asked) > 1 {
+			e.wakeSoon() // its files may have what those of the others lack
 		}
 	}
 	e.users++

@@ -3,6 +3,8 @@ package vault
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,4 +155,37 @@ func TestPKICertOfKeyAlone(t *testing.T) {
 			t.Errorf("issued %d times, got %+v", f.count("PUT pki/issue/web"), st)
 		}
 	})
+}
+
+// What a start with templates that share a certificate costs grows as their number does. What is counted is how often memory is taken.
+func TestPKICertOfManyTemplates(t *testing.T) {
+	const few = 50
+	cost := func(templates int) (n uint64) {
+		simulate(t, Config{}, func(f *fake, s *Source, fl *follower) {
+			dir, kept := t.TempDir(), certificateFrom(t, "a.test", time.Now(), 24*time.Hour, false)
+			queries := make([]watch.Query, templates)
+			for i := range queries {
+				file := filepath.Join(dir, strconv.Itoa(i))
+				if err := os.WriteFile(file, []byte(kept.Cert+kept.Key), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				queries[i] = pkiCert(t, "pki/issue/web", file, "common_name=a.test")
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			fl.watch(queries...)
+			fl.pass(time.Minute)
+			runtime.ReadMemStats(&after)
+			for _, q := range queries {
+				if !watch.Equal(fl.states[q].Value, kept) {
+					t.Fatalf("got %+v", fl.states[q])
+				}
+			}
+			n = after.Mallocs - before.Mallocs
+		})
+		return n
+	}
+	if a, b := cost(few), cost(16*few); b > 2*16*a {
+		t.Errorf("%d for %d templates, %d for %d", a, few, b, 16*few)
+	}
 }
