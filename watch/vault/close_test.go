@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"render/watch"
+	"render/watch/sourcetest"
 )
 
 // What a source has leased is in use when another replaces it: it is revoked when an answer of the other is in use, where it was leased.
@@ -339,6 +340,8 @@ func TestOwnToken(t *testing.T) {
 		{"a run with once, with a lease", Config{Once: true}, []watch.Query{kv, leased}, false},
 		{"a run with once, with a certificate that has a lease", Config{Once: true}, []watch.Query{pkiCert(t, "pki/issue/web", "", "common_name=a.test")}, false},
 		{"a run with once, with the token itself", Config{Once: true}, []watch.Query{query(t, "auth/token/lookup-self")}, false},
+		{"a run with once, with the token itself, renewed", Config{Once: true}, []watch.Query{writing(t, "auth/token/renew-self")}, false},
+		{"a daemon that revokes, with the token itself, renewed", Config{RevokeOnStop: true}, []watch.Query{writing(t, "auth/token/renew-self")}, false},
 		{"a run with once that asks nothing", Config{Once: true}, nil, false},
 	}
 	for _, test := range tests {
@@ -360,6 +363,72 @@ func TestOwnToken(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The token of a source is never revoked because an answer that has it is not used any more. The answer is asked for again before it ends.
+func TestOwnTokenInAnswer(t *testing.T) {
+	simulate(t, Config{Login: approle(t)}, func(f *fake, s *Source, fl *follower) {
+		q := writing(t, "auth/token/renew-self")
+		fl.watch(q, query(t, "secret/app"))
+		fl.pass(2 * time.Hour)
+		secret, ok := fl.states[q].Value.(*watch.Secret)
+		if !ok || secret.Auth.ClientToken != "login-1" || !time.Now().Before(fl.states[q].Expires) || f.count("PUT sys/leases/renew") != 0 {
+			t.Errorf("got %+v: %s", fl.states[q], f.requests())
+		}
+		fl.set.Applied(q, fl.states[q].Index)
+		fl.pass(releaseAfter + releaseSpread)
+		fl.set.Forget(q)
+		fl.pass(time.Minute)
+		if n := f.count("PUT auth/token/revoke-self"); n != 0 || f.tokens["login-1"] == nil {
+			t.Errorf("revoked %d times: %s", n, f.requests())
+		}
+	})
+}
+
+// So it is with a real Vault, at the end and before.
+func TestOwnTokenInAnswerOfVault(t *testing.T) {
+	server := real(t)
+	mount := fmt.Sprint("own-", time.Now().UnixNano())
+	server.Put(t, "sys/auth/"+mount, map[string]any{"type": "userpass"})
+	server.Put(t, "sys/policies/acl/own", map[string]any{"policy": `path "auth/token/*" { capabilities = ["read", "update"] }`})
+	server.Put(t, "auth/"+mount+"/users/app", map[string]any{"password": "p", "token_policies": "own"})
+	login := &Login{Path: "auth/" + mount + "/login/app", Fields: map[string]string{"password": "p"}}
+	for _, q := range []watch.Query{writing(t, "auth/token/renew-self", "increment=1h"), query(t, "auth/token/lookup-self")} {
+		for _, ends := range []bool{true, false} {
+			s := of(t, server, Config{Once: ends, Login: login})
+			got := sourcetest.Fetch(t, s, q).(*watch.Secret)
+			token, _ := s.tokens.ownToken()
+			if !hasToken(got, token) {
+				t.Fatalf("%s: the answer has another token", q)
+			}
+			if ends {
+				s.Close()
+			} else {
+				e := s.entries[q]
+				s.Forget(q)
+				s.leave(e)
+				s.tokens.mu.Lock()
+				s.tokens.own = "" // the end is not what is tested
+				s.tokens.mu.Unlock()
+				s.Close() // waits for revocations
+			}
+			if _, err := server.DoAs(token, "GET", "auth/token/lookup-self", nil); err != nil {
+				t.Errorf("%s, at the end %t: the token is revoked: %v", q, ends, err)
+			}
+		}
+	}
+}
+
+// What a token has created ends with it, also in a namespace.
+func TestTokenMadeInNamespace(t *testing.T) {
+	for path, ends := range map[string]bool{"auth/token/create": true, "ns1/auth/token/create/app": true, "ns1/auth/userpass/login/app": false} {
+		s := newFake(t).source(Config{})
+		l := s.leaseOf(writing(t, path), &watch.Secret{Auth: &watch.SecretAuth{ClientToken: "made"}}, usedToken{token: "root", generation: 1})
+		if l.token != "made" || (l.generation == 1) != ends || s.hasLeased.Load() != ends {
+			t.Errorf("%s: %+v", path, l)
+		}
+		s.Close()
 	}
 }
 

@@ -243,7 +243,7 @@ func (f *fake) answer(method, path, token string, content object) (int, object) 
 			return 200, object{"data": f.lookup}
 		}
 		if strings.HasSuffix(path, "lookup-self") {
-			return 200, object{"data": object{"ttl": left, "renewable": left > 0}}
+			return 200, object{"data": object{"id": token, "ttl": left, "renewable": left > 0}}
 		}
 		if t.until.IsZero() {
 			return 400, failed("lease is not renewable")

@@ -227,7 +227,9 @@ func (s *Source) leased(q watch.Query, got api.Reply, t usedToken) (answered, er
 	if !c.expires.IsZero() {
 		secret = secret.Until(c.expires, c.seconds)
 	}
-	return answered{value: secret, clock: c, lease: s.leaseOf(q, secret, t)}, nil
+	l := s.leaseOf(q, secret, t)
+	c.renews = c.renews && !l.isNone()
+	return answered{value: secret, clock: c, lease: l}, nil
 }
 
 func (s *Source) list(ctx context.Context, q watch.Query, t usedToken) (answered, error) {

@@ -22,22 +22,36 @@ type lease struct {
 	until      time.Time // when it ends by itself, as far as known
 }
 
+// leaseOf returns the lease of an answer. The token of the request is none, also where the answer has it.
 func (s *Source) leaseOf(q watch.Query, secret *watch.Secret, t usedToken) lease {
-	if secret.WrapInfo != nil || strings.HasPrefix(q.Name, "auth/token/lookup-self") { // what is wrapped may have a lease; a token may be in a file
+	if secret.WrapInfo != nil || hasToken(secret, t.token) { // what is wrapped may have a lease; a token may be in a file
 		s.keeps.Store(true)
 	}
 	l := lease{by: s, id: secret.LeaseID, until: secret.Expires()}
-	if secret.Auth != nil {
+	if secret.Auth != nil && secret.Auth.ClientToken != t.token {
 		l.token = secret.Auth.ClientToken
 	}
 	if l.isNone() {
 		return lease{}
 	}
-	if l.id != "" || l.token != "" && strings.HasPrefix(q.Name, "auth/token/create") {
+	if l.id != "" || l.token != "" && strings.Contains("/"+q.Name, "/auth/token/create") { // a namespace may stand before it
 		l.generation = t.generation
 		s.hasLeased.Store(true)
 	}
 	return l
+}
+
+// hasToken reports whether an answer has a token.
+func hasToken(secret *watch.Secret, token string) bool {
+	if secret.Auth != nil && secret.Auth.ClientToken == token {
+		return true
+	}
+	for _, value := range secret.Data {
+		if value == token {
+			return true
+		}
+	}
+	return false
 }
 
 // isNone reports whether nothing has to be renewed or revoked.
