@@ -55,16 +55,20 @@ func Read(paths ...string) Content {
 }
 
 // Scan collects keys and certificates that stand anywhere in a text, also after other text on their line, indented, or within a
-// text in quotes that has \n in place of the ends of lines. Of several certificates and keys, Value has the last. What is no certificate, or
-// a broken one, is passed over.
+// text in quotes that has \n in place of the ends of lines. Of several certificates and keys, Value has the last. Copies count once. What
+// is no certificate, or a broken one, is passed over.
 func Scan(text []byte) (c Content) {
 	known := make(map[[sha256.Size]byte]bool)
 	for block := range blocks(string(text)) {
 		encoded := string(pem.EncodeToMemory(block))
+		sum := sha256.Sum256([]byte(encoded))
+		isNew := !known[sum]
+		known[sum] = true
 		switch {
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			c.keys = append(c.keys, encoded)
-			c.Value.Key = encoded
+			if c.Value.Key = encoded; isNew {
+				c.keys = append(c.keys, encoded)
+			}
 			continue
 		case block.Type != "CERTIFICATE":
 			continue
@@ -73,14 +77,13 @@ func Scan(text []byte) (c Content) {
 		if err != nil {
 			continue
 		}
-		sum := sha256.Sum256(cert.Raw)
 		found := part{cert, encoded}
 		switch {
 		case !cert.IsCA:
-			c.leaves = append(c.leaves, found)
-			c.Leaf, c.Value.Cert = cert, encoded
-		case !known[sum]:
-			known[sum] = true
+			if c.Leaf, c.Value.Cert = cert, encoded; isNew {
+				c.leaves = append(c.leaves, found)
+			}
+		case isNew:
 			c.addCA(found)
 		}
 	}
@@ -180,7 +183,7 @@ func (c Content) only(leaf part, pairs map[string]string, fields []string, thres
 
 	for _, key := range c.keys {
 		other := one
-		if other.Value.Key = key; other.KeyFits() {
+		if other.Value.Key = key; other.KeyFits() && (!isEncrypted(key) || isEncrypted(one.Value.Key) || one.Value.Key == "") {
 			one.Value.Key = key
 		}
 	}
@@ -225,6 +228,9 @@ func signedOne(ca *x509.Certificate, certs map[*x509.Certificate]bool) bool {
 	}
 	return false
 }
+
+// isEncrypted reports whether nobody can tell which certificate a key is for.
+func isEncrypted(key string) bool { return strings.HasPrefix(key, "-----BEGIN ENCRYPTED ") }
 
 // KeyFits reports whether the key is that of the certificate.
 func (c Content) KeyFits() bool {

@@ -154,6 +154,7 @@ func TestFind(t *testing.T) {
 	old := issue(t, template, time.Hour, middle)
 	all := []string{"Cert", "Key", "CA", "CAChain"}
 	keyed := []string{"Cert", "Key"}
+	encrypted := string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("text")}))
 
 	tests := []struct {
 		name   string
@@ -167,6 +168,9 @@ func TestFind(t *testing.T) {
 		{"two certificates with two CAs", a.text + a.key + middle.text + root.text + b.text + b.key + other.text, all, a, a.key, []string{middle.text, root.text}, ""},
 		{"all keys first", b.key + a.key + b.text + a.text, keyed, a, a.key, nil, ""},
 		{"an older one last", a.text + a.key + old.text + old.key, keyed, a, a.key, nil, ""},
+		{"an encrypted key", a.text + b.key + encrypted, keyed, a, encrypted, nil, ""},
+		{"an encrypted key before its own", a.text + encrypted + a.key, keyed, a, a.key, nil, ""},
+		{"an encrypted key after its own", a.text + a.key + encrypted, keyed, a, a.key, nil, ""},
 		{"a CA that has not signed it", other.text + a.text + root.text + middle.text, []string{"Cert", "CA"}, a, "", []string{root.text, middle.text}, ""},
 		{"a key of another one, which nobody uses", a.text + b.key, []string{"Cert"}, a, "", nil, ""},
 
@@ -191,6 +195,17 @@ func TestFind(t *testing.T) {
 		if why != "" || got.Value.Cert != test.want.text || got.Value.Key != test.key || !slices.Equal(got.Value.CAChain, test.chain) {
 			t.Errorf("%s: got %q, %+v", test.name, why, got.Value)
 		}
+	}
+}
+
+// What many files have is kept once.
+func TestCopies(t *testing.T) {
+	ca := issue(t, authority("the CA"), time.Hour, nil)
+	a, b := issue(t, named("a.test"), time.Hour, ca), issue(t, named("b.test"), time.Hour, ca)
+	one := a.text + a.key + ca.text + b.text + b.key
+	got := Scan([]byte(strings.Repeat(one, 3) + inJSON(one) + a.key + a.text))
+	if len(got.leaves) != 2 || len(got.keys) != 2 || len(got.cas) != 1 || got.Value.Cert != a.text || got.Value.Key != a.key {
+		t.Errorf("%d certificates, %d keys, %d CAs, the last are\n%s%s", len(got.leaves), len(got.keys), len(got.cas), got.Value.Cert, got.Value.Key)
 	}
 }
 
