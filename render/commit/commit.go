@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"render/render/disk"
+	"render/render/redact"
 	"render/render/run"
 )
 
@@ -171,14 +172,15 @@ func Do(p Plan, t Tools) Result {
 type commit struct {
 	Plan
 	Tools
-	began  time.Time
-	batch  *disk.Batch
-	files  []*file
-	all    []*file // also those that failed
-	diffed recall
-	trying *file // of those that are tried alone; nil while none is
-	old    bool  // an old file is in place although there is a new one
-	r      Result
+	began   time.Time
+	batch   *disk.Batch
+	files   []*file
+	all     []*file // also those that failed
+	diffed  recall
+	trying  *file          // of those that are tried alone; nil while none is
+	old     bool           // an old file is in place although there is a new one
+	secrets *redact.Finder // of Plan.Secrets; nil until something that was printed is used
+	r       Result
 }
 
 // file is one file of a commit at work.
@@ -669,7 +671,7 @@ func (c *commit) act() {
 
 	c.r.Pending = true
 	output, err := c.apply()
-	c.r.Output, c.r.Ran = output, c.r.Ran || !errors.Is(err, ErrStopping)
+	c.r.Output, c.r.Ran = c.withoutSecrets(output), c.r.Ran || !errors.Is(err, ErrStopping)
 	if err == nil {
 		c.complete()
 		c.append(appends)
@@ -708,7 +710,8 @@ func (c *commit) isFirst(live []*file) bool {
 	return !old && c.Action.Verify.IsZero()
 }
 
-// apply runs the command, sends the signal, notifies the supervised program and verifies. It returns what the command printed.
+// apply runs the command, sends the signal, notifies the supervised program and verifies. It returns what the command printed,
+// which may have secrets.
 func (c *commit) apply() (output string, err error) {
 	c.Stop.pause(run.UpTo(c.Action.Splay))
 	output, err = c.runCommand()

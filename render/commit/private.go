@@ -9,9 +9,9 @@ type outputError struct {
 	private bool
 }
 
-// withOutput adds what a command printed to its error.
+// withOutput adds what a command printed to its error, without secrets.
 func (c *commit) withOutput(err error, output string) error {
-	if output = strings.TrimSpace(output); output == "" {
+	if output = strings.TrimSpace(c.withoutSecrets(output)); output == "" {
 		return err
 	}
 	return &outputError{err, "; it said: " + output, c.isPrivate()}

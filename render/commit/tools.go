@@ -86,7 +86,7 @@ func (c *commit) timeout() time.Duration { return cmp.Or(c.Action.Timeout, run.D
 // limit returns how long something may run that is to run for most at the longest; nothing is left where it is not positive.
 func (c *commit) limit(most time.Duration) time.Duration { return c.Stop.limit(most, c.timeout()) }
 
-// run runs a check or a command of the action.
+// run runs a check or a command of the action. What it returns as output may have secrets.
 func (c *commit) run(command run.Command) (output string, err error) {
 	timeout := c.limit(c.timeout())
 	if timeout <= 0 {
@@ -95,13 +95,14 @@ func (c *commit) run(command run.Command) (output string, err error) {
 	return c.runWithin(command, timeout)
 }
 
-// runWithin runs a program of the action. One that is killed because the program ends has not failed: nobody knows.
+// runWithin runs a program of the action. One that is killed because the program ends has not failed: nobody knows. What it
+// returns as output may have secrets.
 func (c *commit) runWithin(command run.Command, timeout time.Duration) (output string, err error) {
 	output, err = c.Run(command, run.Limits{Timeout: timeout, Env: c.environ()})
 	if errors.Is(err, run.ErrKilled) {
 		err = ErrStopping
 	}
-	return c.withoutSecrets(output), err
+	return output, err
 }
 
 // withoutSecrets returns what was printed without the lines that have a secret; its size alone where it may have one that nobody knows.
@@ -109,7 +110,13 @@ func (c *commit) withoutSecrets(printed string) string {
 	if c.Unknown && (c.old || slices.ContainsFunc(c.files, func(f *file) bool { return f.keep })) {
 		return redact.Size(printed)
 	}
-	return redact.Lines(printed, c.Secrets)
+	if printed == "" {
+		return ""
+	}
+	if c.secrets == nil {
+		c.secrets = redact.New(c.Secrets)
+	}
+	return c.secrets.Lines(printed)
 }
 
 // maxChanged is the most bytes of paths that a command gets in RENDER_CHANGED: the kernel accepts no variable of 128 KiB.

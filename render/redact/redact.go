@@ -3,6 +3,7 @@
 package redact
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -29,17 +30,43 @@ const cut = "[…]"
 // Lines returns what a program has printed, with Line in place of each line that has a secret: a text or a number of the answers of at
 // least four bytes, or a line of one, in capitals or small letters, also quoted, escaped as in URLs, HTML and sh, in base64 or in hex. Of
 // a secret that is JSON or base64, what is in it is a secret, too.
-func Lines(printed string, answers []any) string {
-	if printed == "" || len(answers) == 0 {
+func Lines(printed string, answers []any) string { return New(answers).Lines(printed) }
+
+// A Finder finds secrets in what programs print.
+type Finder struct {
+	waiting []string // secrets and lines of secrets whose forms are not in found yet, the shortest first
+	found   forms
+}
+
+// New returns a Finder of the secrets of some answers.
+func New(answers []any) *Finder {
+	f := &Finder{found: forms{make(map[string]bool), make(map[string][]int)}}
+	seen := make(map[string]int)
+	for _, answer := range answers {
+		f.addAll(answer, 2, seen)
+	}
+	slices.SortFunc(f.waiting, func(a, b string) int { return cmp.Or(cmp.Compare(size(a), size(b)), cmp.Compare(a, b)) })
+	f.waiting = slices.Compact(f.waiting)
+	return f
+}
+
+// size returns how many bytes the forms of a text have at least, before they are in small letters.
+func size(text string) int { return len(strings.Trim(text, `"`)) }
+
+// mostShrunk is how many times shorter a letter can be when it is small: three bytes for the sign of Kelvin, one for k.
+const mostShrunk = 3
+
+// Lines is the function Lines for the answers that the Finder was made of.
+func (f *Finder) Lines(printed string) string {
+	if printed == "" || len(f.waiting) == 0 && len(f.found.texts) == 0 {
 		return printed
 	}
-	all := finder{make(map[string]bool), make(map[string][]int)}
-	for _, answer := range answers {
-		all.addAll(answer, 2)
+	for most := mostShrunk * len(strings.ToLower(printed)); len(f.waiting) > 0 && size(f.waiting[0]) <= most; f.waiting = f.waiting[1:] {
+		f.found.addForms(f.waiting[0])
 	}
 	lines := strings.SplitAfter(printed, "\n")
 	for i, line := range lines {
-		if all.isIn(line) || i == 0 && strings.HasPrefix(line, cut) { // it may begin within a secret
+		if f.found.isIn(line) || i == 0 && strings.HasPrefix(line, cut) { // it may begin within a secret
 			lines[i] = Line + line[len(strings.TrimRight(line, "\r\n")):]
 		}
 	}
@@ -54,21 +81,37 @@ func Size(printed string) string {
 	return fmt.Sprintf("[%d bytes that may have secrets]", len(printed))
 }
 
-// A finder finds texts in small letters, however many they are.
-type finder struct {
+// forms are texts in small letters, which are found however many they are.
+type forms struct {
 	texts map[string]bool
 	sizes map[string][]int // of the texts that begin with so many bytes as the least have
 }
 
-// addAll adds the secrets of an answer, and those in them, down to a depth.
-func (f *finder) addAll(answer any, depth int) {
+// addAll adds the secrets of an answer, and those in them, down to a depth. Seen has the depth, and one, of each secret so far.
+func (f *Finder) addAll(answer any, depth int, seen map[string]int) {
 	secrets.Any(answer, func(secret string) bool {
-		f.addForms(secret)
+		if depth < seen[secret] {
+			return false
+		}
+		seen[secret] = depth + 1
+		f.add(secret)
 		if decoded, ok := decode(secret); ok && depth > 0 {
-			f.addAll(decoded, depth-1)
+			f.addAll(decoded, depth-1, seen)
 		}
 		return false
 	})
+}
+
+// add adds a secret and its lines.
+func (f *Finder) add(secret string) {
+	for line := range strings.Lines(secret) {
+		if line = strings.TrimSpace(line); len(line) >= least && !strings.HasPrefix(line, "-----") { // the frame of a PEM block is none
+			f.waiting = append(f.waiting, line)
+		}
+	}
+	if strings.Contains(secret, "\n") {
+		f.waiting = append(f.waiting, secret)
+	}
 }
 
 // decode returns what is in a text that is JSON or base64.
@@ -88,28 +131,23 @@ func decode(text string) (any, bool) {
 	return nil, false
 }
 
-// addForms adds a secret and its lines, as files can have them.
-func (f *finder) addForms(secret string) {
-	for line := range strings.Lines(secret) {
-		if line = strings.TrimSpace(line); len(line) < least || strings.HasPrefix(line, "-----") { // the frame of a PEM block is none
-			continue
-		}
-		for _, form := range []string{
-			line, strconv.Quote(line), strconv.QuoteToASCII(line), quoteJSON(line), url.QueryEscape(line), url.PathEscape(line), html.EscapeString(line),
-			strings.ReplaceAll(line, "'", `'\''`), strings.ReplaceAll(line, "'", "''"), hex.EncodeToString([]byte(line)),
-		} {
-			f.add(strings.Trim(form, `"`))
-		}
-		f.addBase64(line)
+// addForms adds a secret of several lines, or a line, as files can have it.
+func (f *forms) addForms(text string) {
+	f.addBase64(text)
+	if strings.Contains(text, "\n") {
+		f.add(strings.Trim(quoteJSON(text), `"`))
+		return
 	}
-	if strings.Contains(secret, "\n") {
-		f.add(strings.Trim(quoteJSON(secret), `"`))
-		f.addBase64(secret)
+	for _, form := range []string{
+		text, strconv.Quote(text), strconv.QuoteToASCII(text), quoteJSON(text), url.QueryEscape(text), url.PathEscape(text), html.EscapeString(text),
+		strings.ReplaceAll(text, "'", `'\''`), strings.ReplaceAll(text, "'", "''"), hex.EncodeToString([]byte(text)),
+	} {
+		f.add(strings.Trim(form, `"`))
 	}
 }
 
 // addBase64 adds the base64 of a text, wherever it begins in what is encoded.
-func (f *finder) addBase64(text string) {
+func (f *forms) addBase64(text string) {
 	for before := range 3 {
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
 		encoded = encoded[(before*8+5)/6 : (before+len(text))*8/6]
@@ -126,7 +164,7 @@ func quoteJSON(text string) string {
 	return string(quoted)
 }
 
-func (f *finder) add(text string) {
+func (f *forms) add(text string) {
 	if text = strings.ToLower(text); len(text) < least || f.texts[text] {
 		return
 	}
@@ -137,7 +175,7 @@ func (f *finder) add(text string) {
 }
 
 // isIn reports whether a line has one of the texts.
-func (f *finder) isIn(line string) bool {
+func (f *forms) isIn(line string) bool {
 	line = strings.ToLower(line)
 	for i := range max(0, len(line)-least+1) {
 		for _, size := range f.sizes[line[i:i+least]] {

@@ -2,6 +2,8 @@ package redact
 
 import (
 	"encoding/base64"
+	"encoding/hex"
+	"strings"
 	"testing"
 
 	"render/watch"
@@ -45,5 +47,29 @@ func TestLines(t *testing.T) {
 func TestSize(t *testing.T) {
 	if got := Size("secret"); got != "[6 bytes that may have secrets]" || Size("") != "" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A Finder makes the forms of a secret once, however many answers have it, and not before something is printed that is long enough.
+func TestFinder(t *testing.T) {
+	long := strings.Repeat("long secret ", 100) + "\n\"quoted\""
+	var answers []any
+	for range 1000 {
+		answers = append(answers, &watch.Secret{Data: map[string]any{"short": "hunter2", "long": long}})
+	}
+	f := New(answers)
+	if len(f.waiting) != 4 { // the short one, the long one and its two lines
+		t.Errorf("secrets: %q", f.waiting)
+	}
+	if got := f.Lines("ok\n"); got != "ok\n" || len(f.waiting) != 2 {
+		t.Errorf("a short text: got %q, and %d secrets wait", got, len(f.waiting))
+	}
+	for _, line := range []string{"is hunter2", "quoted", strings.Repeat("LONG secret ", 100), "a" + hex.EncodeToString([]byte("hunter2")), "hunter2"} {
+		if got := f.Lines("ok\n" + line + "\n"); got != "ok\n"+Line+"\n" {
+			t.Errorf("%s: got %q", line, got)
+		}
+	}
+	if kelvin := "\u212a\u212a\u212a\u212a"; New([]any{kelvin}).Lines("kkkk") != Line {
+		t.Error("letters that are shorter when they are small: not found")
 	}
 }
