@@ -102,6 +102,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 	}
 	for _, t := range a.targets { // a check may read the files of all
 		p.Secrets = append(p.Secrets, t.Secrets()...)
+		p.Hidden = p.Hidden || t.InFlight == nil && !t.track.Applied && t.UsesSecret()
 	}
 	done.event.Causes = history.Causes(done.event.Members)
 	p.Env = slices.Concat(e.cfg.Env, []string{"RENDER_ACTION=" + a.key.Name, "RENDER_CAUSE=" + run.Variable(done.event.Because())})

@@ -92,3 +92,32 @@ func TestPrintedUnknownSecrets(t *testing.T) {
 		}
 	})
 }
+
+// The same holds where a template of the action waits for an answer: the command reads its file of an earlier run.
+func TestPrintedSecretsOfOthers(t *testing.T) {
+	for _, status := range []string{"0", "1"} {
+		bubble(t, func(t *testing.T, r *rig) {
+			r.passable()
+			one, two := r.target("one", `{{with secret "db"}}{{.Data.password}}{{end}}{{key "missing"}}`), r.target("two", `{{key "name"}}`)
+			one.Action, two.Action = "both", "both"
+			a := Action{Name: "both", Command: run.Command{Shell: "cat " + one.Destination + "; echo; echo line 7; exit " + status}}
+			if err := os.WriteFile(one.Destination, []byte("s3cr3t of an earlier run"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r.start(Config{Targets: []Target{one, two}, Actions: []Action{a}})
+			r.set(kv("name"), "app")
+			r.set(kv("missing"), nil)
+			r.set(r.queriesOf(watch.KindSecret)[0], &watch.Secret{Data: map[string]any{"password": "s3cr3t-1"}})
+			elapse(10 * time.Second)
+			if log := r.log.String(); strings.Contains(log, "s3cr3t") || !strings.Contains(log, "bytes that may have secrets]") {
+				t.Errorf("status %s: the log is\n%s", status, log)
+			}
+
+			r.set(kv("missing"), "-here") // the file is replaced: all its secrets are known
+			elapse(2 * time.Minute)
+			if log := r.log.String(); strings.Contains(log, "s3cr3t") || !strings.Contains(log, "line 7") {
+				t.Errorf("status %s: the log is then\n%s", status, log)
+			}
+		})
+	}
+}

@@ -46,6 +46,7 @@ type Plan struct {
 	Report  bool        // Result.Files are wanted
 	Secrets []any       // answers in the files, old and new: what is printed of them is in no result
 	Unknown bool        // there may be other secrets in the old files
+	Hidden  bool        // there may be other secrets in files that are not in Files: nothing is shown of what is printed but its size
 
 	// BeforeProgram says that the supervised program, which the command may need, waits for these files to be started: new
 	// files stay although the command fails, and nothing is verified.

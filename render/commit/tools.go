@@ -107,7 +107,7 @@ func (c *commit) runWithin(command run.Command, timeout time.Duration) (output s
 
 // withoutSecrets returns what was printed without the lines that have a secret; its size alone where it may have one that nobody knows.
 func (c *commit) withoutSecrets(printed string) string {
-	if c.Unknown && (c.old || slices.ContainsFunc(c.files, func(f *file) bool { return f.keep })) {
+	if c.Hidden || c.Unknown && (c.old || slices.ContainsFunc(c.files, func(f *file) bool { return f.keep })) {
 		return redact.Size(printed)
 	}
 	if printed == "" {
