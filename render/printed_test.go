@@ -26,6 +26,9 @@ func TestPrintedSecrets(t *testing.T) {
 		{"command fails", nil, `cat PATH; echo; echo "PATH:1: wrong"; exit 3`, "old", `exit status 3`},
 		{"check of the new file", func(path string) Action {
 			return Action{Check: run.Command{Shell: `cat {}; echo; echo "PATH:2: wrong"; exit 4`}}
+		}, "", "", `PATH:2: wrong`},
+		{"check of a later file", func(path string) Action {
+			return Action{Check: run.Command{Shell: `grep -q '3t-1 ' {} && exit; cat PATH {}; echo; echo "PATH:2: wrong"; exit 4`}}
 		}, "", "old", `PATH:2: wrong`},
 		{"check in place", func(path string) Action {
 			return Action{Check: run.Command{Shell: `cat PATH; echo; echo "PATH:3: wrong"; exit 5`}}
@@ -120,4 +123,22 @@ func TestPrintedSecretsOfOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While a staged file is checked, all destinations have the files of an earlier run.
+func TestPrintedSecretsBeforeSwap(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.passable()
+		one := r.target("one", `password {{with secret "db"}}{{.Data.password}}{{end}}`)
+		one.Implied = &Action{Check: run.Command{Shell: "diff " + one.Destination + " {}"}}
+		if err := os.WriteFile(one.Destination, []byte("password s3cr3t of an earlier run"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.start(Config{Targets: []Target{one}})
+		r.set(r.queriesOf(watch.KindSecret)[0], &watch.Secret{Data: map[string]any{"password": "s3cr3t-1"}})
+		elapse(2 * time.Minute)
+		if log := r.log.String(); strings.Contains(log, "s3cr3t") || !strings.Contains(log, "bytes that may have secrets]") {
+			t.Errorf("the log is\n%s", log)
+		}
+	})
 }

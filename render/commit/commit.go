@@ -179,7 +179,7 @@ type commit struct {
 	all     []*file // also those that failed
 	diffed  recall
 	trying  *file          // of those that are tried alone; nil while none is
-	old     bool           // an old file is in place although there is a new one
+	old     bool           // an old file is in place although there is a new one: before the swap, and where a file is not swapped
 	secrets *redact.Finder // of Plan.Secrets; nil until something that was printed is used
 	r       Result
 }
@@ -263,6 +263,7 @@ func (c *commit) stage() {
 	all := c.wanted()
 	errs := c.stageAll(all)
 	c.files, c.all = all, all
+	c.old = slices.ContainsFunc(all, func(f *file) bool { return f.HadFile() })
 
 	// A check may take long: no other commit waits for it.
 	for i, f := range all {
@@ -403,6 +404,7 @@ func (c *commit) swap() error {
 	if err := c.swapFiles(c.files, c.Action.Atomic); err != nil {
 		return c.abandon(err)
 	}
+	c.old = len(c.r.Failed) > 0
 	c.at("swapped")
 	return nil
 }
