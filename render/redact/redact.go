@@ -27,11 +27,6 @@ const least = 4
 // cut is how a text begins whose beginning was dropped.
 const cut = "[…]"
 
-// Lines returns what a program has printed, with Line in place of each line that has a secret: a text or a number of the answers of at
-// least four bytes, or a line of one, in capitals or small letters, also quoted, escaped as in URLs, HTML and sh, in base64 or in hex. Of
-// a secret that is JSON or base64, what is in it is a secret, too.
-func Lines(printed string, answers []any) string { return New(answers).Lines(printed) }
-
 // A Finder finds secrets in what programs print.
 type Finder struct {
 	waiting []string // secrets and lines of secrets whose forms are not in found yet, the shortest first
@@ -56,7 +51,9 @@ func size(text string) int { return len(strings.Trim(text, `"`)) }
 // mostShrunk is how many times shorter a letter can be when it is small: three bytes for the sign of Kelvin, one for k.
 const mostShrunk = 3
 
-// Lines is the function Lines for the answers that the Finder was made of.
+// Lines returns what a program has printed, with Line in place of each line that has a secret: a text or a number of the answers of at
+// least four bytes, or a line of one, in capitals or small letters, also quoted, escaped as in URLs, HTML and sh, in base64 or in hex. Of
+// a secret that is JSON or base64, what is in it is a secret, too.
 func (f *Finder) Lines(printed string) string {
 	if printed == "" || len(f.waiting) == 0 && len(f.found.texts) == 0 {
 		return printed
@@ -105,7 +102,7 @@ func (f *Finder) addAll(answer any, depth int, seen map[string]int) {
 // add adds a secret and its lines.
 func (f *Finder) add(secret string) {
 	for line := range strings.Lines(secret) {
-		if line = strings.TrimSpace(line); len(line) >= least && !strings.HasPrefix(line, "-----") { // the frame of a PEM block is none
+		if line = strings.TrimSpace(line); len(line) >= least && !strings.HasPrefix(line, "-----") { // the frame of a PEM block is not secret
 			f.waiting = append(f.waiting, line)
 		}
 	}

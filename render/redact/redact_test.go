@@ -28,17 +28,17 @@ func TestLines(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte(`usr:hunter"2<&'é:x`)), base64.StdEncoding.EncodeToString([]byte(key)),
 	} {
 		const before, after = "nginx: file:12: unexpected end\n", "\nhunter 123 -----BEGIN PRIVATE KEY-----"
-		if got := Lines(before+line+after, answers); got != before+Line+after {
+		if got := New(answers).Lines(before + line + after); got != before+Line+after {
 			t.Errorf("%s: got %s", line, got)
 		}
 	}
-	if got := Lines("a\r\nhvs.token\r\n\nb", answers); got != "a\r\n"+Line+"\r\n\nb" {
+	if got := New(answers).Lines("a\r\nhvs.token\r\n\nb"); got != "a\r\n"+Line+"\r\n\nb" {
 		t.Errorf("got %q", got)
 	}
-	if got := Lines("[…]oken\nb\n", answers); got != Line+"\nb\n" {
+	if got := New(answers).Lines("[…]oken\nb\n"); got != Line+"\nb\n" {
 		t.Errorf("a beginning that is cut: got %q", got)
 	}
-	if got := Lines("[…]oken\nb\n", nil); got != "[…]oken\nb\n" {
+	if got := New(nil).Lines("[…]oken\nb\n"); got != "[…]oken\nb\n" {
 		t.Errorf("without secrets: got %q", got)
 	}
 }
