@@ -81,9 +81,8 @@ type catalog struct {
 	cover  *cover
 	params url.Values
 
-	services map[string][]string // the last answer
+	services map[string][]string // the last answer; nil where tags have it
 	digest   agent.Digest        // of it
-	differs  bool                // tags are of an answer before it that differs
 	tags     map[string][]string // as of the last change
 	checks   *checkList
 	lists    *nodeLists
@@ -109,7 +108,7 @@ func (k *catalog) requestServices(ctx context.Context, r agent.Request) (agent.R
 		for _, tags := range services {
 			slices.Sort(tags)
 		}
-		k.services, k.digest, k.differs = services, got.Digest, true
+		k.services, k.digest = services, got.Digest
 	}
 	return got, err
 }
@@ -121,9 +120,9 @@ func (k *catalog) servicesMoved(ctx context.Context, before, index uint64, parke
 	s := k.source
 	first := k.tags == nil
 	changed := make(changes)
-	if k.differs { // else thousands of names are compared at each change of a port
+	if k.services != nil { // else thousands of names are compared at each change of a port
 		changed = changedServices(k.tags, k.services, index)
-		k.tags, k.differs = k.services, false
+		k.tags, k.services = k.services, nil
 	}
 	if first {
 		s.tasks.Go(func() { s.guarded(func() { k.learn(ctx) }) })

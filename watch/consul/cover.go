@@ -192,14 +192,14 @@ func (c *cover) reportBetween(before, index uint64) {
 	c.gaps = append(c.gaps, gap{before, index, now})
 }
 
-// A gap are the indexes between two at which a list was read, the second of them at a time.
+// A gap is between two indexes at which a list was read, the second of them at a time.
 type gap struct {
 	before, index uint64
 	at            time.Time
 }
 
 const (
-	gapFor   = 2 * time.Minute // is longer than a plain read takes
+	gapFor   = 2 * time.Minute // longer than a plain read takes
 	mostGaps = 100             // one more makes the last of them larger
 )
 

@@ -91,6 +91,18 @@ func (m *mounts) lookup(path string) (mount, bool) {
 	return mount{}, false
 }
 
+// mountOf returns the path of a query, and what is known of the mount that it is below; the zero value for nothing.
+func (s *Source) mountOf(q watch.Query) (at string, in mount) {
+	at = q.Name
+	if q.Kind == watch.KindSecret {
+		at, _ = q.SecretPath()
+	}
+	s.mounts.mu.Lock()
+	defer s.mounts.mu.Unlock()
+	in, _ = s.mounts.lookup(at)
+	return at, in
+}
+
 // askForAll requests a mount while other queries wait for the outcome.
 func (m *mounts) askForAll(ctx context.Context, q *question, first, path, token string) (mount, error) {
 	q.found, q.err = m.ask(ctx, path, token)

@@ -32,13 +32,7 @@ func (in mount) comparison(path string) *comparison {
 // pollEvery returns how often a query's secret or list is looked at; 0 means not at all. A prefix is that of the path as it is written, as
 // it is requested, or without data/.
 func (s *Source) pollEvery(q watch.Query) time.Duration {
-	at := q.Name
-	if q.Kind == watch.KindSecret {
-		at, _ = q.SecretPath()
-	}
-	s.mounts.mu.Lock()
-	in, _ := s.mounts.lookup(at)
-	s.mounts.mu.Unlock()
+	at, in := s.mountOf(q)
 	var forms []string
 	switch q.Kind {
 	case watch.KindSecret:

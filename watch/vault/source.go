@@ -122,13 +122,7 @@ func (s *Source) rejected() bool {
 
 // Locate implements watch.Locator: a KV v2 has its secrets below data/, and a KV v1 does not.
 func (s *Source) Locate(q watch.Query) string {
-	at := q.Name
-	if q.Kind == watch.KindSecret {
-		at, _ = q.SecretPath()
-	}
-	s.mounts.mu.Lock()
-	in, _ := s.mounts.lookup(at)
-	s.mounts.mu.Unlock()
+	at, in := s.mountOf(q)
 	path := at
 	switch {
 	case in.kv && !in.v2 && strings.HasPrefix(at, in.path+"data/"):
