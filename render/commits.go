@@ -97,7 +97,7 @@ func (e *Engine) plan(a *action, targets []*target) (commit.Plan, landing) {
 		if t != nil && t.InFlight == nil {
 			p.Unknown = p.Unknown || t.UsesSecret()
 			done.event.Members = append(done.event.Members, t.member(e, &output.Output{}))
-			p.KeepFrom = schedule.Earliest(p.KeepFrom, e.keepFrom(t, t.used()))
+			p.KeepFrom = schedule.Earliest(p.KeepFrom, e.keepFrom(t, leases.Of(t.answers)))
 		}
 	}
 	for _, t := range a.targets { // a check may read the files of all
@@ -120,14 +120,6 @@ func (e *Engine) keepFrom(t *target, next *leases.Uses) time.Time {
 		return end
 	}
 	return end.Add(-max(output.RejectMax, t.action.cfg.Spacing) - time.Minute)
-}
-
-// used returns the leased answers that the last pass of a target has used.
-func (t *target) used() *leases.Uses {
-	if t.answers == nil {
-		return nil
-	}
-	return leases.Of(t.answers)
 }
 
 // land takes the end of a commit: its targets are applied, or tried again later (R12, R13).

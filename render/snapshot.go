@@ -33,7 +33,7 @@ func (e *Engine) part(all bool) status.Part {
 	e.noteChanges()
 	now := time.Now()
 	p := e.board.Part(all, e.ids, status.Maker{
-		Targets: len(e.targets), Actions: len(e.actions), Target: e.viewTarget, Action: e.viewAction, Query: e.viewQuery, Hides: e.hides,
+		Targets: len(e.targets), Actions: len(e.actions), Target: e.viewTarget, Action: e.viewAction, Query: e.viewQuery,
 		Queries: func(yield func(watch.Query) bool) {
 			for q := range e.graph.All() {
 				if !yield(q) {
@@ -143,41 +143,29 @@ func (e *Engine) viewAction(i int) *status.Action {
 	return v
 }
 
-// viewQuery returns a query as a snapshot has it; nil where nobody uses it. It is shown as its [shower] does: that is the same in each run.
-func (e *Engine) viewQuery(q watch.Query) *status.Query {
+// viewQuery returns a query as a snapshot has it, nil where nobody uses it, and whether its name is hidden.
+func (e *Engine) viewQuery(q watch.Query) (v *status.Query, hidden bool) {
 	st, used := e.graph.State(q)
 	if !used {
-		return nil
+		return nil, false
 	}
-	st.Err = e.labelError(q, st.Err)
-	return status.QueryOf(e.ids, q, e.label(q), st, e.graph.LastChange(q))
+	var text string
+	text, st.Err, hidden = e.show(q, st.Err)
+	return status.QueryOf(e.ids, q, text, st, e.graph.LastChange(q)), hidden
 }
 
-// hides reports whether the name of a query is not shown where no target is named.
-func (e *Engine) hides(q watch.Query) bool {
+// show returns a query and its error as they are shown where no target is named, and whether the name is hidden. Its [shower] shows it: that is
+// the same in each run.
+func (e *Engine) show(q watch.Query, err error) (text string, shown error, hidden bool) {
 	first := shower(e.graph.Users(q), q)
-	return first != nil && first.template.Hides(q)
-}
-
-// labelError returns the error of a query as it is shown where no target is named.
-func (e *Engine) labelError(q watch.Query, err error) error {
-	if err == nil {
-		return nil
+	if first == nil {
+		return e.graph.Label(q, func() string { return "" }), err, false
 	}
-	if first := shower(e.graph.Users(q), q); first != nil {
-		err = first.template.ShowError(q, err)
+	if err != nil {
+		shown = first.template.ShowError(q, err)
 	}
-	return err
-}
-
-// label returns a query as it is shown where no target is named.
-func (e *Engine) label(q watch.Query) string {
-	first := shower(e.graph.Users(q), q)
-	switch {
-	case first == nil:
-		return e.graph.Label(q, func() string { return "" })
-	case first.template.Hides(q): // which need not be so for as long as somebody uses the query
-		return first.template.Show(q)
+	if first.template.Hides(q) { // which need not be so for as long as somebody uses the query
+		return first.template.Show(q), shown, true
 	}
-	return e.graph.Label(q, func() string { return first.template.Show(q) })
+	return e.graph.Label(q, func() string { return first.template.Show(q) }), shown, false
 }

@@ -41,10 +41,8 @@ func (e *Engine) status() status.Status {
 		})
 	}
 	for q, st := range e.graph.All() {
-		s.Queries = append(s.Queries, status.QueryStatus{
-			Query: e.label(q), Rev: st.Rev, Index: st.Index, Err: e.labelError(q, st.Err),
-			Failures: st.Failures, Since: st.Since,
-		})
+		text, err, _ := e.show(q, st.Err)
+		s.Queries = append(s.Queries, status.QueryStatus{Query: text, Rev: st.Rev, Index: st.Index, Err: err, Failures: st.Failures, Since: st.Since})
 	}
 	slices.SortFunc(s.Queries, func(a, b status.QueryStatus) int { return cmp.Compare(a.Query, b.Query) })
 	return s

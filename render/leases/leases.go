@@ -19,8 +19,11 @@ import (
 // Uses are the answers that an output is made of, as far as somebody may have leased them: revisions by query. They do not change.
 type Uses struct{ revisions map[watch.Query]uint64 }
 
-// Of returns the answers that the pass of a snapshot has used; nil for none.
+// Of returns the answers that the pass of a snapshot has used; nil for none, and where there was no pass.
 func Of[T any](s *graph.Snapshot[T]) *Uses {
+	if s == nil {
+		return nil
+	}
 	revisions := s.Revisions(isLeased)
 	if len(revisions) == 0 {
 		return nil
@@ -202,7 +205,7 @@ func (t *Table[T]) noteEnd(q watch.Query) {
 }
 
 // End returns when the first of the answers in place ends, or has ended, that somebody has replaced with another: it is not renewed any
-// more. It is zero where there is none that ends.
+// more. It is zero if no such answer ends.
 func (t *Table[T]) End(inPlace *Uses) (end time.Time) {
 	if t == nil {
 		return time.Time{}

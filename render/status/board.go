@@ -94,9 +94,10 @@ type Maker struct {
 	Targets, Actions int // numbers
 	Target           func(i int) *Target
 	Action           func(i int) *Action
-	Query            func(watch.Query) *Query // without its Targets; nil where nobody uses the query. Its text is empty where no target uses it
-	Hides            func(watch.Query) bool   // the text of a query is there for as long as its name is not shown
-	Queries          iter.Seq[watch.Query]
+	// Query makes a query without its Targets; nil where nobody uses it. Its text is empty where no target uses it. That of one whose name
+	// is hidden may become another although the query does not change.
+	Query   func(q watch.Query) (v *Query, hidden bool)
+	Queries iter.Seq[watch.Query]
 }
 
 // A Part is what has changed since the previous part.
@@ -154,8 +155,8 @@ func (b *Board) Part(all bool, ids IDs, m Maker, began time.Time) Part {
 
 // addQuery adds a query to a part.
 func (b *Board) addQuery(p *Part, q watch.Query, ids IDs, m Maker) {
-	v := m.Query(q)
-	if v != nil && (v.Text == "" || m.Hides(q)) {
+	v, hidden := m.Query(q)
+	if v != nil && (v.Text == "" || hidden) {
 		v.Text = cmp.Or(v.Text, q.Kind)
 		b.unnamed = append(b.unnamed, q)
 	}

@@ -64,15 +64,14 @@ func (l *loop) ask(ctx context.Context, all bool) (Part, error) {
 	}
 	p := l.board.Part(all, l.ids, Maker{
 		Targets: len(l.targets), Target: func(i int) *Target { l.made++; return l.targets[i] },
-		Hides: func(watch.Query) bool { return false },
-		Query: func(q watch.Query) *Query {
+		Query: func(q watch.Query) (*Query, bool) {
 			l.made++
 			for _, used := range l.uses {
 				if used == q {
-					return &Query{ID: l.ids.Query(q), Text: q.String(), State: l.states[q]}
+					return &Query{ID: l.ids.Query(q), Text: q.String(), State: l.states[q]}, false
 				}
 			}
-			return nil
+			return nil, false
 		},
 		Queries: func(yield func(watch.Query) bool) {
 			for q := range l.states {

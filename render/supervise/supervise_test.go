@@ -100,7 +100,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// A commit waits until the program was notified, or there is none, or commits are to stop.
+// A commit waits until the program was notified, has ended, or commits are to stop.
 func TestNotification(t *testing.T) {
 	for name, test := range map[string]struct {
 		then func(p *Program, c *child, waiting chan error, stopping chan struct{})
